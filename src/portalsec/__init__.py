@@ -1,0 +1,1 @@
+"""portalsec: the security of a portal, proven by tests."""
