@@ -1,0 +1,7 @@
+"""What tests of an application, and our own, need: a frozen clock, predictable ids, captured events, contracts."""
+
+from portalsec.testing.clock import FrozenClock
+from portalsec.testing.events import CapturedEvents
+from portalsec.testing.ids import SequentialIds
+
+__all__ = ["CapturedEvents", "FrozenClock", "SequentialIds"]
