@@ -1,0 +1,192 @@
+"""From settings to a running portal."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from portalsec._encoding import uuid7
+from portalsec.audit.anchor import FileAnchor
+from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth.password_policy import PasswordPolicy
+from portalsec.auth.passwords import Argon2Parameters
+from portalsec.auth.sessions import SessionPolicy
+from portalsec.auth.signin import SignInPolicy
+from portalsec.auth.throttle import Lane, ThrottlePolicy
+from portalsec.clock import Clock, system_clock
+from portalsec.config.keys import resolve_reference
+from portalsec.config.settings import Settings
+from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.seal import FieldSealer
+from portalsec.errors import ConfigurationError
+from portalsec.portal import Keys, Policies, Portal, Stores, build_portal
+from portalsec.rbac.load import load_policy
+from portalsec.rbac.model import Policy
+from portalsec.rbac.ports import RelationSource
+from portalsec.typing import NewId
+
+__all__ = ["audit_origin", "open_keys", "open_policies", "open_portal", "open_stores"]
+
+
+def open_portal(
+    settings: Settings,
+    *,
+    relations: Callable[[Stores], RelationSource],
+    stores: Callable[[Keys], Stores] | None = None,
+    hashing: Argon2Parameters | None = None,
+    clock: Clock = system_clock,
+    new_id: NewId = uuid7,
+    env: Mapping[str, str] | None = None,
+) -> Portal:
+    """Read the keys and the policy, open the stores, and wire a portal.
+
+    Args:
+        settings: from `load_settings`.
+        relations: given the stores, returns the application's relation source.
+        stores: given the keys, returns other stores than those of ``[stores]`` (Django passes its own).
+        hashing: Argon2 parameters in place of ``[passwords] hashing``, from a calibration.
+        clock, new_id: replaced in tests.
+        env: the environment that ``env:NAME`` references read; `os.environ` by default.
+
+    Raises:
+        ConfigurationError: a setting, key or policy is wrong; the text names file, key and remedy.
+        StoreError: a database does not answer.
+    """
+    keys = open_keys(settings, env=env)
+    opened = stores(keys) if stores is not None else open_stores(settings, keys)
+    return build_portal(
+        name=settings["portal", "name"],
+        base_url=settings["portal", "base_url"],
+        proxy_hops=settings["portal", "proxy_hops"],
+        keys=keys,
+        stores=opened,
+        policies=open_policies(settings, hashing=hashing),
+        relations=relations(opened),
+        origin=audit_origin(settings),
+        anchors=(FileAnchor(settings.path("audit", "anchor")),),
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def audit_origin(settings: Settings) -> str:
+    """The name of the audit log: ``[audit] origin``, or ``host/audit`` of the portal's address."""
+    return settings["audit", "origin"] or f"{urlsplit(settings['portal', 'base_url']).netloc}/audit"
+
+
+def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Keys:
+    """Resolve the references of ``[keys]``."""
+    environment = os.environ if env is None else env
+
+    def secret(key: str) -> str:
+        return resolve_reference(
+            settings["keys", key], key=f"{settings.source}: [keys] {key}", base=settings.base, env=environment
+        ).reveal()
+
+    def named(key: str, error: ConfigurationError) -> ConfigurationError:
+        return ConfigurationError(f"{settings.source}: [keys] {key} ({settings['keys', key]}): {error}")
+
+    parsed = {}
+    for key, parse in (("fields", Keyset.from_json), ("mac", Keyset.from_json)):
+        text = secret(key)
+        try:
+            parsed[key] = parse(text)
+        except ConfigurationError as error:
+            raise named(key, error) from None  # the cause may quote the key file
+    text = secret("audit")
+    try:
+        signer = Ed25519Signer.from_text(text.strip())
+    except ConfigurationError as error:
+        raise named("audit", error) from None
+    return Keys(fields=parsed["fields"], mac=parsed["mac"], audit=signer)
+
+
+def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None) -> Policies:
+    """Turn settings into the policies of each part."""
+
+    def lane(name: str) -> Lane:
+        limit, window = settings["throttle", name]
+        return Lane(name=name, limit=limit, window=window)
+
+    passwords: PasswordPolicy = getattr(PasswordPolicy, settings["passwords", "policy"])
+    parameters: Argon2Parameters = hashing or getattr(Argon2Parameters, settings["passwords", "hashing"])
+    return Policies(
+        access=_access_policy(settings.path("access", "policy")),
+        passwords=passwords.with_words((settings["portal", "name"], *settings["passwords", "words"])),
+        hashing=parameters,
+        hashing_concurrency=settings["passwords", "concurrency"],
+        throttle=ThrottlePolicy(
+            account=lane("account"),
+            address=lane("address"),
+            second_factor=lane("second_factor"),
+            invitation=lane("invitation"),
+        ),
+        sign_in=SignInPolicy(
+            second_factor=settings["sign_in", "second_factor"],
+            pending_lifetime=settings["sign_in", "pending_lifetime"],
+            pending_attempts=settings["sign_in", "pending_attempts"],
+        ),
+        sessions=SessionPolicy(
+            idle=settings["sessions", "idle"],
+            absolute=settings["sessions", "absolute"],
+            warn_before=settings["sessions", "warn_before"],
+        ),
+        events=settings["portal", "events"],
+        checkpoint_interval=settings["audit", "checkpoint_interval"],
+    )
+
+
+def open_stores(settings: Settings, keys: Keys) -> Stores:
+    """Open what ``[stores]`` names, creating missing tables."""
+    from portalsec.sqlalchemy import (
+        SqlAccounts,
+        SqlAssignments,
+        SqlAudit,
+        SqlFlows,
+        SqlSessions,
+        SqlThrottle,
+        SqlTotp,
+        create_schema,
+        open_engine,
+    )
+
+    security_url, audit_url = settings.url("stores", "security"), settings.url("stores", "audit")
+    security = open_engine(security_url)
+    create_schema(security, "security")
+    audit = open_engine(audit_url)
+    create_schema(audit, "audit")
+    short_lived = settings["stores", "short_lived"]
+    if short_lived is None:
+        throttle, flows = SqlThrottle(security), SqlFlows(security)
+    else:
+        from portalsec.stores.redis import RedisFlows, RedisThrottle, open_redis
+
+        client = open_redis(short_lived)
+        throttle, flows = RedisThrottle(client), RedisFlows(client)  # type: ignore[assignment]
+    return Stores(
+        accounts=SqlAccounts(security, mac=KeyedHash(keys.mac), sealer=FieldSealer(keys.fields)),
+        throttle=throttle,
+        flows=flows,
+        totp=SqlTotp(security),
+        sessions=SqlSessions(security),
+        assignments=SqlAssignments(security),
+        audit=SqlAudit(audit),
+    )
+
+
+def _access_policy(path: Path) -> Policy:
+    try:
+        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"access policy {path} is missing: create it, or set [access] policy"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"access policy {path} cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"access policy {path} is not TOML: {error}") from error
+    return load_policy(mapping, source=str(path))

@@ -1,0 +1,304 @@
+"""Settings: one ``portalsec.toml``, the same as a mapping, or single keys from the environment.
+
+Every key is listed once, below, with its parser and default. What is not listed is refused with the nearest
+known name; all problems are reported at once. An environment variable ``PORTALSEC__SESSIONS__IDLE=10m``
+overrides ``idle`` of ``[sessions]``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from portalsec.errors import ConfigurationError
+from portalsec.web import origin_of
+
+__all__ = ["KEYS", "Key", "Settings", "load_settings"]
+
+
+_ENV_PREFIX = "PORTALSEC__"
+_REQUIRED: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting: its parser (raises `ValueError` with the remedy), its default and what it is for."""
+
+    parse: Callable[[object], object]
+    default: Any
+    about: str
+
+
+# -- parsers: each takes a TOML value or the text of an environment variable -------------------------------------
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("write text in quotes")
+    return value
+
+
+def _origin(value: object) -> str:
+    try:
+        return origin_of(_text(value))
+    except ConfigurationError as error:
+        raise ValueError('write the portal\'s address, as "https://portal.example"') from error
+
+
+_DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d)\Z")
+_UNIT = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: object) -> timedelta:
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if not match or match[1].strip("0") == "":
+        raise ValueError('write a duration such as "15m" (s, m, h or d)')
+    try:
+        return timedelta(**{_UNIT[match[2]]: int(match[1])})
+    except OverflowError:
+        raise ValueError("the duration is too long: write a shorter one") from None
+
+
+def _rate(value: object) -> tuple[int, timedelta]:
+    count, slash, window = value.partition("/") if isinstance(value, str) else ("", "", "")
+    if not slash or not count.strip().isascii() or not count.strip().isdigit() or int(count) < 1:
+        raise ValueError('write a budget such as "10/15m" (ten tries in fifteen minutes)')
+    return int(count), _duration(window.strip())
+
+
+def _count(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"write a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _choice(*known: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value in known:
+            return cast("str", value)
+        near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.0)
+        raise ValueError(f"choose one of {', '.join(known)}; nearest is {near[0]!r}")
+
+    return parse
+
+
+def _words(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
+        raise ValueError('write a list of words, as ["riverside", "clinic"]')
+    return tuple(value)
+
+
+def _event_map(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(
+        isinstance(k, str) and isinstance(v, str) for k, v in value.items()
+    ):
+        raise ValueError('write a table of your events, as { "portal.lab_released" = "record.updated" }')
+    return MappingProxyType(dict(value))
+
+
+KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
+    {
+        "portal": {
+            "name": Key(_text, _REQUIRED, "what the portal calls itself, in authenticator apps and on pages"),
+            "base_url": Key(_origin, _REQUIRED, "its one address; links and origin checks use nothing else"),
+            "proxy_hops": Key(_count(0, 10), 0, "how many trusted proxies stand before it"),
+            "events": Key(
+                _event_map, MappingProxyType({}), "the application's own event names, each like a known one"
+            ),
+        },
+        "stores": {
+            "security": Key(_text, "sqlite:///security.db", "accounts, factors, sessions: an SQLAlchemy URL"),
+            "audit": Key(
+                _text,
+                "sqlite:///audit.db",
+                "the audit log: an SQLAlchemy URL, never the application's own file",
+            ),
+            "short_lived": Key(
+                _text, None, "redis:// URL for throttle and pending sign-ins; else [stores] security"
+            ),
+        },
+        "keys": {
+            "fields": Key(_text, "file:keys/fields.json", "reference to the keyset that seals fields"),
+            "mac": Key(_text, "file:keys/mac.json", "reference to the keyset of keyed hashes"),
+            "audit": Key(_text, "file:keys/audit.key", "reference to the key that signs checkpoints"),
+        },
+        "passwords": {
+            "policy": Key(
+                _choice("NIST_800_63B_4"), "NIST_800_63B_4", "password rules, named after their source"
+            ),
+            "hashing": Key(
+                _choice("RFC_9106_LOW_MEMORY", "RFC_9106_HIGH_MEMORY", "OWASP_2025"),
+                "RFC_9106_LOW_MEMORY",
+                "argon2id parameters, named after their source",
+            ),
+            "concurrency": Key(_count(1, 64), None, "how many hashes at once; else one less than the cores"),
+            "words": Key(_words, (), "words that a stranger would try first here, such as the clinic's name"),
+        },
+        "sign_in": {
+            "second_factor": Key(
+                _choice("required", "optional"), "required", "whether a session needs two factors"
+            ),
+            "pending_lifetime": Key(_duration, timedelta(minutes=10), "time from the password to the code"),
+            "pending_attempts": Key(_count(1, 20), 5, "codes to try in one sign-in"),
+        },
+        "throttle": {
+            "account": Key(_rate, (10, timedelta(minutes=15)), "password tries for one account"),
+            "address": Key(_rate, (100, timedelta(hours=1)), "password tries from one address prefix"),
+            "second_factor": Key(_rate, (5, timedelta(minutes=15)), "code tries for one account"),
+            "invitation": Key(_rate, (20, timedelta(hours=1)), "activation codes from one address prefix"),
+        },
+        "sessions": {
+            "idle": Key(_duration, timedelta(minutes=15), "ends after this long without activity"),
+            "absolute": Key(_duration, timedelta(hours=12), "ends after this long in any case"),
+            "warn_before": Key(
+                _duration, timedelta(minutes=2), "how long before the idle end the page warns"
+            ),
+        },
+        "audit": {
+            "origin": Key(_text, None, "name of the log in its checkpoints; else host/audit of base_url"),
+            "anchor": Key(
+                _text, "anchor/checkpoint", "file outside the store that keeps the newest checkpoint"
+            ),
+            "verifier": Key(
+                _text, None, "the log's public key (vkey text), to verify without the signing key"
+            ),
+            "checkpoint_interval": Key(
+                _duration, timedelta(seconds=1), "at most one checkpoint in this time"
+            ),
+        },
+        "access": {
+            "policy": Key(_text, "policy.toml", "the file of roles and grants"),
+        },
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Valid settings. ``settings["sessions", "idle"]`` reads one; ``base`` is what relative paths start from."""
+
+    values: Mapping[tuple[str, str], Any] = field(repr=False)
+    base: Path
+    source: str
+
+    def __getitem__(self, key: tuple[str, str]) -> Any:
+        return self.values[key]
+
+    def path(self, table: str, key: str) -> Path:
+        """The setting as a path, relative to the settings file's folder."""
+        return self.base / str(self.values[table, key])
+
+    def url(self, table: str, key: str) -> str:
+        """The setting as a database URL; a relative SQLite path is relative to the settings file's folder."""
+        text = str(self.values[table, key])
+        scheme, mark, rest = text.partition(":///")
+        if mark and scheme.startswith("sqlite") and rest and not rest.startswith(("/", ":memory:", "file:")):
+            return f"{scheme}:///{(self.base / rest).absolute()}"
+        return text
+
+
+def load_settings(
+    source: Path | str | Mapping[str, object],
+    *,
+    base: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read settings from a TOML file or a mapping of tables, then from the environment.
+
+    Args:
+        source: path of ``portalsec.toml``, or its content as a mapping.
+        base: folder that relative paths start from; the file's own folder, or the present one, by default.
+        env: the environment; `os.environ` by default.
+
+    Raises:
+        ConfigurationError: all problems in one text, a line each, naming file, table, key and remedy.
+    """
+    env = os.environ if env is None else env
+    if isinstance(source, Mapping):
+        name, tables = "settings", source
+    else:
+        path = Path(source)
+        name, tables = str(path), _read_toml(path)
+        base = path.parent if base is None else base
+    problems: list[str] = []
+    given = _flatten(tables, name, problems) | _from_env(env, problems)
+    values: dict[tuple[str, str], Any] = {}
+    for table, keys in KEYS.items():
+        for key, spec in keys.items():
+            where, raw = given.get((table, key), (name, _REQUIRED))
+            if raw is not _REQUIRED:
+                try:
+                    values[table, key] = spec.parse(raw)
+                except ValueError as error:
+                    problems.append(f"{where}: [{table}] {key}: {error}")
+            elif spec.default is _REQUIRED:
+                problems.append(f"{name}: [{table}] {key} is missing: it is {spec.about}")
+            else:
+                values[table, key] = spec.default
+    if not problems and values["sessions", "idle"] > values["sessions", "absolute"]:
+        problems.append(f"{name}: [sessions] idle is longer than absolute: shorten idle or lengthen absolute")
+    if not problems and values["sessions", "warn_before"] >= values["sessions", "idle"]:
+        problems.append(f"{name}: [sessions] warn_before must be shorter than idle")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return Settings(values=MappingProxyType(values), base=base or Path(), source=name)
+
+
+def _read_toml(path: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"settings file {path} is missing: create it, or name another") from None
+    except OSError as error:
+        raise ConfigurationError(f"settings file {path} cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"settings file {path} is not TOML: {error}") from error
+
+
+def _flatten(
+    tables: Mapping[str, object], name: str, problems: list[str]
+) -> dict[tuple[str, str], tuple[str, object]]:
+    found: dict[tuple[str, str], tuple[str, object]] = {}
+    for table, content in tables.items():
+        if table not in KEYS:
+            problems.append(f"{name}: unknown table [{table}]{_nearest(table, KEYS)}")
+        elif not isinstance(content, Mapping):
+            problems.append(f"{name}: [{table}] is not a table: write its keys under a [{table}] line")
+        else:
+            for key, value in content.items():
+                if key in KEYS[table]:
+                    found[table, key] = (name, value)
+                else:
+                    problems.append(f"{name}: [{table}] unknown key {key!r}{_nearest(key, KEYS[table])}")
+    return found
+
+
+def _from_env(env: Mapping[str, str], problems: list[str]) -> dict[tuple[str, str], tuple[str, object]]:
+    found: dict[tuple[str, str], tuple[str, object]] = {}
+    names = {f"{_ENV_PREFIX}{t}__{k}".upper(): (t, k) for t, keys in KEYS.items() for k in keys}
+    for variable, value in env.items():
+        if variable in names:
+            found[names[variable]] = (f"environment variable {variable}", value)
+        elif variable.startswith(_ENV_PREFIX):
+            problems.append(f"unknown environment variable {variable}{_nearest(variable, names)}")
+    return found
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else f": known are {', '.join(sorted(known))}"

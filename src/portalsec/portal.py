@@ -1,0 +1,209 @@
+"""`Portal`: the parts of one portal, and the one function that wires them. Read it as a table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+
+from portalsec._encoding import uuid7
+from portalsec.audit.anchor import FileAnchor
+from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.audit.log import AuditLog
+from portalsec.audit.ports import AuditStore
+from portalsec.audit.vault import KeyedVault
+from portalsec.audit.writer import AuditWriter
+from portalsec.auth.account import Accounts
+from portalsec.auth.password_policy import PasswordPolicy
+from portalsec.auth.passwords import Argon2Parameters, Passwords
+from portalsec.auth.ports import AccountStore, FlowStore, SessionStore, ThrottleStore, TotpStore
+from portalsec.auth.sessions import SessionPolicy, Sessions
+from portalsec.auth.signin import SignIn, SignInPolicy
+from portalsec.auth.throttle import Throttle, ThrottlePolicy
+from portalsec.auth.totp import Totp
+from portalsec.clock import Clock, system_clock
+from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.seal import FieldSealer
+from portalsec.errors import ConfigurationError
+from portalsec.events import Vocabulary
+from portalsec.guard import Guard
+from portalsec.rbac.model import Policy
+from portalsec.rbac.pdp import PDP
+from portalsec.rbac.ports import AssignmentStore, RelationSource
+from portalsec.typing import Emit, NewId
+
+__all__ = ["Keys", "Policies", "Portal", "Stores", "build_portal"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """One store for each port."""
+
+    accounts: AccountStore
+    throttle: ThrottleStore
+    flows: FlowStore
+    totp: TotpStore
+    sessions: SessionStore
+    assignments: AssignmentStore
+    audit: AuditStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The portal's keys. None of them shows itself."""
+
+    fields: Keyset
+    mac: Keyset
+    audit: Ed25519Signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """What each part is told to do. Everything but the access policy has a safe default."""
+
+    access: Policy
+    passwords: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
+    hashing: Argon2Parameters = field(default_factory=lambda: Argon2Parameters.RFC_9106_LOW_MEMORY)
+    hashing_concurrency: int | None = None
+    throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
+    sign_in: SignInPolicy = field(default_factory=SignInPolicy)
+    sessions: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
+    events: Mapping[str, str] = MappingProxyType({})
+    checkpoint_interval: timedelta = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portal:
+    """The parts of one portal. It has no behaviour of its own; two portals can live in one process."""
+
+    name: str
+    base_url: str
+    proxy_hops: int
+    clock: Clock
+    emit: Emit
+    vocabulary: Vocabulary
+    keys: Keys
+    policies: Policies
+    stores: Stores
+    passwords: Passwords
+    totp: Totp
+    throttle: Throttle
+    sessions: Sessions
+    sign_in: SignIn
+    accounts: Accounts
+    audit: AuditLog
+    audit_writer: AuditWriter
+    pdp: PDP
+    guard: Guard
+
+
+def build_portal(
+    *,
+    name: str,
+    base_url: str,
+    keys: Keys,
+    stores: Stores,
+    policies: Policies,
+    relations: RelationSource,
+    origin: str,
+    anchors: Sequence[FileAnchor] = (),
+    proxy_hops: int = 0,
+    clock: Clock = system_clock,
+    new_id: NewId = uuid7,
+    wrap_emit: Callable[[Emit], Emit] | None = None,
+) -> Portal:
+    """Wire the parts.
+
+    Args:
+        name: shown in authenticator apps.
+        base_url: the portal's one origin.
+        relations: the application's answer to who stands in which relation to what.
+        origin: the audit log's name; the audit key's own name must equal it.
+        anchors: where each checkpoint is put outside the store.
+        wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
+
+    Raises:
+        ConfigurationError: parts that do not fit together.
+    """
+    vocabulary = Vocabulary(policies.events)
+    for event in sorted(policies.access.event_names):
+        if event not in vocabulary:
+            raise ConfigurationError(
+                f"the access policy names the event {event!r}, which is not in the vocabulary: "
+                "use a name of portalsec.events.Event, or declare it in [portal] events"
+            )
+    if keys.audit.name != origin:
+        raise ConfigurationError(
+            f"[audit] origin is {origin!r}, but the audit key was made for {keys.audit.name!r}: "
+            "name the same origin, or make a key for the new one"
+        )
+    mac = KeyedHash(keys.mac)
+    sealer = FieldSealer(keys.fields)
+
+    audit = AuditLog(
+        store=stores.audit,
+        vocabulary=vocabulary,
+        vault=KeyedVault(mac),
+        clock=clock,
+        new_id=new_id,
+        origin=origin,
+        signer=keys.audit,
+        anchors=anchors,
+    )
+    writer = AuditWriter(audit, checkpoint_interval=policies.checkpoint_interval)
+    emit = wrap_emit(writer.emit) if wrap_emit else writer.emit
+
+    passwords = Passwords(parameters=policies.hashing, concurrency=policies.hashing_concurrency)
+    totp = Totp(store=stores.totp, sealer=sealer, issuer=name, clock=clock, new_id=new_id)
+    throttle = Throttle(store=stores.throttle, policy=policies.throttle, mac=mac, clock=clock)
+    sessions = Sessions(store=stores.sessions, policy=policies.sessions, clock=clock, mac=mac, emit=emit)
+    sign_in = SignIn(
+        accounts=stores.accounts,
+        passwords=passwords,
+        totp=totp,
+        throttle=throttle,
+        sessions=sessions,
+        flows=stores.flows,
+        policy=policies.sign_in,
+        emit=emit,
+        clock=clock,
+        mac=mac,
+    )
+    accounts = Accounts(
+        accounts=stores.accounts,
+        flows=stores.flows,
+        passwords=passwords,
+        policy=policies.passwords,
+        throttle=throttle,
+        sign_in=sign_in,
+        sessions=sessions,
+        emit=emit,
+        clock=clock,
+        new_id=new_id,
+        mac=mac,
+    )
+    pdp = PDP(policies.access, relations=relations)
+    guard = Guard(sessions=sessions, assignments=stores.assignments, pdp=pdp, emit=emit, clock=clock)
+    return Portal(
+        name=name,
+        base_url=base_url,
+        proxy_hops=proxy_hops,
+        clock=clock,
+        emit=emit,
+        vocabulary=vocabulary,
+        keys=keys,
+        policies=policies,
+        stores=stores,
+        passwords=passwords,
+        totp=totp,
+        throttle=throttle,
+        sessions=sessions,
+        sign_in=sign_in,
+        accounts=accounts,
+        audit=audit,
+        audit_writer=writer,
+        pdp=pdp,
+        guard=guard,
+    )

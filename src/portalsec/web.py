@@ -1,0 +1,224 @@
+"""Facts of HTTP that both adapters share, as pure functions: cookies, headers, origins, addresses, redirects."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from portalsec.errors import ConfigurationError, Denied, Reason
+
+__all__ = [
+    "PENDING_COOKIE",
+    "SESSION_COOKIE",
+    "check_same_site",
+    "clear_cookie",
+    "client_address",
+    "cookie_value",
+    "logout_headers",
+    "origin_of",
+    "retry_after_seconds",
+    "safe_next",
+    "security_headers",
+    "set_cookie",
+    "status_of",
+]
+
+# The __Host- prefix (RFC 6265bis section 4.1.3.2): the browser takes such a cookie only with Secure, Path=/ and
+# without Domain, so a sibling sub-domain cannot shadow it.
+SESSION_COOKIE = "__Host-portalsec"
+PENDING_COOKIE = "__Host-portalsec-pending"
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+_AUTHENTICATE = frozenset(
+    {
+        Reason.SESSION_MISSING,
+        Reason.SESSION_UNKNOWN,
+        Reason.SESSION_DUPLICATE_COOKIE,
+        Reason.SESSION_IDLE,
+        Reason.SESSION_EXPIRED,
+        Reason.SESSION_CLOCK,
+        Reason.SESSION_REVOKED,
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.WRONG_PASSWORD,
+        Reason.ACCOUNT_DISABLED,
+        Reason.WRONG_CODE,
+        Reason.CODE_REPLAYED,
+        Reason.FACTOR_NOT_ENROLLED,
+        Reason.EVIDENCE_MISSING,
+        Reason.EVIDENCE_MIXED,
+        Reason.EVIDENCE_STALE,
+        Reason.FLOW_UNKNOWN,
+        Reason.FLOW_EXHAUSTED,
+    }
+)
+_BAD_REQUEST = frozenset(
+    {Reason.MALFORMED, Reason.PASSWORD_REFUSED, Reason.INVITATION_INVALID, Reason.LOGIN_TAKEN}
+)
+
+
+def status_of(denied: Denied) -> int:
+    """The HTTP status that a refusal gets: one for all sign-in failures, so that the status tells no more."""
+    if denied.reason is Reason.THROTTLED:
+        return 429
+    if denied.reason in _BAD_REQUEST:
+        return 400
+    return 401 if denied.reason in _AUTHENTICATE else 403
+
+
+def retry_after_seconds(delay: timedelta | None) -> str | None:
+    """The value of a Retry-After header (RFC 9110 section 10.2.3): whole seconds, rounded up, at least 1."""
+    if delay is None:
+        return None
+    return str(max(1, -(-delay // timedelta(seconds=1))))
+
+
+def cookie_value(header: str | None, name: str) -> str | None:
+    """The one value of ``name`` in a Cookie header; None where it is absent.
+
+    Raises:
+        Denied: the name comes twice. A browser sends one `__Host-` cookie; two mean that somebody tossed one in.
+    """
+    found: str | None = None
+    for part in (header or "").split(";"):
+        key, equals, value = part.strip().partition("=")
+        if not equals or key != name:
+            continue
+        if found is not None:
+            raise Denied(Reason.SESSION_DUPLICATE_COOKIE)
+        found = value.strip()
+    return found
+
+
+def set_cookie(name: str, value: str, *, max_age: timedelta | None = None) -> str:
+    """A Set-Cookie value for a token made by portalsec; a cookie of the browser session unless ``max_age`` is given."""
+    if not value or any(not (0x21 <= ord(c) <= 0x7E) or c in '",;\\' for c in value):
+        raise ConfigurationError(f"cookie {name}: the value is not a token of visible ASCII characters")
+    age = "" if max_age is None else f"; Max-Age={max_age // timedelta(seconds=1)}"
+    return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{age}"
+
+
+def clear_cookie(name: str) -> str:
+    """A Set-Cookie value that removes the cookie."""
+    return f"{name}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+
+
+def security_headers(*, https: bool) -> dict[str, str]:
+    """The headers of every page.
+
+    Scripts and styles come only from the portal's own files, nothing may frame the portal, nothing is cached
+    (a shared computer's back button shows no record), and other sites learn no address of a page.
+    """
+    headers = {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+            "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        # Not no-referrer: under that policy a form's own POST says Origin: null, and the check below needs it.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    }
+    if https:
+        headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+    return headers
+
+
+def logout_headers() -> dict[str, str]:
+    """What a sign-out sends besides the cleared cookies, so that the shared computer keeps nothing."""
+    return {"Clear-Site-Data": '"cache", "cookies", "storage"', "Cache-Control": "no-store"}
+
+
+def origin_of(url: str) -> str:
+    """``scheme://host[:port]`` of an absolute http(s) URL, lower case, without a default port.
+
+    Raises:
+        ConfigurationError: not such a URL.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(f"base_url {url!r}: write https://portal.example (http only for localhost)")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + ("" if port in (None, default) else f":{port}")
+
+
+def check_same_site(method: str, headers: Mapping[str, str], *, base_url: str) -> None:
+    """Refuse a state-changing request that another site caused (CSRF, login CSRF).
+
+    ``headers`` has lower-case names. ``Sec-Fetch-Site``, which a page cannot set, decides where it is sent; else
+    ``Origin`` must be the portal's own. A request with neither is refused: every browser of today sends one.
+
+    Raises:
+        Denied: CROSS_SITE.
+    """
+    if method.upper() in _SAFE_METHODS:
+        return
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        if site != "same-origin":
+            raise Denied(Reason.CROSS_SITE)
+        return
+    origin = headers.get("origin")
+    try:
+        same = origin is not None and origin_of(origin) == origin_of(base_url)
+    except ConfigurationError:
+        same = False
+    if not same:
+        raise Denied(Reason.CROSS_SITE)
+
+
+def safe_next(target: object, *, default: str = "/") -> str:
+    """``target`` if it is a path of this portal, else ``default``.
+
+    Browsers read ``\\`` as ``/`` and drop tabs and newlines, so ``//evil``, ``/\\evil`` and ``/<tab>/evil`` all
+    leave the site: anything but a plain path that starts with exactly one slash is not followed.
+    """
+    if not isinstance(target, str) or not 1 <= len(target) <= 2048:
+        return default
+    if target[0] != "/" or target[1:2] in ("/", "\\"):
+        return default
+    if "\\" in target or any(not (0x21 <= ord(c) <= 0x7E) for c in target):
+        return default
+    return target
+
+
+def client_address(peer: str | None, forwarded_for: str | None, *, hops: int) -> str | None:
+    """The visitor's address; no header is believed without a stated number of proxies.
+
+    Args:
+        peer: the address of the TCP peer.
+        forwarded_for: the X-Forwarded-For header, all its lines joined with commas.
+        hops: how many trusted proxies stand before the portal; each appended the address it saw.
+
+    Returns:
+        The canonical textual address; None where there is none (its own, shared throttle lane).
+    """
+    chain = [part.strip() for part in forwarded_for.split(",")] if hops and forwarded_for else []
+    chain.append(peer or "")
+    if len(chain) <= hops:
+        return None  # fewer entries than proxies: somebody reached the portal another way
+    return _canonical(chain[-1 - hops])
+
+
+def _canonical(text: str) -> str | None:
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
