@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 from portalsec.errors import ConfigurationError
 from portalsec.web import origin_of
@@ -53,7 +53,8 @@ def _origin(value: object) -> str:
         raise ValueError('write the portal\'s address, as "https://portal.example"') from error
 
 
-_DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d)\Z")
+_DURATION = re.compile(r"([0-9]{1,9})\s*(s|m|h|d)\Z")
+_LONGEST = timedelta(days=3650)
 _UNIT = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -61,10 +62,10 @@ def _duration(value: object) -> timedelta:
     match = _DURATION.match(value) if isinstance(value, str) else None
     if not match or match[1].strip("0") == "":
         raise ValueError('write a duration such as "15m" (s, m, h or d)')
-    try:
-        return timedelta(**{_UNIT[match[2]]: int(match[1])})
-    except OverflowError:
-        raise ValueError("the duration is too long: write a shorter one") from None
+    duration = timedelta(**{_UNIT[match[2]]: int(match[1])})
+    if duration >= _LONGEST:  # now + duration must stay a date
+        raise ValueError("the duration is ten years or longer: write a shorter one")
+    return duration
 
 
 def _rate(value: object) -> tuple[int, timedelta]:
@@ -88,7 +89,7 @@ def _count(low: int, high: int) -> Callable[[object], int]:
 def _choice(*known: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value in known:
-            return cast("str", value)
+            return str(value)
         near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.0)
         raise ValueError(f"choose one of {', '.join(known)}; nearest is {near[0]!r}")
 

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portalsec.config.settings import KEYS, load_settings
+from portalsec.errors import ConfigurationError
+
+GOOD = {"portal": {"name": "Riverside", "base_url": "https://portal.example"}}
+
+
+def problem(source: object, env: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(source, env=env or {})  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_two_keys_are_enough() -> None:
+    settings = load_settings(GOOD, env={})
+    assert settings["sessions", "idle"] == timedelta(minutes=15)
+    assert settings["throttle", "account"] == (10, timedelta(minutes=15))
+    assert settings["sign_in", "second_factor"] == "required"
+
+
+def test_toml_mapping_and_environment_say_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "portalsec.toml"
+    path.write_text(
+        '[portal]\nname = "R"\nbase_url = "https://p.example"\n[sessions]\nidle = "10m"\n'
+        '[throttle]\naccount = "3/1m"\n[passwords]\nwords = ["river"]\n'
+    )
+    from_file = load_settings(path, env={})
+    from_mapping = load_settings(
+        {
+            "portal": {"name": "R", "base_url": "https://p.example"},
+            "sessions": {"idle": "10m"},
+            "throttle": {"account": "3/1m"},
+            "passwords": {"words": ["river"]},
+        },
+        env={},
+    )
+    from_env = load_settings(
+        {},
+        env={
+            "PORTALSEC__PORTAL__NAME": "R",
+            "PORTALSEC__PORTAL__BASE_URL": "https://p.example",
+            "PORTALSEC__SESSIONS__IDLE": "10m",
+            "PORTALSEC__THROTTLE__ACCOUNT": "3/1m",
+            "PORTALSEC__PASSWORDS__WORDS": "river",
+        },
+    )
+    assert dict(from_file.values) == dict(from_mapping.values) == dict(from_env.values)
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    settings = load_settings(
+        GOOD, env={"PORTALSEC__SESSIONS__IDLE": "5m", "PATH": "x", "PORTALSEC_TEST_X": "y"}
+    )
+    assert settings["sessions", "idle"] == timedelta(minutes=5)
+
+
+def test_an_unknown_key_names_file_table_key_and_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "portalsec.toml"
+    path.write_text('[portal]\nname = "R"\nbase_url = "https://p.example"\n[sessions]\nidel = "10m"\n')
+    text = problem(path)
+    assert str(path) in text
+    assert "[sessions]" in text
+    assert "'idel'" in text
+    assert "did you mean 'idle'?" in text
+
+
+def test_unknown_tables_and_variables_name_the_nearest() -> None:
+    assert "did you mean 'sessions'?" in problem({**GOOD, "session": {}})
+    assert "did you mean 'PORTALSEC__SESSIONS__IDLE'?" in problem(GOOD, {"PORTALSEC__SESSION__IDLE": "1m"})
+
+
+def test_every_problem_is_said_at_once() -> None:
+    text = problem({"portal": {"nam": "x"}, "sessions": {"idle": 5, "absolute": "soon"}, "audit": 3})
+    assert "'nam'" in text
+    assert "name is missing" in text
+    assert "base_url is missing" in text
+    assert "idle" in text
+    assert "absolute" in text
+    assert "[audit] is not a table" in text
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("portal", "base_url", "portal.example"),
+        ("portal", "base_url", "ftp://portal.example"),
+        ("portal", "base_url", "https://portal.example:port"),
+        ("portal", "name", ""),
+        ("portal", "name", 7),
+        ("portal", "proxy_hops", -1),
+        ("portal", "proxy_hops", True),
+        ("portal", "events", {"x": 1}),
+        ("sessions", "idle", "0m"),
+        ("sessions", "idle", "15"),
+        ("sessions", "idle", "15 years"),
+        ("sessions", "idle", "999999999d"),
+        ("throttle", "account", "0/15m"),
+        ("throttle", "account", "ten/15m"),
+        ("throttle", "account", "10"),
+        ("throttle", "account", "²/15m"),
+        ("passwords", "policy", "NIST"),
+        ("passwords", "hashing", "md5"),
+        ("passwords", "words", [""]),
+        ("sign_in", "second_factor", "off"),
+        ("sign_in", "pending_attempts", 0),
+    ],
+)
+def test_a_wrong_value_names_its_key_and_a_remedy(table: str, key: str, value: object) -> None:
+    source = {**GOOD, table: {**GOOD.get(table, {}), key: value}}
+    text = problem(source)
+    assert f"[{table}] {key}: " in text
+
+
+def test_limits_that_contradict_each_other_are_refused() -> None:
+    assert "longer than absolute" in problem({**GOOD, "sessions": {"idle": "2h", "absolute": "1h"}})
+    assert "warn_before" in problem({**GOOD, "sessions": {"idle": "1m", "warn_before": "1m"}})
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_one_sentence(tmp_path: Path) -> None:
+    assert "is missing" in problem(tmp_path / "none.toml")
+    bad = tmp_path / "bad.toml"
+    bad.write_bytes(b"\xff\xfe[portal")
+    assert "is not TOML" in problem(bad)
+    assert "cannot be read" in problem(tmp_path)
+
+
+def test_relative_sqlite_paths_start_at_the_settings_file(tmp_path: Path) -> None:
+    settings = load_settings(GOOD, base=tmp_path, env={})
+    assert settings.url("stores", "security") == f"sqlite:///{tmp_path / 'security.db'}"
+    absolute = load_settings({**GOOD, "stores": {"security": "sqlite:////var/x.db"}}, base=tmp_path, env={})
+    assert absolute.url("stores", "security") == "sqlite:////var/x.db"
+    other = load_settings({**GOOD, "stores": {"security": "postgresql+psycopg://h/d"}}, base=tmp_path, env={})
+    assert other.url("stores", "security") == "postgresql+psycopg://h/d"
+
+
+def test_settings_do_not_print_their_values() -> None:
+    settings = load_settings({**GOOD, "stores": {"security": "postgresql://u:hunter2@h/d"}}, env={})
+    assert "hunter2" not in repr(settings)
+
+
+def test_there_are_few_keys_and_each_says_what_it_is_for() -> None:
+    keys = [spec for table in KEYS.values() for spec in table.values()]
+    assert len(keys) < 60
+    assert all(spec.about for spec in keys)
+
+
+_scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.lists(st.text(max_size=5), max_size=3),
+)
+_tables = st.sampled_from([*KEYS, "x"])
+_names = st.sampled_from([key for table in KEYS.values() for key in table])
+
+
+@given(
+    st.dictionaries(_tables, st.one_of(_scalars, st.dictionaries(_names, _scalars, max_size=4)), max_size=4)
+)
+def test_any_settings_are_accepted_or_refused_with_the_one_error(source: dict[str, object]) -> None:
+    try:
+        load_settings(source, env={})
+    except ConfigurationError as error:
+        assert str(error)
