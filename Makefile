@@ -1,0 +1,111 @@
+# portalsec: `make demo` serves the example portal, `make test` runs the whole suite; `make help` lists the rest.
+#
+# Needs Python 3.11 or newer, make and git. Everything is installed into .venv, from requirements/*.txt, by hash.
+# A stamp in .venv says which set is installed, so that a second call runs no pip at all.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+DATA   ?= .demo
+PORT   ?= 8000
+FHIR   ?=
+ARGS   ?=
+
+PIP_INSTALL := $(PY) -m pip install --quiet --no-input --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo demo-django demo-reset test soak bench docs check check-style check-types check-imports check-wheel clean
+
+help:
+	@echo 'make demo         serve the example portal at http://localhost:$(PORT)  (PORT=, DATA=folder, FHIR=folder)'
+	@echo 'make demo-django  the same portal on Django'
+	@echo 'make demo-reset   delete the data of the demo ($(DATA))'
+	@echo 'make test         the whole suite                                    (ARGS= goes to pytest)'
+	@echo 'make check        lint, format, types, import rules, the built wheel'
+	@echo 'make soak         the full counts, up to an hour; writes docs/reference/measured.md'
+	@echo 'make bench        the table of speeds; writes bench/results.json     (ARGS="--quick", "--only rbac")'
+	@echo 'make docs         build the docs into docs/_build, warnings as errors'
+	@echo 'make clean        delete .venv and everything that was built'
+	@echo
+	@echo 'PYTHON=python3.12 picks the interpreter for a new .venv (now: $(PYTHON)).'
+
+# -- what is installed ------------------------------------------------------------------------------------------
+# A .venv that works is kept, whoever made it; in a moved clone it is installed into again, since it points at the
+# old place; one whose interpreter is gone, too old or without pip is made anew.
+
+ifneq ($(shell $(PY) -c '' 2>/dev/null && cat $(VENV)/.made-for 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/.made-for
+endif
+
+$(VENV)/.made-for:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "portalsec needs Python 3.11 or newer, and $(PYTHON) is %d.%d: name another, as in  make PYTHON=python3.12 $(MAKECMDGOALS)" % v[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo '$(PYTHON) cannot make virtual environments: install its venv module (Debian: apt-get install python3-venv)' >&2; exit 1; }
+	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $(VENV)/.installed-*
+	@echo '$(CURDIR)' > $@
+
+INSTALLED := $(addprefix $(VENV)/.installed-,demo test bench)
+
+$(INSTALLED): $(VENV)/.installed-%: requirements/%.txt pyproject.toml $(VENV)/.made-for
+	@echo 'Installing requirements/$*.txt into $(VENV) (only when it changed; a minute or so)'
+	@$(PIP_INSTALL) --require-hashes -r requirements/$*.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# -- the portal -------------------------------------------------------------------------------------------------
+# `exec` leaves no shell between make and the portal, so that Ctrl-C reaches it once and ends it cleanly.
+
+demo: $(VENV)/.installed-demo
+	@exec $(PY) examples/portal_fastapi/serve.py --data '$(DATA)' --port '$(PORT)' $(if $(FHIR),--fhir '$(FHIR)')
+
+demo-django: $(VENV)/.installed-test
+	@exec $(PY) examples/portal_django/serve.py --data '$(DATA)' --port '$(PORT)' $(if $(FHIR),--fhir '$(FHIR)')
+
+demo-reset:
+	@if [ ! -e '$(DATA)' ]; then echo 'There is no demo data in $(DATA).'; \
+	elif [ -f '$(DATA)/portalsec.toml' ]; then rm -rf -- '$(DATA)' && echo 'Deleted $(DATA).'; \
+	else echo '$(DATA) is not the data folder of a demo (it holds no portalsec.toml): delete it by hand if you mean it' >&2; exit 1; fi
+
+# -- three tiers ------------------------------------------------------------------------------------------------
+
+test: $(VENV)/.installed-test
+	@$(PY) -m pytest $(ARGS)
+
+soak: $(VENV)/.installed-test
+	@PORTALSEC_SOAK=1 $(PY) -m pytest tests/soak --write-measured docs/reference/measured.md $(ARGS)
+
+bench: $(VENV)/.installed-bench
+	@$(PY) -m bench.run $(ARGS)
+
+# -- gates ------------------------------------------------------------------------------------------------------
+
+docs: $(VENV)/.installed-test
+	@$(PY) -m sphinx -b html -n -W --keep-going -q docs docs/_build
+	@echo 'docs/_build/index.html'
+
+check: check-style check-types check-imports check-wheel
+
+check-style: $(VENV)/.installed-test
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+check-types: $(VENV)/.installed-test
+	@$(PY) -m mypy
+
+check-imports: $(VENV)/.installed-test
+	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+# The built wheel is what gets imported, where nothing but the base install is.
+check-wheel: $(VENV)/.installed-test
+	@rm -rf build/wheel && mkdir -p build/wheel
+	@$(PY) -m build --wheel --no-isolation --outdir build/wheel . > build/wheel/build.log || { cat build/wheel/build.log; exit 1; }
+	@$(PY) -m venv --clear build/wheel/venv
+	@build/wheel/venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/base.txt
+	@build/wheel/venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-index build/wheel/*.whl
+	@build/wheel/venv/bin/python -I tests/wheel_without_extras.py
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
