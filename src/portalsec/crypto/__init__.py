@@ -1,0 +1,14 @@
+"""Field encryption in Tink's formats: every cell bound to its place, every key in a keyset.
+
+`cryptography` is loaded by the first cipher or hash that is built, not by this import.
+"""
+
+from portalsec.crypto.codec import JSON
+from portalsec.crypto.context import RowId
+from portalsec.crypto.fields import EncryptedField
+from portalsec.crypto.keyset import KeyInfo, Keyset
+from portalsec.crypto.ports import Aead
+from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.seal import FieldSealer
+
+__all__ = ["JSON", "Aead", "EncryptedField", "FieldSealer", "KeyInfo", "KeyedHash", "Keyset", "RowId"]

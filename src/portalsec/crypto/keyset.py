@@ -1,0 +1,232 @@
+"""`Keyset`: keys with ids and states, one of them primary, in Tink's format.
+
+Newest writes, all read: the primary key encrypts, every enabled key decrypts. A rotation is `add`, wait until every
+process has loaded the new keyset, `promote`, re-encrypt, `disable`, and at last `destroy`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from portalsec.crypto._hidden import Hidden
+from portalsec.crypto._keys import TEMPLATES, Key, KeyProblem, Material, Prefix, Primitive, Status
+from portalsec.crypto._keyset_json import parse
+from portalsec.errors import ConfigurationError
+from portalsec.secret import Secret
+
+if TYPE_CHECKING:
+    from portalsec.crypto.aead import KeysetAead
+
+__all__ = ["KeyInfo", "Keyset"]
+
+_WANTED: dict[Primitive, tuple[str, str]] = {
+    "aead": ("encryption", "AES256_GCM"),
+    "prf": ("a keyed hash", "HMAC_SHA256_PRF"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyInfo:
+    """What may be shown of a key.
+
+    Attributes:
+        id: 1 to 2^32 - 1, unique in its keyset.
+        type: "AES256_GCM", "AES128_GCM" or "HMAC_SHA256_PRF"; None for a destroyed key.
+        status: "ENABLED", "DISABLED" or "DESTROYED".
+        prefix: "TINK" (outputs begin with the key's id) or "RAW" (they do not); None where a destroyed key has none.
+        primary: whether this key writes.
+    """
+
+    id: int
+    type: str | None
+    status: Status
+    prefix: Prefix | None
+    primary: bool
+
+
+class Keyset(Hidden):
+    """An immutable set of keys of one purpose, made by `generate` or `from_json`.
+
+    Every change returns a new keyset. It never shows a key: not in ``repr``, not in an error, not by pickle or copy;
+    the one way out is `portalsec.crypto.insecure`.
+    """
+
+    __slots__ = ("_keys", "_primary_id")
+
+    _keys: tuple[Key, ...]
+    _primary_id: int
+
+    def __init__(self, keys: Sequence[Key], primary_id: int) -> None:
+        """For this package; applications call `generate` or `from_json`."""
+        _check(keys, primary_id)
+        object.__setattr__(self, "_keys", tuple(keys))
+        object.__setattr__(self, "_primary_id", primary_id)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(
+            "a Keyset is immutable; add, promote, disable, enable and destroy return a new one"
+        )
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    @classmethod
+    def generate(cls, template: str) -> Keyset:
+        """A keyset of one new key, which is primary.
+
+        Args:
+            template: "AES256_GCM" (for fields) or "HMAC_SHA256_PRF" (for `KeyedHash`).
+
+        Raises:
+            ConfigurationError: another template.
+        """
+        key = _new_key(template, taken=frozenset())
+        return cls((key,), key.id)
+
+    @classmethod
+    def from_json(cls, text: str | Secret[str]) -> Keyset:
+        """Read Tink's JSON form, in any spelling that Tink reads.
+
+        Raises:
+            ConfigurationError: for everything that is not a usable keyset, in one sentence that holds no key: text
+                that is not JSON, unknown or repeated fields, no key, a primary that is missing or not enabled, an id
+                that is 0 or comes twice, keys of two purposes, an unknown type, prefix or status, a version other
+                than 0, a wrong size (AES-192 among them).
+        """
+        try:
+            return cls(*parse(text.reveal() if isinstance(text, Secret) else _text(text)))
+        except ValueError as error:
+            problem = str(error)
+        # Out here, and without the text: neither the context nor the frame of this error holds a key.
+        del text
+        raise ConfigurationError(f"this is not a usable keyset: {problem}")
+
+    @property
+    def primary_id(self) -> int:
+        """The id of the key that writes."""
+        return self._primary_id
+
+    @property
+    def primitive(self) -> Primitive:
+        """What the keys are for: "aead" or "prf"."""
+        material = self._entry(self._primary_id).material
+        assert material is not None  # noqa: S101  (the constructor refuses a primary that is not enabled)
+        return material.primitive
+
+    def info(self) -> tuple[KeyInfo, ...]:
+        """What may be shown of the keys, in their order; `add` appends, so that the last is the newest."""
+        return tuple(
+            KeyInfo(
+                id=key.id,
+                type=key.material.name if key.material else None,
+                status=key.status,
+                prefix=key.prefix,
+                primary=key.id == self._primary_id,
+            )
+            for key in self._keys
+        )
+
+    def __repr__(self) -> str:
+        return f"<Keyset of {len(self._keys)}, primary {self._primary_id}, keys hidden>"
+
+    # -- changes, each a new keyset ---------------------------------------------------------------------------
+
+    def add(self, template: str) -> Keyset:
+        """With one more enabled key (``info()[-1]``), which reads from now on and writes once it is promoted."""
+        return Keyset((*self._keys, _new_key(template, taken=frozenset(self._ids()))), self._primary_id)
+
+    def promote(self, key_id: int) -> Keyset:
+        """With an enabled key as the primary. Load the keyset that has it everywhere first: others must read it."""
+        if self._entry(key_id).status != "ENABLED":
+            raise ConfigurationError(f"key {key_id} is not enabled: enable it before it is promoted")
+        return Keyset(self._keys, key_id)
+
+    def disable(self, key_id: int) -> Keyset:
+        """With a key that no longer reads; `enable` undoes it."""
+        return self._with_status(key_id, "DISABLED")
+
+    def enable(self, key_id: int) -> Keyset:
+        """With a disabled key reading again."""
+        return self._with_status(key_id, "ENABLED")
+
+    def destroy(self, key_id: int) -> Keyset:
+        """With the key gone for good; its id stays, so that it is never given out again."""
+        return self._with_status(key_id, "DESTROYED")
+
+    def _with_status(self, key_id: int, status: Status) -> Keyset:
+        old = self._entry(key_id)
+        if key_id == self._primary_id and status != "ENABLED":
+            raise ConfigurationError(f"key {key_id} is the primary: promote another key first")
+        if old.status == "DESTROYED" and status != "DESTROYED":
+            raise ConfigurationError(f"key {key_id} was destroyed, and destroyed is final")
+        material: Material | None = None if status == "DESTROYED" else old.material
+        new = Key(id=old.id, status=status, prefix=old.prefix, material=material)
+        return Keyset([new if key is old else key for key in self._keys], self._primary_id)
+
+    # -- use --------------------------------------------------------------------------------------------------
+
+    def aead(self) -> KeysetAead:
+        """The keys as one cipher. Build it once and keep it: it expands every key.
+
+        Raises:
+            ConfigurationError: the keys are not for encryption.
+        """
+        from portalsec.crypto.aead import KeysetAead
+
+        return KeysetAead(self)
+
+    def _enabled(self, primitive: Primitive) -> tuple[Key, ...]:
+        """The enabled keys, the primary first, if they are for ``primitive``."""
+        if self.primitive != primitive:
+            what, template = _WANTED[primitive]
+            raise ConfigurationError(
+                f"{what} was given a keyset of {self._entry(self._primary_id).material.name} keys: "  # type: ignore[union-attr]
+                f'it needs one of the kind that Keyset.generate("{template}") makes'
+            )
+        enabled = [key for key in self._keys if key.status == "ENABLED"]
+        return tuple(sorted(enabled, key=lambda key: key.id != self._primary_id))
+
+    def _ids(self) -> Sequence[int]:
+        return [key.id for key in self._keys]
+
+    def _entry(self, key_id: int) -> Key:
+        for key in self._keys:
+            if key.id == key_id:
+                return key
+        raise ConfigurationError(
+            f"the keyset has no key {key_id!r}: it has {', '.join(map(str, self._ids()))}"
+        )
+
+
+def _check(keys: Sequence[Key], primary_id: int) -> None:
+    ids = [key.id for key in keys]
+    if not keys:
+        raise KeyProblem("it has no key")
+    if len(set(ids)) != len(ids):
+        raise KeyProblem("an id comes twice")
+    if primary_id not in ids:
+        raise KeyProblem("its primary key is missing")
+    if keys[ids.index(primary_id)].status != "ENABLED":
+        raise KeyProblem(f"its primary key {primary_id} is not enabled")
+    if len({key.material.primitive for key in keys if key.material}) > 1:
+        raise KeyProblem("it mixes keys for encryption and keys for hashing")
+
+
+def _new_key(template: str, *, taken: frozenset[int]) -> Key:
+    if template not in TEMPLATES:
+        raise ConfigurationError(
+            f"there is no key template {template!r}: choose one of {', '.join(TEMPLATES)}"
+        )
+    make: Callable[[], Material]
+    make, prefix = TEMPLATES[template]
+    while (key_id := secrets.randbelow(2**32 - 1) + 1) in taken:
+        pass
+    return Key(id=key_id, status="ENABLED", prefix=prefix, material=make())
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise KeyProblem(f"text is needed, not {type(text).__name__}")
+    return text

@@ -1,0 +1,43 @@
+"""`FieldSealer`: what `portalsec.auth` asks for as a `Sealer`."""
+
+from __future__ import annotations
+
+from portalsec.crypto._hidden import Hidden
+from portalsec.crypto.codec import CodecError, codec_for
+from portalsec.crypto.context import associated_data
+from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.ports import Aead
+from portalsec.errors import DecryptionError
+
+__all__ = ["FieldSealer"]
+
+_BYTES = codec_for(bytes)
+
+
+class FieldSealer(Hidden):
+    """Seals bytes for a place named in each call; every result is a cell of ``EncryptedField[bytes]``."""
+
+    __slots__ = ("_aead",)
+
+    def __init__(self, keyset: Keyset | Aead) -> None:
+        """Raises `ConfigurationError` where the keyset is not for encryption."""
+        self._aead: Aead = keyset.aead() if isinstance(keyset, Keyset) else keyset
+
+    def seal(self, plaintext: bytes, *, table: str, column: str, row: str) -> bytes:
+        """Encrypt; the result opens only under the same table, column and row."""
+        return self._aead.encrypt(_BYTES.encode(plaintext), _place(table, column, row))
+
+    def open(self, ciphertext: bytes, *, table: str, column: str, row: str) -> bytes:
+        """Decrypt. Raises `DecryptionError`, one error for every cause."""
+        plaintext = self._aead.decrypt(ciphertext, _place(table, column, row))
+        try:
+            return _BYTES.decode(plaintext)
+        except CodecError:
+            pass
+        raise DecryptionError("wrong_type")
+
+
+def _place(table: str, column: str, row: str) -> bytes:
+    if row is None:  # would bind to the column only
+        raise TypeError("a sealed value is bound to its row: pass row=")
+    return associated_data(table=table, column=column, row=row)
