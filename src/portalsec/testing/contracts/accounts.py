@@ -1,0 +1,148 @@
+"""The contract of `portalsec.auth.ports.AccountStore`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from portalsec.auth.ports import Account, AccountStore
+from portalsec.testing.contracts.base import NOW, THREADS, StoreContract, winners
+
+__all__ = ["AccountStoreContract"]
+
+_HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
+_OTHER = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$b3RoZXJoYXNo"
+
+
+def _account(number: int = 1, *, login: str | None = None, password_hash: str | None = _HASH) -> Account:
+    return Account(
+        id=f"account-{number}",
+        login=login or f"person{number}@example.org",
+        password_hash=password_hash,
+        reference=f"patient-{number}",
+    )
+
+
+class AccountStoreContract(StoreContract):
+    """Inherit it and provide ``store``: an empty `AccountStore`."""
+
+    @pytest.fixture
+    def store(self) -> AccountStore:
+        raise NotImplementedError("provide a fixture `store` that returns an empty AccountStore")
+
+    def test_an_account_is_found_by_id_and_by_login_as_it_was_created(self, store: AccountStore) -> None:
+        plain = _account(1)
+        bare = Account(id="account-2", login="zoë müller 病院@example.org", password_hash=None)
+        disabled = replace(_account(3), disabled=True)
+        for account in (plain, bare, disabled):
+            assert store.create(account, now=NOW)
+            assert store.get(account.id) == account
+            assert store.by_login(account.login) == account
+
+    def test_what_is_unknown_is_none(self, store: AccountStore) -> None:
+        store.create(_account(), now=NOW)
+        assert store.get("account-9") is None
+        assert store.by_login("person9@example.org") is None
+
+    @pytest.mark.parametrize(
+        "near", ["PERSON1@example.org", "person1@example.or", "person%", "person1@example.org "]
+    )
+    def test_a_login_is_matched_exactly(self, store: AccountStore, near: str) -> None:
+        store.create(_account(), now=NOW)
+        assert store.by_login(near) is None
+
+    def test_a_taken_login_or_id_is_refused_and_leaves_the_first_account_alone(
+        self, store: AccountStore
+    ) -> None:
+        first = _account(1)
+        assert store.create(first, now=NOW)
+        assert not store.create(_account(2, login=first.login), now=NOW)
+        assert not store.create(replace(_account(3, password_hash=_OTHER), id=first.id), now=NOW)
+        assert store.get(first.id) == first
+        assert store.by_login(first.login) == first
+        assert store.get("account-2") is None
+        assert store.by_login("person3@example.org") is None
+
+    def test_a_password_is_replaced_only_where_it_is_the_expected_one(self, store: AccountStore) -> None:
+        store.create(_account(), now=NOW)
+        assert not store.set_password("account-1", "new", expected=_OTHER)
+        assert not store.set_password("account-1", "new", expected=None)
+        assert store.get("account-1") == _account()
+        assert store.set_password("account-1", _OTHER, expected=_HASH)
+        assert store.get("account-1") == _account(password_hash=_OTHER)
+        assert not store.set_password("account-1", "new", expected=_HASH)
+
+    def test_a_first_password_expects_none(self, store: AccountStore) -> None:
+        store.create(_account(password_hash=None), now=NOW)
+        assert not store.set_password("account-1", _HASH, expected="")
+        assert store.set_password("account-1", _HASH, expected=None)
+        assert not store.set_password("account-1", _OTHER, expected=None)
+        assert store.get("account-1") == _account()
+
+    def test_an_unknown_account_gets_no_password(self, store: AccountStore) -> None:
+        store.create(_account(), now=NOW)
+        assert not store.set_password("account-9", _OTHER, expected=_HASH)
+        assert not store.set_password("account-9", _OTHER, expected=None)
+        assert store.get("account-1") == _account()
+
+    def test_disabling_says_whether_the_state_changed(self, store: AccountStore) -> None:
+        store.create(_account(1), now=NOW)
+        store.create(_account(2), now=NOW)
+        assert not store.set_disabled("account-1", False)
+        assert store.set_disabled("account-1", True)
+        assert not store.set_disabled("account-1", True)
+        assert store.get("account-1") == replace(_account(1), disabled=True)
+        assert store.get("account-2") == _account(2)
+        assert store.set_disabled("account-1", False)
+        assert store.get("account-1") == _account(1)
+        assert not store.set_disabled("account-9", True)
+
+    def test_race_of_creates_for_one_login_has_one_winner(self, store: AccountStore) -> None:
+        for turn in self.rounds():
+            rivals = [_account(turn * 100 + n, login=f"wanted{turn}@example.org") for n in range(THREADS)]
+            results = self.race(*(partial(store.create, rival, now=NOW) for rival in rivals))
+            assert winners(results) == 1
+            won = rivals[results.index(True)]
+            assert store.by_login(won.login) == won
+            assert [store.get(rival.id) for rival in rivals if rival is not won] == [None] * (THREADS - 1)
+
+    def test_race_of_password_changes_has_one_winner(self, store: AccountStore) -> None:
+        for turn in self.rounds():
+            account = _account(turn)
+            store.create(account, now=NOW)
+            results = self.race(
+                *(
+                    partial(store.set_password, account.id, f"hash-{n}", expected=_HASH)
+                    for n in range(THREADS)
+                )
+            )
+            assert winners(results) == 1
+            assert store.get(account.id) == replace(account, password_hash=f"hash-{results.index(True)}")
+
+    def test_race_of_disabling_has_one_winner(self, store: AccountStore) -> None:
+        for turn in self.rounds():
+            store.create(_account(turn), now=NOW)
+            assert winners(self.race(partial(store.set_disabled, f"account-{turn}", True))) == 1
+
+    def test_verbs_neither_wait_for_nor_roll_back_with_the_callers_open_write(
+        self, store: AccountStore, open_write: AbstractContextManager[object]
+    ) -> None:
+        with open_write:
+            assert store.create(_account(), now=NOW)
+            assert store.set_password("account-1", _OTHER, expected=_HASH)
+            assert store.set_disabled("account-1", True)
+        assert store.get("account-1") == replace(_account(password_hash=_OTHER), disabled=True)
+
+    def test_a_backend_that_cannot_answer_is_a_store_error(self, failing_store: AccountStore) -> None:
+        self.assert_all_fail(
+            [
+                lambda: failing_store.create(_account(), now=NOW),
+                lambda: failing_store.get("account-1"),
+                lambda: failing_store.by_login("person1@example.org"),
+                lambda: failing_store.set_password("account-1", _OTHER, expected=_HASH),
+                lambda: failing_store.set_disabled("account-1", True),
+            ]
+        )

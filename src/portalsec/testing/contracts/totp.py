@@ -1,0 +1,185 @@
+"""The contract of `portalsec.auth.ports.TotpStore`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from portalsec.auth.ports import TotpDevice, TotpStore
+from portalsec.errors import StoreError
+from portalsec.testing.contracts.base import MICROSECOND, NOW, THREADS, StoreContract, winners
+
+__all__ = ["TotpStoreContract"]
+
+_STEP = 59_000_000
+
+
+def _device(number: int = 1, *, account: str = "account-1") -> TotpDevice:
+    return TotpDevice(
+        id=f"device-{number}",
+        account_id=account,
+        label=f"Zoë's phone {number}",
+        sealed_secret=bytes(range(256)),
+        confirmed=False,
+        last_step=-1,
+        created_at=NOW + number * MICROSECOND,
+    )
+
+
+def _confirmed(device: TotpDevice, step: int = _STEP) -> TotpDevice:
+    return replace(device, confirmed=True, last_step=step)
+
+
+class TotpStoreContract(StoreContract):
+    """Inherit it and provide ``store``: an empty `TotpStore`."""
+
+    @pytest.fixture
+    def store(self) -> TotpStore:
+        raise NotImplementedError("provide a fixture `store` that returns an empty TotpStore")
+
+    def test_a_device_is_listed_as_it_was_added(self, store: TotpStore) -> None:
+        assert list(store.devices("account-1")) == []
+        store.add(_device())
+        assert list(store.devices("account-1")) == [_device()]
+        assert list(store.devices("account-2")) == []
+
+    def test_an_unconfirmed_device_takes_the_place_of_the_accounts_other_unconfirmed_one(
+        self, store: TotpStore
+    ) -> None:
+        store.add(_device(1))
+        store.add(_device(2, account="account-2"))
+        store.add(_device(3))
+        assert list(store.devices("account-1")) == [_device(3)]
+        assert list(store.devices("account-2")) == [_device(2, account="account-2")]
+
+    def test_a_confirmed_device_stays_when_another_is_added(self, store: TotpStore) -> None:
+        store.add(_device(1))
+        store.confirm("account-1", "device-1", _STEP)
+        store.add(_device(2))
+        store.add(_device(3))
+        assert list(store.devices("account-1")) == [_confirmed(_device(1)), _device(3)]
+
+    def test_devices_are_listed_oldest_first(self, store: TotpStore) -> None:
+        for number, age in ((1, 0), (2, -5), (3, 5)):
+            store.add(replace(_device(number), created_at=NOW + timedelta(days=age)))
+            store.confirm("account-1", f"device-{number}", _STEP)
+        assert [device.id for device in store.devices("account-1")] == ["device-2", "device-1", "device-3"]
+
+    def test_a_known_id_is_an_error_and_never_replaces_anothers_device(self, store: TotpStore) -> None:
+        store.add(_device(1))
+        store.confirm("account-1", "device-1", _STEP)
+        for account in ("account-1", "account-2"):
+            with pytest.raises(StoreError):
+                store.add(_device(1, account=account))
+        assert list(store.devices("account-1")) == [_confirmed(_device(1))]
+        assert list(store.devices("account-2")) == []
+
+    def test_a_device_is_confirmed_once_by_its_owner(self, store: TotpStore) -> None:
+        store.add(_device())
+        assert not store.confirm("account-2", "device-1", _STEP)
+        assert not store.confirm("account-1", "device-2", _STEP)
+        assert list(store.devices("account-1")) == [_device()]
+        assert store.confirm("account-1", "device-1", _STEP)
+        assert not store.confirm("account-1", "device-1", _STEP + 1)
+        assert list(store.devices("account-1")) == [_confirmed(_device())]
+
+    def test_only_a_newer_step_advances(self, store: TotpStore) -> None:
+        store.add(_device())
+        store.confirm("account-1", "device-1", _STEP)
+        assert not store.advance("account-1", "device-1", _STEP)
+        assert not store.advance("account-1", "device-1", _STEP - 1)
+        assert store.advance("account-1", "device-1", _STEP + 2)
+        assert not store.advance("account-1", "device-1", _STEP + 2)
+        assert not store.advance("account-1", "device-1", _STEP + 1)
+        assert list(store.devices("account-1")) == [_confirmed(_device(), _STEP + 2)]
+
+    def test_an_unconfirmed_unknown_or_foreign_device_does_not_advance(self, store: TotpStore) -> None:
+        store.add(_device(1))
+        assert not store.advance("account-1", "device-1", _STEP)
+        store.confirm("account-1", "device-1", _STEP)
+        assert not store.advance("account-2", "device-1", _STEP + 1)
+        assert not store.advance("account-1", "device-2", _STEP + 1)
+        assert list(store.devices("account-1")) == [_confirmed(_device(1))]
+
+    def test_a_step_is_used_up_for_one_device_only(self, store: TotpStore) -> None:
+        for number in (1, 2):
+            store.add(_device(number))
+            store.confirm("account-1", f"device-{number}", _STEP)
+        assert store.advance("account-1", "device-1", _STEP + 1)
+        assert store.advance("account-1", "device-2", _STEP + 1)
+
+    def test_a_device_is_removed_by_its_owner_alone(self, store: TotpStore) -> None:
+        store.add(_device(1))
+        store.confirm("account-1", "device-1", _STEP)
+        store.add(_device(2))
+        assert not store.remove("account-2", "device-1")
+        assert store.remove("account-1", "device-1")
+        assert not store.remove("account-1", "device-1")
+        assert list(store.devices("account-1")) == [_device(2)]
+        assert store.remove("account-1", "device-2")
+        assert not store.advance("account-1", "device-1", _STEP + 9)
+
+    def test_race_of_one_step_has_one_winner(self, store: TotpStore) -> None:
+        store.add(_device())
+        store.confirm("account-1", "device-1", _STEP)
+        for turn in self.rounds(5, soak=1000):
+            step = _STEP + 1 + turn
+            results = self.race(partial(store.advance, "account-1", "device-1", step))
+            assert winners(results) == 1
+            assert store.devices("account-1")[0].last_step == step
+
+    def test_race_of_different_steps_never_goes_back(self, store: TotpStore) -> None:
+        store.add(_device())
+        store.confirm("account-1", "device-1", _STEP)
+        for turn in self.rounds():
+            steps = [_STEP + turn * THREADS + n + 1 for n in range(THREADS)]
+            results = self.race(*(partial(store.advance, "account-1", "device-1", step) for step in steps))
+            assert results[-1], "the newest step is new whatever came before it"
+            assert store.devices("account-1")[0].last_step == steps[-1]
+
+    def test_race_of_confirmations_has_one_winner(self, store: TotpStore) -> None:
+        for turn in self.rounds():
+            store.add(_device(turn))
+            results = self.race(partial(store.confirm, "account-1", f"device-{turn}", _STEP))
+            assert winners(results) == 1
+
+    def test_race_of_enrolments_leaves_one_unconfirmed_device(self, store: TotpStore) -> None:
+        for turn in self.rounds():
+            account = f"account-{turn}"
+            rivals = [_device(turn * 100 + n, account=account) for n in range(THREADS)]
+            self.race(*(partial(store.add, rival) for rival in rivals))
+            (left,) = store.devices(account)
+            assert left in rivals
+
+    def test_race_of_removals_has_one_winner(self, store: TotpStore) -> None:
+        for turn in self.rounds():
+            store.add(_device(turn))
+            assert winners(self.race(partial(store.remove, "account-1", f"device-{turn}"))) == 1
+
+    def test_verbs_neither_wait_for_nor_roll_back_with_the_callers_open_write(
+        self, store: TotpStore, open_write: AbstractContextManager[object]
+    ) -> None:
+        for number in (1, 2):
+            store.add(_device(number))
+            store.confirm("account-1", f"device-{number}", _STEP)
+        with open_write:
+            store.add(_device(3))
+            assert store.confirm("account-1", "device-3", _STEP)
+            assert store.advance("account-1", "device-1", _STEP + 1)
+            assert store.remove("account-1", "device-2")
+        assert list(store.devices("account-1")) == [_confirmed(_device(1), _STEP + 1), _confirmed(_device(3))]
+
+    def test_a_backend_that_cannot_answer_is_a_store_error(self, failing_store: TotpStore) -> None:
+        self.assert_all_fail(
+            [
+                lambda: failing_store.add(_device()),
+                lambda: failing_store.devices("account-1"),
+                lambda: failing_store.confirm("account-1", "device-1", _STEP),
+                lambda: failing_store.advance("account-1", "device-1", _STEP),
+                lambda: failing_store.remove("account-1", "device-1"),
+            ]
+        )
