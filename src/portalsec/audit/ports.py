@@ -96,13 +96,19 @@ class AuditStore(Protocol):
 
 
 class Signer(Protocol):
-    """Signs checkpoints. ``name`` is the log's origin, ``key_id`` the 4 bytes of a C2SP signed note."""
+    """Signs checkpoints. ``name`` is the log's origin, ``key_id`` the 4 bytes of a C2SP signed note.
+
+    ``verifier_text`` is its public key in the text form of Go's ``sumdb/note``.
+    """
 
     @property
     def name(self) -> str: ...
 
     @property
     def key_id(self) -> bytes: ...
+
+    @property
+    def verifier_text(self) -> str: ...
 
     def sign(self, message: bytes) -> bytes:
         """A 64-byte Ed25519 signature."""
