@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from portalsec.auth.sessions import ActiveSession, Sessions
 from portalsec.clock import Clock
@@ -25,6 +26,7 @@ class Access:
     subject: Subject
     resource: Resource
     decision: Decision
+    source: Source
 
 
 class Guard:
@@ -35,13 +37,22 @@ class Guard:
     """
 
     def __init__(
-        self, *, sessions: Sessions, assignments: AssignmentStore, pdp: PDP, emit: Emit, clock: Clock
+        self,
+        *,
+        sessions: Sessions,
+        assignments: AssignmentStore,
+        pdp: PDP,
+        emit: Emit,
+        clock: Clock,
+        obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
     ) -> None:
+        """``obligations`` says how each obligation that the policy names is met; one that is not here refuses."""
         self._sessions = sessions
         self._assignments = assignments
         self._pdp = pdp
         self._emit = emit
         self._clock = clock
+        self._obligations = dict(obligations)
 
     def session(self, token: object, *, source: Source, passive: bool = False) -> ActiveSession:
         """The live session of ``token``. ``passive`` requests (a page asking how long is left) do not keep it alive.
@@ -95,30 +106,46 @@ class Guard:
         attributes: Mapping[str, object] | None = None,
     ) -> Access:
         """The second half of `__call__`, for a session that was checked in this request already."""
-        kind, _, action = permission.partition(":")
-        target = resource if resource is not None else Resource(type=kind)
+        target = resource if resource is not None else Resource(type=permission.partition(":")[0] or "?")
         subject = self.subject(session)
         context = Context(purpose=purpose, now=self._clock(), attributes=dict(attributes or {}))
-        # A resource of another type than the permission names is a mistake in the route: it denies like any other.
-        decision = self._pdp.decide(subject, action if target.type == kind else "", target, context)
-        if decision.allowed and decision.event is None:
-            return Access(session=session, subject=subject, resource=target, decision=decision)
-        self._emit(
-            SecurityEvent(
-                name=(decision.event if decision.allowed else None) or Event.ACCESS_DENIED,
-                outcome=Outcome.SUCCESS if decision.allowed else Outcome.DENIED,
-                actor=Actor(type="user", id=session.account_id, role=",".join(sorted(subject.roles)) or None),
-                subjects=decision.subjects,
-                resource=ResourceRef(type=target.type, id=target.id),
-                purpose=purpose,
-                reason=decision.reason,
-                rule=decision.rule,
-                policy_version=decision.policy_version,
-                source=source,
-                session=session.reference,
-                details={} if decision.allowed else {"permission": permission},
-            )
+        decision = self._pdp.decide(subject, permission, target, context)
+        access = Access(session=session, subject=subject, resource=target, decision=decision, source=source)
+        refused = decision.reason or self._unmet(access)
+        if refused or decision.event:
+            # Durable before the caller shows anything: if this raises, nothing is shown.
+            self._emit(self._event(access, permission, purpose, refused))
+        if refused:
+            raise Denied(refused)
+        return access
+
+    def _unmet(self, access: Access) -> Reason | None:
+        """Meet the obligations of the decision; one that nobody can meet, or that fails, refuses (XACML 7.18)."""
+        for obligation in access.decision.obligations:
+            meet = self._obligations.get(obligation)
+            if meet is None:
+                return Reason.OBLIGATION_UNMET
+            meet(access)
+        return None
+
+    @staticmethod
+    def _event(
+        access: Access, permission: str, purpose: Purpose | None, refused: Reason | None
+    ) -> SecurityEvent:
+        decision = access.decision
+        return SecurityEvent(
+            name=Event.ACCESS_DENIED if refused else decision.event or Event.ACCESS_DENIED,
+            outcome=Outcome.DENIED if refused else Outcome.SUCCESS,
+            actor=Actor(
+                type="user", id=access.session.account_id, role=",".join(sorted(access.subject.roles)) or None
+            ),
+            subjects=decision.subjects,
+            resource=ResourceRef(type=access.resource.type, id=access.resource.id),
+            purpose=purpose,
+            reason=refused,
+            rule=decision.rule,
+            policy_version=decision.policy_version,
+            source=access.source,
+            session=access.session.reference,
+            details={"permission": permission} if refused else {},
         )
-        if not decision.allowed:
-            raise Denied(decision.reason or Reason.NO_GRANT)
-        return Access(session=session, subject=subject, resource=target, decision=decision)

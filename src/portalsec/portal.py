@@ -28,8 +28,8 @@ from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import ConfigurationError
 from portalsec.events import Vocabulary
-from portalsec.guard import Guard
-from portalsec.rbac.model import Policy
+from portalsec.guard import Access, Guard
+from portalsec.rbac.policy import Policy
 from portalsec.rbac.pdp import PDP
 from portalsec.rbac.ports import AssignmentStore, RelationSource
 from portalsec.typing import Emit, NewId
@@ -112,6 +112,7 @@ def build_portal(
     proxy_hops: int = 0,
     clock: Clock = system_clock,
     new_id: NewId = uuid7,
+    obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
     wrap_emit: Callable[[Emit], Emit] | None = None,
 ) -> Portal:
     """Wire the parts.
@@ -122,6 +123,7 @@ def build_portal(
         relations: the application's answer to who stands in which relation to what.
         origin: the audit log's name; the audit key's own name must equal it.
         anchors: where each checkpoint is put outside the store.
+        obligations: how each obligation that the access policy names is met.
         wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
 
     Raises:
@@ -134,6 +136,11 @@ def build_portal(
                 f"the access policy names the event {event!r}, which is not in the vocabulary: "
                 "use a name of portalsec.events.Event, or declare it in [portal] events"
             )
+    if unmet := policies.access.obligations - obligations.keys():
+        raise ConfigurationError(
+            f"the access policy names the obligations {sorted(unmet)}, which nothing meets: "
+            "pass obligations={...} with a function for each, or take them out of the policy"
+        )
     if keys.audit.name != origin:
         raise ConfigurationError(
             f"[audit] origin is {origin!r}, but the audit key was made for {keys.audit.name!r}: "
@@ -185,7 +192,14 @@ def build_portal(
         mac=mac,
     )
     pdp = PDP(policies.access, relations=relations)
-    guard = Guard(sessions=sessions, assignments=stores.assignments, pdp=pdp, emit=emit, clock=clock)
+    guard = Guard(
+        sessions=sessions,
+        assignments=stores.assignments,
+        pdp=pdp,
+        emit=emit,
+        clock=clock,
+        obligations=obligations,
+    )
     return Portal(
         name=name,
         base_url=base_url,

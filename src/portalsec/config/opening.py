@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from portalsec._encoding import uuid7
@@ -23,9 +24,10 @@ from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import ConfigurationError
+from portalsec.guard import Access
 from portalsec.portal import Keys, Policies, Portal, Stores, build_portal
 from portalsec.rbac.load import load_policy
-from portalsec.rbac.model import Policy
+from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import RelationSource
 from portalsec.typing import NewId
 
@@ -38,6 +40,7 @@ def open_portal(
     relations: Callable[[Stores], RelationSource],
     stores: Callable[[Keys], Stores] | None = None,
     hashing: Argon2Parameters | None = None,
+    obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
     clock: Clock = system_clock,
     new_id: NewId = uuid7,
     env: Mapping[str, str] | None = None,
@@ -49,6 +52,7 @@ def open_portal(
         relations: given the stores, returns the application's relation source.
         stores: given the keys, returns other stores than those of ``[stores]`` (Django passes its own).
         hashing: Argon2 parameters in place of ``[passwords] hashing``, from a calibration.
+        obligations: how each obligation that the access policy names is met.
         clock, new_id: replaced in tests.
         env: the environment that ``env:NAME`` references read; `os.environ` by default.
 
@@ -68,6 +72,7 @@ def open_portal(
         relations=relations(opened),
         origin=audit_origin(settings),
         anchors=(FileAnchor(settings.path("audit", "anchor")),),
+        obligations=obligations,
         clock=clock,
         new_id=new_id,
     )

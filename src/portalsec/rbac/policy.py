@@ -72,11 +72,11 @@ class Policy:
     Attributes:
         version: 32 hex digits of SHA-256 over the canonical form; rules in another order, comments and spacing do
             not change it, any change of meaning does.
-        roles, permissions, relations, event_names: the names that it knows.
+        roles, permissions, relations, obligations, event_names: the names that it knows.
         table: type -> action -> `Entry`; an action is found as ``read`` and as ``record:read``.
     """
 
-    __slots__ = ("event_names", "parts", "permissions", "relations", "roles", "source", "table", "version")
+    __slots__ = ("event_names", "obligations", "parts", "permissions", "relations", "roles", "source", "table", "version")
 
     def __init__(self, parts: Parts, *, source: str = "policy") -> None:
         """Raises `PolicyError` (a `ConfigurationError`) with every mistake in ``parts``."""
@@ -90,6 +90,7 @@ class Policy:
         set_("relations", frozenset(relation.name for relation in parts.relations))
         set_("permissions", frozenset(f"{r.name}:{action}" for r in parts.resources for action in r.actions))
         set_("event_names", frozenset(name for r in parts.resources for name in r.events.values()))
+        set_("obligations", frozenset(name for grant in parts.grants for name in grant.obligations))
         set_("table", _compile(parts))
         set_("version", _version(parts))
 
@@ -99,6 +100,7 @@ class Policy:
     relations: frozenset[str]
     permissions: frozenset[str]
     event_names: frozenset[str]
+    obligations: frozenset[str]
     table: Mapping[str, Mapping[str, Entry]]
     version: str
 
