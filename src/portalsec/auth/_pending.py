@@ -1,0 +1,70 @@
+"""What a flow's ``data`` holds, authenticated: a short-lived store (Redis, say) may keep it but not invent it.
+
+Without the tag, whoever can write to that store could mark a password as proven or aim an invitation at another
+person's record.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import asdict, dataclass
+
+from portalsec._encoding import length_prefixed
+from portalsec.auth.ports import Flow, Mac
+from portalsec.errors import Tampered
+
+__all__ = ["Pending", "open_data", "seal_data"]
+
+_TAG = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A sign-in whose password was right. It never holds the password or anything made from it.
+
+    Attributes:
+        epoch: the account's session epoch before the password was looked at.
+        password_at: when the password was proven, microseconds since 1970.
+        device_id: the authenticator that this sign-in is enrolling, if any.
+        begun: how many enrolments this sign-in has begun.
+    """
+
+    epoch: int
+    password_at: int
+    device_id: str | None = None
+    begun: int = 0
+
+    def encode(self) -> bytes:
+        """One line of JSON with its version."""
+        return json.dumps({"v": 1, **asdict(self)}, separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def decode(cls, data: bytes) -> Pending:
+        """The inverse; `Tampered` for anything else."""
+        try:
+            fields = json.loads(data)
+            version = fields.pop("v")
+            if version != 1:
+                raise ValueError(version)
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Tampered("a pending sign-in is damaged") from error
+
+
+def seal_data(mac: Mac, payload: bytes, *, digest: bytes, purpose: str, account_id: str | None) -> bytes:
+    """``payload`` under a tag that binds it to its flow."""
+    return _tag(mac, payload, digest, purpose, account_id) + payload
+
+
+def open_data(mac: Mac, flow: Flow) -> bytes:
+    """The payload of a flow; `Tampered` where the tag is not ours."""
+    tag, payload = flow.data[:_TAG], flow.data[_TAG:]
+    if not hmac.compare_digest(tag, _tag(mac, payload, flow.digest, flow.purpose, flow.account_id)):
+        raise Tampered("short-lived state was not written by this portal")
+    return payload
+
+
+def _tag(mac: Mac, payload: bytes, digest: bytes, purpose: str, account_id: str | None) -> bytes:
+    owner = b"" if account_id is None else b"+" + account_id.encode("utf-8")
+    return mac("flow", length_prefixed(digest, purpose.encode("utf-8"), owner, payload))[:_TAG]

@@ -1,0 +1,311 @@
+"""Accounts from invitation to disabling."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+from portalsec.auth._door import DOOR
+from portalsec.auth._input import canonical_login, password_text
+from portalsec.auth._pending import open_data, seal_data
+from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, Problem
+from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac
+from portalsec.auth.sessions import Sessions
+from portalsec.auth.signin import SignIn, Step, login_reference
+from portalsec.auth.throttle import Attempt, Throttle
+from portalsec.clock import Clock
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
+from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
+from portalsec.secret import Secret
+from portalsec.typing import Emit, NewId
+
+if TYPE_CHECKING:
+    from portalsec.auth.passwords import Passwords
+
+__all__ = ["Accounts", "SignUp", "canonical_login"]
+
+_INVITATION = "invitation"
+_INVITATION_LIFETIME = timedelta(days=14)
+_INVITATION_ATTEMPTS = 50  # sign-ups tried with one right code: refused passwords and taken names count here
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no I, L, O, U
+_CODE_LENGTH = 20  # 100 bits: past any guessing, so that a plain SHA-256 of it may be stored
+_GROUP = 4
+_MAX_TYPED = 64
+_LOOK_ALIKE = str.maketrans({"I": "1", "L": "1", "O": "0"})
+_NOWHERE = Source()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignUp:
+    """A new account and where its first sign-in stands."""
+
+    account_id: str
+    reference: str
+    step: Step
+
+
+class Accounts:
+    """Invites, signs up, creates, disables and enables.
+
+    Safe for concurrent use: of several sign-ups with one invitation, or with one sign-in name, one wins.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountStore,
+        flows: FlowStore,
+        passwords: Passwords,
+        policy: PasswordPolicy,
+        throttle: Throttle,
+        sign_in: SignIn,
+        sessions: Sessions,
+        emit: Emit,
+        clock: Clock,
+        new_id: NewId,
+        mac: Mac,
+    ) -> None:
+        self._accounts = accounts
+        self._flows = flows
+        self._passwords = passwords
+        self._throttle = throttle
+        self._sign_in = sign_in
+        self._sessions = sessions
+        self._emit = emit
+        self._clock = clock
+        self._new_id = new_id
+        self._mac = mac
+        self.policy = policy
+
+    def invite(self, reference: str, *, actor: Actor, source: Source) -> Secret[str]:
+        """Make an activation code for the person whom ``reference`` names in the application's own data.
+
+        The code has 100 bits, works once, and for 14 days. The store keeps its hash.
+        """
+        if not reference or len(reference.encode("utf-8")) > 1024:
+            raise ConfigurationError("invite: reference is the person's id in your data, 1 to 1024 bytes")
+        code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
+        digest = _code_digest(code)
+        stored = self._flows.put(
+            Flow(
+                digest=digest,
+                purpose=_INVITATION,
+                account_id=None,
+                data=seal_data(
+                    self._mac, reference.encode("utf-8"), digest=digest, purpose=_INVITATION, account_id=None
+                ),
+                expires_at=self._clock() + _INVITATION_LIFETIME,
+            )
+        )
+        if not stored:
+            raise StoreError("an invitation could not be stored")
+        try:
+            self._emit(
+                SecurityEvent(name=Event.ACCOUNT_INVITED, actor=actor, subjects=(reference,), source=source)
+            )
+        except BaseException:
+            self._flows.consume(digest, _INVITATION, now=self._clock())
+            raise
+        groups = (code[start : start + _GROUP] for start in range(0, _CODE_LENGTH, _GROUP))
+        return Secret("-".join(groups))
+
+    def sign_up(
+        self,
+        *,
+        invitation: object,
+        login: object,
+        password: object,
+        about: Sequence[str] = (),
+        source: Source,
+    ) -> SignUp:
+        """Turn an invitation into an account.
+
+        Args:
+            invitation: the code as typed: case, spaces and dashes do not matter, I and L read as 1, O as 0.
+            login, password: as chosen.
+            about: the person's own words (name, birth date), which make a password easy to guess.
+
+        Raises:
+            Denied: MALFORMED, THROTTLED, INVITATION_INVALID, LOGIN_TAKEN (the invitation stays usable).
+            PasswordRefused: with its problems; the invitation stays usable.
+        """
+        try:
+            if not isinstance(invitation, str) or len(invitation) > _MAX_TYPED:
+                raise Denied(Reason.MALFORMED)
+            name = canonical_login(login)
+            password_text(password)
+        except Denied as refusal:
+            self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source, {})
+        details = {"login": login_reference(self._mac, name)}
+        try:
+            attempt = self._throttle.reserve("invitation", account=None, address=source.address)
+        except Denied as refusal:
+            self._emit(
+                SecurityEvent(
+                    name=Event.AUTH_THROTTLED,
+                    outcome=Outcome.DENIED,
+                    reason=refusal.reason,
+                    source=source,
+                    details={"kind": "invitation"},
+                )
+            )
+            raise
+        flow = self._invitation(invitation, attempt, source)
+        reference = open_data(self._mac, flow).decode("utf-8")
+        problems = self._problems(password, name, about)
+        if problems:
+            attempt.succeeded()  # the code was right; this was no guess
+            self._emit_refusal(Reason.PASSWORD_REFUSED, source, details, subjects=(reference,))
+            raise PasswordRefused(problems)
+        hashed = self._passwords.hash(password)
+        if self._flows.consume(flow.digest, _INVITATION, now=self._clock()) is None:
+            attempt.failed()
+            self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, details)
+        account = Account(id=self._new_id(), login=name, password_hash=hashed, reference=reference)
+        epoch = self._sessions.epoch(account.id)
+        at = self._clock()
+        if not self._accounts.create(account, now=at):
+            self._flows.put(flow)
+            # The unit stays taken: an invitation must not buy unbounded questions about who has an account.
+            attempt.failed()
+            self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.LOGIN_TAKEN, source, details)
+        self._created(account, Actor(type="user", id=account.id), source)
+        attempt.succeeded()
+        step = self._sign_in.after_password(DOOR, account, epoch=epoch, at=at, source=source)
+        return SignUp(account_id=account.id, reference=reference, step=step)
+
+    def create(
+        self,
+        *,
+        login: object,
+        password: object,
+        reference: str | None = None,
+        actor: Actor = SYSTEM,
+        source: Source = _NOWHERE,
+    ) -> Account:
+        """Create an account without an invitation: seeding and administration. It enrols its factor at first sign-in.
+
+        Raises:
+            Denied: MALFORMED, LOGIN_TAKEN.
+            PasswordRefused: administration follows the same policy.
+        """
+        name = canonical_login(login)
+        problems = self._problems(password, name, ())
+        if problems:
+            raise PasswordRefused(problems)
+        account = Account(
+            id=self._new_id(), login=name, password_hash=self._passwords.hash(password), reference=reference
+        )
+        if not self._accounts.create(account, now=self._clock()):
+            raise Denied(Reason.LOGIN_TAKEN)
+        self._created(account, actor, source)
+        return account
+
+    def disable(self, account_id: str, *, actor: Actor, source: Source) -> None:
+        """Disable an account and end its sessions and half-finished sign-ins; repeat it safely after a failure.
+
+        Raises:
+            Denied: UNKNOWN_ACCOUNT.
+        """
+        self._known(account_id)
+        # Disabled first: a sign-in that passes the door's check before this is ended by the epoch after it.
+        changed = self._accounts.set_disabled(account_id, True)
+        self._sessions.end_all(account_id, source=source, actor=actor)
+        self._flows.drop_account(account_id)
+        self._switched(Event.ACCOUNT_DISABLED, account_id, changed, actor, source)
+
+    def enable(self, account_id: str, *, actor: Actor, source: Source) -> None:
+        """Enable an account again; nothing that was ended comes back.
+
+        Raises:
+            Denied: UNKNOWN_ACCOUNT.
+        """
+        self._known(account_id)
+        changed = self._accounts.set_disabled(account_id, False)
+        self._switched(Event.ACCOUNT_ENABLED, account_id, changed, actor, source)
+
+    # -- parts of the above -----------------------------------------------------------------------------------------
+
+    def _invitation(self, typed: str, attempt: Attempt, source: Source) -> Flow:
+        code = _canonical_code(typed)
+        flow = code and self._flows.attempt(
+            _code_digest(code), _INVITATION, limit=_INVITATION_ATTEMPTS, now=self._clock()
+        )
+        if not flow:
+            attempt.failed()
+            self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, {})
+        return flow
+
+    def _problems(self, password: object, name: str, about: Sequence[str]) -> tuple[Problem, ...]:
+        return self.policy.check_password(
+            password,
+            about=(name, *about),
+            # Only where every sign-in asks for a second factor may a short password do.
+            with_second_factor=self._sign_in.policy.second_factor == "required",
+        )
+
+    def _known(self, account_id: str) -> None:
+        if self._accounts.get(account_id) is None:
+            raise Denied(Reason.UNKNOWN_ACCOUNT)
+
+    def _created(self, account: Account, actor: Actor, source: Source) -> None:
+        self._emit(
+            SecurityEvent(
+                name=Event.ACCOUNT_CREATED,
+                actor=actor,
+                subjects=(account.reference,) if account.reference else (),
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+            )
+        )
+
+    def _switched(self, name: str, account_id: str, changed: bool, actor: Actor, source: Source) -> None:
+        self._emit(
+            SecurityEvent(
+                name=name,
+                actor=actor,
+                resource=ResourceRef(type="account", id=account_id),
+                source=source,
+                changed=("disabled",) if changed else (),
+            )
+        )
+
+    def _emit_refusal(
+        self,
+        reason: Reason,
+        source: Source,
+        details: Mapping[str, str],
+        *,
+        name: str = Event.ACCOUNT_CREATE_REFUSED,
+        subjects: tuple[str, ...] = (),
+    ) -> None:
+        self._emit(
+            SecurityEvent(
+                name=name,
+                outcome=Outcome.DENIED,
+                actor=ANONYMOUS,
+                subjects=subjects,
+                reason=reason,
+                source=source,
+                details=details,
+            )
+        )
+
+    def _refuse(self, name: str, reason: Reason, source: Source, details: Mapping[str, str]) -> NoReturn:
+        self._emit_refusal(reason, source, details, name=name)
+        raise Denied(reason)
+
+
+def _canonical_code(typed: str) -> str | None:
+    """The code's 20 characters, or None where it cannot be one."""
+    code = re.sub(r"[\s-]", "", typed).upper().translate(_LOOK_ALIKE)
+    return code if len(code) == _CODE_LENGTH and set(code) <= set(_ALPHABET) else None
+
+
+def _code_digest(code: str) -> bytes:
+    return hashlib.sha256(code.encode("ascii")).digest()

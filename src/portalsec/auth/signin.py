@@ -1,0 +1,583 @@
+"""`SignIn`: the one door to a session.
+
+==================  ==============================  ===========================================================
+state               the visitor holds               what leads on
+==================  ==============================  ===========================================================
+start               nothing                         ``start``: right password -> totp, totp_enrolment or signed in
+totp                a pending token                 ``submit_totp``: right code -> signed in
+totp_enrolment      a pending token                 ``begin_totp_enrolment``, ``confirm_totp_enrolment`` -> signed in
+signed in           a session token                 ``logout`` -> start
+==================  ==============================  ===========================================================
+
+A pending token is good for one sign-in: it dies when it is used, aborted, too old, out of attempts, or when the
+account is disabled. Every way ends in `SignIn.login`, which alone can open a session and asks for everything again.
+Each refusal is one `portalsec.errors.Denied` with one face; its reason is for the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from portalsec._encoding import new_token
+from portalsec.auth._door import DOOR, require_door
+from portalsec.auth._input import canonical_login, password_text, token_text
+from portalsec.auth._pending import Pending, open_data, seal_data
+from portalsec.auth.evidence import Evidence, Factor, mint
+from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac
+from portalsec.auth.sessions import NewSession, Sessions
+from portalsec.auth.throttle import Attempt, Throttle
+from portalsec.clock import Clock, from_unix_microseconds, unix_microseconds
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
+from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
+from portalsec.secret import Secret
+from portalsec.typing import Emit
+
+if TYPE_CHECKING:  # argon2 and pyotp load with their own modules, not with the door
+    from portalsec.auth.passwords import Passwords
+    from portalsec.auth.totp import Enrolment, Totp
+
+__all__ = ["SignIn", "SignInPolicy", "Step", "login_reference"]
+
+_TOTP = "sign-in.totp"
+_ENROLMENT = "sign-in.totp-enrolment"
+_MAX_BEGUN = 10
+_NOBODY = "-"  # what unknown names are looked up as, so that they cost the same reads; no account has this id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInPolicy:
+    """What a session asks for.
+
+    Attributes:
+        second_factor: "required" (accounts without one enrol at the door) or "optional" (asked of those who have one).
+        pending_lifetime: time from the password to the last code.
+        pending_attempts: codes that one pending sign-in may try.
+        evidence_lifetime: how old evidence may be when the session opens; as ``pending_lifetime`` where None.
+    """
+
+    second_factor: Literal["required", "optional"] = "required"
+    pending_lifetime: timedelta = timedelta(minutes=10)
+    pending_attempts: int = 5
+    evidence_lifetime: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.second_factor not in ("required", "optional"):
+            raise ConfigurationError('SignInPolicy: second_factor is "required" or "optional"')
+        if not timedelta(seconds=30) <= self.pending_lifetime <= timedelta(hours=1):
+            raise ConfigurationError("SignInPolicy: pending_lifetime goes from 30 seconds to one hour")
+        if self.pending_attempts < 1:
+            raise ConfigurationError("SignInPolicy: pending_attempts must be at least 1")
+        if self.evidence_lifetime is not None and self.evidence_lifetime < timedelta(seconds=30):
+            raise ConfigurationError("SignInPolicy: evidence_lifetime must be 30 seconds or longer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Where a sign-in stands: it has a pending token and something to do next, or a session and nothing.
+
+    Attributes:
+        next: kinds that lead on: ("totp",), ("totp_enrolment",) or ().
+        pending: for a short-lived cookie of its own; it is no session and opens nothing by itself.
+        session: the opened session.
+    """
+
+    next: tuple[str, ...]
+    pending: Secret[str] | None = None
+    session: NewSession | None = None
+
+    def __post_init__(self) -> None:
+        if (self.pending is None) == (self.session is None) or bool(self.next) == (self.session is not None):
+            raise ConfigurationError("Step: either pending with something next, or a session with nothing")
+
+
+def login_reference(mac: Mac, login: str) -> str:
+    """How a sign-in name appears in events: keyed, so that the log tells tries at one name apart without showing it.
+
+    People type passwords into the name's field.
+    """
+    return mac("login", login.encode("utf-8"))[:16].hex()
+
+
+class SignIn:
+    """Collects evidence and opens sessions.
+
+    Safe for concurrent use: every decision that counts (a budget's unit, an attempt, a code's step, the use of a
+    pending token, the account's epoch) is one atomic verb of a store. Where a store or the audit log fails, the error
+    is raised and no session is left behind.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountStore,
+        passwords: Passwords,
+        totp: Totp,
+        throttle: Throttle,
+        sessions: Sessions,
+        flows: FlowStore,
+        policy: SignInPolicy,
+        emit: Emit,
+        clock: Clock,
+        mac: Mac,
+    ) -> None:
+        self._accounts = accounts
+        self._passwords = passwords
+        self._totp = totp
+        self._throttle = throttle
+        self._sessions = sessions
+        self._flows = flows
+        self._emit = emit
+        self._clock = clock
+        self._mac = mac
+        self.policy = policy
+
+    # -- first factor -----------------------------------------------------------------------------------------------
+
+    def start(self, login: object, password: object, *, source: Source, replaces: object = None) -> Step:
+        """Look at a name and a password.
+
+        Guards in order: shape, budget, account, password, disabled. A name that is unknown, disabled or without a
+        password costs the same reads and the same hash as a known one and gets the same refusal.
+
+        Args:
+            login, password: as typed.
+            source: where the request came from.
+            replaces: the pending token that the browser held before, if any; it dies now, whatever happens, so that
+                nothing of another person's half-finished sign-in carries over.
+
+        Raises:
+            Denied: MALFORMED, THROTTLED (with ``retry_after``), UNKNOWN_ACCOUNT, WRONG_PASSWORD,
+                FACTOR_NOT_ENROLLED (an account without a password), ACCOUNT_DISABLED.
+            StoreError, Tampered: plumbing and data; nobody was let in.
+        """
+        self.abort(replaces)
+        try:
+            name = canonical_login(login)
+            password_text(password)
+        except Denied as refusal:
+            self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source=source)
+        details = {"login": login_reference(self._mac, name)}
+        attempt = self._reserve("password", name, source, details)
+        try:
+            found = self._accounts.by_login(name)
+            account_id = _NOBODY if found is None else found.id
+            # The epoch before the hash: a password that is changed between the two reads raises the epoch, and the
+            # session that the old password would have opened is refused.
+            epoch = self._sessions.epoch(account_id)
+            account = self._accounts.get(account_id)
+        except StoreError:
+            attempt.not_tested()
+            raise
+        if found is None:
+            account = None
+        stored = None if account is None else account.password_hash
+        at = self._clock()
+        try:
+            verified = self._passwords.verify(stored, password)
+        except Denied as refusal:
+            attempt.failed()
+            no_password = account is not None and stored is None
+            self._refuse(
+                Event.AUTH_LOGIN_FAILED,
+                Reason.FACTOR_NOT_ENROLLED if no_password else refusal.reason,
+                source=source,
+                account_id=account.id if account else None,
+                details=details,
+            )
+        except Tampered:
+            self._emit(
+                SecurityEvent(
+                    name=Event.SYSTEM_CONTROL_FAILED,
+                    outcome=Outcome.ERROR,
+                    actor=SYSTEM,
+                    resource=ResourceRef(type="account", id=account_id),
+                    source=source,
+                    details={"control": "password_hash"},
+                )
+            )
+            raise
+        if account is None or account.disabled:
+            # After the hash, so that a disabled account costs what any other does.
+            attempt.failed()
+            self._refuse(
+                Event.AUTH_LOGIN_FAILED,
+                Reason.ACCOUNT_DISABLED,
+                source=source,
+                account_id=account_id,
+                details=details,
+            )
+        attempt.succeeded()
+        if verified.rehash_due:
+            self._rehash(account, password, source)
+        return self.after_password(DOOR, account, epoch=epoch, at=at, source=source)
+
+    def after_password(
+        self, door: object, account: Account, *, epoch: int, at: datetime, source: Source
+    ) -> Step:
+        """What follows a right (or just chosen) password; for `portalsec.auth` alone."""
+        require_door(door, "a pending sign-in")
+        if self._totp.enrolled(account.id):
+            purpose, then = _TOTP, "totp"
+        elif self.policy.second_factor == "required":
+            purpose, then = _ENROLMENT, "totp_enrolment"
+        else:
+            evidence = mint(Factor.PASSWORD, account.id, at, epoch=epoch)
+            return Step(next=(), session=self.login(account.id, (evidence,), source=source))
+        token = new_token()
+        pending = Pending(epoch=epoch, password_at=unix_microseconds(at))
+        self._put(
+            _digest(token),
+            purpose,
+            account.id,
+            pending,
+            expires_at=at + self.policy.pending_lifetime,
+            attempts=0,
+        )
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_PASSWORD_VERIFIED,
+                actor=ANONYMOUS,
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+            )
+        )
+        return Step(next=(then,), pending=Secret(token))
+
+    # -- second factor ----------------------------------------------------------------------------------------------
+
+    def submit_totp(self, pending: object, code: object, *, source: Source) -> Step:
+        """Finish a pending sign-in with a code.
+
+        Raises:
+            Denied: MALFORMED (no attempt was counted), FLOW_UNKNOWN, THROTTLED, WRONG_CODE, CODE_REPLAYED,
+                FLOW_EXHAUSTED (that was the last attempt: start again), ACCOUNT_DISABLED, SESSION_REVOKED.
+        """
+        typed = self._code(code, source)
+        flow, state = self._attempt(pending, _TOTP, source)
+        account = self._holder(flow, source)
+        attempt = self._reserve("second_factor", account.login, source, {})
+        try:
+            proven = self._totp.verify(account.id, typed)
+        except Denied as refusal:
+            attempt.failed()
+            self._wrong_code(flow, refusal.reason, source)
+        attempt.succeeded()
+        self._consume(flow, source)
+        return Step(
+            next=(),
+            session=self.login(account.id, (self._password_evidence(account, state), proven), source=source),
+        )
+
+    def begin_totp_enrolment(self, pending: object, *, source: Source) -> Enrolment:
+        """Make a seed for an account that has no second factor yet. Show it once, in the answer to a POST.
+
+        Calling it again makes a new seed and voids the one before.
+
+        Raises:
+            Denied: FLOW_UNKNOWN, FLOW_EXHAUSTED, FACTOR_ALREADY_ENROLLED, ACCOUNT_DISABLED.
+        """
+        digest = _token_digest(pending)
+        flow = digest and self._flows.consume(digest, _ENROLMENT, now=self._clock())
+        if not flow:
+            self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
+        # The flow is out of the store until it is put back below: whatever fails in between ends this sign-in.
+        state = Pending.decode(open_data(self._mac, flow))
+        account = self._holder(flow, source)
+        if state.begun >= _MAX_BEGUN:
+            self._refuse(
+                Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_EXHAUSTED, source=source, account_id=account.id
+            )
+        self._not_enrolled(account, source)
+        enrolment = self._totp.begin(account.id, account_name=account.login)
+        state = replace(state, device_id=enrolment.device_id, begun=state.begun + 1)
+        self._put(
+            flow.digest, _ENROLMENT, account.id, state, expires_at=flow.expires_at, attempts=flow.attempts
+        )
+        return enrolment
+
+    def confirm_totp_enrolment(self, pending: object, code: object, *, source: Source) -> Step:
+        """Finish a pending sign-in with the first code of the authenticator that it enrolled.
+
+        Other sign-ins and sessions of the account, which knew no second factor, end.
+
+        Raises:
+            Denied: as `submit_totp`, and FACTOR_NOT_ENROLLED (nothing begun), FACTOR_ALREADY_ENROLLED.
+        """
+        typed = self._code(code, source)
+        flow, state = self._attempt(pending, _ENROLMENT, source)
+        account = self._holder(flow, source)
+        self._not_enrolled(account, source)
+        attempt = self._reserve("enrolment", account.login, source, {})
+        try:
+            # Only the device that this sign-in began: not one that another browser is enrolling.
+            proven = self._totp.confirm(account.id, state.device_id or "", typed)
+        except Denied as refusal:
+            attempt.failed()
+            self._wrong_code(flow, refusal.reason, source)
+        attempt.succeeded()
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_MFA_ENROLLED,
+                actor=Actor(type="user", id=account.id),
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+                details={"factor": Factor.TOTP.value},
+            )
+        )
+        self._consume(flow, source)
+        epoch = self._sessions.end_all(account.id, source=source, actor=Actor(type="user", id=account.id))
+        self._flows.drop_account(account.id)
+        if epoch != state.epoch + 1:
+            # Someone else ended the account's sessions since the password was proven.
+            self._refuse(
+                Event.AUTH_LOGIN_FAILED, Reason.SESSION_REVOKED, source=source, account_id=account.id
+            )
+        password = self._password_evidence(account, replace(state, epoch=epoch))
+        return Step(next=(), session=self.login(account.id, (password, proven), source=source))
+
+    def abort(self, pending: object) -> None:
+        """Drop a pending sign-in; an unknown one is no error."""
+        digest = _token_digest(pending)
+        if digest is not None:
+            now = self._clock()
+            for purpose in (_TOTP, _ENROLMENT):
+                self._flows.consume(digest, purpose, now=now)
+
+    # -- the door ---------------------------------------------------------------------------------------------------
+
+    def login(self, account_id: str, evidence: Sequence[Evidence], *, source: Source) -> NewSession:
+        """Open a session, if the evidence is what the policy asks for.
+
+        Raises:
+            Denied: EVIDENCE_MIXED (of two accounts, or one kind twice), EVIDENCE_STALE, EVIDENCE_MISSING,
+                UNKNOWN_ACCOUNT, ACCOUNT_DISABLED, SESSION_REVOKED (the account's sessions were ended since the first
+                evidence was collected).
+            AuditUnavailable: the sign-in could not be recorded, so it did not happen.
+        """
+        account = self._accounts.get(account_id)
+        reason = self._shortfall(account_id, account, evidence)
+        if reason is not None or account is None:
+            self._refuse(
+                Event.AUTH_LOGIN_FAILED,
+                reason or Reason.UNKNOWN_ACCOUNT,
+                source=source,
+                account_id=account_id,
+            )
+        try:
+            session = self._sessions.open_through(
+                DOOR,
+                account_id=account.id,
+                epoch=min(piece.epoch for piece in evidence if piece.epoch is not None),
+                factors=tuple(piece.factor.value for piece in evidence),
+                proven_at=max(piece.at for piece in evidence),
+                source=source,
+            )
+        except Denied as refusal:
+            self._refuse(Event.AUTH_LOGIN_FAILED, refusal.reason, source=source, account_id=account_id)
+        try:
+            self._emit(
+                SecurityEvent(
+                    name=Event.AUTH_LOGIN,
+                    actor=Actor(type="user", id=account.id),
+                    resource=ResourceRef(type="account", id=account.id),
+                    source=source,
+                    session=session.reference,
+                    details={"factors": "+".join(piece.factor.value for piece in evidence)},
+                )
+            )
+            self._throttle.clear_account(account.login)
+        except BaseException:
+            # Not recorded means not signed in. The token was given to nobody yet, so even if this fails it is dead.
+            self._sessions.discard(session)
+            raise
+        return session
+
+    def logout(self, token: object, *, source: Source, pending: object = None) -> None:
+        """End a session because its holder asked, and drop a half-finished sign-in of the same browser.
+
+        Unknown tokens are no error.
+        """
+        self.abort(pending)
+        self._sessions.logout(token, source=source)
+
+    def _shortfall(
+        self, account_id: str, account: Account | None, evidence: Sequence[Evidence]
+    ) -> Reason | None:
+        kinds = [piece.factor for piece in evidence]
+        if not all(type(piece) is Evidence for piece in evidence):
+            raise TypeError("login takes Evidence as portalsec.auth made it")
+        if any(piece.account_id != account_id for piece in evidence) or len(set(kinds)) != len(kinds):
+            return Reason.EVIDENCE_MIXED
+        now = self._clock()
+        lifetime = self.policy.evidence_lifetime or self.policy.pending_lifetime
+        tolerance = self._sessions.policy.clock_tolerance
+        if not all(-tolerance <= now - piece.at < lifetime for piece in evidence):
+            return Reason.EVIDENCE_STALE
+        if account is None:
+            return Reason.UNKNOWN_ACCOUNT
+        if account.disabled:
+            return Reason.ACCOUNT_DISABLED
+        wanted = {Factor.PASSWORD}
+        # Asked anew of the store: what was true when the password was looked at may be old by now.
+        if self.policy.second_factor == "required" or self._totp.enrolled(account_id):
+            wanted.add(Factor.TOTP)
+        if not wanted <= set(kinds) or all(piece.epoch is None for piece in evidence):
+            return Reason.EVIDENCE_MISSING
+        return None
+
+    # -- parts of the above -----------------------------------------------------------------------------------------
+
+    def _reserve(self, kind: str, name: str, source: Source, details: Mapping[str, str]) -> Attempt:
+        try:
+            return self._throttle.reserve(kind, account=name, address=source.address)
+        except Denied as refusal:
+            self._emit(
+                SecurityEvent(
+                    name=Event.AUTH_THROTTLED,
+                    outcome=Outcome.DENIED,
+                    reason=refusal.reason,
+                    source=source,
+                    details={"login": login_reference(self._mac, name), **details, "kind": kind},
+                )
+            )
+            raise
+
+    def _rehash(self, account: Account, password: object, source: Source) -> None:
+        # Compare and set: a password that was changed meanwhile must not be overwritten by the old one.
+        if self._accounts.set_password(
+            account.id, self._passwords.hash(password), expected=account.password_hash
+        ):
+            self._emit(
+                SecurityEvent(
+                    name=Event.AUTH_PASSWORD_REHASHED,
+                    actor=SYSTEM,
+                    resource=ResourceRef(type="account", id=account.id),
+                    source=source,
+                )
+            )
+
+    def _code(self, code: object, source: Source) -> str:
+        from portalsec.auth.totp import normalise_code  # a Totp was handed in, so this is loaded already
+
+        try:
+            return normalise_code(code)
+        except Denied as refusal:
+            self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source=source)
+
+    def _attempt(self, pending: object, purpose: str, source: Source) -> tuple[Flow, Pending]:
+        digest = _token_digest(pending)
+        flow = digest and self._flows.attempt(
+            digest, purpose, limit=self.policy.pending_attempts, now=self._clock()
+        )
+        if not flow:
+            self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
+        return flow, Pending.decode(open_data(self._mac, flow))
+
+    def _holder(self, flow: Flow, source: Source) -> Account:
+        account = self._accounts.get(flow.account_id or _NOBODY)
+        if account is None or account.disabled:
+            self._flows.consume(flow.digest, flow.purpose, now=self._clock())
+            self._refuse(
+                Event.AUTH_MFA_CHALLENGE_FAILED,
+                Reason.ACCOUNT_DISABLED,
+                source=source,
+                account_id=flow.account_id,
+            )
+        return account
+
+    def _not_enrolled(self, account: Account, source: Source) -> None:
+        # A password alone must never add an authenticator beside one that the owner has: the sign-in may have been
+        # started before the owner enrolled theirs.
+        if self._totp.enrolled(account.id):
+            self._refuse(
+                Event.AUTH_MFA_CHALLENGE_FAILED,
+                Reason.FACTOR_ALREADY_ENROLLED,
+                source=source,
+                account_id=account.id,
+            )
+
+    def _wrong_code(self, flow: Flow, reason: Reason, source: Source) -> NoReturn:
+        if flow.attempts >= self.policy.pending_attempts:
+            # The last attempt takes the pending sign-in with it: a guesser must find the password again.
+            self._flows.consume(flow.digest, flow.purpose, now=self._clock())
+            self._refuse(
+                Event.AUTH_MFA_CHALLENGE_FAILED,
+                Reason.FLOW_EXHAUSTED,
+                source=source,
+                account_id=flow.account_id,
+                details={"last": reason.value},
+            )
+        self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, reason, source=source, account_id=flow.account_id)
+
+    def _consume(self, flow: Flow, source: Source) -> None:
+        if self._flows.consume(flow.digest, flow.purpose, now=self._clock()) is None:
+            # Another request used, aborted or outlived it between our attempt and now.
+            self._refuse(
+                Event.AUTH_MFA_CHALLENGE_FAILED,
+                Reason.FLOW_UNKNOWN,
+                source=source,
+                account_id=flow.account_id,
+            )
+
+    def _put(
+        self,
+        digest: bytes,
+        purpose: str,
+        account_id: str,
+        pending: Pending,
+        *,
+        expires_at: datetime,
+        attempts: int,
+    ) -> None:
+        stored = self._flows.put(
+            Flow(
+                digest=digest,
+                purpose=purpose,
+                account_id=account_id,
+                data=seal_data(
+                    self._mac, pending.encode(), digest=digest, purpose=purpose, account_id=account_id
+                ),
+                expires_at=expires_at,
+                attempts=attempts,
+            )
+        )
+        if not stored:
+            raise StoreError("a pending sign-in could not be stored")
+
+    def _password_evidence(self, account: Account, state: Pending) -> Evidence:
+        return mint(Factor.PASSWORD, account.id, from_unix_microseconds(state.password_at), epoch=state.epoch)
+
+    def _refuse(
+        self,
+        name: str,
+        reason: Reason,
+        *,
+        source: Source,
+        account_id: str | None = None,
+        details: Mapping[str, str] | None = None,
+    ) -> NoReturn:
+        self._emit(
+            SecurityEvent(
+                name=name,
+                outcome=Outcome.DENIED,
+                actor=ANONYMOUS,
+                resource=None if account_id is None else ResourceRef(type="account", id=account_id),
+                reason=reason,
+                source=source,
+                details=dict(details or {}),
+            )
+        )
+        raise Denied(reason)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("ascii")).digest()
+
+
+def _token_digest(token: object) -> bytes | None:
+    text = token_text(token)
+    return None if text is None else _digest(text)

@@ -1,0 +1,202 @@
+"""A whole auth part on memory stores and a frozen clock, for tests."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from portalsec.auth import totp as totp_module
+from portalsec.auth.account import Accounts
+from portalsec.auth.password_policy import PasswordPolicy
+from portalsec.auth.passwords import Argon2Parameters, Passwords
+from portalsec.auth.ports import Account
+from portalsec.auth.sessions import NewSession, SessionPolicy, Sessions
+from portalsec.auth.signin import SignIn, SignInPolicy, Step
+from portalsec.auth.throttle import Lane, Throttle, ThrottlePolicy
+from portalsec.auth.totp import Totp, TotpParameters
+from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.seal import FieldSealer
+from portalsec.events import Source
+from portalsec.secret import Secret
+from portalsec.stores.memory import MemoryAccounts, MemoryFlows, MemorySessions, MemoryThrottle, MemoryTotp
+from portalsec.testing import CapturedEvents, FrozenClock, SequentialIds
+from portalsec.testing.hashing import CHEAP_ARGON2
+
+PASSWORD = "lantern orbit velvet cactus"
+OTHER_PASSWORD = "harbour pickle saturn mitten"
+SOURCE = Source(address="192.0.2.10", user_agent="test browser")
+
+_FIELDS = Keyset.generate("AES256_GCM")
+_MAC = Keyset.generate("HMAC_SHA256_PRF")
+
+
+class Recorder:
+    """Wraps a store and writes down the verbs that were called, and can be told to fail at one of them."""
+
+    def __init__(self, name: str, store: Any, calls: list[str]) -> None:
+        self._name, self._store, self._calls = name, store, calls
+        self.failing: dict[str, Exception] = {}
+
+    def __getattr__(self, verb: str) -> Any:
+        real = getattr(self._store, verb)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._calls.append(f"{self._name}.{verb}")
+            if verb in self.failing:
+                raise self.failing[verb]
+            return real(*args, **kwargs)
+
+        return call
+
+
+@dataclass
+class World:
+    """Everything wired by hand; attributes are replaced before the first use of `wire`."""
+
+    second_factor: Any = "required"
+    pending_attempts: int = 5
+    lanes: ThrottlePolicy = field(default_factory=ThrottlePolicy)
+    session_policy: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
+    parameters: Argon2Parameters = field(default_factory=lambda: CHEAP_ARGON2)
+    password_policy: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
+    emit: Callable[[Any], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.clock = FrozenClock()
+        self.events = CapturedEvents()
+        self.calls: list[str] = []
+        self.account_store: Any = Recorder("accounts", MemoryAccounts(), self.calls)
+        self.flow_store: Any = Recorder("flows", MemoryFlows(), self.calls)
+        self.session_store: Any = Recorder("sessions", MemorySessions(), self.calls)
+        self.throttle_store: Any = Recorder("throttle", MemoryThrottle(), self.calls)
+        self.totp_store: Any = Recorder("totp", MemoryTotp(), self.calls)
+        self.seeds: dict[str, str] = {}
+        self.wire()
+
+    def wire(self) -> None:
+        """Build the services anew over the same stores, as a restart would."""
+        emit = self.emit or self.events
+        new_id = SequentialIds(start=1 + 1000 * len(self.seeds))
+        self.mac = KeyedHash(_MAC)
+        self.passwords = Passwords(parameters=self.parameters, concurrency=8)
+        self.totp = Totp(
+            store=self.totp_store,
+            sealer=FieldSealer(_FIELDS),
+            issuer="Hill Clinic",
+            clock=self.clock,
+            new_id=new_id,
+        )
+        self.throttle = Throttle(store=self.throttle_store, policy=self.lanes, mac=self.mac, clock=self.clock)
+        self.sessions = Sessions(
+            store=self.session_store, policy=self.session_policy, clock=self.clock, mac=self.mac, emit=emit
+        )
+        self.sign_in = SignIn(
+            accounts=self.account_store,
+            passwords=self.passwords,
+            totp=self.totp,
+            throttle=self.throttle,
+            sessions=self.sessions,
+            flows=self.flow_store,
+            policy=SignInPolicy(second_factor=self.second_factor, pending_attempts=self.pending_attempts),
+            emit=emit,
+            clock=self.clock,
+            mac=self.mac,
+        )
+        self.accounts = Accounts(
+            accounts=self.account_store,
+            flows=self.flow_store,
+            passwords=self.passwords,
+            policy=self.password_policy,
+            throttle=self.throttle,
+            sign_in=self.sign_in,
+            sessions=self.sessions,
+            emit=emit,
+            clock=self.clock,
+            new_id=new_id,
+            mac=self.mac,
+        )
+
+    # -- people ---------------------------------------------------------------------------------------------------
+
+    def person(self, login: str = "robin", *, password: str = PASSWORD, enrolled: bool = True) -> Account:
+        """An account, by default with an authenticator, whose enrolment code lies in the past."""
+        account = self.accounts.create(login=login, password=password)
+        if enrolled:
+            self.enrol(account)
+        return account
+
+    def enrol(self, account: Account) -> None:
+        enrolment = self.totp.begin(account.id, account_name=account.login)
+        self.seeds[account.id] = enrolment.secret.reveal()
+        self.totp.confirm(account.id, enrolment.device_id, self.code(account))
+        self.clock.advance(timedelta(seconds=60))
+
+    def code(self, account: Account | str, *, steps: int = 0) -> str:
+        """The right code now, or so many steps later."""
+        account_id = account if isinstance(account, str) else account.id
+        return code_of(self.seeds[account_id], self.clock() + timedelta(seconds=30 * steps))
+
+    def wrong_code(self, account: Account) -> str:
+        right = {self.code(account, steps=step) for step in range(-3, 4)}
+        return next(code for code in (f"{number:06d}" for number in range(20)) if code not in right)
+
+    # -- ways in --------------------------------------------------------------------------------------------------
+
+    def pending(self, login: str = "robin", *, password: str = PASSWORD) -> str:
+        step = self.sign_in.start(login, password, source=SOURCE)
+        return token(step.pending)
+
+    def session(self, account: Account, *, password: str = PASSWORD) -> NewSession:
+        step = self.sign_in.submit_totp(
+            self.pending(account.login, password=password), self.code(account), source=SOURCE
+        )
+        return session(step)
+
+
+def code_of(seed: str, moment: datetime, parameters: TotpParameters | None = None) -> str:
+    parameters = parameters or TotpParameters()
+    step = int(moment.timestamp()) // parameters.period
+    return totp_module._code_at(base64.b32decode(seed), step, parameters)
+
+
+def token(secret: Secret[str] | None) -> str:
+    assert secret is not None
+    return secret.reveal()
+
+
+def session(step: Step) -> NewSession:
+    assert step.session is not None
+    return step.session
+
+
+def tight(**limits: int) -> ThrottlePolicy:
+    """Lanes with other limits and generous defaults."""
+    chosen = {"account": 1000, "address": 1000, "second_factor": 1000, "invitation": 1000, **limits}
+    return ThrottlePolicy(
+        **{name: Lane(name=name, limit=limit, window=timedelta(minutes=15)) for name, limit in chosen.items()}
+    )
+
+
+def together(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run ``work(n)`` in so many threads at the same instant; results or exceptions in order."""
+    barrier = threading.Barrier(count)
+    results: list[Any] = [None] * count
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            results[number] = work(number)
+        except Exception as error:
+            results[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
