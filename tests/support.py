@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
+import pyotp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,3 +18,8 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs ../shared/{'/'.join(parts)}, which is not beside this checkout")
     return path
+
+
+def totp_now(secret: str, now: datetime) -> str:
+    """The code that an authenticator app shows: pyotp's own, so that it is an independent oracle of ours."""
+    return pyotp.TOTP(secret).at(now)

@@ -140,7 +140,12 @@ class Guard:
                 type="user", id=access.session.account_id, role=",".join(sorted(access.subject.roles)) or None
             ),
             subjects=decision.subjects,
-            resource=ResourceRef(type=access.resource.type, id=access.resource.id),
+            resource=ResourceRef(
+                type=access.resource.type,
+                id=access.resource.id,
+                # A list has no id of its own: it names its people, and says so when there were none.
+                count=len(decision.subjects) if access.resource.id is None else None,
+            ),
             purpose=purpose,
             reason=refused,
             rule=decision.rule,

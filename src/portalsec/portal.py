@@ -29,8 +29,8 @@ from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import ConfigurationError
 from portalsec.events import Vocabulary
 from portalsec.guard import Access, Guard
-from portalsec.rbac.policy import Policy
 from portalsec.rbac.pdp import PDP
+from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import AssignmentStore, RelationSource
 from portalsec.typing import Emit, NewId
 
@@ -70,7 +70,7 @@ class Policies:
     throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
     sign_in: SignInPolicy = field(default_factory=SignInPolicy)
     sessions: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
-    events: Mapping[str, str] = MappingProxyType({})
+    events: Mapping[str, str] = field(default_factory=dict)
     checkpoint_interval: timedelta = timedelta(seconds=1)
 
 

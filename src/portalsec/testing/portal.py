@@ -1,0 +1,95 @@
+"""`memory_portal`: a whole portal in memory with cheap hashing, for an application's own tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.clock import Clock
+from portalsec.crypto.keyset import Keyset
+from portalsec.guard import Access
+from portalsec.portal import Keys, Policies, Portal, Stores, build_portal
+from portalsec.rbac.load import load_policy
+from portalsec.rbac.model import Resource, Subject
+from portalsec.rbac.policy import Policy
+from portalsec.stores.memory import (
+    MemoryAccounts,
+    MemoryAssignments,
+    MemoryAudit,
+    MemoryFlows,
+    MemorySessions,
+    MemoryThrottle,
+    MemoryTotp,
+)
+from portalsec.testing.clock import FrozenClock
+from portalsec.testing.hashing import CHEAP_ARGON2
+from portalsec.typing import Emit
+
+__all__ = ["RelationTable", "memory_portal", "memory_stores"]
+
+_ORIGIN = "portal.example/audit"
+
+
+class RelationTable:
+    """A `RelationSource` from a set of ``(relation, subject id, resource id)``; change `facts` as the test goes."""
+
+    def __init__(self, facts: set[tuple[str, str, str | None]] | None = None) -> None:
+        self.facts = facts if facts is not None else set()
+
+    def holds(self, relation: str, subject: Subject, resource: Resource) -> bool:
+        return (relation, subject.id, resource.id) in self.facts
+
+
+def memory_stores() -> Stores:
+    """One fresh memory store for each port."""
+    return Stores(
+        accounts=MemoryAccounts(),
+        throttle=MemoryThrottle(),
+        flows=MemoryFlows(),
+        totp=MemoryTotp(),
+        sessions=MemorySessions(),
+        assignments=MemoryAssignments(),
+        audit=MemoryAudit(),
+    )
+
+
+def memory_portal(
+    access: Policy | Mapping[str, Any],
+    *,
+    relations: RelationTable | None = None,
+    stores: Stores | None = None,
+    clock: Clock | None = None,
+    obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
+    wrap_emit: Callable[[Emit], Emit] | None = None,
+    **policies: Any,
+) -> Portal:
+    """A portal whose every part does its real work, in memory.
+
+    Args:
+        access: a policy, or the mapping of one.
+        relations: who stands in which relation; none by default.
+        stores: other stores than memory.
+        clock: a `FrozenClock` by default; ``portal.clock`` gives it back.
+        policies: further fields of `portalsec.portal.Policies`.
+    """
+    return build_portal(
+        name="Test Portal",
+        base_url="https://portal.example",
+        keys=Keys(
+            fields=Keyset.generate("AES256_GCM"),
+            mac=Keyset.generate("HMAC_SHA256_PRF"),
+            audit=Ed25519Signer.generate(_ORIGIN),
+        ),
+        stores=stores or memory_stores(),
+        policies=Policies(
+            access=access if isinstance(access, Policy) else load_policy(access, source="policy"),
+            **{"hashing": CHEAP_ARGON2, **policies},
+        ),
+        relations=relations or RelationTable(),
+        origin=_ORIGIN,
+        clock=clock or FrozenClock(),
+        obligations=obligations,
+        wrap_emit=wrap_emit,
+    )

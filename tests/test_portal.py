@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.crypto.keyset import Keyset
+from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.events import Source
+from portalsec.portal import Keys, Policies, build_portal
+from portalsec.rbac.load import load_policy
+from portalsec.testing.hashing import CHEAP_ARGON2
+from portalsec.testing.portal import RelationTable, memory_portal, memory_stores
+from tests.test_guard import PASSWORD, POLICY, World
+
+EMPTY: dict[str, Any] = {
+    "schema": 1,
+    "resource": {"record": {"actions": ["read"]}},
+    "role": {"clinician": {}},
+}
+
+
+def test_two_portals_in_one_process_share_nothing() -> None:
+    one, two = World(), World()
+    token, _ = one.sign_in()
+    with pytest.raises(Denied) as caught:
+        two.portal.guard.session(token, source=Source())
+    assert caught.value.reason is Reason.SESSION_UNKNOWN
+    with pytest.raises(Denied):
+        two.portal.sign_in.start("doctor", PASSWORD, source=Source())
+    for world in (one, two):
+        world.portal.audit_writer.close()
+
+
+def test_an_event_that_the_vocabulary_does_not_know_is_refused_when_the_portal_is_built() -> None:
+    policy = {**EMPTY, "resource": {"record": {"actions": ["read"], "events": {"read": "record.red"}}}}
+    with pytest.raises(ConfigurationError, match=r"record\.red"):
+        memory_portal(policy)
+    declared = {**EMPTY, "resource": {"record": {"actions": ["read"], "events": {"read": "lab.released"}}}}
+    assert "lab.released" in memory_portal(declared, events={"lab.released": "record.read"}).vocabulary
+
+
+def test_an_audit_key_of_another_log_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="origin"):
+        build_portal(
+            name="Test",
+            base_url="https://portal.example",
+            keys=Keys(
+                fields=Keyset.generate("AES256_GCM"),
+                mac=Keyset.generate("HMAC_SHA256_PRF"),
+                audit=Ed25519Signer.generate("other.example/audit"),
+            ),
+            stores=memory_stores(),
+            policies=Policies(access=load_policy(POLICY, source="policy"), hashing=CHEAP_ARGON2),
+            relations=RelationTable(),
+            origin="portal.example/audit",
+            obligations={"stamp": lambda access: None},
+        )
+
+
+def test_keys_of_the_wrong_kind_are_refused() -> None:
+    mac = Keyset.generate("HMAC_SHA256_PRF")
+    with pytest.raises(ConfigurationError):
+        build_portal(
+            name="Test",
+            base_url="https://portal.example",
+            keys=Keys(fields=mac, mac=mac, audit=Ed25519Signer.generate("o")),
+            stores=memory_stores(),
+            policies=Policies(access=load_policy(EMPTY, source="policy"), hashing=CHEAP_ARGON2),
+            relations=RelationTable(),
+            origin="o",
+        )
+
+
+def test_a_portals_repr_shows_no_key() -> None:
+    fields = Keyset.generate("AES256_GCM")
+    from portalsec.crypto.insecure import keyset_to_json
+
+    world = World()
+    text = repr(world.portal) + repr(fields)
+    material = keyset_to_json(world.portal.keys.fields)
+    assert (material if isinstance(material, str) else material.reveal())[80:120] not in text
+    world.portal.audit_writer.close()
