@@ -30,6 +30,24 @@ __all__ = [
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
+def _require_text(what: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{what} is text that is not empty")
+
+
+def _require_mapping(what: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{what} is a mapping of names to values")
+
+
+def _names(what: str, value: Iterable[str]) -> frozenset[str]:
+    if isinstance(value, frozenset | set | tuple | list):
+        names = frozenset(value)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise TypeError(f"{what} is a set of names")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """Who asks: an opaque id, the roles assigned to it now, and attributes for conditions.
@@ -39,7 +57,7 @@ class Subject:
 
     id: str
     roles: frozenset[str] = frozenset()
-    attributes: Mapping[str, object] = field(default=_NOTHING, repr=False)
+    attributes: Mapping[str, object] = field(default_factory=lambda: _NOTHING, repr=False)
 
     def __post_init__(self) -> None:
         _require_text("Subject.id", self.id)
@@ -53,7 +71,7 @@ class Resource:
 
     type: str
     id: str | None = None
-    attributes: Mapping[str, object] = field(default=_NOTHING, repr=False)
+    attributes: Mapping[str, object] = field(default_factory=lambda: _NOTHING, repr=False)
 
     def __post_init__(self) -> None:
         _require_text("Resource.type", self.type)
@@ -68,7 +86,7 @@ class Context:
 
     purpose: str | None = None
     now: datetime | None = None
-    attributes: Mapping[str, object] = field(default=_NOTHING, repr=False)
+    attributes: Mapping[str, object] = field(default_factory=lambda: _NOTHING, repr=False)
 
     def __post_init__(self) -> None:
         if self.purpose is not None:
@@ -192,21 +210,3 @@ class Deny:
     to: tuple[str, ...]
     roles: tuple[str, ...] = ()
     when: str | None = None
-
-
-def _require_text(what: str, value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{what} is text that is not empty")
-
-
-def _require_mapping(what: str, value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{what} is a mapping of names to values")
-
-
-def _names(what: str, value: Iterable[str]) -> frozenset[str]:
-    if isinstance(value, frozenset | set | tuple | list):
-        names = frozenset(value)
-        if all(isinstance(name, str) for name in names):
-            return names
-    raise TypeError(f"{what} is a set of names")
