@@ -75,7 +75,7 @@ test: $(VENV)/.installed-test
 	@$(PY) -m pytest $(ARGS)
 
 soak: $(VENV)/.installed-test
-	@PORTALSEC_SOAK=1 $(PY) -m pytest tests/soak --write-measured docs/reference/measured.md $(ARGS)
+	@PORTALSEC_SOAK=1 $(PY) -m pytest -m 'not browser' --write-measured docs/reference/measured.md $(ARGS)
 
 bench: $(VENV)/.installed-bench
 	@$(PY) -m bench.run $(ARGS)
