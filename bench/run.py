@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS)
 
     targets = load_targets(HERE / "targets.csv")
-    console = Console(width=max(console.width, 110))  # a pipe says 80, which would cut the ids
+    console = Console(width=max(Console().width, 110))  # a pipe says 80, which would cut the ids
     results: list[Result] = []
     with (
         Progress(
