@@ -1,0 +1,42 @@
+"""Every port over SQLAlchemy: an SQLite file by default, PostgreSQL by URL.
+
+Open an engine, create the tables once, hand the engine to the stores::
+
+    engine = open_engine("sqlite:////var/lib/portal/security.sqlite")
+    create_schema(engine, "security")
+    throttle = SqlThrottle(engine)
+
+Security state and the audit log lie in files of their own on SQLite, apart from each other and from the
+application's data: one SQLite file has one writer at a time, so a store that shared the application's file would
+wait for the very request that is waiting for it.
+"""
+
+from portalsec.errors import MissingExtra
+
+try:
+    import sqlalchemy as _sqlalchemy  # noqa: F401 - only to say what is missing
+except ModuleNotFoundError as error:
+    raise MissingExtra("sqlalchemy", package="sqlalchemy") from error
+
+from portalsec.sqlalchemy.accounts import SqlAccounts
+from portalsec.sqlalchemy.assignments import SqlAssignments
+from portalsec.sqlalchemy.audit import SqlAudit
+from portalsec.sqlalchemy.engine import open_engine
+from portalsec.sqlalchemy.flows import SqlFlows
+from portalsec.sqlalchemy.sessions import SqlSessions
+from portalsec.sqlalchemy.tables import check_schema, create_schema
+from portalsec.sqlalchemy.throttle import SqlThrottle
+from portalsec.sqlalchemy.totp import SqlTotp
+
+__all__ = [
+    "SqlAccounts",
+    "SqlAssignments",
+    "SqlAudit",
+    "SqlFlows",
+    "SqlSessions",
+    "SqlThrottle",
+    "SqlTotp",
+    "check_schema",
+    "create_schema",
+    "open_engine",
+]

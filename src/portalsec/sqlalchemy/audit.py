@@ -1,0 +1,182 @@
+"""The audit log in SQL: append to a stage without a lock that orders writers, order and index later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, delete, exists, func, insert, select, text
+
+from portalsec.audit.ports import Entry, StoredCheckpoint, StoredEntry
+from portalsec.sqlalchemy.tables import audit_checkpoint as checkpoint_table
+from portalsec.sqlalchemy.tables import audit_event as event
+from portalsec.sqlalchemy.tables import audit_stage as stage
+from portalsec.sqlalchemy.tables import audit_subject as subject_table
+from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
+
+__all__ = ["SqlAudit"]
+
+_BATCH = 500  # below SQLite's oldest limit of 999 parameters
+_INTEGRATOR = 0x70736563_00000002
+
+# A retry after a lost acknowledgement must not become a second event, whether the first is still staged (the
+# unique id) or was placed already (the condition).
+_APPEND = text(
+    f"INSERT INTO {stage.name} (id, body, leaf, subjects) "  # noqa: S608 - constant names only
+    "SELECT :id, :body, :leaf, :subjects "
+    f"WHERE NOT EXISTS (SELECT 1 FROM {event.name} WHERE {event.name}.id = :id) "
+    "ON CONFLICT DO NOTHING"
+)
+
+
+class SqlAudit:
+    """`portalsec.audit.ports.AuditStore`.
+
+    Durable when `append` returns: SQLite commits with ``synchronous=FULL``, PostgreSQL with ``synchronous_commit``.
+    On SQLite give it a file of its own. It never creates or changes tables, so that verification can open the log
+    read-only.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = require_opened(engine)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            with writing(self._engine) as connection:
+                self.append_on(connection, entries)
+
+    def append_on(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Stage entries on the application's own connection: the change and its audit both commit or neither does.
+
+        Beyond the port, for an audited *change* where application and log share one PostgreSQL database. Driver
+        errors are the caller's, like those of its other statements.
+        """
+        if entries:
+            connection.execute(
+                _APPEND,
+                [
+                    {
+                        "id": entry.id,
+                        "body": entry.body,
+                        "leaf": entry.leaf,
+                        "subjects": json.dumps(entry.subjects),
+                    }
+                    for entry in entries
+                ],
+            )
+
+    def integrate(self) -> int:
+        # Appends never wait for this look; the common call finds nothing and takes no write lock.
+        while self._anything_staged() and self._place_batch() == _BATCH:
+            pass  # a batch that was not full saw everything that was committed when it began
+        return self.size()
+
+    def size(self) -> int:
+        with reading(self._engine) as connection:
+            return self._size(connection)
+
+    def read(self, start: int, stop: int) -> Sequence[StoredEntry]:
+        return self._entries(
+            select(event).where(event.c.seq >= start, event.c.seq < stop).order_by(event.c.seq)
+        )
+
+    def staged(self) -> Sequence[Entry]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(stage).order_by(stage.c.n)).all()
+        return tuple(_staged_entry(row) for row in rows)
+
+    def newest(self, *, limit: int, before: int | None = None) -> Sequence[StoredEntry]:
+        statement = select(event).order_by(event.c.seq.desc()).limit(limit)
+        return self._entries(statement if before is None else statement.where(event.c.seq < before))
+
+    def of_subject(self, subject: str, *, limit: int, before: int | None = None) -> Sequence[StoredEntry]:
+        statement = (
+            select(event)
+            .join(subject_table, subject_table.c.seq == event.c.seq)
+            .where(subject_table.c.subject == subject)
+            .order_by(subject_table.c.seq.desc())
+            .limit(limit)
+        )
+        return self._entries(statement if before is None else statement.where(subject_table.c.seq < before))
+
+    def subject_index(self, start: int, stop: int) -> Iterable[tuple[int, str]]:
+        statement = (
+            select(subject_table.c.seq, subject_table.c.subject)
+            .where(subject_table.c.seq >= start, subject_table.c.seq < stop)
+            .order_by(subject_table.c.seq, subject_table.c.subject)
+        )
+        with reading(self._engine) as connection:
+            return [(row.seq, row.subject) for row in connection.execute(statement)]
+
+    def save_checkpoint(self, checkpoint: StoredCheckpoint) -> bool:
+        with writing(self._engine) as connection:
+            self._alone(connection)
+            if connection.scalar(select(exists().where(checkpoint_table.c.size >= checkpoint.size))):
+                return False
+            kept = (
+                insert_into(connection, checkpoint_table)
+                .values(size=checkpoint.size, note=checkpoint.note)
+                .on_conflict_do_nothing()
+                .returning(checkpoint_table.c.size)
+            )
+            return connection.execute(kept).first() is not None
+
+    def checkpoints(self) -> Sequence[StoredCheckpoint]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(checkpoint_table).order_by(checkpoint_table.c.size)).all()
+        return tuple(StoredCheckpoint(size=row.size, note=row.note) for row in rows)
+
+    # -- placing --------------------------------------------------------------------------------------------
+
+    def _anything_staged(self) -> bool:
+        with reading(self._engine) as connection:
+            return bool(connection.scalar(select(exists().select_from(stage))))
+
+    def _place_batch(self) -> int:
+        """Move up to `_BATCH` staged rows, oldest first, and return how many were taken from the stage."""
+        with writing(self._engine) as connection:
+            self._alone(connection)
+            oldest = select(stage.c.n).order_by(stage.c.n).limit(_BATCH)
+            # Rows are taken by exactly the numbers that this statement saw: on PostgreSQL a smaller number may be
+            # committed a moment later by a slower writer, and must then wait for the next batch, not vanish.
+            taken = connection.execute(
+                delete(stage).where(stage.c.n.in_(oldest)).returning(stage)
+            ).all()
+            rows = sorted(taken, key=lambda row: int(row.n))
+            known = set(
+                connection.scalars(select(event.c.id).where(event.c.id.in_([row.id for row in rows])))
+            )
+            fresh = [row for row in rows if row.id not in known]
+            if fresh:
+                self._place(connection, fresh)
+            return len(rows)
+
+    def _place(self, connection: Connection, rows: Sequence[Row[Any]]) -> None:
+        size = self._size(connection)
+        events, subjects = [], []
+        for seq, row in enumerate(rows, size):
+            events.append({"seq": seq, "id": row.id, "body": row.body, "leaf": row.leaf})
+            subjects += [{"subject": subject, "seq": seq} for subject in set(json.loads(row.subjects))]
+        connection.execute(insert(event), events)
+        if subjects:
+            connection.execute(insert(subject_table), subjects)
+
+    def _alone(self, connection: Connection) -> None:
+        """One integrator at a time; held to the end of the transaction. On SQLite the writer is alone anyway."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _INTEGRATOR})
+
+    def _size(self, connection: Connection) -> int:
+        return int(connection.scalar(select(func.coalesce(func.max(event.c.seq) + 1, 0))) or 0)
+
+    def _entries(self, statement: Select[Any]) -> Sequence[StoredEntry]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement).all()
+        return tuple(StoredEntry(index=row.seq, body=bytes(row.body), leaf=bytes(row.leaf)) for row in rows)
+
+
+def _staged_entry(row: Row[Any]) -> Entry:
+    return Entry(
+        id=row.id, body=bytes(row.body), leaf=bytes(row.leaf), subjects=tuple(json.loads(row.subjects))
+    )

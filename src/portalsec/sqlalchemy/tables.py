@@ -1,0 +1,226 @@
+"""The tables: security state and audit apart, times as whole microseconds, a schema version in each."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    inspect,
+    select,
+    text,
+)
+
+from portalsec.errors import ConfigurationError
+from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
+
+__all__ = [
+    "UNCONFIRMED",
+    "Which",
+    "account",
+    "assignment",
+    "audit_checkpoint",
+    "audit_event",
+    "audit_metadata",
+    "audit_stage",
+    "audit_subject",
+    "check_schema",
+    "create_schema",
+    "flow",
+    "security_metadata",
+    "session",
+    "session_epoch",
+    "throttle",
+    "totp_device",
+]
+
+Which = Literal["security", "audit"]
+
+_VERSION = 1
+_SCHEMA_LOCK = 0x70736563_00000001  # "psec": PostgreSQL's advisory locks share one space of numbers
+
+security_metadata = MetaData()
+audit_metadata = MetaData()
+
+
+def _schema_table(metadata: MetaData) -> Table:
+    return Table(
+        "portalsec_schema",
+        metadata,
+        Column("part", Text, primary_key=True),
+        Column("version", Integer, nullable=False),
+    )
+
+
+_schema_tables = {
+    "security": _schema_table(security_metadata),
+    "audit": _schema_table(audit_metadata),
+}
+_metadata = {"security": security_metadata, "audit": audit_metadata}
+
+account = Table(
+    "portalsec_account",
+    security_metadata,
+    Column("id", Text, primary_key=True),
+    # A login is often an e-mail address: it is found by a keyed hash and readable only with the field key.
+    Column("login_mac", LargeBinary, nullable=False, unique=True),
+    Column("login_sealed", LargeBinary, nullable=False),
+    Column("password_hash", Text),
+    Column("disabled", SmallInteger, nullable=False),
+    Column("reference", Text),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+throttle = Table(
+    "portalsec_throttle",
+    security_metadata,
+    Column("key", Text, primary_key=True),
+    Column("window_start", BigInteger, nullable=False),
+    Column("window_end", BigInteger, nullable=False, index=True),
+    Column("used", Integer, nullable=False),
+)
+
+flow = Table(
+    "portalsec_flow",
+    security_metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("account_id", Text, index=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+)
+
+totp_device = Table(
+    "portalsec_totp_device",
+    security_metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False, index=True),
+    Column("label", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("confirmed", SmallInteger, nullable=False),
+    Column("last_step", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+UNCONFIRMED = text("confirmed = 0")
+# The index, not a DELETE before the INSERT, is what keeps two enrolments at once from both staying.
+Index(
+    "portalsec_totp_device_one_unconfirmed",
+    totp_device.c.account_id,
+    unique=True,
+    sqlite_where=UNCONFIRMED,
+    postgresql_where=UNCONFIRMED,
+)
+
+session = Table(
+    "portalsec_session",
+    security_metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("account_id", Text, nullable=False, index=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("factors", Text, nullable=False),  # JSON list
+    Column("proven_at", BigInteger, nullable=False),
+    Column("address", Text),
+    Column("user_agent", Text),
+)
+
+session_epoch = Table(
+    "portalsec_session_epoch",
+    security_metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+assignment = Table(
+    "portalsec_assignment",
+    security_metadata,
+    Column("subject_id", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+)
+
+audit_stage = Table(
+    "portalsec_audit_stage",
+    audit_metadata,
+    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("subjects", Text, nullable=False),  # JSON list
+    UniqueConstraint("id"),
+    # Numbers of moved rows are never given again, so "staged before" keeps its meaning.
+    sqlite_autoincrement=True,
+)
+
+audit_event = Table(
+    "portalsec_audit_event",
+    audit_metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+)
+
+audit_subject = Table(
+    "portalsec_audit_subject",
+    audit_metadata,
+    Column("subject", Text, primary_key=True),
+    Column("seq", BigInteger, ForeignKey(audit_event.c.seq), primary_key=True, index=True),
+)
+
+audit_checkpoint = Table(
+    "portalsec_audit_checkpoint",
+    audit_metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+)
+
+
+def create_schema(engine: Engine, which: Which) -> None:
+    """Create the tables of one part where they are absent, then `check_schema`. Any worker may call it at start.
+
+    Raises:
+        ConfigurationError: the tables are of another version of portalsec.
+        StoreError: the database could not answer.
+    """
+    table = _schema_tables[which]
+    with writing(require_opened(engine)) as connection:
+        if connection.dialect.name == "postgresql":
+            # CREATE TABLE IF NOT EXISTS of two workers at once still collides on PostgreSQL.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
+        _metadata[which].create_all(connection)
+        connection.execute(
+            insert_into(connection, table).values(part=which, version=_VERSION).on_conflict_do_nothing()
+        )
+    check_schema(engine, which)
+
+
+def check_schema(engine: Engine, which: Which) -> None:
+    """Read-only: the tables are there and of this version; else `ConfigurationError` with the remedy."""
+    table = _schema_tables[which]
+    place = engine.url.render_as_string(hide_password=True)
+    with reading(require_opened(engine)) as connection:
+        known = inspect(connection).has_table(table.name)
+        version = connection.scalar(select(table.c.version).where(table.c.part == which)) if known else None
+    if version is None:
+        raise ConfigurationError(
+            f"the database {place} has no {which} tables of portalsec: check the URL, "
+            f'or create them with portalsec.sqlalchemy.create_schema(engine, "{which}")'
+        )
+    if version != _VERSION:
+        raise ConfigurationError(
+            f"the {which} tables in {place} are of version {version} and this portalsec reads version {_VERSION}: "
+            "install the portalsec that wrote them"
+        )

@@ -1,0 +1,75 @@
+"""One short transaction for each verb, and one error for whatever goes wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from portalsec.errors import ConfigurationError, StoreError
+
+__all__ = ["OPENED", "WRITE", "insert_into", "reading", "require_opened", "writing"]
+
+OPENED = "portalsec_opened"
+WRITE = "portalsec_write"
+
+
+def require_opened(engine: Engine) -> Engine:
+    """The engine, if `portalsec.sqlalchemy.open_engine` made it; an engine with other settings breaks promises."""
+    if not engine.get_execution_options().get(OPENED):
+        raise ConfigurationError(
+            "a store was given an engine that portalsec did not open: use portalsec.sqlalchemy.open_engine(url)"
+        )
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction of its own that only reads. Driver errors become `StoreError`."""
+    with _translated(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction of its own that is committed at the end of the block. Driver errors become `StoreError`."""
+    with _translated(engine), engine.connect() as connection:
+        connection.execution_options(**{WRITE: True})
+        with connection.begin():
+            yield connection
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """The dialect's INSERT that knows ON CONFLICT; SQLite and PostgreSQL write it the same way."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # The driver's own error as the cause: SQLAlchemy's text carries the statement besides.
+        cause: BaseException = (
+            error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        )
+        raise StoreError(_sentence(engine, cause)) from cause
+
+
+def _sentence(engine: Engine, cause: BaseException) -> str:
+    place = f"the database {engine.url.render_as_string(hide_password=True)}"
+    text = str(cause).lower()
+    if "not a database" in text or "malformed" in text:
+        return f"{place} is damaged or is not an SQLite database ({cause}): move it away and restore it from a backup"
+    if "no such table" in text or ('relation "' in text and "does not exist" in text):
+        return f"{place} lacks portalsec's tables: call portalsec.sqlalchemy.create_schema(engine, ...) once"
+    if "database is locked" in text or "lock timeout" in text:
+        return (
+            f"{place} is busy: another connection held its write lock for too long; "
+            "keep security state and audit in files of their own, apart from the application's data"
+        )
+    return f"{place} could not answer ({type(cause).__name__})"

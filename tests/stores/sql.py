@@ -1,0 +1,113 @@
+"""The contracts over SQL, once; SQLite and PostgreSQL bring the engines.
+
+A module that inherits these provides the fixtures ``security`` and ``audit`` (engines over empty tables),
+``failing`` (an engine whose database is gone) and ``application_write`` (see `portalsec.testing.contracts`).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import pytest
+from sqlalchemy import Engine
+
+from portalsec.sqlalchemy import (
+    SqlAccounts,
+    SqlAssignments,
+    SqlAudit,
+    SqlFlows,
+    SqlSessions,
+    SqlThrottle,
+    SqlTotp,
+)
+from portalsec.testing.contracts import (
+    AccountStoreContract,
+    AssignmentStoreContract,
+    AuditStoreContract,
+    FlowStoreContract,
+    SessionStoreContract,
+    StoreContract,
+    ThrottleStoreContract,
+    TotpStoreContract,
+)
+from tests.stores.support import TestingSealer, testing_mac
+
+
+class _Sql(StoreContract):
+    @pytest.fixture
+    def open_write(self, application_write: AbstractContextManager[object]) -> AbstractContextManager[object]:
+        return application_write
+
+
+def _accounts(engine: Engine) -> SqlAccounts:
+    return SqlAccounts(engine, mac=testing_mac, sealer=TestingSealer())
+
+
+class SqlAccountsContract(_Sql, AccountStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlAccounts:
+        return _accounts(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlAccounts:
+        return _accounts(failing)
+
+
+class SqlThrottleContract(_Sql, ThrottleStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlThrottle:
+        return SqlThrottle(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlThrottle:
+        return SqlThrottle(failing)
+
+
+class SqlFlowsContract(_Sql, FlowStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlFlows:
+        return SqlFlows(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlFlows:
+        return SqlFlows(failing)
+
+
+class SqlTotpContract(_Sql, TotpStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlTotp:
+        return SqlTotp(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlTotp:
+        return SqlTotp(failing)
+
+
+class SqlSessionsContract(_Sql, SessionStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlSessions:
+        return SqlSessions(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlSessions:
+        return SqlSessions(failing)
+
+
+class SqlAuditContract(_Sql, AuditStoreContract):
+    @pytest.fixture
+    def store(self, audit: Engine) -> SqlAudit:
+        return SqlAudit(audit)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlAudit:
+        return SqlAudit(failing)
+
+
+class SqlAssignmentsContract(_Sql, AssignmentStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlAssignments:
+        return SqlAssignments(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlAssignments:
+        return SqlAssignments(failing)
