@@ -1,7 +1,7 @@
-"""Values as bytes: one type byte, then one canonical encoding a type.
+"""Values as bytes: one type byte and one canonical encoding a type.
 
-The type byte stands inside the ciphertext, so a cell says for itself what it holds and is refused where another type
-is declared. No pickle (an authenticated pickle is still code of whoever had the key) and no compression (the length
+The type byte is authenticated and not stored: it is part of the cell's associated data, so a cell does not open where
+another type is declared, the plaintext is the bare encoding, and no byte is spent on it. No pickle (an authenticated pickle is still code of whoever had the key) and no compression (the length
 of a compressed text speaks about the text). The encodings are written down in ``docs/reference/crypto-formats.md``.
 """
 
@@ -30,7 +30,7 @@ _LOCAL_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (arithmetic on local time; 
 
 
 class CodecError(ValueError):
-    """Bytes that authenticated but are not of the declared type, or not in its canonical form."""
+    """Bytes that are not the canonical encoding of anything of the type; the text never has any of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +39,13 @@ class Codec(Generic[T]):
 
     Attributes:
         name: of the type, for messages.
-        encode: the value with its type byte; `TypeError` for another type, `ValueError` for a value that has no
-            encoding. Neither names the value.
-        decode: the inverse; `CodecError`.
+        tag: the type byte.
+        encode: `TypeError` for another type, `ValueError` for a value that has no encoding; neither shows the value.
+        decode: the inverse; `CodecError` for anything that ``encode`` does not make.
     """
 
     name: str
+    tag: bytes
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
 
@@ -70,48 +71,43 @@ def _encode_str(value: object) -> bytes:
     if not isinstance(value, str):
         raise _wrong_type("str", value)
     try:
-        return b"s" + str.encode(value)
+        return str.encode(value)
     except UnicodeEncodeError:
         pass  # outside the handler: the error of the codec holds the text
     raise ValueError("this text has half a surrogate pair and cannot be encoded")
 
 
 def _decode_str(data: bytes) -> str:
-    if data[:1] == b"s":
-        try:
-            return data[1:].decode()
-        except UnicodeDecodeError:
-            pass
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        pass
     raise CodecError("not a str")
 
 
 def _encode_bytes(value: object) -> bytes:
     if not isinstance(value, bytes):
         raise _wrong_type("bytes", value)
-    return b"b" + value
+    return value
 
 
 def _decode_bytes(data: bytes) -> bytes:
-    if data[:1] == b"b":
-        return data[1:]
-    raise CodecError("not bytes")
+    return data
 
 
 # -- numbers ----------------------------------------------------------------------------------------------------
 
 
 def _encode_bool(value: object) -> bytes:
-    if value is True:
-        return b"?\x01"
-    if value is False:
-        return b"?\x00"
-    raise _wrong_type("bool", value)
+    if not isinstance(value, bool):
+        raise _wrong_type("bool", value)
+    return b"\x01" if value else b"\x00"
 
 
 def _decode_bool(data: bytes) -> bool:
-    if data in (b"?\x00", b"?\x01"):
-        return data[1] == 1
-    raise CodecError("not a bool")
+    if data not in (b"\x00", b"\x01"):
+        raise CodecError("not a bool")
+    return data == b"\x01"
 
 
 def _encode_int(value: object) -> bytes:
@@ -119,15 +115,14 @@ def _encode_int(value: object) -> bytes:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong_type("int", value)
     size = (value if value >= 0 else ~value).bit_length() // 8 + 1
-    return b"i" + int(value).to_bytes(size, "big", signed=True)
+    return int(value).to_bytes(size, "big", signed=True)
 
 
 def _decode_int(data: bytes) -> int:
-    value = int.from_bytes(data[1:], "big", signed=True)
-    return _canonical(data, b"i", value, _encode_int)
+    return _canonical(data, int.from_bytes(data, "big", signed=True), _encode_int)
 
 
-_DECIMAL = re.compile(rb"d(-?)(0|[1-9][0-9]*)e(0|-?[1-9][0-9]{0,18})")
+_DECIMAL = re.compile(rb"(-?)(0|[1-9][0-9]*)e(0|-?[1-9][0-9]{0,18})")
 
 
 def _encode_decimal(value: object) -> bytes:
@@ -137,7 +132,7 @@ def _encode_decimal(value: object) -> bytes:
     if not isinstance(exponent, int):
         raise ValueError("a Decimal that is not finite cannot be encoded")
     # Written out by hand: str() of a Decimal depends on the caller's decimal context.
-    return b"d%s%se%d" % (b"-" if sign else b"", bytes(digit + 0x30 for digit in digits), exponent)
+    return b"%s%se%d" % (b"-" if sign else b"", bytes(digit + 0x30 for digit in digits), exponent)
 
 
 def _decode_decimal(data: bytes) -> Decimal:
@@ -145,8 +140,7 @@ def _decode_decimal(data: bytes) -> Decimal:
     if match is None:
         raise CodecError("not a Decimal")
     digits = tuple(digit - 0x30 for digit in match[2])
-    value = Decimal((len(match[1]), digits, int(match[3])))
-    return _canonical(data, b"d", value, _encode_decimal)
+    return _canonical(data, Decimal((len(match[1]), digits, int(match[3]))), _encode_decimal)
 
 
 # -- time -------------------------------------------------------------------------------------------------------
@@ -156,15 +150,17 @@ def _encode_date(value: object) -> bytes:
     # A datetime is a date to Python; as a date its time would be lost.
     if not isinstance(value, date) or isinstance(value, datetime):
         raise _wrong_type("date", value)
-    return b"D" + date.isoformat(value).encode("ascii")
+    return date.isoformat(value).encode("ascii")
 
 
 def _decode_date(data: bytes) -> date:
     try:
-        value = date.fromisoformat(data[1:].decode("ascii"))
+        value = date.fromisoformat(data.decode("ascii"))
     except ValueError:
-        value = date.min
-    return _canonical(data, b"D", value, _encode_date)
+        value = None
+    if value is None:
+        raise CodecError("not a date")
+    return _canonical(data, value, _encode_date)
 
 
 def _encode_datetime(value: object) -> bytes:
@@ -176,14 +172,14 @@ def _encode_datetime(value: object) -> bytes:
     if offset % _SECOND:
         raise ValueError("a datetime with a fraction of a second in its UTC offset cannot be encoded")
     instant = unix_microseconds(value).to_bytes(8, "big", signed=True)
-    return b"T" + instant + (offset // _SECOND).to_bytes(4, "big", signed=True)
+    return instant + (offset // _SECOND).to_bytes(4, "big", signed=True)
 
 
 def _decode_datetime(data: bytes) -> datetime:
-    if len(data) == 13 and data[:1] == b"T":
-        offset = timedelta(seconds=int.from_bytes(data[9:], "big", signed=True))
-        instant = timedelta(microseconds=int.from_bytes(data[1:9], "big", signed=True))
+    if len(data) == 12:
         try:
+            instant = timedelta(microseconds=int.from_bytes(data[:8], "big", signed=True))
+            offset = timedelta(seconds=int.from_bytes(data[8:], "big", signed=True))
             # By way of local time: the instant of a moment near year 1 or 9999 may lie outside datetime's range.
             return (_LOCAL_EPOCH + instant + offset).replace(tzinfo=timezone(offset) if offset else UTC)
         except (ValueError, OverflowError):
@@ -197,35 +193,35 @@ def _decode_datetime(data: bytes) -> datetime:
 def _encode_uuid(value: object) -> bytes:
     if not isinstance(value, UUID):
         raise _wrong_type("UUID", value)
-    return b"u" + value.bytes
+    return value.bytes
 
 
 def _decode_uuid(data: bytes) -> UUID:
-    if len(data) == 17 and data[:1] == b"u":
-        return UUID(bytes=data[1:])
-    raise CodecError("not a UUID")
+    if len(data) != 16:
+        raise CodecError("not a UUID")
+    return UUID(bytes=data)
 
 
 def _encode_json(value: object) -> bytes:
-    problem = "this value is nested too deeply to be encoded"
+    problem = "this value has a number that JSON cannot hold"  # json's own words would show the number
     try:
         _check_json(value)
-        return b"j" + _dump_json(value)
+        return _dump_json(value)
     except RecursionError:
-        pass
+        problem = "this value is nested too deeply to be encoded"
     except UnicodeEncodeError:
         problem = "this value has half a surrogate pair and cannot be encoded"
-    except ValueError as error:  # json's own words for NaN and for a number of too many digits would show it
-        problem = (
-            str(error) if isinstance(error, _JsonProblem) else "this value has a number that JSON cannot hold"
-        )
+    except _JsonProblem as error:
+        problem = str(error)
+    except ValueError:
+        pass
     raise ValueError(problem)
 
 
 def _decode_json(data: bytes) -> Any:
     try:
-        value = json.loads(data[1:].decode())
-        if data[:1] == b"j" and _dump_json(value) == data[1:]:
+        value = json.loads(data.decode())
+        if _dump_json(value) == data:
             return value
     except (ValueError, RecursionError):
         pass
@@ -257,9 +253,9 @@ def _check_json(value: object) -> None:
         raise _JsonProblem(f"JSON has no {type(value).__name__}: convert it first")
 
 
-def _canonical(data: bytes, tag: bytes, value: T, encode: Callable[[T], bytes]) -> T:
-    """``value`` if it is what ``data`` says and ``data`` is its one encoding."""
-    if data[:1] != tag or encode(value) != data:
+def _canonical(data: bytes, value: T, encode: Callable[[T], bytes]) -> T:
+    """``value`` if ``data`` is its one encoding."""
+    if encode(value) != data:
         raise CodecError("not canonical")
     return value
 
@@ -270,16 +266,16 @@ def _wrong_type(wanted: str, value: object) -> TypeError:
 
 _BY_TYPE: Mapping[Any, Codec[Any]] = MappingProxyType(
     {
-        str: Codec(name="str", encode=_encode_str, decode=_decode_str),
-        bytes: Codec(name="bytes", encode=_encode_bytes, decode=_decode_bytes),
-        bool: Codec(name="bool", encode=_encode_bool, decode=_decode_bool),
-        int: Codec(name="int", encode=_encode_int, decode=_decode_int),
-        Decimal: Codec(name="Decimal", encode=_encode_decimal, decode=_decode_decimal),
-        date: Codec(name="date", encode=_encode_date, decode=_decode_date),
-        datetime: Codec(name="datetime", encode=_encode_datetime, decode=_decode_datetime),
-        UUID: Codec(name="UUID", encode=_encode_uuid, decode=_decode_uuid),
+        str: Codec(name="str", tag=b"s", encode=_encode_str, decode=_decode_str),
+        bytes: Codec(name="bytes", tag=b"b", encode=_encode_bytes, decode=_decode_bytes),
+        bool: Codec(name="bool", tag=b"?", encode=_encode_bool, decode=_decode_bool),
+        int: Codec(name="int", tag=b"i", encode=_encode_int, decode=_decode_int),
+        Decimal: Codec(name="Decimal", tag=b"d", encode=_encode_decimal, decode=_decode_decimal),
+        date: Codec(name="date", tag=b"D", encode=_encode_date, decode=_decode_date),
+        datetime: Codec(name="datetime", tag=b"T", encode=_encode_datetime, decode=_decode_datetime),
+        UUID: Codec(name="UUID", tag=b"u", encode=_encode_uuid, decode=_decode_uuid),
     }
 )
 
-JSON: Codec[Any] = Codec(name="JSON", encode=_encode_json, decode=_decode_json)
+JSON: Codec[Any] = Codec(name="JSON", tag=b"j", encode=_encode_json, decode=_decode_json)
 """Anything that JSON holds: None inside, str, bool, int, finite float, list, dict with str keys."""

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto.codec import Codec, CodecError, codec_for
-from portalsec.crypto.context import RowId, place_of
+from portalsec.crypto.context import RowId, cell_prefix, place
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.ports import Aead
 from portalsec.errors import ConfigurationError, DecryptionError
@@ -24,12 +24,10 @@ class EncryptedField(Hidden, Generic[T]):
 
     A ciphertext is bound to table, column, row and, where the field has one, tenant: copied anywhere else, it does
     not open. None stays None (a NULL stays a NULL, and is seen); "" is a value like any other. Stored size: the
-    encoded value, its type byte, and 33 bytes.
+    encoded value and 33 bytes.
 
     Safe to share between threads; it keeps no state between calls.
     """
-
-    __slots__ = ("_bound", "_column", "_decode", "_encode", "_open", "_place", "_seal", "_table", "_tenanted")
 
     @overload
     def __init__(
@@ -80,16 +78,24 @@ class EncryptedField(Hidden, Generic[T]):
         if context not in ("row", "column"):
             raise ConfigurationError(f'context={context!r}: choose "row" or "column"')
         codec: Codec[T] = codec_for(type)
-        aead = keyset.aead() if isinstance(keyset, Keyset) else keyset
-        self._place = place_of(table, column)
-        self._encode = codec.encode
-        self._decode = codec.decode
-        self._seal = aead.encrypt
-        self._open = aead.decrypt
+        self._aead: Aead = keyset.aead() if isinstance(keyset, Keyset) else keyset
+        self._codec = codec
+        self._prefix = cell_prefix(table, column, codec.tag)
         self._bound = context == "row"
         self._tenanted = tenanted
         self._table = table
         self._column = column
+        if self._bound and not tenanted:
+            self._flatten()
+
+    def _flatten(self) -> None:
+        """Puts functions for the usual cell, in which every call is flattened, before the methods of the class."""
+        from portalsec.crypto._hot import opener, sealer
+        from portalsec.crypto.aead import KeysetAead
+
+        if isinstance(self._aead, KeysetAead):
+            self.encrypt = sealer(self._aead, self._codec, self._prefix, self.encrypt)  # type: ignore[method-assign]
+            self.decrypt = opener(self._aead, self._codec, self._prefix, self.decrypt)  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
         return f"<EncryptedField {self._table!r}.{self._column!r}, keys hidden>"
@@ -123,7 +129,7 @@ class EncryptedField(Hidden, Generic[T]):
             return None
         if (row is None) is self._bound or (tenant is None) is self._tenanted:
             self._misplaced(row)
-        return self._seal(self._encode(value), self._place(row, tenant))
+        return self._aead.encrypt(self._codec.encode(value), place(self._prefix, row, tenant))
 
     @overload
     def decrypt(self, ciphertext: None, *, row: RowId | None = None, tenant: str | None = None) -> None: ...
@@ -145,12 +151,12 @@ class EncryptedField(Hidden, Generic[T]):
             return None
         if (row is None) is self._bound or (tenant is None) is self._tenanted:
             self._misplaced(row)
-        plaintext = self._open(ciphertext, self._place(row, tenant))
+        plaintext = self._aead.decrypt(ciphertext, place(self._prefix, row, tenant))
         try:
-            return self._decode(plaintext)
+            return self._codec.decode(plaintext)
         except CodecError:
-            pass
-        raise DecryptionError("wrong_type")
+            pass  # outside the handler, so that the error below has no context
+        raise DecryptionError("not_canonical")
 
     def _misplaced(self, row: RowId | None) -> None:
         """Says what is wrong with the place: a forgotten row must never become a weaker binding."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from portalsec.crypto._hidden import Hidden
-from portalsec.crypto.codec import CodecError, codec_for
+from portalsec.crypto.codec import codec_for
 from portalsec.crypto.context import associated_data
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.ports import Aead
-from portalsec.errors import DecryptionError
 
 __all__ = ["FieldSealer"]
 
@@ -29,15 +28,10 @@ class FieldSealer(Hidden):
 
     def open(self, ciphertext: bytes, *, table: str, column: str, row: str) -> bytes:
         """Decrypt. Raises `DecryptionError`, one error for every cause."""
-        plaintext = self._aead.decrypt(ciphertext, _place(table, column, row))
-        try:
-            return _BYTES.decode(plaintext)
-        except CodecError:
-            pass
-        raise DecryptionError("wrong_type")
+        return self._aead.decrypt(ciphertext, _place(table, column, row))
 
 
 def _place(table: str, column: str, row: str) -> bytes:
     if row is None:  # would bind to the column only
         raise TypeError("a sealed value is bound to its row: pass row=")
-    return associated_data(table=table, column=column, row=row)
+    return associated_data(table=table, column=column, type_byte=_BYTES.tag, row=row)
