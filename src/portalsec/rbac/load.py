@@ -133,6 +133,9 @@ class _Reader:
         for key in value:
             if key not in keys:
                 self.say(where, f"{key!r} is not a key here{nearest(key, keys)}")
+            elif value[key] is None:
+                # JSON's null: a condition that came out as nothing must not become "no condition".
+                self.say(where, f"{key!r} is null: leave the key out, or give it a value")
         return value
 
     def named(self, key: str, top: Mapping[str, object]) -> list[tuple[str, object]]:

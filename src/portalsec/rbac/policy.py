@@ -39,17 +39,17 @@ class Entry:
     """Everything the policy says about one permission.
 
     Attributes:
-        plain: no deny of any kind, so that roles alone may decide.
+        holders: the roles with a grant of any kind; whoever has none of them is refused, whatever else there is.
         open: the roles with a grant that has no condition.
-        conditional: the roles with a grant that has one.
+        plain: no deny of any kind, so that a role in ``open`` is enough.
         grants, denies: for each role (closed by the hierarchy) its rules, sorted by id.
         denies_all: the denies that name no role.
         event, subject: of the resource's declaration.
     """
 
-    plain: bool
+    holders: frozenset[str]
     open: frozenset[str]
-    conditional: frozenset[str]
+    plain: bool
     grants: Mapping[str, tuple[Rule, ...]]
     denies: Mapping[str, tuple[Rule, ...]]
     denies_all: tuple[Rule, ...]
@@ -76,7 +76,17 @@ class Policy:
         table: type -> action -> `Entry`; an action is found as ``read`` and as ``record:read``.
     """
 
-    __slots__ = ("event_names", "obligations", "parts", "permissions", "relations", "roles", "source", "table", "version")
+    __slots__ = (
+        "event_names",
+        "obligations",
+        "parts",
+        "permissions",
+        "relations",
+        "roles",
+        "source",
+        "table",
+        "version",
+    )
 
     def __init__(self, parts: Parts, *, source: str = "policy") -> None:
         """Raises `PolicyError` (a `ConfigurationError`) with every mistake in ``parts``."""
@@ -152,9 +162,9 @@ def _entry(rules: Iterable[tuple[Rule, frozenset[str] | None]], resource: Resour
         for role in holders:
             (denies if rule.denies else grants).setdefault(role, []).append(rule)
     return Entry(
-        plain=not denies and not denies_all,
+        holders=frozenset(grants),
         open=frozenset(role for role, own in grants.items() if any(rule.condition is None for rule in own)),
-        conditional=frozenset(role for role, own in grants.items() if any(rule.condition for rule in own)),
+        plain=not denies and not denies_all,
         grants=MappingProxyType({role: tuple(own) for role, own in grants.items()}),
         denies=MappingProxyType({role: tuple(own) for role, own in denies.items()}),
         denies_all=tuple(denies_all),
