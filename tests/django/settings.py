@@ -5,17 +5,59 @@ Where the files of the databases go is decided in `tests/django/conftest.py`; im
 
 from __future__ import annotations
 
-SECRET_KEY = "only-for-tests-and-only-signs-test-cookies"  # noqa: S105
-ALLOWED_HOSTS = ["testserver", "localhost"]
+SECRET_KEY = "only-for-tests-and-only-signs-test-cookies"
+ALLOWED_HOSTS = ["portal.example"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "tests.django.urls"
+STATIC_URL = "/static/"
 
 INSTALLED_APPS = [
-    "django.contrib.contenttypes",
+    "django.contrib.admin",
     "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "portalsec.django",
 ]
 
-DATABASES = {
-    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
-    "portalsec": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "portalsec.django.middleware.PortalsecMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# WAL: a reader does not hold up the one writer. NORMAL is for tests; a portal wants FULL.
+_SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": ":memory:",
+    "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
 }
+DATABASES = {"default": _SQLITE, "portalsec": {**_SQLITE}}
+DATABASE_ROUTERS = ["portalsec.django.router.PortalsecRouter"]
+
+PORTALSEC = {"PORTAL": "tests.django.project.portal", "DATABASE": "portalsec"}
+AUTHENTICATION_BACKENDS = ["portalsec.django.backends.PolicyBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+
+SESSION_ENGINE = "portalsec.django.sessions"
+SESSION_COOKIE_NAME = "__Host-portalsec"
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True

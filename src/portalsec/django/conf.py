@@ -1,0 +1,76 @@
+"""The one setting, ``PORTALSEC``: where the project's portal is, and which databases hold its state."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from portalsec.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from portalsec.portal import Portal
+
+__all__ = ["audit_database", "get_portal", "security_database"]
+
+_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE")
+_DEFAULT_ALIAS = "portalsec"
+
+
+def _setting(key: str) -> str | None:
+    table = getattr(settings, "PORTALSEC", None)
+    if not isinstance(table, Mapping):
+        raise ConfigurationError(
+            'settings: PORTALSEC is missing: write PORTALSEC = {"PORTAL": "config.portal.portal"}'
+        )
+    for name in table:
+        if name not in _KNOWN:
+            near = difflib.get_close_matches(str(name), _KNOWN, n=1, cutoff=0.0)
+            raise ConfigurationError(f"settings: PORTALSEC has no key {name!r}: did you mean {near[0]!r}?")
+    value = table.get(key)
+    if value is not None and not (isinstance(value, str) and value):
+        raise ConfigurationError(f'settings: PORTALSEC["{key}"] must be text')
+    return value
+
+
+def security_database() -> str:
+    """Alias of the database for sessions, counters, factors and roles: ``PORTALSEC["DATABASE"]``, else ``portalsec``."""
+    return _setting("DATABASE") or _DEFAULT_ALIAS
+
+
+def audit_database() -> str:
+    """Alias of the database for the audit log: ``PORTALSEC["AUDIT_DATABASE"]``, else the security database."""
+    return _setting("AUDIT_DATABASE") or security_database()
+
+
+def get_portal() -> Portal:
+    """The project's portal, by import string. It may also name a function without arguments that returns it.
+
+    Nothing is kept here: the module that the string names keeps it, so that a test may put another in its place.
+
+    Raises:
+        ConfigurationError: no such name, or it is not a portal.
+    """
+    from portalsec.portal import Portal
+
+    path = _setting("PORTAL")
+    if path is None:
+        raise ConfigurationError(
+            'settings: PORTALSEC["PORTAL"] is missing: name your portal, as "config.portal.portal"'
+        )
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f'settings: PORTALSEC["PORTAL"] names {path!r}, which cannot be imported: {error}'
+        ) from error
+    portal = found() if callable(found) and not isinstance(found, Portal) else found
+    if not isinstance(portal, Portal):
+        raise ConfigurationError(
+            f'settings: PORTALSEC["PORTAL"] names {path!r}, which is not a portalsec Portal: '
+            "build it with portalsec.config.open_portal or portalsec.portal.build_portal"
+        )
+    return portal

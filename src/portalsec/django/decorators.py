@@ -1,0 +1,90 @@
+"""`require`: a view behind a permission of the access policy."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar, cast
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+
+from portalsec.django.conf import get_portal
+from portalsec.django.request import live_session, source_of
+from portalsec.events import Purpose
+from portalsec.guard import Access
+from portalsec.rbac.model import Resource
+
+__all__ = ["FindResource", "check_access", "require"]
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+FindResource: TypeAlias = Callable[..., Resource]
+"""Names what a request is about: called with the request and the view's own arguments, before the decision. It must
+not refuse by itself: a 404 for one stranger's id and a 403 for another's would say which exist."""
+
+
+def check_access(
+    request: HttpRequest,
+    permission: str,
+    resource: Resource | None = None,
+    *,
+    purpose: Purpose | None = None,
+) -> Access:
+    """Decide and record, for a view that must look something up first.
+
+    Raises:
+        Denied: no session, or refused (recorded as ``access.denied``).
+        AuditUnavailable: the access could not be recorded, so nothing may be shown.
+    """
+    session = live_session(request)
+    access = get_portal().guard.authorise(
+        session, permission, resource, source=source_of(request), purpose=purpose
+    )
+    request.access = access  # type: ignore[attr-defined]
+    return access
+
+
+def require(
+    permission: str,
+    *,
+    resource: Resource | FindResource | None = None,
+    purpose: Purpose | None = None,
+) -> Callable[[View], View]:
+    """Let a request through or raise `portalsec.errors.Denied`, which the middleware makes a page::
+
+        @require("record:read", resource=lambda request, patient_id: record_of(patient_id), purpose=Purpose.TREAT)
+        def record(request, patient_id): ...
+
+    When the view runs, the access is decided and its audit record durable; ``request.access`` has the decision.
+
+    Args:
+        permission: ``type:action`` of the access policy.
+        resource: what it is about, or a function that names it; without one, the type as a whole.
+        purpose: why, as the view knows it.
+    """
+
+    def decide(request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        live_session(request)  # before the application is asked for anything
+        target = resource(request, *args, **kwargs) if callable(resource) else resource
+        check_access(request, permission, target, purpose=purpose)
+
+    def decorate(view: View) -> View:
+        if inspect.iscoroutinefunction(view):
+
+            @wraps(view)
+            async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                await sync_to_async(decide)(request, *args, **kwargs)
+                return await view(request, *args, **kwargs)
+
+            return cast("View", guarded_async)
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            decide(request, *args, **kwargs)
+            return view(request, *args, **kwargs)
+
+        return cast("View", guarded)
+
+    return decorate

@@ -1,0 +1,116 @@
+"""The layer around the views: who is asking, same-site, headers, and errors as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import UpdateError
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
+
+from portalsec.django.conf import get_portal
+from portalsec.django.pages import refusal
+from portalsec.django.request import live_session, source_of, user_of
+from portalsec.django.sessions import SessionStore
+from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
+from portalsec.events import Event, Outcome, SecurityEvent
+from portalsec.web import check_same_site, security_headers
+
+__all__ = ["PortalsecMiddleware"]
+
+
+class PortalsecMiddleware:
+    """Stands right behind Django's AuthenticationMiddleware.
+
+    * ``request.user`` is the user of portalsec's live session and otherwise anonymous. What
+      `django.contrib.auth.login` leaves in a session is no evidence, in the admin neither.
+    * A session that is over (idle, absolute limit, revoked, signed out) ends before the view runs, with its data.
+    * An unsafe method that another site caused is refused and recorded, beside Django's own CSRF token.
+    * Every answer gets the security headers, unless the view set one itself.
+    * `Denied`, `StoreError` and `SubjectErased` become pages that say nothing of the reason. They are raised out of
+      the view first, so a transaction of ATOMIC_REQUESTS rolls back.
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        kept = getattr(request, "session", None)
+        if not isinstance(kept, SessionStore):
+            raise ConfigurationError(
+                'settings: PortalsecMiddleware comes after SessionMiddleware, with SESSION_ENGINE = "portalsec.django.sessions"'
+            )
+        kept.source = source_of(request)
+        ask_portalsec(request)
+        response = self.get_response(request)
+        try:
+            if isinstance(request.session, SessionStore):
+                request.session.save_now()
+        except StoreError as error:
+            request.session.modified = False
+            response = refusal(request, error) or response
+        except UpdateError:
+            pass  # ended by another request meanwhile: Django's own middleware finds the same and answers
+        for name, value in security_headers(https=get_portal().base_url.startswith("https:")).items():
+            response.headers.setdefault(name, value)
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object
+    ) -> HttpResponse | None:
+        try:
+            self._check_same_site(request, view)
+            with suppress(Denied):  # an anonymous visitor; the view says whether that will do
+                live_session(request, passive=getattr(view, "portalsec_passive", False))
+        except PortalsecError as error:
+            return _page(request, error)
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return refusal(request, exception) if isinstance(exception, PortalsecError) else None
+
+    @staticmethod
+    def _check_same_site(request: HttpRequest, view: Callable[..., Any]) -> None:
+        # As Django's CSRF check: not for views that are exempt, nor for the test client.
+        if getattr(view, "csrf_exempt", False) or getattr(request, "_dont_enforce_csrf_checks", False):
+            return
+        portal = get_portal()
+        headers = {
+            name: request.headers[name] for name in ("sec-fetch-site", "origin") if name in request.headers
+        }
+        try:
+            check_same_site(request.method or "", headers, base_url=portal.base_url)
+        except Denied as denied:
+            portal.emit(
+                SecurityEvent(
+                    name=Event.SYSTEM_REQUEST_REFUSED,
+                    outcome=Outcome.DENIED,
+                    reason=denied.reason,
+                    source=source_of(request),
+                )
+            )
+            raise
+
+
+def ask_portalsec(request: HttpRequest) -> None:
+    """Let ``request.user`` be portalsec's answer, found out when somebody looks."""
+    request.user = SimpleLazyObject(partial(user_of, request))  # type: ignore[assignment]
+    request.auser = partial(_auser, request)
+
+
+def _auser(request: HttpRequest) -> Awaitable[Any]:
+    return sync_to_async(user_of)(request)
+
+
+def _page(request: HttpRequest, error: PortalsecError) -> HttpResponse:
+    response = refusal(request, error)
+    if response is None:
+        raise error
+    return response

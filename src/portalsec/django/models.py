@@ -1,0 +1,188 @@
+"""The tables. Only the stores and the session engine write them; times are microseconds since 1970, digests hex.
+
+Every table but `AccountLink` lives in portalsec's own database (see `portalsec.django.router`). `AccountLink` is
+about a row of the project's user table and lives beside it.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+__all__ = [
+    "AccountEpoch",
+    "AccountLink",
+    "AuditCheckpoint",
+    "AuditEntry",
+    "AuditLock",
+    "AuditSubject",
+    "Flow",
+    "RoleAssignment",
+    "Session",
+    "SessionData",
+    "Throttle",
+    "TotpDevice",
+]
+
+
+class AccountLink(models.Model):
+    """The opaque account id, and the reference, of a user. Users made by other means have none until they need one."""
+
+    account_id = models.CharField(max_length=64, primary_key=True)
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="portalsec_account"
+    )
+    reference = models.CharField(max_length=255, null=True)  # None and "" are different answers
+
+    class Meta:
+        verbose_name = "account link"
+
+    def __str__(self) -> str:
+        return self.account_id
+
+
+class AccountEpoch(models.Model):
+    """One row an account that ever had a session; sessions of an older epoch are dead."""
+
+    account_id = models.CharField(max_length=64, primary_key=True)
+    epoch = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.account_id}: {self.epoch}"
+
+
+class Session(models.Model):
+    """A signed-in session by the SHA-256 of its id."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    account = models.ForeignKey(AccountEpoch, on_delete=models.CASCADE, related_name="sessions")
+    epoch = models.BigIntegerField()
+    created_at = models.BigIntegerField()
+    last_seen_at = models.BigIntegerField()
+    factors = models.CharField(max_length=200)
+    proven_at = models.BigIntegerField()
+    address = models.CharField(max_length=64, null=True)
+    user_agent = models.CharField(max_length=256, null=True)
+
+    def __str__(self) -> str:
+        return f"session of {self.account_id}"
+
+
+class SessionData(models.Model):
+    """What Django keeps in ``request.session``, sealed, by the SHA-256 of the session key."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    data = models.BinaryField()
+    # Django's hash over the user's password as of the sign-in; null for a visitor. With it, the row is worthless
+    # without its `Session`.
+    user_hash = models.CharField(max_length=128, null=True)
+    expires_at = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return "session data"
+
+
+class TotpDevice(models.Model):
+    id = models.CharField(max_length=64, primary_key=True)
+    account_id = models.CharField(max_length=64, db_index=True)
+    label = models.CharField(max_length=255)
+    sealed_secret = models.BinaryField()
+    confirmed = models.BooleanField()
+    last_step = models.BigIntegerField()
+    created_at = models.BigIntegerField()
+
+    class Meta:
+        constraints = (
+            # Two enrolments begun at once leave one device, not two secrets of which either would do.
+            models.UniqueConstraint(
+                fields=["account_id"],
+                condition=models.Q(confirmed=False),
+                name="portalsec_one_unconfirmed",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"TOTP device of {self.account_id}"
+
+
+class Throttle(models.Model):
+    key = models.CharField(max_length=255, primary_key=True)
+    started_at = models.BigIntegerField()
+    ends_at = models.BigIntegerField(db_index=True)
+    used = models.IntegerField()
+
+    def __str__(self) -> str:
+        return "throttle counter"
+
+
+class Flow(models.Model):
+    digest = models.CharField(max_length=64, primary_key=True)
+    purpose = models.CharField(max_length=64)
+    account_id = models.CharField(max_length=64, null=True, db_index=True)
+    data = models.BinaryField()
+    expires_at = models.BigIntegerField(db_index=True)
+    attempts = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"flow: {self.purpose}"
+
+
+class RoleAssignment(models.Model):
+    subject_id = models.CharField(max_length=64)
+    role = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["subject_id", "role"], name="portalsec_one_assignment"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.subject_id}: {self.role}"
+
+
+class AuditEntry(models.Model):
+    """One event. ``index`` is null while it is only staged; it is set once and never changes."""
+
+    seq = models.BigAutoField(primary_key=True)
+    entry_id = models.CharField(max_length=64, unique=True)
+    body = models.BinaryField()
+    leaf = models.BinaryField()
+    subjects = models.JSONField(default=list)
+    index = models.BigIntegerField(null=True, unique=True)
+
+    def __str__(self) -> str:
+        return self.entry_id
+
+
+class AuditSubject(models.Model):
+    """Which placed entries are about which pseudonym."""
+
+    subject = models.CharField(max_length=128)
+    index = models.BigIntegerField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["subject", "index"], name="portalsec_one_subject_index"),
+        )
+        indexes = (models.Index(fields=["index"], name="portalsec_subject_index"),)
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.index}"
+
+
+class AuditCheckpoint(models.Model):
+    size = models.BigIntegerField(primary_key=True)
+    note = models.TextField()
+
+    def __str__(self) -> str:
+        return f"checkpoint over {self.size}"
+
+
+class AuditLock(models.Model):
+    """One row: whoever updates it in a transaction places entries alone."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    holds = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return "audit lock"

@@ -1,0 +1,143 @@
+"""What a request brought: its cookies, where it came from, and whose live session it has. Asked once a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+
+from portalsec._encoding import uuid7
+from portalsec.auth.sessions import ActiveSession
+from portalsec.django.conf import get_portal
+from portalsec.django.sessions import SessionStore
+from portalsec.django.stores.accounts import DjangoAccounts
+from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.events import SYSTEM, Event, Outcome, SecurityEvent, Source
+from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, client_address, cookie_value
+
+__all__ = ["forget", "live_session", "pending_token", "session_token", "source_of", "user_of"]
+
+_KEPT = "_portalsec"
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was found out about one request."""
+
+    source: Source | None = None
+    session: ActiveSession | None = None
+    denied: Denied | None = None
+    user: Any = None
+    asked: bool = False
+    passive: bool = False
+
+
+def source_of(request: HttpRequest) -> Source:
+    """Where the request came from, through the declared proxies and no others."""
+    kept = _kept(request)
+    if kept.source is None:
+        agent = request.META.get("HTTP_USER_AGENT")
+        kept.source = Source(
+            address=client_address(
+                request.META.get("REMOTE_ADDR"),
+                request.META.get("HTTP_X_FORWARDED_FOR"),
+                hops=get_portal().proxy_hops,
+            ),
+            user_agent="".join(c for c in agent if c.isprintable())[:256] if agent else None,
+            request_id=uuid7(),
+        )
+    return kept.source
+
+
+def session_token(request: HttpRequest) -> str | None:
+    """The session cookie. Raises `portalsec.errors.Denied` where it comes twice."""
+    return cookie_value(request.META.get("HTTP_COOKIE"), SESSION_COOKIE)
+
+
+def pending_token(request: HttpRequest) -> str | None:
+    """The cookie of a sign-in that has not ended. Raises `portalsec.errors.Denied` where it comes twice."""
+    return cookie_value(request.META.get("HTTP_COOKIE"), PENDING_COOKIE)
+
+
+def live_session(request: HttpRequest, *, passive: bool = False) -> ActiveSession:
+    """The request's live session; the core is asked once a request.
+
+    Args:
+        passive: the request does not count as activity (a page that asks how long is left).
+
+    Raises:
+        Denied: there is none. Whatever Django kept for it is gone then.
+        StoreError: a store could not answer; nobody is let in.
+    """
+    kept = _kept(request)
+    if not kept.asked or (kept.session is not None and kept.passive and not passive):
+        kept.session = None
+        try:
+            kept.session, kept.user = _check(request, passive=passive)
+        except Denied as denied:
+            kept.denied = denied
+        kept.asked, kept.passive = True, passive
+    if kept.session is None:
+        raise kept.denied or Denied(Reason.SESSION_MISSING)
+    return kept.session
+
+
+def user_of(request: HttpRequest) -> Any:
+    """The user whom portalsec's evidence names; anonymous otherwise, whatever else the session says."""
+    try:
+        # Passive: a middleware may look before it is known which view this is. The view's own check counts.
+        live_session(request, passive=True)
+    except Denied:
+        return AnonymousUser()
+    return _kept(request).user
+
+
+def forget(request: HttpRequest) -> None:
+    """Ask anew: the request has just signed in or out."""
+    _kept(request).asked = False
+    _kept(request).session = _kept(request).user = _kept(request).denied = None
+
+
+def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
+    portal, source = get_portal(), source_of(request)
+    kept = request.session
+    if not isinstance(kept, SessionStore):
+        raise ConfigurationError('settings: SESSION_ENGINE must be "portalsec.django.sessions"')
+    try:
+        token = session_token(request)
+    except Denied as denied:
+        # Which of the two is the visitor's cannot be known, so neither is used.
+        request.session = SessionStore()
+        portal.emit(
+            SecurityEvent(
+                name=Event.AUTH_SESSION_REFUSED, outcome=Outcome.DENIED, reason=denied.reason, source=source
+            )
+        )
+        raise
+    if token is None or kept.belongs_to_visitor():
+        raise Denied(Reason.SESSION_MISSING)
+    try:
+        session = portal.guard.session(token, source=source, passive=passive)
+        user = DjangoAccounts().user(session.account_id)
+        if user is None or not user.is_active:
+            # Switched off in the admin, or deleted: its sessions end here, wherever that was done.
+            portal.sessions.end_all(session.account_id, source=source, actor=SYSTEM)
+            raise Denied(Reason.ACCOUNT_DISABLED)
+        if not kept.confirms(user, token):
+            # The password was changed behind portalsec's back (an admin form, `set_password`).
+            portal.sessions.end(token, source=source, actor=SYSTEM)
+            raise Denied(Reason.SESSION_REVOKED)
+    except Denied:
+        kept.discard()
+        raise
+    return session, user
+
+
+def _kept(request: HttpRequest) -> _Kept:
+    kept = getattr(request, _KEPT, None)
+    if kept is None:
+        kept = _Kept()
+        setattr(request, _KEPT, kept)
+    return kept

@@ -1,0 +1,233 @@
+"""The session engine: ``SESSION_ENGINE = "portalsec.django.sessions"``.
+
+The database never holds a session key, only its SHA-256, and never the data in clear, only under the portal's field
+key. There is one cookie: a visitor's session key is made here and opens nothing; at a sign-in it is replaced by the id
+that portalsec gave out. `request.session` then belongs to that sign-in and ends with it.
+
+Rows are written on portalsec's own database in transactions of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.utils.crypto import constant_time_compare
+
+from portalsec._encoding import new_token
+from portalsec.auth.sessions import NewSession
+from portalsec.clock import unix_microseconds
+from portalsec.crypto.seal import FieldSealer
+from portalsec.django.conf import get_portal, security_database
+from portalsec.django.models import SessionData
+from portalsec.django.stores._connection import Conflict, own_transaction, reading
+from portalsec.errors import Tampered
+from portalsec.events import Source
+
+__all__ = ["SessionStore"]
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # what `new_token` makes
+_PLACE = {"table": "portalsec_sessiondata", "column": "data"}
+# What `django.contrib.auth.login` leaves behind. It is no evidence, so it is not even kept.
+_LOGIN_MARKS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
+
+
+class SessionStore(SessionBase):
+    """Django's session, kept by digest and sealed. Not for threads to share; a request has its own."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self.source = Source()  # the middleware says where the request came from
+        self._user_hash: str | None = None
+        self._stored: tuple[str, bytes] | None = None
+        super().__init__(session_key)
+        self._missing = session_key is not None and self.session_key is None
+
+    # -- what portalsec adds ----------------------------------------------------------------------------------------
+
+    def bind(self, session: NewSession, user: Any) -> None:
+        """Begin afresh under the id of a session that portalsec has just opened.
+
+        Nothing of the visitor's session goes along: what somebody planted there before the sign-in is gone.
+        """
+        self.flush()
+        self._begin(session.token.reveal(), user)
+
+    def belongs_to_visitor(self) -> bool:
+        """Whether this is a session from before any sign-in. An unknown key is not: the core is to hear of it."""
+        self._get_session()  # type: ignore[attr-defined]
+        return self._user_hash is None and not self._missing
+
+    def confirms(self, user: Any, token: str) -> bool:
+        """Whether the user's password is still the one of the sign-in."""
+        if self._missing:
+            # The data was swept while the session lived: it begins empty.
+            self._begin(token, user)
+        signed_in_with = self._user_hash or ""
+        return any(
+            constant_time_compare(signed_in_with, present)
+            for present in (_hash_of(user), *user.get_session_auth_fallback_hash())
+        )
+
+    def discard(self) -> None:
+        """Drop the data of a session that the core has ended."""
+        self._drop(self.session_key)
+        self._forget()
+
+    def save_now(self) -> None:
+        """Save what changed while a failure can still be answered properly; Django's own save then has nothing to do."""
+        if self.modified and not self.is_empty():
+            self.save()
+
+    # -- what Django asks -------------------------------------------------------------------------------------------
+
+    def load(self) -> dict[str, Any]:
+        key = self.session_key
+        row = None
+        if key is not None:
+            with reading(security_database()):
+                row = SessionData.objects.filter(digest=_digest(key), expires_at__gt=_now()).first()
+        if row is None:
+            # Never adopted: a key that we did not make, or no longer know, is not written back (fixation).
+            self._missing = True
+            self._session_key = None
+            return {}
+        try:
+            sealed = _sealer().open(bytes(row.data), row=row.digest, **_PLACE)
+            data = self.serializer().loads(sealed)
+        except (Tampered, ValueError):
+            self._missing = True
+            self._session_key = None
+            return {}
+        self._user_hash = row.user_hash
+        self._stored = (row.digest, sealed)
+        return {name: value for name, value in data.items() if name not in _LOGIN_MARKS}
+
+    def exists(self, session_key: str) -> bool:
+        with reading(security_database()):
+            return SessionData.objects.filter(digest=_digest(session_key)).exists()
+
+    def create(self) -> None:
+        while True:
+            self._session_key = self._get_new_session_key()
+            try:
+                self.save(must_create=True)
+            except CreateError:
+                continue
+            self.modified = True
+            return
+
+    def save(self, must_create: bool = False) -> None:
+        key = self.session_key
+        if key is None:
+            self.create()
+            return
+        kept = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
+        data = {name: value for name, value in kept.items() if name not in _LOGIN_MARKS}
+        digest, plain = _digest(key), self.serializer().dumps(data)
+        if not must_create and self._stored == (digest, plain):
+            return
+        values = {
+            "data": _sealer().seal(plain, row=digest, **_PLACE),
+            "user_hash": self._user_hash,
+            "expires_at": _now() + self.get_expiry_age() * 1_000_000,
+        }
+        if must_create:
+            try:
+                with own_transaction(security_database()):
+                    SessionData.objects.create(digest=digest, **values)
+            except Conflict:
+                raise CreateError from None
+        else:
+            with own_transaction(security_database()):
+                found = SessionData.objects.filter(digest=digest).update(**values)
+            if not found:
+                # Ended by another request meanwhile; saving must not bring it back.
+                raise UpdateError
+        self._stored = (digest, plain)
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Forget a key. If it was a sign-in's, that ends too, so a copied cookie is worth nothing after a sign-out."""
+        key = self.session_key if session_key is None else session_key
+        if key is None:
+            return
+        if self._user_hash is not None:
+            get_portal().sign_in.logout(key, source=self.source)
+        self._drop(key)
+
+    def flush(self) -> None:
+        self._get_session()  # type: ignore[attr-defined]  # whose it was decides what else ends
+        super().flush()
+        self._forget()
+
+    def cycle_key(self) -> None:
+        """A new key for a visitor's session. A sign-in's id is portalsec's alone: changing it ends the sign-in."""
+        if self.belongs_to_visitor():
+            super().cycle_key()
+        else:
+            self.flush()
+            self.create()
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """``manage.py clearsessions``."""
+        with own_transaction(security_database()):
+            SessionData.objects.filter(expires_at__lte=_now()).delete()
+
+    def get_expiry_age(self, **kwargs: Any) -> int:
+        """Seconds that the row is kept; a sign-in's as long as its session could last at most."""
+        if self._user_hash is not None:
+            return get_portal().policies.sessions.absolute // timedelta(seconds=1)
+        return super().get_expiry_age(**kwargs)
+
+    def get_expire_at_browser_close(self) -> bool:
+        """Always: the server ends a session by its own clock, so the cookie needs no date."""
+        return True
+
+    def _get_new_session_key(self) -> str:
+        return new_token()
+
+    def _validate_session_key(self, key: object) -> bool:
+        return isinstance(key, str) and _KEY.match(key) is not None
+
+    # -- details ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, token: str, user: Any) -> None:
+        self._forget()
+        self._session_cache: dict[str, Any] = {}
+        self._session_key = token
+        self._user_hash = _hash_of(user)
+        self.save(must_create=True)
+        self.modified = True
+
+    def _forget(self) -> None:
+        self._session_key = None
+        self._session_cache = {}
+        self._user_hash = self._stored = None
+        self._missing = False
+        self.modified = True
+
+    @staticmethod
+    def _drop(key: str | None) -> None:
+        if key is not None:
+            with own_transaction(security_database()):
+                SessionData.objects.filter(digest=_digest(key)).delete()
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _now() -> int:
+    return unix_microseconds(get_portal().clock())
+
+
+def _sealer() -> FieldSealer:
+    return FieldSealer(get_portal().keys.fields)
+
+
+def _hash_of(user: Any) -> str:
+    return str(user.get_session_auth_hash())

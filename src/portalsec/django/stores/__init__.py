@@ -1,0 +1,22 @@
+"""Every port over the ORM. `django_stores` gives them all, on the databases that ``PORTALSEC`` names."""
+
+from portalsec.django.stores.accounts import DjangoAccounts, account_id_of
+from portalsec.django.stores.assignments import DjangoAssignments
+from portalsec.django.stores.audit import DjangoAudit
+from portalsec.django.stores.bundle import django_stores
+from portalsec.django.stores.flows import DjangoFlows
+from portalsec.django.stores.sessions import DjangoSessions
+from portalsec.django.stores.throttle import DjangoThrottle
+from portalsec.django.stores.totp import DjangoTotp
+
+__all__ = [
+    "DjangoAccounts",
+    "DjangoAssignments",
+    "DjangoAudit",
+    "DjangoFlows",
+    "DjangoSessions",
+    "DjangoThrottle",
+    "DjangoTotp",
+    "account_id_of",
+    "django_stores",
+]

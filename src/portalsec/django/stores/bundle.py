@@ -1,0 +1,39 @@
+"""All stores at once, for the module that builds the portal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portalsec.django.conf import audit_database, security_database
+
+if TYPE_CHECKING:
+    from portalsec.portal import Keys, Stores
+
+__all__ = ["django_stores"]
+
+
+def django_stores(keys: Keys | None = None) -> Stores:
+    """A store for each port, on ``PORTALSEC["DATABASE"]`` and ``PORTALSEC["AUDIT_DATABASE"]``.
+
+    Takes and ignores the keys, so that it can be handed to `portalsec.config.open_portal` as it is. Opens nothing.
+    Call it once the apps are loaded (in the module that ``PORTALSEC["PORTAL"]`` names, say).
+    """
+    from portalsec.django.stores.accounts import DjangoAccounts
+    from portalsec.django.stores.assignments import DjangoAssignments
+    from portalsec.django.stores.audit import DjangoAudit
+    from portalsec.django.stores.flows import DjangoFlows
+    from portalsec.django.stores.sessions import DjangoSessions
+    from portalsec.django.stores.throttle import DjangoThrottle
+    from portalsec.django.stores.totp import DjangoTotp
+    from portalsec.portal import Stores
+
+    security, audit = security_database(), audit_database()
+    return Stores(
+        accounts=DjangoAccounts(),
+        throttle=DjangoThrottle(security),
+        flows=DjangoFlows(security),
+        totp=DjangoTotp(security),
+        sessions=DjangoSessions(security),
+        assignments=DjangoAssignments(security),
+        audit=DjangoAudit(audit),
+    )

@@ -1,0 +1,273 @@
+"""The way to a session and out of it, as views. What they look like is ``templates/portalsec``: override any of them.
+
+None of them runs inside the request's transaction (ATOMIC_REQUESTS): what they count and create stays, and a password
+that is being hashed holds no database open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import TypeAlias
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, QueryDict
+from django.middleware.csrf import rotate_token
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.safestring import mark_safe
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+
+from portalsec.auth.qr import qr_svg
+from portalsec.auth.signin import Step
+from portalsec.auth.totp import Enrolment
+from portalsec.django.conf import get_portal
+from portalsec.django.request import forget, live_session, pending_token, session_token, source_of
+from portalsec.django.sessions import SessionStore
+from portalsec.django.stores.accounts import DjangoAccounts
+from portalsec.errors import Denied, Reason
+from portalsec.web import PENDING_COOKIE, logout_headers, retry_after_seconds, safe_next, status_of
+
+__all__ = [
+    "code",
+    "confirm_set_up",
+    "finish_step",
+    "session_left",
+    "session_stay",
+    "set_up",
+    "sign_in",
+    "sign_out",
+]
+
+View: TypeAlias = Callable[[HttpRequest], HttpResponse]
+
+_START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
+
+
+def _door(*methods: str) -> Callable[[View], View]:
+    """A view that needs no session, holds no transaction on any database and answers these methods only."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest) -> HttpResponse:
+            if request.method not in methods:
+                return HttpResponseNotAllowed(methods)
+            return view(request)
+
+        for alias in connections:
+            transaction.non_atomic_requests(alias)(guarded)
+        return login_not_required(sensitive_post_parameters()(guarded))
+
+    return decorate
+
+
+def finish_step(request: HttpRequest, response: HttpResponse, step: Step) -> HttpResponse:
+    """Put a step's outcome into cookies: the pending one while factors are missing, the session's at the end."""
+    if step.session is not None:
+        kept = request.session
+        user = DjangoAccounts().user(step.session.account_id)
+        if user is None or not isinstance(kept, SessionStore):
+            get_portal().sessions.discard(step.session)
+            raise Denied(Reason.UNKNOWN_ACCOUNT)
+        try:
+            kept.bind(step.session, user)
+        except BaseException:
+            get_portal().sessions.discard(step.session)
+            raise
+        rotate_token(request)
+        forget(request)
+        _clear_pending(response)
+    elif step.pending is not None:
+        response.set_cookie(PENDING_COOKIE, step.pending.reveal(), secure=True, httponly=True, samesite="Lax")
+    return response
+
+
+@_door("GET", "HEAD", "POST")
+@sensitive_variables()
+def sign_in(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _page(request, "sign_in", next=_next(request.GET))
+    form, portal = _form(request), get_portal()
+    login, next = form["login"], safe_next(form["next"])
+    try:
+        step = portal.sign_in.start(
+            login, form["password"], source=source_of(request), replaces=pending_token(request)
+        )
+    except Denied as denied:
+        return _refused(request, "sign_in", denied, next=next, login=login[:254])
+    _end_session(request)  # somebody signs in over a session: the older one ends, also on a shared computer
+    return _onward(request, step, next)
+
+
+@_door("GET", "HEAD", "POST")
+@sensitive_variables()
+def code(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _pending_page(request, "code")
+    form = _form(request)
+    next = safe_next(form["next"])
+    try:
+        step = get_portal().sign_in.submit_totp(
+            pending_token(request), form["code"], source=source_of(request)
+        )
+    except Denied as denied:
+        return _refused(request, "code", denied, next=next)
+    return _onward(request, step, next)
+
+
+@_door("GET", "HEAD", "POST")
+@sensitive_variables()
+def set_up(request: HttpRequest) -> HttpResponse:
+    # The secret is the answer to a POST only: a GET could be prefetched, cached or found in the history.
+    if request.method != "POST":
+        return _pending_page(request, "set_up")
+    next = safe_next(_form(request)["next"])
+    try:
+        enrolment = get_portal().sign_in.begin_totp_enrolment(
+            pending_token(request), source=source_of(request)
+        )
+    except Denied as denied:
+        return _refused(request, "set_up", denied, next=next)
+    return _page(request, "set_up_code", next=next, **_shown(enrolment))
+
+
+@_door("POST")
+@sensitive_variables()
+def confirm_set_up(request: HttpRequest) -> HttpResponse:
+    form = _form(request)
+    next = safe_next(form["next"])
+    try:
+        step = get_portal().sign_in.confirm_totp_enrolment(
+            pending_token(request), form["code"], source=source_of(request)
+        )
+    except Denied as denied:
+        return _refused(request, "set_up_code", denied, next=next)
+    return _onward(request, step, next)
+
+
+@_door("POST")
+def sign_out(request: HttpRequest) -> HttpResponse:
+    portal, source = get_portal(), source_of(request)
+    portal.sign_in.logout(session_token(request), source=source, pending=pending_token(request))
+    request.session.flush()
+    forget(request)
+    response = _page(request, "signed_out")
+    for name, value in logout_headers().items():
+        response[name] = value
+    _clear_pending(response)
+    return response
+
+
+@_door("GET")
+def session_left(request: HttpRequest) -> HttpResponse:
+    """How long is left, for the page's warning. Asking is not activity."""
+    return _left(request, passive=True)
+
+
+session_left.portalsec_passive = True  # type: ignore[attr-defined]
+
+
+@_door("POST")
+def session_stay(request: HttpRequest) -> HttpResponse:
+    """Activity, because somebody pressed the button."""
+    return _left(request, passive=False)
+
+
+# -- parts of the above ---------------------------------------------------------------------------------------------
+
+
+def _left(request: HttpRequest, *, passive: bool) -> HttpResponse:
+    try:
+        active = live_session(request, passive=passive)
+    except Denied as denied:
+        return JsonResponse({"signed_in": False}, status=status_of(denied))
+    warn = get_portal().policies.sessions.warn_before
+    return JsonResponse(
+        {
+            "signed_in": True,
+            "left": min(active.idle_left, active.absolute_left) / timedelta(seconds=1),
+            # Near the absolute limit staying does not help, and the page should not offer it.
+            "can_stay": active.absolute_left > active.idle_left,
+            "warn": warn / timedelta(seconds=1),
+        }
+    )
+
+
+def _form(request: HttpRequest) -> dict[str, str]:
+    """The fields of the form; one that is absent reads as empty.
+
+    Raises:
+        Denied: MALFORMED for a name that comes twice (two readers could take different ones).
+    """
+    for _, values in request.POST.lists():
+        if len(values) > 1:
+            raise Denied(Reason.MALFORMED)
+    return {name: request.POST.get(name, "") for name in ("login", "password", "code", "next")}
+
+
+def _next(fields: QueryDict) -> str:
+    return safe_next(fields.get("next"))
+
+
+def _page(request: HttpRequest, name: str, **context: object) -> HttpResponse:
+    # The visitor of these pages is whoever sits there: no template needs a user.
+    return render(request, f"portalsec/{name}.html", {"portal_name": get_portal().name, **context})
+
+
+def _pending_page(request: HttpRequest, name: str) -> HttpResponse:
+    next = _next(request.GET)
+    if pending_token(request) is None:
+        return redirect(_with_next("portalsec:sign-in", next))
+    return _page(request, name, next=next)
+
+
+def _refused(request: HttpRequest, name: str, denied: Denied, **context: object) -> HttpResponse:
+    """The page once more, with the status of the refusal; a dead pending sign-in starts over."""
+    wait = retry_after_seconds(denied.retry_after)
+    again = denied.reason in _START_AGAIN
+    response = _page(
+        request, "sign_in" if again else name, refused=True, start_again=again, retry_after=wait, **context
+    )
+    response.status_code = status_of(denied)
+    if again:
+        _clear_pending(response)
+    if wait is not None:
+        response["Retry-After"] = wait
+    return response
+
+
+def _onward(request: HttpRequest, step: Step, next: str) -> HttpResponse:
+    if step.session is not None:
+        response: HttpResponse = redirect(next)
+    else:
+        response = redirect(_with_next("portalsec:code" if "totp" in step.next else "portalsec:set-up", next))
+    response.status_code = 303
+    return finish_step(request, response, step)
+
+
+def _end_session(request: HttpRequest) -> None:
+    try:
+        live_session(request)
+    except Denied:
+        return
+    request.session.flush()
+    forget(request)
+
+
+def _shown(enrolment: Enrolment) -> dict[str, object]:
+    secret = enrolment.secret.reveal()
+    return {
+        "secret": " ".join(secret[start : start + 4] for start in range(0, len(secret), 4)),
+        "qr": mark_safe(qr_svg(enrolment.uri)),  # noqa: S308 - drawn here, from our own URI, without script
+    }
+
+
+def _clear_pending(response: HttpResponse) -> None:
+    response.set_cookie(PENDING_COOKIE, "", max_age=0, secure=True, httponly=True, samesite="Lax")
+
+
+def _with_next(name: str, next: str) -> str:
+    return reverse(name) + ("" if next == "/" else "?" + urlencode({"next": next}))

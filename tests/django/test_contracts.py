@@ -1,0 +1,194 @@
+"""Every Django store keeps its port's contract, on SQLite files, with the caller holding an open write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.db import connections, transaction
+from django.test import override_settings
+from sqlalchemy import make_url
+
+from portalsec.django.stores import (
+    DjangoAccounts,
+    DjangoAssignments,
+    DjangoAudit,
+    DjangoFlows,
+    DjangoSessions,
+    DjangoThrottle,
+    DjangoTotp,
+)
+from portalsec.testing.contracts import (
+    AccountStoreContract,
+    AssignmentStoreContract,
+    AuditStoreContract,
+    FlowStoreContract,
+    SessionStoreContract,
+    ThrottleStoreContract,
+    TotpStoreContract,
+)
+from tests.django.conftest import TABLES, wipe
+
+
+@contextmanager
+def held(alias: str, *, writes: bool = True) -> Iterator[None]:
+    """As a view under ATOMIC_REQUESTS that is refused at last: a transaction that is rolled back."""
+    with transaction.atomic(using=alias):
+        if writes:
+            Group.objects.using(alias).create(name="the application's")
+        else:
+            list(Group.objects.using(alias).all())
+        yield
+        transaction.set_rollback(True, using=alias)
+
+
+@pytest.mark.usefixtures("database")
+class _OnSqlite:
+    kind: Any
+    alias = "portalsec"
+
+    @pytest.fixture
+    def store(self) -> Any:
+        return self.kind(self.alias)
+
+    @pytest.fixture
+    def open_write(self) -> AbstractContextManager[object]:
+        return held("default")
+
+    @pytest.fixture
+    def failing_store(self, tmp_path: Path) -> Iterator[Any]:
+        connections.settings["broken"] = {
+            **connections.settings["portalsec"],
+            "NAME": str(tmp_path / "no such folder" / "file.sqlite3"),
+        }
+        yield self.kind("broken")
+        connections["broken"].close()
+        del connections["broken"], connections.settings["broken"]
+
+    def release(self) -> None:
+        connections.close_all()
+
+
+class TestThrottleOnSqlite(_OnSqlite, ThrottleStoreContract):
+    kind = DjangoThrottle
+
+
+class TestFlowsOnSqlite(_OnSqlite, FlowStoreContract):
+    kind = DjangoFlows
+
+
+class TestTotpOnSqlite(_OnSqlite, TotpStoreContract):
+    kind = DjangoTotp
+
+
+class TestSessionsOnSqlite(_OnSqlite, SessionStoreContract):
+    kind = DjangoSessions
+
+
+class TestAssignmentsOnSqlite(_OnSqlite, AssignmentStoreContract):
+    kind = DjangoAssignments
+
+
+class TestAuditOnSqlite(_OnSqlite, AuditStoreContract):
+    kind = DjangoAudit
+
+
+class TestAccountsOnSqlite(_OnSqlite, AccountStoreContract):
+    kind = DjangoAccounts
+    alias = "default"
+
+    @pytest.fixture
+    def open_write(self) -> AbstractContextManager[object]:
+        # Accounts live in the application's own database. One SQLite file has one writer, so what the caller may hold
+        # there is a transaction that has not written; see `test_accounts.py` for one that has.
+        return held("default", writes=False)
+
+
+# -- PostgreSQL: the stores share one database with the application, whose open write they must not join ---------------
+
+
+@pytest.fixture(scope="module")
+def postgres_alias(postgres_url: str, django_db_blocker: Any) -> Iterator[str]:
+    """An alias of a fresh PostgreSQL database with every table in it."""
+    url = make_url(postgres_url)
+    connections.settings["postgres"] = {
+        **connections.settings["portalsec"],
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": url.database,
+        "USER": url.username or "",
+        "PASSWORD": url.password or "",
+        "HOST": url.query.get("host", url.host) or "",
+        "PORT": str(url.port or ""),
+        "OPTIONS": {},
+    }
+    with django_db_blocker.unblock(), override_settings(DATABASE_ROUTERS=[]):
+        call_command("migrate", database="postgres", verbosity=0)
+        connections["postgres"].close()
+    yield "postgres"
+    connections["postgres"].close()
+    del connections["postgres"], connections.settings["postgres"]
+
+
+@pytest.mark.postgres
+class _OnPostgres:
+    kind: Any
+
+    @pytest.fixture
+    def store(self, postgres_alias: str, django_db_blocker: Any) -> Iterator[Any]:
+        with django_db_blocker.unblock():
+            yield self.kind(postgres_alias)
+            wipe({postgres_alias: [kind for tables in TABLES.values() for kind in tables]})
+            connections.close_all()
+
+    @pytest.fixture
+    def open_write(self, store: Any) -> AbstractContextManager[object]:
+        return held("postgres")
+
+    @pytest.fixture
+    def failing_store(self, tmp_path: Path, django_db_blocker: Any) -> Iterator[Any]:
+        connections.settings["broken"] = {
+            **connections.settings["portalsec"],
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": str(tmp_path),  # a folder without a socket
+            "OPTIONS": {},
+        }
+        with django_db_blocker.unblock():
+            yield self.kind("broken")
+            connections["broken"].close()
+        del connections["broken"], connections.settings["broken"]
+
+    def release(self) -> None:
+        connections.close_all()
+
+
+class TestThrottleOnPostgres(_OnPostgres, ThrottleStoreContract):
+    kind = DjangoThrottle
+
+
+class TestFlowsOnPostgres(_OnPostgres, FlowStoreContract):
+    kind = DjangoFlows
+
+
+class TestTotpOnPostgres(_OnPostgres, TotpStoreContract):
+    kind = DjangoTotp
+
+
+class TestSessionsOnPostgres(_OnPostgres, SessionStoreContract):
+    kind = DjangoSessions
+
+
+class TestAssignmentsOnPostgres(_OnPostgres, AssignmentStoreContract):
+    kind = DjangoAssignments
+
+
+class TestAuditOnPostgres(_OnPostgres, AuditStoreContract):
+    kind = DjangoAudit
+
+
+class TestAccountsOnPostgres(_OnPostgres, AccountStoreContract):
+    kind = DjangoAccounts
