@@ -1,0 +1,33 @@
+"""portalsec in FastAPI and Starlette: a thin adapter. Everything that decides lives in the core.
+
+* `Portalsec` is handed the portal and gives dependencies: ``session``, ``require(...)``, ``source(request)``.
+* `PortalsecMiddleware` sets headers, refuses cross-site requests and turns errors into the application's pages.
+* `sign_in_router` is the way to a session; its pages are the application's.
+* `Lanes` keeps password hashing away from the threads that answer everybody else.
+"""
+
+try:
+    import fastapi as _fastapi  # noqa: F401
+except ImportError:
+    from portalsec.errors import MissingExtra
+
+    raise MissingExtra("fastapi", package="fastapi") from None
+
+from portalsec.fastapi.dependencies import Portalsec
+from portalsec.fastapi.forms import read_form
+from portalsec.fastapi.lanes import Lanes
+from portalsec.fastapi.middleware import PortalsecMiddleware, Refusal, refusal_of
+from portalsec.fastapi.routers import SignInPages, finish_step, session_router, sign_in_router
+
+__all__ = [
+    "Lanes",
+    "Portalsec",
+    "PortalsecMiddleware",
+    "Refusal",
+    "SignInPages",
+    "finish_step",
+    "read_form",
+    "refusal_of",
+    "session_router",
+    "sign_in_router",
+]

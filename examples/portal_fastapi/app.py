@@ -1,0 +1,55 @@
+"""The application: the adapter around the clinic's pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from portalsec.fastapi import Portalsec, PortalsecMiddleware, Refusal, session_router, sign_in_router
+from portalsec.portal import Portal
+
+from .clinic import Clinic
+from .desk import desk_router
+from .directory import Directory
+from .entrance import entrance_router
+from .pages import Pages
+from .privacy import privacy_router
+from .records import record_router
+
+__all__ = ["create_app"]
+
+_HERE = Path(__file__).parent
+
+
+def create_app(portal: Portal, clinic: Clinic, directory: Directory, *, anchor: Path) -> FastAPI:
+    """Put the pages together. ``anchor`` is the file that keeps the newest checkpoint outside the log's store."""
+    ps = Portalsec(portal)
+    pages = Pages(portal_name=portal.name)
+    # No interactive docs: they load scripts from elsewhere. No slash redirects: they repeat the Host header.
+    app = FastAPI(title=portal.name, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.include_router(sign_in_router(ps, pages))
+    app.include_router(session_router(ps))
+    app.include_router(entrance_router(ps, directory, pages))
+    app.include_router(record_router(ps, clinic, directory, pages))
+    app.include_router(desk_router(ps, clinic, directory, pages))
+    app.include_router(privacy_router(ps, directory, pages, anchor=anchor))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        response = pages.refusal(request, Refusal(status=error.status_code))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_shape(request: Request, error: RequestValidationError) -> Response:
+        return pages.refusal(request, Refusal(status=400))
+
+    app.add_middleware(PortalsecMiddleware, ps=ps, pages=pages.refusal)
+    return app

@@ -1,0 +1,202 @@
+"""The demo's data folder: made whole or not at all, and opened again as it was left.
+
+::
+
+    portalsec.toml      the settings; written last, so that a folder which has it is complete
+    policy.toml         who may do what, a copy to play with
+    keys/               fields.json, mac.json, audit.key: mode 0600, in a folder of mode 0700
+    security.db         accounts, factors, sessions, counters
+    audit.db            the audit log
+    app.db              the clinic's own data, sealed field by field
+    anchor/checkpoint   the newest signed checkpoint, outside the log that it speaks about
+    accounts.txt        how to sign in, mode 0600: a demo only
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from portalsec.auth.passwords import Argon2Parameters
+from portalsec.clock import Clock, system_clock
+from portalsec.config import create_keys, load_settings, open_portal, read_private
+from portalsec.config.keys import write_new
+from portalsec.config.opening import open_keys
+from portalsec.errors import ConfigurationError
+from portalsec.portal import Portal
+from portalsec.secret import Secret
+from portalsec.sqlalchemy import open_engine
+
+from .clinic import Clinic
+from .directory import ClinicRelations, Directory
+from .domain import People
+from .seed import Cast, Login, cast, make_accounts
+
+__all__ = ["Opening", "Site", "create", "is_complete", "open_site", "read_accounts", "remove"]
+
+_UNFINISHED = ".portalsec-demo-unfinished"
+_POLICY = Path(__file__).resolve().parents[1] / "policy.toml"
+_ORIGIN = "demo.portalsec.example/audit"  # not from the address: the port may change, the log's name may not
+
+_SETTINGS = f"""\
+# Settings of the demo portal. docs/reference/settings.md has every key; this file names the few that it needs.
+
+[portal]
+name = "Riverside Clinic"
+base_url = "{{base_url}}"
+
+[passwords]
+words = ["riverside", "clinic"]
+
+[audit]
+origin = "{_ORIGIN}"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A portal and the clinic behind it."""
+
+    portal: Portal
+    clinic: Clinic
+    directory: Directory
+    anchor: Path
+
+
+def is_complete(folder: Path) -> bool:
+    return (folder / "portalsec.toml").is_file() and not (folder / _UNFINISHED).exists()
+
+
+def remove(folder: Path) -> None:
+    """Delete a demo's data, and nothing that is not a demo's.
+
+    Raises:
+        ConfigurationError: the folder is something else, or cannot be deleted.
+    """
+    if not folder.exists():
+        return
+    if not (folder / "portalsec.toml").is_file() and not (folder / _UNFINISHED).is_file():
+        raise ConfigurationError(
+            f"{folder} is not the data folder of a demo (it holds no portalsec.toml): delete it by hand if you mean it"
+        )
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be deleted ({error.strerror})") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How to open a folder; tests put a clock and cheap hashing here."""
+
+    base_url: str
+    clock: Clock = system_clock
+    hashing: Argon2Parameters | None = None
+    env: Mapping[str, str] | None = None
+
+
+def create(folder: Path, people: Callable[[], People], how: Opening) -> None:
+    """Make a new data folder. ``people`` is called before anything is written.
+
+    What an interrupted start left is removed first; what this start wrote is removed where it fails.
+
+    Raises:
+        ConfigurationError: the folder holds something else or cannot be written; whatever ``people`` raises.
+    """
+    if (folder / _UNFINISHED).is_file():
+        remove(folder)
+    existed = folder.exists()
+    if existed and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigurationError(
+            f"{folder} holds something that is not a demo's data: name an empty folder or a new one (DATA=)"
+        )
+    everyone, roles = cast(people(), today=how.clock().date())
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / _UNFINISHED).touch()
+        (folder / "anchor").mkdir(mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data folder {folder} cannot be written ({error.strerror}): name another (DATA=)"
+        ) from error
+    try:
+        _fill(folder, everyone, roles, how)
+    except BaseException:
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not existed:
+            folder.rmdir()
+        raise
+
+
+def _fill(folder: Path, people: People, roles: Cast, how: Opening) -> None:
+    create_keys(folder / "keys", origin=_ORIGIN)
+    shutil.copyfile(_POLICY, folder / "policy.toml")
+    (folder / "portalsec.toml").write_text(_SETTINGS.format(base_url=how.base_url), encoding="utf-8")
+    site = open_site(folder, how)
+    try:
+        site.clinic.create_tables()
+        site.clinic.write(people)
+        logins, code = make_accounts(site.portal, roles)
+    finally:
+        site.portal.audit_writer.close()
+    write_new(folder / "accounts.txt", Secret(_accounts(logins, code, roles)))
+    (folder / _UNFINISHED).unlink()
+
+
+def open_site(folder: Path, how: Opening) -> Site:
+    """Open a data folder that `create` made.
+
+    Raises:
+        ConfigurationError: a setting, key or file is not as it should be; the text says which.
+        StoreError: a database is damaged.
+    """
+    env = dict(os.environ if how.env is None else how.env)
+    env.setdefault("PORTALSEC__PORTAL__BASE_URL", how.base_url)  # PORT= may differ from the first start's
+    settings = load_settings(folder / "portalsec.toml", env=env)
+    clinic = Clinic(
+        open_engine(f"sqlite:///{(folder / 'app.db').absolute()}"), open_keys(settings, env=env).fields
+    )
+    portal = open_portal(
+        settings,
+        relations=lambda stores: ClinicRelations(Directory(stores.accounts, clinic), clinic),
+        hashing=how.hashing,
+        clock=how.clock,
+        env=env,
+    )
+    return Site(
+        portal=portal,
+        clinic=clinic,
+        directory=Directory(portal.stores.accounts, clinic),
+        anchor=settings.path("audit", "anchor"),
+    )
+
+
+# -- accounts.txt ---------------------------------------------------------------------------------------------------
+
+
+def _accounts(logins: Sequence[Login], code: str | None, roles: Cast) -> str:
+    lines = [
+        "# How to sign in to this demo. A real portal has no such file.",
+        "# login, password, otpauth URI (for an authenticator app), role",
+        *(f"{each.login}\t{each.password}\t{each.uri}\t{each.role}" for each in logins),
+    ]
+    if code and roles.newcomer:
+        lines += ["# an activation code for a patient who has no account yet", f"activation\t{code}"]
+    return "\n".join(lines) + "\n"
+
+
+def read_accounts(folder: Path) -> tuple[list[Login], str | None]:
+    """What `create` wrote: the logins, and the activation code if there was one."""
+    logins, code = [], None
+    for line in read_private(folder / "accounts.txt").reveal().splitlines():
+        fields = line.split("\t")
+        if len(fields) == 4:
+            login, password, uri, role = fields
+            logins.append(Login(login=login, role=role, password=password, uri=uri))
+        elif fields[0] == "activation" and len(fields) == 2:
+            code = fields[1]
+    return logins, code

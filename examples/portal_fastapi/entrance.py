@@ -1,0 +1,231 @@
+"""The doors: the first page, signing up with an activation code, one's own account, and the page after the end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from portalsec.auth.account import SignUp
+from portalsec.auth.password_policy import PasswordRefused
+from portalsec.auth.sessions import ActiveSession
+from portalsec.errors import Denied, Reason
+from portalsec.events import SYSTEM, Actor, Event, ResourceRef, SecurityEvent
+from portalsec.fastapi import Portalsec, finish_step, read_form
+from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_of
+
+from .directory import Directory
+from .pages import Errors, Pages, Viewer, duration, viewer, wait
+
+__all__ = ["entrance_router"]
+
+_CARDS = {
+    "/record": ("My record", "What the clinic keeps about you."),
+    "/record/seen": ("Who has seen my record", "Every look at it: when, who, and why."),
+    "/family": ("People I care for", "The records of those whose guardian you are."),
+    "/patients": ("My patients", "The people in whose care team you are."),
+    "/desk": ("Front desk", "Find a patient and hand out an activation code."),
+    "/audit": ("Audit log", "What happened here, and whether the log is whole."),
+    "/account": ("My account", "Where you are signed in."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    browser: str
+    address: str | None
+    since: datetime
+    last: datetime
+    here: bool
+
+
+def entrance_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    portal = ps.portal
+
+    def view(session: ActiveSession) -> Viewer:
+        return viewer(directory.person(session.account_id), portal.guard.subject(session).roles)
+
+    @router.get("/")
+    async def home(request: Request) -> Response:
+        try:
+            session = await ps.optional_session(request)
+        except Denied:
+            # An old cookie is no reason to keep somebody from the first page.
+            response = pages.render(request, "home.html")
+            response.headers.append("Set-Cookie", clear_cookie(SESSION_COOKIE))
+            return response
+        if session is None:
+            return pages.render(request, "home.html")
+        seen = await ps.lanes.offload(lambda: view(session))
+        cards = [(address, *_CARDS[address]) for address, _ in seen.menu if address in _CARDS]
+        return pages.render(request, "home.html", viewer=seen, cards=cards)
+
+    @router.get("/signed-out")
+    async def signed_out(request: Request) -> Response:
+        """Where the idle warning leads when the server has ended the session."""
+        return pages.message(
+            request,
+            heading="You were signed out",
+            texts=("Nobody used the page for a while, so the portal closed it to keep the record private.",),
+            links=(("/sign-in", "Sign in again"), ("/", "Home")),
+        )
+
+    # -- sign-up ----------------------------------------------------------------------------------------------------
+
+    def activate_page(
+        request: Request, *, invitation: str = "", login: str = "", errors: Errors = ()
+    ) -> Response:
+        policy = portal.policies.passwords
+        least = (
+            policy.min_length_with_second_factor
+            if portal.policies.sign_in.second_factor == "required"
+            else policy.min_length
+        )
+        return pages.render(
+            request,
+            "activate.html",
+            invitation=invitation,
+            login=login,
+            errors=errors,
+            password_hint=f"At least {least} characters. A few words that do not belong together work well.",
+        )
+
+    @router.get("/activate")
+    async def activate(request: Request) -> Response:
+        return activate_page(request)
+
+    @router.post("/activate")
+    async def sign_up(request: Request) -> Response:
+        form, source = await read_form(request), ps.source(request)
+        invitation, login, password = (form.get(name, "") for name in ("invitation", "login", "password"))
+        missing = [
+            (name, text)
+            for name, text, value in (
+                ("invitation", "Enter your activation code.", invitation),
+                ("login", "Choose a user name.", login),
+                ("password", "Choose a password.", password),
+            )
+            if not value.strip()
+        ]
+        if missing:
+            response = activate_page(request, invitation=invitation, login=login, errors=missing)
+            response.status_code = 400
+            return response
+
+        def operation() -> SignUp:
+            made = portal.accounts.sign_up(
+                invitation=invitation, login=login, password=password, source=source
+            )
+            if portal.stores.assignments.assign(made.account_id, "patient"):
+                portal.emit(
+                    SecurityEvent(
+                        name=Event.ACCESS_ROLE_GRANTED,
+                        actor=SYSTEM,
+                        resource=ResourceRef(type="account", id=made.account_id),
+                        source=source,
+                        details={"role": "patient"},
+                    )
+                )
+            return made
+
+        try:
+            made = await ps.lanes.hashing(operation)
+        except Denied as denied:
+            response = activate_page(
+                request, invitation=invitation[:64], login=login[:254], errors=_what_to_mend(denied)
+            )
+            response.status_code = status_of(denied)
+            return response
+        return finish_step(RedirectResponse("/sign-in/set-up", status_code=303), made.step)
+
+    # -- account ----------------------------------------------------------------------------------------------------
+
+    @router.get("/account")
+    def account(request: Request, session: Annotated[ActiveSession, Depends(ps.session)]) -> Response:
+        policy = portal.policies.sessions
+        return pages.render(
+            request,
+            "account.html",
+            viewer=view(session),
+            idle=duration(policy.idle),
+            absolute=duration(policy.absolute),
+            sessions=[
+                _Session(
+                    browser=_browser(record.user_agent),
+                    address=record.address,
+                    since=record.created_at,
+                    last=record.last_seen_at,
+                    here=record.digest == session.digest,
+                )
+                for record in portal.sessions.of_account(session.account_id)
+            ],
+        )
+
+    @router.post("/account/sign-out-everywhere")
+    def sign_out_everywhere(
+        request: Request, session: Annotated[ActiveSession, Depends(ps.session)]
+    ) -> Response:
+        actor = Actor(type="user", id=session.account_id)
+        portal.sessions.end_all(session.account_id, source=ps.source(request), actor=actor)
+        response = pages.signed_out(request)
+        response.headers.update(logout_headers())
+        response.headers.append("Set-Cookie", clear_cookie(SESSION_COOKIE))
+        return response
+
+    return router
+
+
+def _what_to_mend(denied: Denied) -> Errors:
+    if isinstance(denied, PasswordRefused):
+        return [("password", problem.text) for problem in denied.problems]
+    if denied.reason is Reason.LOGIN_TAKEN:
+        return [("login", "Choose another user name: this one is taken.")]
+    if denied.reason is Reason.MALFORMED:
+        return [
+            ("login", "Use 3 to 254 letters, digits or signs for the user name."),
+            ("password", "Use at most 256 characters for the password."),
+        ]
+    if denied.reason is Reason.THROTTLED:
+        return [("", wait(denied) or "Too many tries. Please wait a while.")]
+    return [
+        (
+            "invitation",
+            "This code opens nothing. Check it letter by letter, or ask the front desk for a new one.",
+        )
+    ]
+
+
+def _browser(user_agent: str | None) -> str:
+    """A rough name, to tell one's own phone from one's own computer; nothing is decided by it."""
+    agent = user_agent or ""
+    name = next(
+        (
+            n
+            for mark, n in (
+                ("Edg/", "Edge"),
+                ("Firefox/", "Firefox"),
+                ("Chrom", "Chrome"),
+                ("Safari/", "Safari"),
+            )
+            if mark in agent
+        ),
+        "A browser",
+    )
+    system = next(
+        (
+            n
+            for mark, n in (
+                ("Android", "Android"),
+                ("iPhone", "iPhone"),
+                ("Windows", "Windows"),
+                ("Mac OS", "a Mac"),
+                ("Linux", "Linux"),
+            )
+            if mark in agent
+        ),
+        "",
+    )
+    return f"{name} on {system}" if system else name

@@ -1,0 +1,136 @@
+"""The privacy officer's page: the audit log, and whether it verifies."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portalsec.audit.anchor import FileAnchor
+from portalsec.audit.checkpoint import Verifier
+from portalsec.audit.reports import AccessLine, recent
+from portalsec.audit.verify import Report, verify
+from portalsec.events import Purpose
+from portalsec.fastapi import Portalsec
+from portalsec.guard import Access
+from portalsec.rbac.model import Resource
+
+from .directory import ROLE_WORDS, Directory
+from .pages import Pages, viewer
+
+__all__ = ["privacy_router"]
+
+_PAGE = 50
+_AT_ONCE = 20_000  # a longer log is verified when the officer asks, not with every look at the page
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    index: int
+    at: datetime
+    name: str
+    outcome: str
+    reason: str
+    who: str
+    role: str
+    purpose: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    ok: bool
+    facts: list[tuple[str, str]]
+    problems: list[str]
+
+
+def privacy_router(ps: Portalsec, directory: Directory, pages: Pages, *, anchor: Path) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    portal = ps.portal
+    verifier = Verifier.from_text(portal.keys.audit.verifier_text)
+    outside = FileAnchor(anchor)
+
+    @router.get("/audit")
+    def audit(
+        request: Request,
+        access: Annotated[
+            Access,
+            Depends(ps.require("audit:read", resource=Resource(type="audit"), purpose=Purpose.HOPERAT)),
+        ],
+    ) -> Response:
+        before = _number(request.query_params.get("before"))
+        asked = "verify" in request.query_params
+        check = None
+        if asked or (before is None and portal.audit.store.size() <= _AT_ONCE):
+            portal.guard.authorise(
+                access.session,
+                "audit:verify",
+                Resource(type="audit"),
+                source=ps.source(request),
+                purpose=Purpose.HOPERAT,
+            )
+            portal.audit.checkpoint()  # so that what was just recorded is covered too
+            check = _check(verify(portal.audit.store, verifier=verifier, anchor=outside.read()))
+        lines = recent(portal.audit, limit=_PAGE, before=before)
+        names: dict[str, str] = {}
+        return pages.render(
+            request,
+            "audit.html",
+            viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
+            check=check,
+            rows=[_row(line, directory, names) for line in lines],
+            newest=before is None,
+            older=lines[-1].index if lines and lines[-1].index > 0 else None,
+        )
+
+    return router
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 15 else None
+
+
+def _check(report: Report) -> _Check:
+    covered = f"{report.covered} of {report.size}"
+    anchored = "agrees" if report.anchored is not None else "was not there to compare with"
+    return _Check(
+        ok=report.ok and report.conclusive,
+        facts=[
+            ("Records", str(report.size)),
+            ("Under a signature", covered),
+            ("Signed checkpoints", str(report.checkpoints)),
+            (
+                "Copy kept outside the log",
+                f"{anchored}, at {report.anchored}" if report.anchored is not None else anchored,
+            ),
+        ],
+        problems=[problem.text for problem in report.problems[:50]],
+    )
+
+
+def _row(line: AccessLine, directory: Directory, names: dict[str, str]) -> _Row:
+    who = {"system": "the portal itself", "anonymous": "not signed in"}.get(line.actor.type, line.actor.type)
+    if line.actor_id:
+        if line.actor_id not in names:
+            person = directory.person(line.actor_id)
+            names[line.actor_id] = person.name if person else "account is gone"
+        who = names[line.actor_id]
+    roles = ", ".join(ROLE_WORDS.get(role, role) for role in (line.actor_role or "").split(",") if role)
+    resource = line.resource
+    about = "" if resource is None else resource.type + (f" {resource.id[:13]}…" if resource.id else "")
+    if len(line.subjects) > 1:
+        about += f" ({len(line.subjects)} people)"
+    return _Row(
+        index=line.index,
+        at=line.at,
+        name=line.action,
+        outcome=line.outcome.value,
+        reason=line.reason or "",
+        who=who,
+        role=roles,
+        purpose=line.purpose or "",
+        resource=about,
+    )

@@ -1,0 +1,102 @@
+"""`Portalsec`: the portal as FastAPI dependencies. Each is one hop into a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from starlette.requests import HTTPConnection, Request
+
+from portalsec._encoding import uuid7
+from portalsec.auth.sessions import ActiveSession
+from portalsec.events import Purpose, Source
+from portalsec.fastapi.lanes import Lanes
+from portalsec.guard import Access
+from portalsec.portal import Portal
+from portalsec.rbac.model import Resource
+from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, client_address, cookie_value
+
+__all__ = ["FindResource", "Portalsec"]
+
+FindResource: TypeAlias = Callable[[Request, ActiveSession], Resource]
+"""Names what a request is about, from its path and who is signed in. It runs in the same thread hop, before the
+decision, so it must not refuse by itself: a 404 for one stranger's id and a 403 for another's would say which exist."""
+
+
+class Portalsec:
+    """One portal in one application::
+
+    ps = Portalsec(portal)
+
+    @app.get("/records/{patient_id}")
+    def record(access: Annotated[Access, Depends(ps.require("record:read", resource=record_of_path))]): ...
+    """
+
+    def __init__(self, portal: Portal, *, lanes: Lanes | None = None) -> None:
+        self.portal = portal
+        self.lanes = lanes or Lanes(hashing=portal.policies.hashing_concurrency)
+
+    # -- what the request brought -----------------------------------------------------------------------------------
+
+    def source(self, request: HTTPConnection) -> Source:
+        """Where the request came from, through the declared proxies and no others."""
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+        agent = request.headers.get("user-agent")
+        return Source(
+            address=client_address(
+                request.client.host if request.client else None, forwarded, hops=self.portal.proxy_hops
+            ),
+            user_agent="".join(c for c in agent if c.isprintable())[:256] if agent else None,
+            request_id=request.scope.setdefault("portalsec.request_id", uuid7()),
+        )
+
+    def session_token(self, request: HTTPConnection) -> str | None:
+        """The session cookie. Raises `portalsec.errors.Denied` where it comes twice."""
+        return cookie_value("; ".join(request.headers.getlist("cookie")), SESSION_COOKIE)
+
+    def pending_token(self, request: HTTPConnection) -> str | None:
+        """The cookie of a sign-in that has not ended. Raises `portalsec.errors.Denied` where it comes twice."""
+        return cookie_value("; ".join(request.headers.getlist("cookie")), PENDING_COOKIE)
+
+    # -- dependencies -----------------------------------------------------------------------------------------------
+
+    async def session(self, request: Request) -> ActiveSession:
+        """Dependency: the live session. Raises `portalsec.errors.Denied` (the middleware's 401 page)."""
+        token, source = self.session_token(request), self.source(request)
+        return await self.lanes.offload(lambda: self.portal.guard.session(token, source=source))
+
+    async def optional_session(self, request: Request) -> ActiveSession | None:
+        """Dependency: the live session, or None for a visitor who sent no session cookie at all."""
+        return None if self.session_token(request) is None else await self.session(request)
+
+    def require(
+        self,
+        permission: str,
+        *,
+        resource: Resource | FindResource | None = None,
+        purpose: Purpose | None = None,
+    ) -> Callable[[Request], Awaitable[Access]]:
+        """A dependency that lets the request through or raises `portalsec.errors.Denied`.
+
+        Session, decision and audit record are one operation and one hop; when it returns, the access is recorded.
+
+        Args:
+            permission: ``type:action`` of the access policy.
+            resource: what it is about, or a function that names it; without one, the type as a whole.
+            purpose: why, as the route knows it.
+        """
+        guard = self.portal.guard
+
+        async def dependency(request: Request) -> Access:
+            token, source = self.session_token(request), self.source(request)
+
+            def operation() -> Access:
+                if not callable(resource):
+                    return guard(token, permission, resource, source=source, purpose=purpose)
+                session = guard.session(token, source=source)
+                target = resource(request, session)
+                return guard.authorise(session, permission, target, source=source, purpose=purpose)
+
+            return await self.lanes.offload(operation)
+
+        return dependency

@@ -1,0 +1,205 @@
+"""The pure ASGI layer around the application: address, origin, size, headers, and errors as pages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
+from portalsec.events import Event, Outcome, SecurityEvent
+from portalsec.fastapi.dependencies import Portalsec
+from portalsec.web import (
+    SESSION_COOKIE,
+    check_same_site,
+    clear_cookie,
+    retry_after_seconds,
+    security_headers,
+    status_of,
+)
+
+__all__ = ["PortalsecMiddleware", "Refusal", "refusal_of"]
+
+_log = logging.getLogger("portalsec.fastapi")
+
+_TRY_AGAIN = timedelta(seconds=30)
+_SESSION_IS_OVER = frozenset(
+    {
+        Reason.SESSION_UNKNOWN,
+        Reason.SESSION_DUPLICATE_COOKIE,
+        Reason.SESSION_IDLE,
+        Reason.SESSION_EXPIRED,
+        Reason.SESSION_CLOCK,
+        Reason.SESSION_REVOKED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What an error page may know: a status, how long to wait, and a number to ask the help desk with."""
+
+    status: int
+    retry_after: str | None = None
+    request_id: str | None = None
+
+
+class _TooLarge(Exception):
+    """The body went over the limit while it was being read."""
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """The face of an error: nothing of its text or reason."""
+    if isinstance(error, Denied):
+        return Refusal(status=status_of(error), retry_after=retry_after_seconds(error.retry_after))
+    if isinstance(error, StoreError):
+        return Refusal(status=503, retry_after=retry_after_seconds(_TRY_AGAIN))
+    if isinstance(error, SubjectErased):
+        return Refusal(status=410)
+    if isinstance(error, _TooLarge):
+        return Refusal(status=413)
+    return Refusal(status=500)
+
+
+class PortalsecMiddleware:
+    """Wraps a Starlette or FastAPI application; add it last, so that it is outermost.
+
+    * A request for another host than ``base_url``'s is sent there (GET, HEAD) or refused: no link, cookie or
+      redirect is ever made from a Host header that a stranger chose, and DNS rebinding finds no portal.
+    * An unsafe method that another site caused is refused before the application sees it, and recorded.
+    * Every answer gets the security headers; only what lies under ``cacheable`` may be kept by a browser.
+    * `Denied`, `StoreError` and `SubjectErased` become pages that say nothing of the reason.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        ps: Portalsec,
+        pages: Callable[[Request, Refusal], Response],
+        body_limit: int = 64 * 1024,
+        cacheable: Iterable[str] = ("/static/",),
+    ) -> None:
+        """``pages`` renders a refusal; ``body_limit`` is in bytes; ``cacheable`` are path prefixes."""
+        self._app = app
+        self._ps = ps
+        self._pages = pages
+        self._body_limit = body_limit
+        self._cacheable = tuple(cacheable)
+        self._base_url = ps.portal.base_url
+        scheme, _, self._host = self._base_url.partition("://")
+        self._headers = security_headers(https=scheme == "https")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            # A WebSocket would pass none of the checks below; until it can, there is none.
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._add_headers(scope, MutableHeaders(scope=message))
+            await send(message)
+
+        try:
+            response = await self._before(scope)
+            if response is None:
+                await self._app(scope, self._limited(receive), send_with_headers)
+                return
+        except ClientDisconnect:
+            return  # nobody is left to answer
+        except Exception as error:
+            if started:
+                raise
+            response = self._page(scope, receive, error)
+            if response.status_code == 500:
+                await response(scope, receive, send_with_headers)
+                raise  # an error of the application: its server's log gets the traceback
+            if response.status_code == 503:
+                _log.error("a store failed, so the request was refused", exc_info=error)
+        await response(scope, receive, send_with_headers)
+
+    async def _before(self, scope: Scope) -> Response | None:
+        connection = HTTPConnection(scope)
+        source = self._ps.source(connection)  # gives the request its id
+        method: str = scope["method"]
+        if connection.headers.getlist("host") != [self._host]:
+            if method not in {"GET", "HEAD"}:
+                return self._pages(Request(scope), Refusal(status=421, request_id=source.request_id))
+            query = scope["query_string"].decode("latin-1")
+            path = scope.get("raw_path", b"/").decode("latin-1").partition("?")[0]
+            return RedirectResponse(self._base_url + path + ("?" + query if query else ""), status_code=307)
+        try:
+            if any(ord(c) < 0x20 or ord(c) == 0x7F for c in scope["path"]):
+                raise Denied(Reason.MALFORMED)  # no route has them; files and logs are confused by them
+            length = connection.headers.get("content-length", "0")
+            if not (length.isascii() and length.isdigit()):
+                raise Denied(Reason.MALFORMED)
+            headers = {name: ", ".join(connection.headers.getlist(name)) for name in connection.headers}
+            check_same_site(method, headers, base_url=self._base_url)
+        except Denied as denied:
+            event = SecurityEvent(
+                name=Event.SYSTEM_REQUEST_REFUSED, outcome=Outcome.DENIED, reason=denied.reason, source=source
+            )
+            await self._ps.lanes.offload(lambda: self._ps.portal.emit(event))
+            raise
+        if len(length) > 18 or int(length) > self._body_limit:
+            raise _TooLarge  # before a byte of it is read
+        return None
+
+    def _limited(self, receive: Receive) -> Receive:
+        total = 0
+
+        async def limited() -> Message:
+            nonlocal total
+            message = await receive()
+            if message["type"] == "http.request":
+                total += len(message.get("body", b""))
+                if total > self._body_limit:
+                    raise _TooLarge
+            return message
+
+        return limited
+
+    def _page(self, scope: Scope, receive: Receive, error: Exception) -> Response:
+        refusal = refusal_of(error)
+        response = self._pages(
+            Request(scope, receive),
+            Refusal(
+                status=refusal.status,
+                retry_after=refusal.retry_after,
+                request_id=scope.get("portalsec.request_id"),
+            ),
+        )
+        if refusal.retry_after is not None:
+            response.headers["Retry-After"] = refusal.retry_after
+        if isinstance(error, Denied) and error.reason in _SESSION_IS_OVER:
+            response.headers.append("Set-Cookie", clear_cookie(SESSION_COOKIE))
+        if not isinstance(error, PortalsecError | _TooLarge):
+            _log.debug("an error of the application became a page", exc_info=error)
+        return response
+
+    def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
+        if scope["path"].startswith(self._cacheable):
+            headers["Cache-Control"] = (
+                "no-cache"  # kept, and asked about each time: a new style is seen at once
+            )
+        else:
+            headers["Cache-Control"] = "no-store"

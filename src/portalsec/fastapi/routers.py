@@ -1,0 +1,232 @@
+"""The way to a session and out of it, as routes; what they look like is the application's (`SignInPages`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Protocol
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from portalsec.auth.signin import Step
+from portalsec.auth.totp import Enrolment
+from portalsec.errors import Denied, Reason
+from portalsec.fastapi.dependencies import Portalsec
+from portalsec.fastapi.forms import read_form
+from portalsec.web import (
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    clear_cookie,
+    logout_headers,
+    retry_after_seconds,
+    safe_next,
+    set_cookie,
+    status_of,
+)
+
+__all__ = ["SignInPages", "finish_step", "session_router", "sign_in_router"]
+
+_START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
+
+
+class SignInPages(Protocol):
+    """The pages of a sign-in. ``denied`` is there so that a page can say how long to wait, and nothing else.
+
+    Forms post to ``/sign-in`` (login, password, next), ``/sign-in/code`` (code, next), ``/sign-in/set-up`` (begins
+    a new authenticator: next) and ``/sign-in/set-up/confirm`` (code, next).
+    """
+
+    def sign_in(self, request: Request, *, login: str, next: str, denied: Denied | None) -> Response: ...
+
+    def code(self, request: Request, *, next: str, denied: Denied | None) -> Response: ...
+
+    def set_up(self, request: Request, *, next: str) -> Response:
+        """Before the secret is made."""
+        ...
+
+    def set_up_code(
+        self, request: Request, *, next: str, enrolment: Enrolment | None, denied: Denied | None
+    ) -> Response:
+        """``enrolment`` once, as the answer to the POST that made it; None when a first code was wrong."""
+        ...
+
+    def signed_out(self, request: Request) -> Response: ...
+
+
+def finish_step(response: Response, step: Step) -> Response:
+    """Put a step's outcome into cookies: the pending one while factors are missing, the session's at the end."""
+    if step.session is not None:
+        # No Max-Age: it ends with the browser at the latest, and on the server when the policy says so.
+        response.headers.append("Set-Cookie", set_cookie(SESSION_COOKIE, step.session.token.reveal()))
+        response.headers.append("Set-Cookie", clear_cookie(PENDING_COOKIE))
+    elif step.pending is not None:
+        response.headers.append("Set-Cookie", set_cookie(PENDING_COOKIE, step.pending.reveal()))
+    return response
+
+
+def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
+    """``/sign-in``, its second factor and set-up, and ``/sign-out``."""
+    router = APIRouter(include_in_schema=False)
+    sign_in = ps.portal.sign_in
+
+    def onward(step: Step, next: str) -> Response:
+        if step.session is not None:
+            return finish_step(RedirectResponse(next, status_code=303), step)
+        page = "/sign-in/code" if "totp" in step.next else "/sign-in/set-up"
+        return finish_step(RedirectResponse(_with_next(page, next), status_code=303), step)
+
+    def refused(request: Request, next: str, denied: Denied, again: Callable[[Denied], Response]) -> Response:
+        """The page once more, with the status of the refusal; a dead pending sign-in starts over."""
+        if denied.reason in _START_AGAIN:
+            response = pages.sign_in(request, login="", next=next, denied=denied)
+            response.headers.append("Set-Cookie", clear_cookie(PENDING_COOKIE))
+        else:
+            response = again(denied)
+        response.status_code = status_of(denied)
+        wait = retry_after_seconds(denied.retry_after)
+        if wait is not None:
+            response.headers["Retry-After"] = wait
+        return response
+
+    @router.get("/sign-in")
+    async def sign_in_page(request: Request) -> Response:
+        return pages.sign_in(request, login="", next=_next(request.query_params), denied=None)
+
+    @router.post("/sign-in")
+    async def start(request: Request) -> Response:
+        form, source = await read_form(request), ps.source(request)
+        login, password, next = form.get("login", ""), form.get("password", ""), _next(form)
+        old, pending = ps.session_token(request), ps.pending_token(request)
+
+        def operation() -> Step:
+            step = sign_in.start(login, password, source=source, replaces=pending)
+            if old is not None:
+                # Somebody signs in over a session: the older one ends, also on a shared computer.
+                sign_in.logout(old, source=source)
+            return step
+
+        try:
+            step = await ps.lanes.hashing(operation)
+        except Denied as denied:
+            return refused(
+                request,
+                next,
+                denied,
+                lambda d: pages.sign_in(request, login=login[:254], next=next, denied=d),
+            )
+        return onward(step, next)
+
+    @router.get("/sign-in/code")
+    async def code_page(request: Request) -> Response:
+        next = _next(request.query_params)
+        if ps.pending_token(request) is None:
+            return RedirectResponse(_with_next("/sign-in", next), status_code=303)
+        return pages.code(request, next=next, denied=None)
+
+    @router.post("/sign-in/code")
+    async def submit_code(request: Request) -> Response:
+        form, source, pending = await read_form(request), ps.source(request), ps.pending_token(request)
+        next = _next(form)
+        try:
+            step = await ps.lanes.offload(
+                lambda: sign_in.submit_totp(pending, form.get("code", ""), source=source)
+            )
+        except Denied as denied:
+            return refused(request, next, denied, lambda d: pages.code(request, next=next, denied=d))
+        return onward(step, next)
+
+    @router.get("/sign-in/set-up")
+    async def set_up_page(request: Request) -> Response:
+        next = _next(request.query_params)
+        if ps.pending_token(request) is None:
+            return RedirectResponse(_with_next("/sign-in", next), status_code=303)
+        return pages.set_up(request, next=next)
+
+    @router.post("/sign-in/set-up")
+    async def begin_set_up(request: Request) -> Response:
+        # The secret is the answer to a POST only: a GET could be prefetched, cached or found in the history.
+        form, source, pending = await read_form(request), ps.source(request), ps.pending_token(request)
+        next = _next(form)
+        try:
+            enrolment = await ps.lanes.offload(lambda: sign_in.begin_totp_enrolment(pending, source=source))
+        except Denied as denied:
+            return refused(request, next, denied, lambda d: pages.set_up(request, next=next))
+        return pages.set_up_code(request, next=next, enrolment=enrolment, denied=None)
+
+    @router.post("/sign-in/set-up/confirm")
+    async def confirm_set_up(request: Request) -> Response:
+        form, source, pending = await read_form(request), ps.source(request), ps.pending_token(request)
+        next = _next(form)
+        try:
+            step = await ps.lanes.offload(
+                lambda: sign_in.confirm_totp_enrolment(pending, form.get("code", ""), source=source)
+            )
+        except Denied as denied:
+            return refused(
+                request,
+                next,
+                denied,
+                lambda d: pages.set_up_code(request, next=next, enrolment=None, denied=d),
+            )
+        return onward(step, next)
+
+    @router.post("/sign-out")
+    async def sign_out(request: Request) -> Response:
+        source, token, pending = ps.source(request), ps.session_token(request), ps.pending_token(request)
+
+        await ps.lanes.offload(lambda: sign_in.logout(token, source=source, pending=pending))
+        response = pages.signed_out(request)
+        response.headers.update(logout_headers())
+        for name in (SESSION_COOKIE, PENDING_COOKIE):
+            response.headers.append("Set-Cookie", clear_cookie(name))
+        return response
+
+    return router
+
+
+def session_router(ps: Portalsec) -> APIRouter:
+    """What a page's idle warning asks: ``GET /session/left`` (asking is not activity), ``POST /session/stay``."""
+    router = APIRouter(include_in_schema=False)
+    warn = ps.portal.policies.sessions.warn_before
+
+    async def left(request: Request, *, passive: bool) -> Response:
+        source = ps.source(request)
+        try:
+            token = ps.session_token(request)
+            active = await ps.lanes.offload(
+                lambda: ps.portal.guard.session(token, source=source, passive=passive)
+            )
+        except Denied as denied:
+            return JSONResponse({"signed_in": False}, status_code=status_of(denied))
+        seconds = min(active.idle_left, active.absolute_left) / timedelta(seconds=1)
+        return JSONResponse(
+            {
+                "signed_in": True,
+                "left": seconds,
+                # Near the absolute limit staying does not help, and the page should not offer it.
+                "can_stay": active.absolute_left > active.idle_left,
+                "warn": warn / timedelta(seconds=1),
+            }
+        )
+
+    @router.get("/session/left")
+    async def ask(request: Request) -> Response:
+        return await left(request, passive=True)
+
+    @router.post("/session/stay")
+    async def stay(request: Request) -> Response:
+        return await left(request, passive=False)
+
+    return router
+
+
+def _next(fields: Mapping[str, str]) -> str:
+    return safe_next(fields.get("next"))
+
+
+def _with_next(page: str, next: str) -> str:
+    # safe_next lets only visible ASCII through; what separates a query is escaped besides.
+    escaped = next.replace("%", "%25").replace("&", "%26").replace("#", "%23").replace("+", "%2B")
+    return page if next == "/" else f"{page}?next={escaped}"
