@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["AuditStore", "Entry", "Signer", "StoredCheckpoint", "StoredEntry", "SubjectVault"]
@@ -28,11 +28,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEntry:
-    """An entry in its place. ``index`` counts from 0 without gaps."""
+    """An entry in its place. ``index`` counts from 0 without gaps.
+
+    ``id`` is what the store filed it under, if it keeps that apart from the body: verification compares the two.
+    """
 
     index: int
     body: bytes
     leaf: bytes
+    id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ someone who also makes the hashes fit. The report names that range.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,11 @@ Progress = Callable[[int, int], None]
 _BATCH = 1000
 _MAX_PROBLEMS = 1000
 _END = 2**62
+
+# What a store may raise over a damaged value, by its own check or by its driver's. Only `StoreError` can also mean
+# that the store is down.
+_DAMAGED = (Tampered, ValueError, TypeError, OverflowError)
+_UNREADABLE = (StoreError, *_DAMAGED)
 
 
 class Kind(StrEnum):
@@ -243,7 +249,7 @@ class _Run:
     # -- entries --------------------------------------------------------------------------------------------------
 
     def _check_entries(self, size: int, expected: Sequence[_Expected]) -> None:
-        waiting = list(expected)
+        waiting = deque(expected)
         self._meet(0, waiting)
         next_index = 0
         for start in range(0, size, _BATCH):
@@ -261,22 +267,23 @@ class _Run:
         if next_index < size:
             self._gap(next_index, size)
 
-    def _read(self, start: int, stop: int) -> Iterator[StoredEntry]:
+    def _read(self, start: int, stop: int) -> list[StoredEntry]:
         """A batch; where the store cannot give it whole, entry by entry, so that the damaged one has a name."""
+        entries: list[StoredEntry] = []
         try:
-            entries = self._store.read(start, stop)
-        except StoreError:
-            entries, failed = [], []
+            entries.extend(self._store.read(start, stop))
+        except _UNREADABLE as error:
+            failed: list[int] = []
             for index in range(start, stop):
                 try:
                     entries.extend(self._store.read(index, index + 1))
-                except StoreError:
+                except _UNREADABLE:
                     failed.append(index)
-            if len(failed) == stop - start > 1:
-                raise  # not one entry can be read: the store is down rather than damaged
+            if not entries and isinstance(error, StoreError):
+                raise  # nothing can be read: the store is down rather than damaged
             for index in failed:
                 self._add(Kind.ENTRY, f"Entry {index} cannot be read from the store.", start=index)
-        yield from entries
+        return entries
 
     def _gap(self, start: int, stop: int) -> None:
         self._comparable = False  # without the hash of what is missing, no later root can be computed
@@ -303,15 +310,23 @@ class _Run:
             )
         elif flaw is not None:
             self._add(Kind.ENTRY, f"Entry {entry.index} is not a record: {flaw}", start=entry.index)
+        elif entry.id is not None and entry.id != id:
+            # Its id in the store is what makes a retry no second event.
+            self._add(
+                Kind.ENTRY,
+                f"Entry {entry.index} is filed under another id than its own{_named(id)}.",
+                start=entry.index,
+                id=id,
+            )
         self._from_bytes.append(leaf)
         if self._as_stored is not None:
             self._as_stored.append(entry.leaf)
         return record
 
-    def _meet(self, size: int, waiting: list[_Expected]) -> None:
+    def _meet(self, size: int, waiting: deque[_Expected]) -> None:
         """Compare with every signed root of this size."""
         while waiting and waiting[0].checkpoint.size == size:
-            signed = waiting.pop(0)
+            signed = waiting.popleft()
             if not self._comparable:
                 continue
             if self._from_bytes.root() == signed.checkpoint.root:
@@ -369,7 +384,11 @@ class _Run:
                 )
 
     def _check_staged(self) -> int:
-        entries = self._store.staged()
+        try:
+            entries = self._store.staged()
+        except _DAMAGED:
+            self._add(Kind.STAGED, "A waiting entry cannot be read from the store.")
+            return 0
         for entry in entries:
             if not hmac.compare_digest(leaf_hash(entry.body), entry.leaf):
                 self._add(
@@ -393,4 +412,5 @@ class _Run:
 
 
 def _named(id: str | None) -> str:
-    return f" (event {id})" if id else ""
+    # An id may come from an edited line: nothing in it may reach a terminal as more than plain characters.
+    return f" (event {ascii(id)[1:-1][:80]})" if id else ""
