@@ -1,0 +1,119 @@
+"""Throttle and flows keep their contracts on a real Redis, alone and in a cluster of three."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from portalsec.testing.contracts import FlowStoreContract, ThrottleStoreContract
+from tests.servers import run_redis, wait_until
+
+redis = pytest.importorskip("redis", reason="wants redis: the package redis is not installed")
+
+from portalsec.stores.redis import Client, RedisFlows, RedisThrottle, open_redis  # noqa: E402
+
+pytestmark = pytest.mark.redis
+
+_SLOTS = 16384
+
+
+@pytest.fixture
+def alone(redis_url: str) -> Iterator[Client]:
+    with closing(open_redis(redis_url)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Three nodes, each with a third of the slots: a script over keys of two slots is an error here."""
+    with ExitStack() as stack:
+        nodes = []
+        for number in range(3):
+            port = _free_port()
+            folder = tmp_path_factory.mktemp(f"node{number}")
+            stack.enter_context(
+                run_redis(
+                    "--bind", "127.0.0.1", "--port", str(port), "--cluster-enabled", "yes", folder=folder
+                )
+            )
+            nodes.append(stack.enter_context(closing(redis.Redis(host="127.0.0.1", port=port))))
+        for number, node in enumerate(nodes):
+            wait_until(node.ping, redis.ConnectionError)
+            node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            mine = range(_SLOTS * number // 3, _SLOTS * (number + 1) // 3)
+            node.execute_command("CLUSTER", "ADDSLOTS", *mine)
+        ports = [node.connection_pool.connection_kwargs["port"] for node in nodes]
+        for port in ports[1:]:
+            nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port)
+        for node in nodes:
+            wait_until(lambda node=node: node.cluster("INFO")["cluster_state"] == "ok", redis.RedisError)
+        client = stack.enter_context(closing(open_redis(f"redis://127.0.0.1:{ports[0]}")))
+        assert isinstance(client, redis.RedisCluster), "a member of a cluster gets a cluster client"
+        yield client
+
+
+@pytest.fixture
+def clustered(cluster: Client) -> Client:
+    cluster.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+    return cluster
+
+
+@pytest.fixture
+def gone(tmp_path: Path) -> Iterator[Client]:
+    once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+    with closing(redis.Redis(unix_socket_path=str(tmp_path / "nobody.sock"), retry=once)) as client:
+        yield client
+
+
+def _free_port() -> int:
+    """A free port below 50,000: a node's cluster port lies 10,000 above it."""
+    while True:
+        port = random.randrange(20_000, 50_000)
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+class TestRedisThrottle(ThrottleStoreContract):
+    @pytest.fixture
+    def store(self, alone: Client) -> RedisThrottle:
+        return RedisThrottle(alone)
+
+    @pytest.fixture
+    def failing_store(self, gone: Client) -> RedisThrottle:
+        return RedisThrottle(gone)
+
+
+class TestRedisFlows(FlowStoreContract):
+    @pytest.fixture
+    def store(self, alone: Client) -> RedisFlows:
+        return RedisFlows(alone)
+
+    @pytest.fixture
+    def failing_store(self, gone: Client) -> RedisFlows:
+        return RedisFlows(gone)
+
+
+class TestRedisClusterThrottle(ThrottleStoreContract):
+    @pytest.fixture
+    def store(self, clustered: Client) -> RedisThrottle:
+        return RedisThrottle(clustered)
+
+    @pytest.fixture
+    def failing_store(self, gone: Client) -> RedisThrottle:
+        return RedisThrottle(gone)
+
+
+class TestRedisClusterFlows(FlowStoreContract):
+    @pytest.fixture
+    def store(self, clustered: Client) -> RedisFlows:
+        return RedisFlows(clustered)
+
+    @pytest.fixture
+    def failing_store(self, gone: Client) -> RedisFlows:
+        return RedisFlows(gone)
