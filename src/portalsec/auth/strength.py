@@ -17,7 +17,7 @@ from typing import Any
 from zxcvbn import matching, scoring
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-__all__ = ["Estimate", "estimate_strength", "is_common"]
+__all__ = ["Estimate", "estimate_strength", "is_common", "own_words"]
 
 WINDOW = 40  # characters scored at a time
 _MAX_WORDS = 100
@@ -62,7 +62,7 @@ def estimate_strength(password: str, words: Iterable[str] = ()) -> Estimate:
     """
     if not password:
         return Estimate(guesses_log10=0.0, patterns=(), personal=False)
-    own = {word: rank for rank, word in enumerate(_usable(words), 1)}
+    own = {word: rank for rank, word in enumerate(own_words(words), 1)}
     dictionaries = {**_DICTIONARIES, "user_inputs": own}
     windows = [password[:WINDOW]]
     if len(password) > WINDOW:
@@ -75,12 +75,13 @@ def estimate_strength(password: str, words: Iterable[str] = ()) -> Estimate:
     )
 
 
-def _usable(words: Iterable[str]) -> list[str]:
-    """Lower case, split at everything that is no letter or digit, three characters or more, no repetition."""
+def own_words(words: Iterable[str]) -> list[str]:
+    """Lower case, whole and split at what is no letter or digit, three characters or more, no repetition."""
     found: dict[str, None] = {}
     for word in words:
         text = word[:WINDOW].lower()
-        for part in (text, *re.split(r"[\W_]+", text)):
+        parts = re.split(r"[\W_]+", text)
+        for part in (text, *parts, "".join(parts)):
             if len(part) >= 3:
                 found.setdefault(part)
             if len(found) >= _MAX_WORDS:

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import base64
+import threading
+from typing import Any
+
+import pytest
+from argon2 import low_level
+from argon2.exceptions import HashingError, VerificationError
+from argon2.low_level import ffi, lib
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portalsec.auth.passwords import Argon2Parameters, Passwords
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
+from portalsec.testing.hashing import CHEAP_ARGON2
+from tests.auth.world import together
+
+RIGHT = "lantern orbit velvet cactus"
+
+
+@pytest.fixture
+def passwords() -> Passwords:
+    return Passwords(parameters=CHEAP_ARGON2, concurrency=2)
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What argon2 was asked to verify."""
+    seen: list[bytes] = []
+    real = low_level.verify_secret
+
+    def verify(stored: bytes, secret: bytes, kind: Any) -> Any:
+        seen.append(stored)
+        return real(stored, secret, kind)
+
+    monkeypatch.setattr(low_level, "verify_secret", verify)
+    return seen
+
+
+def reason_of(passwords: Passwords, stored: str | None, password: object) -> Reason:
+    with pytest.raises(Denied) as refusal:
+        passwords.verify(stored, password)
+    return refusal.value.reason
+
+
+def test_a_password_verifies_against_its_hash(passwords: Passwords) -> None:
+    stored = passwords.hash(RIGHT)
+    assert passwords.verify(stored, RIGHT).rehash_due is False
+    assert reason_of(passwords, stored, RIGHT + " ") is Reason.WRONG_PASSWORD
+
+
+def test_the_hash_is_argon2id_with_the_parameters_and_a_fresh_salt(passwords: Passwords) -> None:
+    stored = passwords.hash(RIGHT)
+    assert stored.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert stored != passwords.hash(RIGHT)
+    salt, tag = (base64.b64decode(part + "=" * (-len(part) % 4)) for part in stored.split("$")[4:])
+    assert (len(salt), len(tag)) == (16, 32)
+    # The mapping of our names to argon2's, computed once more without our code.
+    assert tag == low_level.hash_secret_raw(
+        RIGHT.encode(), salt, time_cost=1, memory_cost=8, parallelism=1, hash_len=32, type=low_level.Type.ID
+    )
+
+
+def test_rfc_9106_vector() -> None:
+    """RFC 9106 section 5.3: Argon2id, version 0x13, 32 KiB, 3 passes, 4 lanes, with secret and associated data."""
+    password, salt = b"\x01" * 32, b"\x02" * 16
+    secret, data = b"\x03" * 8, b"\x04" * 12
+    out = ffi.new("uint8_t[]", 32)
+    buffers = [ffi.new("uint8_t[]", part) for part in (password, salt, secret, data)]
+    context = ffi.new(
+        "argon2_context *",
+        {
+            "out": out,
+            "outlen": 32,
+            "version": 0x13,
+            "pwd": buffers[0],
+            "pwdlen": 32,
+            "salt": buffers[1],
+            "saltlen": 16,
+            "secret": buffers[2],
+            "secretlen": 8,
+            "ad": buffers[3],
+            "adlen": 12,
+            "t_cost": 3,
+            "m_cost": 32,
+            "lanes": 4,
+            "threads": 4,
+            "allocate_cbk": ffi.NULL,
+            "free_cbk": ffi.NULL,
+            "flags": lib.ARGON2_DEFAULT_FLAGS,
+        },
+    )
+    assert low_level.core(context, low_level.Type.ID.value) == lib.ARGON2_OK
+    assert bytes(ffi.buffer(out, 32)) == bytes.fromhex(
+        "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"
+    )
+
+
+def test_presets_are_what_their_names_say() -> None:
+    low, high, owasp = (
+        Argon2Parameters.RFC_9106_LOW_MEMORY,
+        Argon2Parameters.RFC_9106_HIGH_MEMORY,
+        Argon2Parameters.OWASP_2025,
+    )
+    assert (low.time_cost, low.memory_kib, low.parallelism) == (3, 65536, 4)
+    assert (high.time_cost, high.memory_kib, high.parallelism) == (1, 2097152, 4)
+    assert (owasp.time_cost, owasp.memory_kib, owasp.parallelism) == (2, 19456, 1)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"time_cost": 1, "memory_kib": 8, "parallelism": 1},
+        {"time_cost": 1, "memory_kib": 19456, "parallelism": 1},
+        {"time_cost": 4, "memory_kib": 7168, "parallelism": 1},
+        {"time_cost": 0, "memory_kib": 65536, "parallelism": 1},
+        {"time_cost": 2, "memory_kib": 65536, "parallelism": 0},
+        {"time_cost": 2, "memory_kib": 65536, "parallelism": 1, "salt_len": 8},
+        {"time_cost": 2, "memory_kib": 65536, "parallelism": 1, "hash_len": 12},
+        {"time_cost": 2, "memory_kib": 2**30, "parallelism": 1},
+    ],
+)
+def test_parameters_below_the_floor_or_out_of_range_are_refused(parameters: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError):
+        Argon2Parameters(**parameters)
+
+
+def test_real_parameters_hash_and_say_when_a_rehash_is_due(passwords: Passwords) -> None:
+    real = Passwords()
+    old = passwords.hash(RIGHT)
+    assert real.verify(old, RIGHT).rehash_due is True
+    new = real.hash(RIGHT)
+    assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert real.verify(new, RIGHT).rehash_due is False
+
+
+def test_an_unknown_account_costs_one_hash_with_todays_parameters(
+    passwords: Passwords, verifications: list[bytes]
+) -> None:
+    assert reason_of(passwords, None, RIGHT) is Reason.UNKNOWN_ACCOUNT
+    assert len(verifications) == 1
+    assert verifications[0].startswith(b"$argon2id$v=19$m=8,t=1,p=1$")
+    # Same lengths too, so that argon2 does exactly the same.
+    assert len(verifications[0]) == len(passwords.hash(RIGHT))
+
+
+@pytest.mark.parametrize("password", [None, 1, b"x", "", "x" * 2000, "a\ud800"])
+def test_malformed_passwords_are_refused_before_any_hash(
+    passwords: Passwords, verifications: list[bytes], password: object
+) -> None:
+    assert reason_of(passwords, None, password) is Reason.MALFORMED
+    assert reason_of(passwords, passwords.hash(RIGHT), password) is Reason.MALFORMED
+    with pytest.raises(Denied):
+        passwords.hash(password)
+    assert verifications == []
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        "!",
+        RIGHT,
+        "$argon2id$v=19$m=8,t=1,p=1$",
+        "$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=16$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=8,t=99999,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
+        "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
+        "$argon2id$v=19$m=4,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ],
+)
+def test_a_damaged_stored_hash_is_tampering_and_never_a_match(passwords: Passwords, stored: str) -> None:
+    with pytest.raises(Tampered) as error:
+        passwords.verify(stored, RIGHT)
+    assert RIGHT not in str(error.value)
+
+
+def test_no_memory_is_the_plumbings_fault(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = passwords.hash(RIGHT)
+
+    def no_memory(*args: Any, **kwargs: Any) -> Any:
+        raise VerificationError("Memory allocation error")
+
+    def no_memory_to_hash(*args: Any, **kwargs: Any) -> Any:
+        raise HashingError("Memory allocation error")
+
+    monkeypatch.setattr(low_level, "verify_secret", no_memory)
+    monkeypatch.setattr(low_level, "hash_secret", no_memory_to_hash)
+    with pytest.raises(StoreError):
+        passwords.verify(stored, RIGHT)
+    with pytest.raises(StoreError):
+        passwords.hash(RIGHT)
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_no_more_hashes_run_at_once_than_allowed(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords(parameters=CHEAP_ARGON2, concurrency=limit)
+    lock, running, most = threading.Lock(), 0, 0
+    reached = threading.Event()
+
+    def verify(*args: Any) -> bool:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            if most == limit:
+                reached.set()
+        # Hold the slot until as many as are allowed run together: the bound is reached, not just respected.
+        reached.wait(10)
+        with lock:
+            running -= 1
+        return True
+
+    monkeypatch.setattr(low_level, "verify_secret", verify)
+    stored = passwords.hash(RIGHT)
+    together(12, lambda _: passwords.verify(stored, RIGHT))
+    assert most == limit
+
+
+def test_concurrency_is_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert Passwords(parameters=CHEAP_ARGON2).concurrency == 1
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert Passwords(parameters=CHEAP_ARGON2).concurrency == 7
+    with pytest.raises(ConfigurationError):
+        Passwords(parameters=CHEAP_ARGON2, concurrency=0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(min_size=1, max_size=40, alphabet=st.characters(exclude_categories=["Cs"])), st.data())
+def test_only_the_same_password_verifies(password: str, data: st.DataObject) -> None:
+    import unicodedata
+
+    passwords = Passwords(parameters=CHEAP_ARGON2, concurrency=2)
+    stored = passwords.hash(password)
+    other = data.draw(st.text(min_size=1, max_size=40, alphabet=st.characters(exclude_categories=["Cs"])))
+    passwords.verify(stored, unicodedata.normalize("NFD", password))
+    if unicodedata.normalize("NFC", other) != unicodedata.normalize("NFC", password):
+        assert reason_of(passwords, stored, other) is Reason.WRONG_PASSWORD

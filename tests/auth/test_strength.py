@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import random
+import string
+
+import pytest
+import zxcvbn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zxcvbn import matching
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+from portalsec.auth.strength import WINDOW, estimate_strength, is_common
+from tests.auth.world import together
+
+SAMPLES = [
+    "password", "P@ssw0rd", "correct horse battery staple", "qwertyuiop[]", "annaanna", "aabaab", "abcabcabcabc",
+    "aaaaaaaaaaaa", "1984-02-03", "mary 1984-02-03", "zxcvbn", "drowssap", "abcdefgh9876", "J7#kq!pZ2&vN",
+    "lantern orbit velvet cactus", "ünïcödé wörds", "x", "hunter2hunter2", "2017qwerty2017",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("password", SAMPLES)
+@pytest.mark.parametrize("words", [(), ("hunter", "mary")])
+def test_agrees_with_zxcvbn_where_zxcvbn_is_right(password: str, words: tuple[str, ...]) -> None:
+    if words and any(word * 2 in password or f"{word}2{word}2" in password for word in words):
+        pytest.skip("zxcvbn does not look at a person's words inside repetitions")
+    theirs = zxcvbn.zxcvbn(password, user_inputs=list(words))
+    assert estimate_strength(password, words).guesses_log10 == pytest.approx(float(theirs["guesses_log10"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet=string.ascii_letters + string.digits + "!? -", min_size=1, max_size=20))
+def test_agrees_with_zxcvbn_on_anything(password: str) -> None:
+    theirs = zxcvbn.zxcvbn(password)
+    assert estimate_strength(password).guesses_log10 == pytest.approx(float(theirs["guesses_log10"]))
+
+
+def test_a_persons_words_count_also_inside_repetitions() -> None:
+    without = estimate_strength("zorbinazorbina").guesses_log10
+    assert estimate_strength("zorbinazorbina", ["Zorbina"]).guesses_log10 < without - 2
+
+
+def test_words_are_split_and_folded() -> None:
+    found = estimate_strength("zorbina2024", ["Zorbina.Quell@example.org"])
+    assert found.personal
+    assert not estimate_strength("zorbina2024").personal
+
+
+def test_nothing_is_left_behind_for_the_next_caller() -> None:
+    before = estimate_strength("zorbina quell").guesses_log10
+    estimate_strength("zorbina quell", ["zorbina", "quell"])
+    assert estimate_strength("zorbina quell").guesses_log10 == before
+
+
+def test_other_callers_of_the_package_do_not_change_our_answers() -> None:
+    before = estimate_strength("zorbinazorbina quell").guesses_log10
+    zxcvbn.zxcvbn("x", user_inputs=["zorbina", "quell", "zorbinazorbina"])
+    assert estimate_strength("zorbinazorbina quell").guesses_log10 == before
+
+
+def test_every_length_is_scored_in_two_windows_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[int] = []
+    real = matching.dictionary_match
+
+    def count(text: str, *args: object, **kwargs: object) -> object:
+        scored.append(len(text))
+        return real(text, *args, **kwargs)
+
+    monkeypatch.setattr(matching, "dictionary_match", count)
+    generator = random.Random(7)
+    estimate_strength("".join(generator.choice(string.printable[:90]) for _ in range(1024)))
+    assert max(scored) <= WINDOW
+    assert len(scored) <= 2 * (2 + 16)  # two windows: forwards, backwards, and the leet alphabets
+
+
+def test_leet_alphabets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    real = matching.dictionary_match
+
+    def count(text: str, *args: object, **kwargs: object) -> object:
+        tried.append(text)
+        return real(text, *args, **kwargs)
+
+    monkeypatch.setattr(matching, "dictionary_match", count)
+    estimate_strength("4@8({[<3691!|17$5+%20x4@8({[<3691!|17$5+")
+    assert len(tried) <= 40
+
+
+def test_a_strong_end_is_not_lost_behind_a_weak_beginning() -> None:
+    assert estimate_strength("a" * 40).guesses_log10 < 4
+    assert estimate_strength("a" * 40 + "J7#kq!pZ2&vNr5").guesses_log10 > 10
+
+
+def test_the_empty_password_needs_no_guess() -> None:
+    assert estimate_strength("").guesses_log10 == 0
+
+
+def test_common_passwords_are_known_in_any_case() -> None:
+    for word in FREQUENCY_LISTS["passwords"][:2000]:
+        assert is_common(word)
+        assert is_common(word.upper())
+    assert not is_common("lantern orbit velvet cactus")
+
+
+def test_threads_get_their_own_answers() -> None:
+    names = ["zorbina", "quellith", "marnover", "tiselpho", "wendrick", "ossaline", "prudmore", "calvetti"]
+    expected = {
+        (name, own): estimate_strength(f"{name} 4711", [own]).guesses_log10 for name in names for own in names
+    }
+
+    def work(number: int) -> int:
+        own = names[number]
+        return sum(
+            estimate_strength(f"{name} 4711", [own]).guesses_log10 != expected[name, own]
+            for _ in range(10)
+            for name in names
+        )
+
+    assert together(8, work) == [0] * 8
