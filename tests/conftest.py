@@ -1,5 +1,11 @@
-"""Plugins of the whole suite."""
+"""Plugins and settings of the whole suite."""
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.measured", "tests.require", "tests.servers"]
+
+# No test asserts wall time: on a busy machine any example, and the drawing of any, may take long.
+settings.register_profile("portalsec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("portalsec")

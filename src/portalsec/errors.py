@@ -109,7 +109,8 @@ class Denied(PortalsecError):
     """
 
     def __init__(self, reason: Reason, *, retry_after: timedelta | None = None) -> None:
-        super().__init__(reason, retry_after)
+        # `args` is what a copy or a pickle is rebuilt from; the rest comes with its __dict__.
+        super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
 

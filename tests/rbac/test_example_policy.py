@@ -118,8 +118,8 @@ def test_whose_data_it_is_goes_with_the_decision(policy: Policy) -> None:
     assert (read.event, read.subjects) == ("record.read", ("p7",))
     search = decide(policy, ask(policy, {"front_desk"}, "patient:search", (), patient_id=["p2", "p1"]))
     assert (search.event, search.subjects) == ("record.searched", ("p1", "p2"))
-    found = decide(policy, ask(policy, {"front_desk"}, "patient:search", (), patient_id=["p2", "p1"]))
-    assert (found.event, found.subjects) == ("record.searched", ("p1", "p2"))
+    invite = decide(policy, ask(policy, {"front_desk"}, "patient:invite", (), patient_id="p"))
+    assert (invite.event, invite.subjects) == (None, ("p",))
 
 
 class _Recording:
