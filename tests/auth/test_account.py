@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from portalsec.auth.account import SignUp
+from portalsec.auth.password_policy import PasswordRefused
+from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError, Tampered
+from portalsec.events import Actor, Event, SecurityEvent
+from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, session, tight, together, token
+
+STAFF = Actor(type="user", id="staff-1", role="front_desk")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def refused(work: Callable[[], object]) -> Reason:
+    with pytest.raises(Denied) as refusal:
+        work()
+    return refusal.value.reason
+
+
+def invite(world: World, reference: str = "patient-1") -> str:
+    return world.accounts.invite(reference, actor=STAFF, source=SOURCE).reveal()
+
+
+def sign_up(
+    world: World, code: object, login: object = "robin", password: object = PASSWORD, **kwargs: Any
+) -> SignUp:
+    return world.accounts.sign_up(invitation=code, login=login, password=password, source=SOURCE, **kwargs)
+
+
+def test_an_invitation_becomes_an_account_that_enrols_a_factor(world: World) -> None:
+    signed_up = sign_up(world, invite(world), " Robin ")
+    assert signed_up.reference == "patient-1"
+    assert signed_up.step.next == ("totp_enrolment",)
+    account = world.account_store.get(signed_up.account_id)
+    assert (account.login, account.reference, account.disabled) == ("robin", "patient-1", False)
+    assert world.events.names == [Event.ACCOUNT_INVITED, Event.ACCOUNT_CREATED, Event.AUTH_PASSWORD_VERIFIED]
+    assert world.events[0].actor == STAFF
+    assert world.events[0].subjects == world.events[1].subjects == ("patient-1",)
+    world.sign_in.begin_totp_enrolment(token(signed_up.step.pending), source=SOURCE)
+
+
+def test_where_no_second_factor_is_required_sign_up_signs_in() -> None:
+    world = World(second_factor="optional")
+    with pytest.raises(PasswordRefused):
+        sign_up(world, code := invite(world), password="J7#kq!pZ2&vN")  # 12: too short to stand alone
+    done = sign_up(world, code)
+    assert world.sessions.check(session(done.step).token.reveal(), source=SOURCE).factors == ("password",)
+
+
+def test_codes_have_100_bits_in_groups_and_are_not_stored(world: World) -> None:
+    codes = {invite(world) for _ in range(50)}
+    assert len(codes) == 50
+    for code in codes:
+        assert [len(group) for group in code.split("-")] == [4] * 5
+        assert set(code) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ-")
+    assert not any(code in repr(world.flow_store._store._flows) for code in codes)
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str.lower,
+        lambda code: code.replace("-", ""),
+        lambda code: f"  {code.replace('-', ' ')} ",
+        lambda code: code.replace("1", "l").replace("0", "o"),
+        lambda code: code.replace("1", "I").replace("0", "O"),
+    ],
+)
+def test_codes_are_forgiving(world: World, spell: Callable[[str], str]) -> None:
+    assert sign_up(world, spell(invite(world))).reference == "patient-1"
+
+
+@pytest.mark.parametrize(
+    "code", ["", "ABCD", "0000-0000-0000-0000-0000", "UUUU-UUUU-UUUU-UUUU-UUUU", "É" * 20, "٠" * 20, "x" * 64]
+)
+def test_wrong_codes_are_refused_and_counted(code: str) -> None:
+    world = World(lanes=tight(invitation=2))
+    for _ in range(2):
+        assert refused(lambda: sign_up(world, code)) is Reason.INVITATION_INVALID
+    assert world.events.last.name == Event.ACCOUNT_CREATE_REFUSED
+    assert refused(lambda: sign_up(world, invite(world))) is Reason.THROTTLED
+    assert world.events.last.name == Event.AUTH_THROTTLED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"code": None},
+        {"code": 5},
+        {"code": "x" * 65},
+        {"login": None},
+        {"login": "a"},
+        {"password": 5},
+        {"password": "x" * 2000},
+    ],
+)
+def test_malformed_input_reaches_no_store(world: World, change: dict[str, object]) -> None:
+    values: dict[str, Any] = {"code": "0000-0000-0000-0000-0000", **change}
+    assert refused(lambda: sign_up(world, **values)) is Reason.MALFORMED
+    assert world.calls == []
+
+
+def test_an_invitation_works_once_and_for_14_days(world: World) -> None:
+    used, old = invite(world), invite(world, "patient-2")
+    sign_up(world, used)
+    assert refused(lambda: sign_up(world, used, "kim")) is Reason.INVITATION_INVALID
+    world.clock.advance(timedelta(days=14))
+    assert refused(lambda: sign_up(world, old, "kim")) is Reason.INVITATION_INVALID
+
+
+def test_eight_sign_ups_with_one_invitation_make_one_account(world: World) -> None:
+    code = invite(world)
+    results = together(8, lambda n: sign_up(world, code, f"robin{n}"))
+    assert sum(isinstance(result, SignUp) for result in results) == 1
+    assert {result.reason for result in results if isinstance(result, Denied)} == {Reason.INVITATION_INVALID}
+
+
+def test_eight_sign_ups_for_one_login_make_one_account_and_keep_the_other_invitations(world: World) -> None:
+    codes = [invite(world, f"patient-{n}") for n in range(8)]
+    results = together(8, lambda n: sign_up(world, codes[n]))
+    winner = next(n for n in range(8) if isinstance(results[n], SignUp))
+    assert {result.reason for result in results if isinstance(result, Denied)} == {Reason.LOGIN_TAKEN}
+    for n in range(8):
+        if n != winner:
+            assert sign_up(world, codes[n], f"other{n}").reference == f"patient-{n}"
+
+
+def test_a_refused_password_leaves_the_invitation_usable_and_is_no_guess() -> None:
+    world = World(lanes=tight(invitation=1))
+    code = invite(world)
+    for password, problem in (("short", "too_short"), ("iloveyou", "common"), ("zorbina1984", "personal")):
+        with pytest.raises(PasswordRefused) as refusal:
+            sign_up(world, code, password=password, about=("Zorbina Quell",))
+        assert [found.id for found in refusal.value.problems] == [problem]
+        assert world.events.last.reason is Reason.PASSWORD_REFUSED
+    assert sign_up(world, code).reference == "patient-1"
+
+
+def test_the_login_itself_is_among_the_persons_words(world: World) -> None:
+    with pytest.raises(PasswordRefused):
+        sign_up(world, invite(world), "zorbina.quell", "zorbinaquell1")
+
+
+def test_asking_who_has_an_account_costs_budget() -> None:
+    world = World(lanes=tight(invitation=3))
+    world.person("kim")
+    code = invite(world)
+    for _ in range(3):
+        assert refused(lambda: sign_up(world, code, "kim")) is Reason.LOGIN_TAKEN
+    assert refused(lambda: sign_up(world, code)) is Reason.THROTTLED
+
+
+def test_an_invitation_that_was_edited_in_the_store_is_tampering(world: World) -> None:
+    from dataclasses import replace
+
+    code = invite(world)
+    flows = world.flow_store._store._flows
+    ((digest, flow),) = flows.items()
+    flows[digest] = replace(flow, data=flow.data.replace(b"patient-1", b"patient-2"))
+    with pytest.raises(Tampered):
+        sign_up(world, code)
+    assert world.account_store.by_login("robin") is None
+
+
+@pytest.mark.parametrize("reference", ["", "x" * 2000])
+def test_an_invitation_is_for_someone(world: World, reference: str) -> None:
+    with pytest.raises(ConfigurationError):
+        invite(world, reference)
+
+
+def test_an_invitation_that_cannot_be_recorded_does_not_exist() -> None:
+    def emit(event: SecurityEvent) -> None:
+        raise AuditUnavailable("the log is full")
+
+    world = World(emit=emit)
+    with pytest.raises(AuditUnavailable):
+        invite(world)
+    assert world.flow_store._store._flows == {}
+
+
+def test_create_follows_the_policy(world: World) -> None:
+    account = world.accounts.create(login="Robin", password=PASSWORD, reference="patient-1")
+    assert (account.login, account.reference) == ("robin", "patient-1")
+    assert world.events.last.subjects == ("patient-1",)
+    assert refused(lambda: world.accounts.create(login="ROBIN", password=PASSWORD)) is Reason.LOGIN_TAKEN
+    with pytest.raises(PasswordRefused):
+        world.accounts.create(login="kim", password="iloveyou")
+    assert refused(lambda: world.accounts.create(login=None, password=PASSWORD)) is Reason.MALFORMED
+
+
+def test_disabling_ends_everything_and_enabling_brings_nothing_back(world: World) -> None:
+    account = world.person()
+    opened = world.session(account).token.reveal()
+    world.clock.advance(timedelta(seconds=60))
+    pending = world.pending()
+    world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    assert world.events.last.name == Event.ACCOUNT_DISABLED
+    assert world.events.last.changed == ("disabled",)
+    assert refused(lambda: world.sessions.check(opened, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    assert refused(lambda: world.pending()) is Reason.ACCOUNT_DISABLED
+    world.accounts.enable(account.id, actor=STAFF, source=SOURCE)
+    assert world.events.last.name == Event.ACCOUNT_ENABLED
+    code = world.code(account)
+    assert refused(lambda: world.sign_in.submit_totp(pending, code, source=SOURCE)) is Reason.FLOW_UNKNOWN
+    assert refused(lambda: world.sessions.check(opened, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    world.session(account)
+
+
+def test_disabling_again_finishes_what_failed_half_way(world: World) -> None:
+    account = world.person()
+    opened = world.session(account).token.reveal()
+    world.session_store.failing["end_all"] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    del world.session_store.failing["end_all"]
+    world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    assert refused(lambda: world.sessions.check(opened, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    assert world.events.last.changed == ()
+
+
+def test_unknown_accounts_cannot_be_switched(world: World) -> None:
+    for switch in (world.accounts.disable, world.accounts.enable):
+        assert refused(lambda s=switch: s("nobody", actor=STAFF, source=SOURCE)) is Reason.UNKNOWN_ACCOUNT  # type: ignore[misc]
+
+
+def test_events_hold_no_code_password_or_login(world: World) -> None:
+    code = invite(world)
+    for password in ("short", OTHER_PASSWORD):
+        try:
+            sign_up(world, code, "robin.ward", password)
+        except PasswordRefused:
+            continue
+    for secret in (code, code.replace("-", ""), OTHER_PASSWORD, "robin.ward"):
+        assert secret not in repr(world.events)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from portalsec.auth._pending import Pending, open_data, seal_data
+from portalsec.auth.ports import Flow
+from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.prf import KeyedHash
+from portalsec.errors import Tampered
+
+MAC = KeyedHash(Keyset.generate("HMAC_SHA256_PRF"))
+STATE = Pending(epoch=3, password_at=1_700_000_000_000_000, device_id="d", begun=2)
+
+
+def flow() -> Flow:
+    place = {"digest": b"d" * 32, "purpose": "sign-in.totp", "account_id": "robin"}
+    return Flow(
+        **place,  # type: ignore[arg-type]
+        data=seal_data(MAC, STATE.encode(), **place),  # type: ignore[arg-type]
+        expires_at=datetime(2026, 3, 2, tzinfo=UTC),
+    )
+
+
+def test_round_trip() -> None:
+    assert Pending.decode(open_data(MAC, flow())) == STATE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": b"e" * 32},
+        {"purpose": "invitation"},
+        {"account_id": "kim"},
+        {"account_id": None},
+        {"data": b""},
+    ],
+)
+def test_data_belongs_to_its_flow(change: dict[str, object]) -> None:
+    with pytest.raises(Tampered):
+        open_data(MAC, replace(flow(), **change))  # type: ignore[arg-type]
+
+
+def test_any_changed_byte_is_found() -> None:
+    data = flow().data
+    for index in range(len(data)):
+        with pytest.raises(Tampered):
+            open_data(MAC, replace(flow(), data=data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]))
+
+
+def test_another_portals_key_opens_nothing() -> None:
+    with pytest.raises(Tampered):
+        open_data(KeyedHash(Keyset.generate("HMAC_SHA256_PRF")), flow())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"7", b"{}", b'{"v":2,"epoch":1,"password_at":1}', b'{"v":1}', b'{"v":1,"x":1}', b"\xff"],
+)
+def test_what_we_did_not_write_is_damaged(data: bytes) -> None:
+    with pytest.raises(Tampered):
+        Pending.decode(data)
