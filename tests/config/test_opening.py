@@ -9,7 +9,7 @@ import pytest
 
 from portalsec.audit.record import decode
 from portalsec.config import create_keys, load_settings, open_portal
-from portalsec.errors import ConfigurationError, Denied, PortalsecError
+from portalsec.errors import Denied, PortalsecError
 from portalsec.events import Purpose, Source
 from portalsec.portal import Portal, Stores
 from portalsec.rbac.model import Resource, Subject
@@ -125,7 +125,7 @@ def test_a_damaged_key_names_its_setting_and_shows_nothing_of_it(folder: Path, n
     text = key.read_text()
     key.write_text(text[: len(text) // 2])
     said = problem(folder)
-    assert f"[keys] {name.split('.')[0]}" in said
+    assert f"[keys] {name.split('.', maxsplit=1)[0]}" in said
     assert text[60:90] not in said
 
 
