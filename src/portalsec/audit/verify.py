@@ -386,6 +386,9 @@ class _Run:
     def _check_staged(self) -> int:
         try:
             entries = self._store.staged()
+        except Tampered as error:
+            self._add(Kind.STAGED, str(error))
+            return 0
         except _DAMAGED:
             self._add(Kind.STAGED, "A waiting entry cannot be read from the store.")
             return 0

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, exists, func, insert, select, text
 
 from portalsec.audit.ports import Entry, StoredCheckpoint, StoredEntry
+from portalsec.errors import Tampered
 from portalsec.sqlalchemy.tables import audit_checkpoint as checkpoint_table
 from portalsec.sqlalchemy.tables import audit_event as event
 from portalsec.sqlalchemy.tables import audit_stage as stage
@@ -140,9 +141,7 @@ class SqlAudit:
             oldest = select(stage.c.n).order_by(stage.c.n).limit(_BATCH)
             # Rows are taken by exactly the numbers that this statement saw: on PostgreSQL a smaller number may be
             # committed a moment later by a slower writer, and must then wait for the next batch, not vanish.
-            taken = connection.execute(
-                delete(stage).where(stage.c.n.in_(oldest)).returning(stage)
-            ).all()
+            taken = connection.execute(delete(stage).where(stage.c.n.in_(oldest)).returning(stage)).all()
             rows = sorted(taken, key=lambda row: int(row.n))
             known = set(
                 connection.scalars(select(event.c.id).where(event.c.id.in_([row.id for row in rows])))
@@ -157,7 +156,7 @@ class SqlAudit:
         events, subjects = [], []
         for seq, row in enumerate(rows, size):
             events.append({"seq": seq, "id": row.id, "body": row.body, "leaf": row.leaf})
-            subjects += [{"subject": subject, "seq": seq} for subject in set(json.loads(row.subjects))]
+            subjects += [{"subject": subject, "seq": seq} for subject in set(_subjects(row))]
         connection.execute(insert(event), events)
         if subjects:
             connection.execute(insert(subject_table), subjects)
@@ -173,10 +172,20 @@ class SqlAudit:
     def _entries(self, statement: Select[Any]) -> Sequence[StoredEntry]:
         with reading(self._engine) as connection:
             rows = connection.execute(statement).all()
-        return tuple(StoredEntry(index=row.seq, body=bytes(row.body), leaf=bytes(row.leaf)) for row in rows)
+        return tuple(
+            StoredEntry(index=row.seq, body=bytes(row.body), leaf=bytes(row.leaf), id=row.id) for row in rows
+        )
 
 
 def _staged_entry(row: Row[Any]) -> Entry:
-    return Entry(
-        id=row.id, body=bytes(row.body), leaf=bytes(row.leaf), subjects=tuple(json.loads(row.subjects))
-    )
+    return Entry(id=row.id, body=bytes(row.body), leaf=bytes(row.leaf), subjects=_subjects(row))
+
+
+def _subjects(row: Row[Any]) -> tuple[str, ...]:
+    try:
+        subjects = json.loads(row.subjects)
+    except (ValueError, TypeError):
+        subjects = None
+    if not isinstance(subjects, list) or not all(isinstance(subject, str) for subject in subjects):
+        raise Tampered(f"The subjects of the waiting audit entry {ascii(row.id)} are not what was written.")
+    return tuple(subjects)

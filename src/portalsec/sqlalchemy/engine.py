@@ -94,10 +94,14 @@ def _open_sqlite(url: URL, *, read_only: bool, patience: timedelta, pool_size: i
     _check_file(path, read_only=read_only)
     # mode=rw does not create: were the file to vanish, the next connection must not start an empty history.
     uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rw'}"
+    log = Path(f"{path}-wal")
 
     def connect() -> sqlite3.Connection:
+        # Nobody has the database open where it has no -wal file. To read it, SQLite would then leave such files
+        # behind, and fail where it may not create them (a copy on a medium that cannot be written).
+        unused = read_only and not log.exists()
         connection = sqlite3.connect(
-            uri,
+            f"{uri}&immutable=1" if unused else uri,
             uri=True,
             timeout=patience.total_seconds(),
             isolation_level=None,  # BEGIN is ours to say: see `begin`

@@ -367,7 +367,7 @@ class MemoryAudit:
 
 
 def _stored(index: int, entry: Entry) -> StoredEntry:
-    return StoredEntry(index=index, body=entry.body, leaf=entry.leaf)
+    return StoredEntry(index=index, body=entry.body, leaf=entry.leaf, id=entry.id)
 
 
 class MemoryAssignments:

@@ -128,7 +128,7 @@ class DjangoAudit:
 
 def _stored(rows: QuerySet[AuditEntry]) -> Sequence[StoredEntry]:
     return tuple(
-        StoredEntry(index=row.index, body=bytes(row.body), leaf=bytes(row.leaf))
-        for row in rows.only("index", "body", "leaf")
+        StoredEntry(index=row.index, body=bytes(row.body), leaf=bytes(row.leaf), id=row.entry_id)
+        for row in rows.only("index", "entry_id", "body", "leaf")
         if row.index is not None
     )
