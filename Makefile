@@ -16,10 +16,11 @@ PIP_INSTALL := $(PY) -m pip install --quiet --no-input --disable-pip-version-che
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-django demo-reset test soak bench docs check check-style check-types check-imports check-wheel clean
+.PHONY: help demo demo-codes demo-django demo-reset test soak bench docs check check-style check-types check-imports check-wheel clean
 
 help:
 	@echo 'make demo         serve the example portal at http://localhost:$(PORT)  (PORT=, DATA=folder, FHIR=folder)'
+	@echo 'make demo-codes   the one-time codes of its accounts'
 	@echo 'make demo-django  the same portal on Django'
 	@echo 'make demo-reset   delete the data of the demo ($(DATA))'
 	@echo 'make test         the whole suite                                    (ARGS= goes to pytest)'
@@ -64,9 +65,13 @@ demo: $(VENV)/.installed-demo
 demo-django: $(VENV)/.installed-test
 	@exec $(PY) examples/portal_django/serve.py --data '$(DATA)' --port '$(PORT)' $(if $(FHIR),--fhir '$(FHIR)')
 
+demo-codes: $(VENV)/.installed-demo
+	@$(PY) examples/portal_fastapi/serve.py --data '$(DATA)' --codes
+
+# Only a folder that the demo made: DATA= may hold a typing error.
 demo-reset:
 	@if [ ! -e '$(DATA)' ]; then echo 'There is no demo data in $(DATA).'; \
-	elif [ -f '$(DATA)/portalsec.toml' ]; then rm -rf -- '$(DATA)' && echo 'Deleted $(DATA).'; \
+	elif [ -f '$(DATA)/portalsec.toml' ] || [ -f '$(DATA)/.portalsec-demo-unfinished' ]; then rm -rf -- '$(DATA)' && echo 'Deleted $(DATA).'; \
 	else echo '$(DATA) is not the data folder of a demo (it holds no portalsec.toml): delete it by hand if you mean it' >&2; exit 1; fi
 
 # -- three tiers ------------------------------------------------------------------------------------------------
