@@ -125,7 +125,7 @@ def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
             # Switched off in the admin, or deleted: its sessions end here, wherever that was done.
             portal.sessions.end_all(session.account_id, source=source, actor=SYSTEM)
             raise Denied(Reason.ACCOUNT_DISABLED)
-        if not kept.confirms(user, token):
+        if not kept.confirms(user):
             # The password was changed behind portalsec's back (an admin form, `set_password`).
             portal.sessions.end(token, source=source, actor=SYSTEM)
             raise Denied(Reason.SESSION_REVOKED)

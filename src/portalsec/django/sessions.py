@@ -54,18 +54,17 @@ class SessionStore(SessionBase):
         Nothing of the visitor's session goes along: what somebody planted there before the sign-in is gone.
         """
         self.flush()
-        self._begin(session.token.reveal(), user)
+        self._session_key = session.token.reveal()
+        self._user_hash = _hash_of(user)
+        self.save(must_create=True)
 
     def belongs_to_visitor(self) -> bool:
         """Whether this is a session from before any sign-in. An unknown key is not: the core is to hear of it."""
         self._get_session()  # type: ignore[attr-defined]
         return self._user_hash is None and not self._missing
 
-    def confirms(self, user: Any, token: str) -> bool:
-        """Whether the user's password is still the one of the sign-in."""
-        if self._missing:
-            # The data was swept while the session lived: it begins empty.
-            self._begin(token, user)
+    def confirms(self, user: Any) -> bool:
+        """Whether the user's password is still the one of the sign-in. Not where the row is gone or was edited."""
         signed_in_with = self._user_hash or ""
         return any(
             constant_time_compare(signed_in_with, present)
@@ -194,14 +193,6 @@ class SessionStore(SessionBase):
         return isinstance(key, str) and _KEY.match(key) is not None
 
     # -- details ----------------------------------------------------------------------------------------------------
-
-    def _begin(self, token: str, user: Any) -> None:
-        self._forget()
-        self._session_cache: dict[str, Any] = {}
-        self._session_key = token
-        self._user_hash = _hash_of(user)
-        self.save(must_create=True)
-        self.modified = True
 
     def _forget(self) -> None:
         self._session_key = None

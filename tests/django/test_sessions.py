@@ -1,0 +1,296 @@
+"""The session engine and the middleware: limits, fixation, replay, and what the database holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.test import Client
+
+from portalsec._encoding import new_token
+from portalsec.django import models
+from portalsec.django.sessions import SessionStore
+from portalsec.errors import StoreError
+from portalsec.web import SESSION_COOKIE
+from tests.django.browser import cookie, signed_in, someone, who
+from tests.django.project import World
+
+HOST = {"host": "portal.example"}
+
+
+def another(token: str) -> Client:
+    browser = Client(headers=HOST)
+    browser.cookies[SESSION_COOKIE] = token
+    return browser
+
+
+def everything_stored() -> bytes:
+    """Every value of every row of both databases."""
+    found: list[Any] = []
+    for alias in ("default", "portalsec"):
+        with connections[alias].cursor() as cursor:
+            for table in connections[alias].introspection.table_names(cursor):
+                cursor.execute(f'SELECT * FROM "{table}"')
+                found += [value for row in cursor.fetchall() for value in row]
+    return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for value in found)
+
+
+def test_the_database_holds_no_session_key_and_no_session_data(client: Client, world: World) -> None:
+    key = signed_in(client, someone(world))
+    client.get("/keep?value=a-private-thing")
+    visitor = Client(headers=HOST)
+    visitor.get("/keep?value=another-private-thing")
+    stored = everything_stored()
+    assert b"olivia" in stored  # the search sees what is there
+    assert hashlib.sha256(key.encode()).hexdigest().encode() in stored
+    for secret in (key, cookie(visitor), "private-thing"):
+        assert secret.encode() not in stored
+        assert secret.encode().hex().encode() not in stored
+
+
+def test_session_data_is_kept_for_visitors_and_for_the_signed_in(client: Client, world: World) -> None:
+    client.get("/keep?value=visitor")
+    assert client.get("/whoami").json() == {"user": "", "kept": {"kept": "visitor"}}
+    signed_in(client, someone(world))
+    client.get("/keep?value=person")
+    assert client.get("/whoami").json() == {"user": "olivia", "kept": {"kept": "person"}}
+
+
+def test_atk_11_a_planted_session_key_is_never_adopted(client: Client, world: World) -> None:
+    planted = new_token()
+    client.cookies[SESSION_COOKIE] = planted
+    client.get("/keep?value=x")
+    assert world.events.last.name == "auth.session_refused"
+    assert cookie(client) not in ("", planted)
+    client.cookies[SESSION_COOKIE] = planted
+    assert signed_in(client, someone(world)) != planted
+    assert who(another(planted)) == ""
+    assert not SessionStore().exists(planted)
+
+
+@pytest.mark.parametrize("seconds_before", [1, 0, -1])
+def test_atk_15_idle_ends_exactly_at_its_limit(client: Client, world: World, seconds_before: int) -> None:
+    key = signed_in(client, someone(world))
+    client.get("/keep?value=private")
+    world.later(minutes=15, seconds=-seconds_before)
+    answer = client.get("/whoami").json()
+    if seconds_before > 0:
+        assert answer == {"user": "olivia", "kept": {"kept": "private"}}
+    else:
+        # the session's data is gone with it, not only the name
+        assert answer == {"user": "", "kept": {}}
+        assert world.events.last.name == "auth.session_ended"
+        assert world.events.last.reason == "session_idle"
+        assert cookie(client) == ""
+        assert not models.SessionData.objects.exists()
+        assert who(another(key)) == ""
+
+
+def test_atk_15_activity_keeps_a_session_alive_until_the_absolute_limit(client: Client, world: World) -> None:
+    signed_in(client, someone(world))
+    for _ in range(71):  # 11 h 50 min in steps of ten minutes
+        world.later(minutes=10)
+        assert who(client) == "olivia"
+    world.later(minutes=9, seconds=59)
+    assert who(client) == "olivia"
+    world.later(seconds=1)
+    assert who(client) == ""
+    assert world.events.last.reason == "session_expired"
+
+
+def test_atk_15_asking_how_long_is_left_is_not_activity(client: Client, world: World) -> None:
+    signed_in(client, someone(world))
+    world.later(minutes=14)
+    assert client.get("/session/left").json() == {
+        "signed_in": True,
+        "left": 60,
+        "can_stay": True,
+        "warn": 120,
+    }
+    world.later(seconds=59)
+    assert client.get("/session/left").json()["left"] == 1
+    assert client.post("/session/stay").json()["left"] == 900
+    world.later(minutes=15)
+    gone = client.get("/session/left")
+    assert (gone.status_code, gone.json()) == (401, {"signed_in": False})
+
+
+def test_atk_15_a_clock_that_was_set_back_ends_the_session(client: Client, world: World) -> None:
+    signed_in(client, someone(world))
+    world.later(hours=-1)
+    assert who(client) == ""
+    assert world.events.last.reason == "session_clock"
+
+
+def test_byp_05_django_auth_login_is_no_evidence(client: Client, world: World) -> None:
+    get_user_model().objects.create_superuser("root", password="lantern orbit velvet cactus")
+    # not in the request that calls it, nor in the next one, nor in the admin
+    assert client.get("/django-logs-in?name=root").json() == {"user": ""}
+    assert who(client) == ""
+    assert client.get("/admin/").status_code == 302
+    assert not any(name.startswith("_auth") for name in client.get("/whoami").json()["kept"])
+
+
+def test_byp_05_the_admins_own_form_signs_nobody_in(client: Client, world: World, settings: Any) -> None:
+    # even where somebody left Django's password backend in place
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+    get_user_model().objects.create_superuser("root", password="lantern orbit velvet cactus")
+    assert client.login(username="root", password="lantern orbit velvet cactus")  # Django is satisfied ...
+    client.post("/admin/login/?next=/admin/", {"username": "root", "password": "lantern orbit velvet cactus"})
+    assert client.get("/admin/").status_code == 302  # ... portalsec is not
+    assert who(client) == ""
+
+
+def test_the_admin_opens_to_staff_with_both_factors(client: Client, world: World) -> None:
+    person = someone(world, "root")
+    get_user_model().objects.filter(username="root").update(is_staff=True, is_superuser=True)
+    signed_in(client, person)
+    assert client.get("/admin/").status_code == 200
+    # signing out through the admin ends portalsec's session too
+    key = cookie(client)
+    assert client.post("/admin/logout/").status_code == 200
+    assert who(another(key)) == ""
+    assert "auth.logout" in world.events.names
+
+
+def test_django_login_over_a_session_ends_it(client: Client, world: World) -> None:
+    key = signed_in(client, someone(world))
+    get_user_model().objects.create_superuser("root", password="x")
+    assert client.get("/django-logs-in?name=root").json() == {"user": ""}
+    assert who(client) == ""
+    assert who(another(key)) == ""
+
+
+def test_cycling_a_sign_ins_key_ends_it_and_a_visitors_keeps_its_data(client: Client, world: World) -> None:
+    client.get("/keep?value=visitor")
+    before = cookie(client)
+    client.get("/cycle")
+    assert cookie(client) != before
+    assert client.get("/whoami").json()["kept"] == {"kept": "visitor"}
+    assert another(before).get("/whoami").json()["kept"] == {}
+    key = signed_in(client, someone(world))
+    client.get("/cycle")
+    assert who(client) == ""
+    assert who(another(key)) == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda user: user.update(is_active=False),
+        lambda user: user.update(password="argon2$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"),
+        lambda user: user.delete(),
+    ],
+    ids=["disabled", "password changed", "deleted"],
+)
+def test_ses_01_a_change_behind_portalsecs_back_ends_the_session(
+    client: Client, world: World, change: Callable[[Any], Any]
+) -> None:
+    person = someone(world, "olivia", "clinician")
+    world.relations.facts.add(("care_team", person.id, "p1"))
+    key = signed_in(client, person)
+    assert client.get("/records/p1").status_code == 200
+    change(get_user_model().objects.filter(username="olivia"))
+    assert client.get("/records/p1").status_code == 401
+    assert who(another(key)) == ""
+    assert world.portal.stores.sessions.of_account(person.id) == ()
+
+
+def test_atk_14_ending_all_sessions_is_seen_by_the_next_request(client: Client, world: World) -> None:
+    from portalsec.events import SYSTEM, Source
+
+    person = someone(world)
+    signed_in(client, person)
+    world.portal.sessions.end_all(person.id, source=Source(), actor=SYSTEM)
+    assert who(client) == ""
+
+
+def test_atk_37_a_session_cookie_that_comes_twice_is_not_used(client: Client, world: World) -> None:
+    key = signed_in(client, someone(world, "olivia", "clinician"))
+    twice = Client(headers={**HOST, "cookie": f"{SESSION_COOKIE}={key}; {SESSION_COOKIE}={new_token()}"})
+    assert who(twice) == ""
+    assert world.events.last.reason == "session_duplicate_cookie"
+    assert twice.get("/records/p1").status_code == 401
+    assert who(client) == "olivia"
+
+
+def test_a_row_that_was_edited_or_moved_opens_nothing(client: Client, world: World) -> None:
+    key = signed_in(client, someone(world))
+    client.get("/keep?value=mine")
+    visitor = Client(headers=HOST)
+    visitor.get("/keep?value=theirs")
+    theirs = models.SessionData.objects.exclude(digest=hashlib.sha256(key.encode()).hexdigest()).get()
+    models.SessionData.objects.exclude(pk=theirs.pk).update(data=theirs.data)
+    # what does not open in its own row ends the session: nobody can say any more what it was
+    assert client.get("/whoami").json() == {"user": "", "kept": {}}
+    assert who(another(key)) == ""
+
+
+def test_a_session_without_its_row_ends(client: Client, world: World) -> None:
+    key = signed_in(client, someone(world))
+    models.SessionData.objects.all().delete()
+    assert who(client) == ""
+    assert who(another(key)) == ""
+
+
+def test_clearsessions_removes_what_is_over(client: Client, world: World) -> None:
+    client.get("/keep?value=x")
+    SessionStore.clear_expired()
+    assert models.SessionData.objects.count() == 1
+    world.later(days=15)
+    SessionStore.clear_expired()
+    assert models.SessionData.objects.count() == 0
+
+
+def test_a_session_that_ended_meanwhile_is_not_brought_back_by_a_late_save(
+    client: Client, world: World
+) -> None:
+    key = signed_in(client, someone(world))
+    late = SessionStore(key)
+    late["kept"] = "late"
+    client.post("/sign-out")
+    from django.contrib.sessions.backends.base import UpdateError
+
+    with pytest.raises(UpdateError):
+        late.save()
+    assert not models.SessionData.objects.filter(digest=hashlib.sha256(key.encode()).hexdigest()).exists()
+
+
+def test_atk_41_a_store_that_fails_is_a_503_and_nobody_is_let_in(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in(client, someone(world, "olivia", "clinician"))
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise StoreError("down")
+
+    assert client.get("/store-fails").status_code == 503
+    with monkeypatch.context() as broken:
+        broken.setattr(world.portal.stores.sessions, "load", fail)
+        for path in ("/whoami", "/records/p1", "/admin/"):
+            response = client.get(path)
+            assert response.status_code == 503
+            assert response["Retry-After"] == "30"
+            assert b"down" not in response.content
+    assert who(client) == "olivia"  # an outage is not a sign-out
+
+
+def test_a_save_that_fails_is_a_503(client: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise StoreError("down")
+
+    monkeypatch.setattr(SessionStore, "save", fail)
+    assert client.get("/keep").status_code == 503
+
+
+def test_every_page_has_the_security_headers(client: Client, world: World) -> None:
+    for path in ("/whoami", "/sign-in", "/records/p1", "/no-such-page", "/store-fails"):
+        response = client.get(path)
+        assert "default-src 'none'" in response["Content-Security-Policy"]
+        assert response["Cache-Control"] == "no-store"
+        assert response["X-Frame-Options"] == "DENY"
+        assert response["Strict-Transport-Security"].startswith("max-age=")
