@@ -6,7 +6,7 @@ What stays readable are random ids, the kind of an entry and who belongs to whom
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -153,7 +153,7 @@ class Clinic:
             {"id": g.id} | self._guardian.seal(g.id, {"name": g.name, "relationship": g.relationship})
             for g in people.guardians
         ]
-        rows: list[tuple[sa.Table, list[dict[str, object]]]] = [
+        rows: list[tuple[sa.Table, Sequence[Mapping[str, object]]]] = [
             (_patient, patients),
             (_entry, entries),
             (_staff, staff),

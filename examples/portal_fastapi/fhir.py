@@ -237,7 +237,7 @@ def _patient(resource: Mapping[str, Any]) -> Patient:
         born = date.fromisoformat(_words(resource.get("birthDate")))
     except ValueError:
         born = None
-    place = next(iter(_list(resource, "address")), {})
+    place: Any = next(iter(_list(resource, "address")), {})
     lines = [
         *map(_words, _list(place, "line")),
         *(_words(_get(place, k)) for k in ("city", "state", "postalCode")),

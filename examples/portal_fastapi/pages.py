@@ -53,7 +53,7 @@ def viewer(person: Person | None, roles: frozenset[str]) -> Viewer:
     return Viewer(
         name=person.name if person else "",
         role_words=" and ".join(ROLE_WORDS[role] for role in known) or "This account has no role yet.",
-        menu=(("/", "Home"), *entries, ("/account", "My account")),
+        menu=(*entries, ("/account", "My account")),
     )
 
 

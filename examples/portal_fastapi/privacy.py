@@ -1,5 +1,6 @@
 """The privacy officer's page: the audit log, and whether it verifies."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Verifier
 from portalsec.audit.reports import AccessLine, recent
 from portalsec.audit.verify import Report, verify
+from portalsec.errors import Tampered
 from portalsec.events import Purpose
 from portalsec.fastapi import Portalsec
 from portalsec.guard import Access
@@ -53,6 +55,13 @@ def privacy_router(ps: Portalsec, directory: Directory, pages: Pages, *, anchor:
     verifier = Verifier.from_text(portal.keys.audit.verifier_text)
     outside = FileAnchor(anchor)
 
+    def verified() -> Report:
+        # Signed first, so that what was just recorded is covered too. A log that was tampered with is not signed
+        # any more; the report says where.
+        with suppress(Tampered):
+            portal.audit.checkpoint()
+        return verify(portal.audit.store, verifier=verifier, anchor=outside.read())
+
     @router.get("/audit")
     def audit(
         request: Request,
@@ -72,9 +81,11 @@ def privacy_router(ps: Portalsec, directory: Directory, pages: Pages, *, anchor:
                 source=ps.source(request),
                 purpose=Purpose.HOPERAT,
             )
-            portal.audit.checkpoint()  # so that what was just recorded is covered too
-            check = _check(verify(portal.audit.store, verifier=verifier, anchor=outside.read()))
-        lines = recent(portal.audit, limit=_PAGE, before=before)
+            check = _check(verified())
+        try:
+            lines, damaged = recent(portal.audit, limit=_PAGE, before=before), ""
+        except Tampered as error:
+            lines, damaged = [], str(error)
         names: dict[str, str] = {}
         return pages.render(
             request,
@@ -82,6 +93,7 @@ def privacy_router(ps: Portalsec, directory: Directory, pages: Pages, *, anchor:
             viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
             check=check,
             rows=[_row(line, directory, names) for line in lines],
+            damaged=damaged,
             newest=before is None,
             older=lines[-1].index if lines and lines[-1].index > 0 else None,
         )
@@ -120,7 +132,7 @@ def _row(line: AccessLine, directory: Directory, names: dict[str, str]) -> _Row:
         who = names[line.actor_id]
     roles = ", ".join(ROLE_WORDS.get(role, role) for role in (line.actor_role or "").split(",") if role)
     resource = line.resource
-    about = "" if resource is None else resource.type + (f" {resource.id[:13]}…" if resource.id else "")
+    about = "" if resource is None else resource.type + (f" …{resource.id[-8:]}" if resource.id else "")
     if len(line.subjects) > 1:
         about += f" ({len(line.subjects)} people)"
     return _Row(

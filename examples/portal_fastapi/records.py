@@ -249,19 +249,26 @@ _WHY: dict[str, str] = {
 
 
 def _seen(line: AccessLine, directory: Directory, me: str) -> _Seen:
-    person = directory.person(line.actor_id) if line.actor_id else None
+    mine = line.actor_id is not None and line.actor_id == me
     roles = [ROLE_WORDS.get(role, role) for role in (line.actor_role or "").split(",") if role]
     refused = line.outcome is not Outcome.SUCCESS
     if refused:
         what = _REFUSED.get(line.action, f"{line.action}: refused.")
     else:
         done = _DONE.get(line.action, line.action)
-        why = _WHY.get(line.purpose, line.purpose) if line.purpose else ""
+        why = "" if mine or not line.purpose else _WHY.get(line.purpose, line.purpose)
         what = f"{done[0].upper()}{done[1:]}{f', {why}' if why else ''}."
     return _Seen(
         at=line.at,
-        who="You" if line.actor_id == me else person.name if person else "Somebody whose account is gone",
-        role="" if line.actor_id == me else ", ".join(roles),
+        who="You" if mine else _name(line, directory),
+        role="" if mine else ", ".join(roles),
         what=what,
         refused=refused,
     )
+
+
+def _name(line: AccessLine, directory: Directory) -> str:
+    if line.actor_id is None:
+        return "The portal itself" if line.actor.type == "system" else "Somebody who was not signed in"
+    person = directory.person(line.actor_id)
+    return person.name if person else "Somebody whose account is gone"

@@ -7,6 +7,7 @@
   const leftText = document.getElementById("idle-left");
   const say = document.getElementById("idle-say");
   const stayButton = document.getElementById("idle-stay");
+  const leaveButton = document.getElementById("idle-leave");
   const title = document.title;
   const tabs = "BroadcastChannel" in window ? new BroadcastChannel("portal-session") : null;
   const milestones = [60, 30, 10];
@@ -43,7 +44,10 @@
       document.title = title;
       wait(answer.left - answer.warn, ask); // another tab may have been active: ask before warning
     } else {
-      if (!dialog.open) dialog.showModal();
+      if (!dialog.open) {
+        dialog.showModal();
+        (answer.can_stay ? stayButton : leaveButton).focus();
+      }
       tick();
     }
   }
@@ -87,7 +91,7 @@
     await call("/session/stay", "POST");
     tabs?.postMessage("stayed");
   });
-  document.getElementById("idle-leave").addEventListener("click", () => {
+  leaveButton.addEventListener("click", () => {
     document.querySelector("form.sign-out").requestSubmit();
   });
   // Escape means "I am here", which is what the button says.
