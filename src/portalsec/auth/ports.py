@@ -226,7 +226,10 @@ class TotpStore(Protocol):
     """TOTP devices; `advance` is the one write that decides whether a code is new."""
 
     def add(self, device: TotpDevice) -> None:
-        """Insert an unconfirmed device in place of any other unconfirmed device of the account."""
+        """Insert an unconfirmed device in place of any other unconfirmed device of the account.
+
+        An id that another device has is a `portalsec.errors.StoreError`; that device stays as it is.
+        """
         ...
 
     def devices(self, account_id: str) -> Sequence[TotpDevice]:
