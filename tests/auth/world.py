@@ -55,6 +55,17 @@ class Recorder:
 
 
 @dataclass
+class Backing:
+    """The five stores of auth; memory unless others are given."""
+
+    accounts: Any = field(default_factory=MemoryAccounts)
+    flows: Any = field(default_factory=MemoryFlows)
+    sessions: Any = field(default_factory=MemorySessions)
+    throttle: Any = field(default_factory=MemoryThrottle)
+    totp: Any = field(default_factory=MemoryTotp)
+
+
+@dataclass
 class World:
     """Everything wired by hand; attributes are replaced before the first use of `wire`."""
 
@@ -65,16 +76,17 @@ class World:
     parameters: Argon2Parameters = field(default_factory=lambda: CHEAP_ARGON2)
     password_policy: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
     emit: Callable[[Any], None] | None = None
+    backing: Backing = field(default_factory=Backing)
 
     def __post_init__(self) -> None:
         self.clock = FrozenClock()
         self.events = CapturedEvents()
         self.calls: list[str] = []
-        self.account_store: Any = Recorder("accounts", MemoryAccounts(), self.calls)
-        self.flow_store: Any = Recorder("flows", MemoryFlows(), self.calls)
-        self.session_store: Any = Recorder("sessions", MemorySessions(), self.calls)
-        self.throttle_store: Any = Recorder("throttle", MemoryThrottle(), self.calls)
-        self.totp_store: Any = Recorder("totp", MemoryTotp(), self.calls)
+        self.account_store: Any = Recorder("accounts", self.backing.accounts, self.calls)
+        self.flow_store: Any = Recorder("flows", self.backing.flows, self.calls)
+        self.session_store: Any = Recorder("sessions", self.backing.sessions, self.calls)
+        self.throttle_store: Any = Recorder("throttle", self.backing.throttle, self.calls)
+        self.totp_store: Any = Recorder("totp", self.backing.totp, self.calls)
         self.seeds: dict[str, str] = {}
         self.wire()
 
