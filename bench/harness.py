@@ -4,6 +4,10 @@ A row sets a subject beside a baseline. Both are timed in one process, in turn, 
 gives one ratio, and the row's ratio is their median. So a machine that slows down half-way slows both, and no
 number is ever compared with one that was stored on another day. Which of the two goes first changes from round to
 round, since the second finds warmer caches.
+
+Within a round each is timed ``best_of`` times, in turn, and the shortest counts: what another process took from the
+machine only ever lengthens a time, and takes more from the longer of the two. Rows whose time is a disk's or a
+server's have ``best_of=1``, since there the ordinary time is the point.
 """
 
 from __future__ import annotations
@@ -30,12 +34,13 @@ class Row:
         id: as in the list of rows; a row keeps its id for good.
         subject: does the work once, without arguments; what it returns is not looked at.
         baseline: the work it is measured against.
-        number: calls of each that one round times.
+        number: calls of each that are timed at once; for work on the processor, a millisecond or so of them.
         higher_is_better: the row is throughput over throughput, in calls a second, instead of time over time.
         unit: of one call's time: ns, us, ms or s. Not used where ``higher_is_better``.
         subject_does: units of work in one call of the subject: events of a batch, or, where a call costs as much
             as the work, the turns of a loop inside it.
         baseline_does: the same of the baseline.
+        best_of: how often each is timed in a round, of which the shortest counts.
         note: one sentence for the table, such as what bounds the row.
     """
 
@@ -47,13 +52,14 @@ class Row:
     unit: str = "us"
     subject_does: int = 1
     baseline_does: int = 1
+    best_of: int = 5
     note: str = ""
 
     def __post_init__(self) -> None:
         if self.unit not in _SCALE:
             raise ValueError(f"row {self.id}: unit {self.unit!r} is none of {', '.join(_SCALE)}")
-        if min(self.number, self.subject_does, self.baseline_does) < 1:
-            raise ValueError(f"row {self.id}: number, subject_does and baseline_does count from 1")
+        if min(self.number, self.subject_does, self.baseline_does, self.best_of) < 1:
+            raise ValueError(f"row {self.id}: number, subject_does, baseline_does and best_of count from 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +101,20 @@ def measure(
     timer: Timer = time.perf_counter,
     tick: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Time ``rounds`` pairs, after one pair that is thrown away.
+    """Time ``rounds`` rounds of pairs, after one pair that is thrown away.
 
     Args:
         timer: seconds, as a float that only grows.
-        tick: called after each pair, for a progress bar.
+        tick: called after each round, for a progress bar.
     """
     subject: list[float] = []
     baseline: list[float] = []
-    for count in range(-1, rounds):
-        if count % 2 == 0:
-            ours = _seconds(row.subject, row.number, timer)
-            theirs = _seconds(row.baseline, row.number, timer)
-        else:
-            theirs = _seconds(row.baseline, row.number, timer)
-            ours = _seconds(row.subject, row.number, timer)
-        if count >= 0:  # the first pair loads modules and fills caches
-            subject.append(ours)
-            baseline.append(theirs)
-            tick()
+    _pair(row, timer, subject_first=False)  # thrown away: it loads modules and fills caches
+    for count in range(rounds):
+        pairs = [_pair(row, timer, subject_first=(count + turn) % 2 == 0) for turn in range(row.best_of)]
+        subject.append(min(ours for ours, _ in pairs))
+        baseline.append(min(theirs for _, theirs in pairs))
+        tick()
     return summarise(row, subject, baseline)
 
 
@@ -145,6 +146,14 @@ def percentile(values: Sequence[float], percent: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _pair(row: Row, timer: Timer, *, subject_first: bool) -> tuple[float, float]:
+    if subject_first:
+        ours = _seconds(row.subject, row.number, timer)
+        return ours, _seconds(row.baseline, row.number, timer)
+    theirs = _seconds(row.baseline, row.number, timer)
+    return _seconds(row.subject, row.number, timer), theirs
 
 
 def _seconds(work: Callable[[], object], number: int, timer: Timer) -> float:

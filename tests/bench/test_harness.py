@@ -79,7 +79,7 @@ def test_the_first_pair_is_thrown_away():
 
 def test_subject_and_baseline_take_turns_at_going_first():
     order: list[str] = []
-    row = Row("x", lambda: order.append("s"), lambda: order.append("b"), 1)
+    row = Row("x", lambda: order.append("s"), lambda: order.append("b"), 1, best_of=1)
     watch = iter(range(10_000))
     measure(row, rounds=4, timer=lambda: float(next(watch)))
     pairs = ["".join(order[at : at + 2]) for at in range(0, len(order), 2)]
@@ -89,9 +89,9 @@ def test_subject_and_baseline_take_turns_at_going_first():
 def test_each_is_called_number_times_a_round_with_the_collector_off():
     seen: list[bool] = []
     watch = iter(range(10_000))
-    row = Row("x", lambda: seen.append(gc.isenabled()), nothing, 7)
+    row = Row("x", lambda: seen.append(gc.isenabled()), nothing, 7, best_of=1)
     measure(row, rounds=2, timer=lambda: float(next(watch)))
-    assert seen == [False] * (7 * 3)
+    assert seen == [False] * (7 * 3)  # one pair thrown away and two rounds of one
     assert gc.isenabled()
 
 
@@ -102,6 +102,29 @@ def test_the_collector_comes_back_when_the_work_raises():
     with pytest.raises(LookupError):
         measure(Row("x", broken, nothing, 1), rounds=1)
     assert gc.isenabled()
+
+
+def test_of_a_rounds_times_the_shortest_of_each_counts():
+    watch = Stopwatch()
+    row = Row(
+        "x",
+        watch.work(9.0, 3.0, 8.0, 8.0, 8.0, 3.0),  # the first is the one thrown away
+        watch.work(9.0, 7.0, 7.0, 2.0, 2.0, 7.0),
+        1,
+        unit="s",
+        best_of=3,
+    )
+    result = measure(row, rounds=1, timer=watch)
+    assert (result.value, result.against_value, result.ratio, result.rounds) == (3.0, 2.0, 1.5, 1)
+
+
+def test_turns_alternate_within_a_round_too():
+    order: list[str] = []
+    row = Row("x", lambda: order.append("s"), lambda: order.append("b"), 1, best_of=3)
+    watch = iter(range(10_000))
+    measure(row, rounds=2, timer=lambda: float(next(watch)))
+    pairs = ["".join(order[at : at + 2]) for at in range(0, len(order), 2)]
+    assert pairs == ["bs", "sb", "bs", "sb", "bs", "sb", "bs"]
 
 
 def test_tick_is_called_once_a_round():
