@@ -337,8 +337,20 @@ def test_a_row_that_cannot_be_read_is_named(error: Exception) -> None:
     store = Holed(error)
     fill(make_log(store), 12, checkpoint_every=4)
     store.bad = {6}
+    assert found(check(store)) == [(Kind.ENTRY, 6, 7)]
+
+
+def test_an_index_raised_to_a_huge_number_does_not_hang() -> None:
+    store = filled()
+    for old, new in ((11, 2**60), (6, 2**50), (5, 2**50 + 7)):
+        store.rows[new] = replace(store.rows.pop(old), index=new)
     report = check(store)
-    assert (Kind.ENTRY, 6, 7) in found(report)
+    assert [item for item in found(report) if item[0] is Kind.MISSING] == [
+        (Kind.MISSING, 5, 7),
+        (Kind.MISSING, 11, 2**50),
+        (Kind.MISSING, 2**50 + 1, 2**50 + 7),
+        (Kind.MISSING, 2**50 + 8, 2**60),
+    ]
 
 
 def test_a_store_that_is_down_is_no_finding() -> None:

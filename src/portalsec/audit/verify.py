@@ -140,9 +140,13 @@ def verify(
         progress: told how far it is.
 
     Raises:
-        StoreError: the store cannot be read, so nothing can be said.
+        StoreError: the store cannot be read, or is damaged beyond its entries, so nothing can be said.
     """
-    return _Run(store, verifier, progress).report(anchor)
+    try:
+        return _Run(store, verifier, progress).report(anchor)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        # What a column holds was replaced by something of another kind, where no single entry can be named.
+        raise StoreError("The audit log is damaged: a row holds something of another kind.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,9 @@ class _Run:
             except Tampered as error:
                 self._add(Kind.CHECKPOINT, f"{name} does not hold: {error}")
                 continue
+            except (TypeError, AttributeError):
+                self._add(Kind.CHECKPOINT, f"{name} is not text.")
+                continue
             if checkpoint.size != stored.size:
                 self._add(Kind.CHECKPOINT, f"{name} is of size {checkpoint.size}.")
             if checkpoint.size in seen:
@@ -251,39 +258,55 @@ class _Run:
     def _check_entries(self, size: int, expected: Sequence[_Expected]) -> None:
         waiting = deque(expected)
         self._meet(0, waiting)
-        next_index = 0
-        for start in range(0, size, _BATCH):
+        start = next_index = 0
+        while start < size:
             stop = min(start + _BATCH, size)
+            found = self._read(start, stop)
             records: dict[int, Record | None] = {}
-            for entry in self._read(start, stop):
-                if entry.index > next_index:
-                    self._gap(next_index, entry.index)
-                records[entry.index] = self._check_entry(entry)
-                next_index = entry.index + 1
+            for index, entry in sorted(found.items()):
+                if index > next_index:
+                    self._gap(next_index, index)
+                next_index = index + 1
+                if entry is None:
+                    self._comparable = False
+                    self._add(Kind.ENTRY, f"Entry {index} was changed: it cannot be read.", start=index)
+                    continue
+                records[index] = self._check_entry(entry)
                 self._meet(next_index, waiting)
             self._check_index(start, stop, records)
             if self._progress is not None:
                 self._progress(stop, size)
+            # One index raised to a huge number must not have us read the empty space before it, batch by batch.
+            start = stop if found else max(stop, self._next_entry(stop, size))
         if next_index < size:
             self._gap(next_index, size)
 
-    def _read(self, start: int, stop: int) -> list[StoredEntry]:
-        """A batch; where the store cannot give it whole, entry by entry, so that the damaged one has a name."""
-        entries: list[StoredEntry] = []
+    def _next_entry(self, start: int, size: int) -> int:
+        """The smallest index of an entry from ``start`` on, or ``size``."""
+        low, high = start, size
+        while low < high:
+            middle = (low + high) // 2
+            below = self._store.newest(limit=1, before=middle + 1)
+            if below and below[0].index >= start:
+                high = below[0].index
+            else:
+                low = middle + 1
+        return low
+
+    def _read(self, start: int, stop: int) -> dict[int, StoredEntry | None]:
+        """A batch by index; where the store cannot give it whole, one by one, and None for what it cannot give."""
         try:
-            entries.extend(self._store.read(start, stop))
+            return {entry.index: entry for entry in self._store.read(start, stop)}
         except _UNREADABLE as error:
-            failed: list[int] = []
+            found: dict[int, StoredEntry | None] = {}
             for index in range(start, stop):
                 try:
-                    entries.extend(self._store.read(index, index + 1))
+                    found.update({entry.index: entry for entry in self._store.read(index, index + 1)})
                 except _UNREADABLE:
-                    failed.append(index)
-            if not entries and isinstance(error, StoreError):
+                    found[index] = None
+            if isinstance(error, StoreError) and not any(found.values()):
                 raise  # nothing can be read: the store is down rather than damaged
-            for index in failed:
-                self._add(Kind.ENTRY, f"Entry {index} cannot be read from the store.", start=index)
-        return entries
+            return found
 
     def _gap(self, start: int, stop: int) -> None:
         self._comparable = False  # without the hash of what is missing, no later root can be computed

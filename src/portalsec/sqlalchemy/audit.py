@@ -170,11 +170,16 @@ class SqlAudit:
         return int(connection.scalar(select(func.coalesce(func.max(event.c.seq) + 1, 0))) or 0)
 
     def _entries(self, statement: Select[Any]) -> Sequence[StoredEntry]:
-        with reading(self._engine) as connection:
-            rows = connection.execute(statement).all()
-        return tuple(
-            StoredEntry(index=row.seq, body=bytes(row.body), leaf=bytes(row.leaf), id=row.id) for row in rows
-        )
+        try:
+            with reading(self._engine) as connection:
+                rows = connection.execute(statement).all()
+            return tuple(
+                StoredEntry(index=row.seq, body=bytes(row.body), leaf=bytes(row.leaf), id=row.id)
+                for row in rows
+            )
+        except (TypeError, ValueError):
+            # SQLite keeps text in a column of bytes where an UPDATE put some there.
+            raise Tampered("An audit entry holds something of another kind than what was written.") from None
 
 
 def _staged_entry(row: Row[Any]) -> Entry:
@@ -187,5 +192,5 @@ def _subjects(row: Row[Any]) -> tuple[str, ...]:
     except (ValueError, TypeError):
         subjects = None
     if not isinstance(subjects, list) or not all(isinstance(subject, str) for subject in subjects):
-        raise Tampered(f"The subjects of the waiting audit entry {ascii(row.id)} are not what was written.")
+        raise Tampered(f"The subjects of the waiting audit entry {row.id!a} are not what was written.")
     return tuple(subjects)

@@ -1,0 +1,22 @@
+"""The group of commands; one file for each group below it."""
+
+from __future__ import annotations
+
+from portalsec.errors import MissingExtra
+
+try:
+    import click
+except ImportError:
+    raise MissingExtra("cli", package="click") from None
+
+from portalsec.cli.audit import audit
+
+__all__ = ["portalsec"]
+
+
+@click.group()
+def portalsec() -> None:
+    """The security of a portal, proven by tests."""
+
+
+portalsec.add_command(audit)
