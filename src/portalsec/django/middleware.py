@@ -14,11 +14,10 @@ from django.utils.functional import SimpleLazyObject
 
 from portalsec.django.conf import get_portal
 from portalsec.django.pages import refusal
-from portalsec.django.request import live_session, source_of, user_of
+from portalsec.django.request import live_session, require_same_site, source_of, user_of
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
-from portalsec.events import Event, Outcome, SecurityEvent
-from portalsec.web import check_same_site, security_headers
+from portalsec.web import security_headers
 
 __all__ = ["PortalsecMiddleware"]
 
@@ -66,7 +65,8 @@ class PortalsecMiddleware:
         self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object
     ) -> HttpResponse | None:
         try:
-            self._check_same_site(request, view)
+            if not getattr(view, "csrf_exempt", False):
+                require_same_site(request)
             with suppress(Denied):  # an anonymous visitor; the view says whether that will do
                 live_session(request, passive=getattr(view, "portalsec_passive", False))
         except PortalsecError as error:
@@ -75,28 +75,6 @@ class PortalsecMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return refusal(request, exception) if isinstance(exception, PortalsecError) else None
-
-    @staticmethod
-    def _check_same_site(request: HttpRequest, view: Callable[..., Any]) -> None:
-        # As Django's CSRF check: not for views that are exempt, nor for the test client.
-        if getattr(view, "csrf_exempt", False) or getattr(request, "_dont_enforce_csrf_checks", False):
-            return
-        portal = get_portal()
-        headers = {
-            name: request.headers[name] for name in ("sec-fetch-site", "origin") if name in request.headers
-        }
-        try:
-            check_same_site(request.method or "", headers, base_url=portal.base_url)
-        except Denied as denied:
-            portal.emit(
-                SecurityEvent(
-                    name=Event.SYSTEM_REQUEST_REFUSED,
-                    outcome=Outcome.DENIED,
-                    reason=denied.reason,
-                    source=source_of(request),
-                )
-            )
-            raise
 
 
 def ask_portalsec(request: HttpRequest) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
+from portalsec.django.conf import get_portal
 from portalsec.django.request import source_of
 from portalsec.errors import Denied, PortalsecError, StoreError, SubjectErased
 from portalsec.web import retry_after_seconds, status_of
@@ -32,6 +33,7 @@ def refusal(request: HttpRequest, error: PortalsecError) -> HttpResponse | None:
         return None
     # Rendered without the request: no context processor runs, so the page needs no store, session or user.
     context = {
+        "portal_name": get_portal().name,
         "status": status,
         "retry_after": wait,
         "request_id": source_of(request).request_id,

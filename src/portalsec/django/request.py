@@ -15,9 +15,17 @@ from portalsec.django.sessions import SessionStore
 from portalsec.django.stores.accounts import DjangoAccounts
 from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import SYSTEM, Event, Outcome, SecurityEvent, Source
-from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, client_address, cookie_value
+from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, check_same_site, client_address, cookie_value
 
-__all__ = ["forget", "live_session", "pending_token", "session_token", "source_of", "user_of"]
+__all__ = [
+    "forget",
+    "live_session",
+    "pending_token",
+    "require_same_site",
+    "session_token",
+    "source_of",
+    "user_of",
+]
 
 _KEPT = "_portalsec"
 
@@ -92,6 +100,32 @@ def user_of(request: HttpRequest) -> Any:
     except Denied:
         return AnonymousUser()
     return _kept(request).user
+
+
+def require_same_site(request: HttpRequest) -> None:
+    """Refuse and record a state-changing request that another site caused. As Django's own check, not in its test client.
+
+    Raises:
+        Denied: CROSS_SITE.
+    """
+    if getattr(request, "_dont_enforce_csrf_checks", False):
+        return
+    portal = get_portal()
+    headers = {
+        name: request.headers[name] for name in ("sec-fetch-site", "origin") if name in request.headers
+    }
+    try:
+        check_same_site(request.method or "", headers, base_url=portal.base_url)
+    except Denied as denied:
+        portal.emit(
+            SecurityEvent(
+                name=Event.SYSTEM_REQUEST_REFUSED,
+                outcome=Outcome.DENIED,
+                reason=denied.reason,
+                source=source_of(request),
+            )
+        )
+        raise
 
 
 def forget(request: HttpRequest) -> None:

@@ -196,7 +196,7 @@ class SessionStore(SessionBase):
 
     def _forget(self) -> None:
         self._session_key = None
-        self._session_cache = {}
+        self._session_cache: dict[str, Any] = {}
         self._user_hash = self._stored = None
         self._missing = False
         self.modified = True

@@ -19,13 +19,21 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.safestring import mark_safe
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.django.conf import get_portal
-from portalsec.django.request import forget, live_session, pending_token, session_token, source_of
+from portalsec.django.request import (
+    forget,
+    live_session,
+    pending_token,
+    require_same_site,
+    session_token,
+    source_of,
+)
 from portalsec.django.sessions import SessionStore
 from portalsec.django.stores.accounts import DjangoAccounts
 from portalsec.errors import Denied, Reason
@@ -40,6 +48,7 @@ __all__ = [
     "set_up",
     "sign_in",
     "sign_out",
+    "signed_out",
 ]
 
 View: TypeAlias = Callable[[HttpRequest], HttpResponse]
@@ -170,10 +179,18 @@ def session_left(request: HttpRequest) -> HttpResponse:
 session_left.portalsec_passive = True  # type: ignore[attr-defined]
 
 
+@csrf_exempt  # a script asks, without Django's token; the browser's own word on where it comes from decides
 @_door("POST")
 def session_stay(request: HttpRequest) -> HttpResponse:
     """Activity, because somebody pressed the button."""
+    require_same_site(request)
     return _left(request, passive=False)
+
+
+@_door("GET", "HEAD")
+def signed_out(request: HttpRequest) -> HttpResponse:
+    """Where a page goes when its session has ended."""
+    return _page(request, "signed_out")
 
 
 # -- parts of the above ---------------------------------------------------------------------------------------------
