@@ -53,10 +53,7 @@ def entrance_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRou
         try:
             session = await ps.optional_session(request)
         except Denied:
-            # An old cookie is no reason to keep somebody from the first page.
-            response = pages.render(request, "home.html")
-            response.headers.append("Set-Cookie", clear_cookie(SESSION_COOKIE))
-            return response
+            session = None  # an old cookie is no reason to keep somebody from the first page
         if session is None:
             return pages.render(request, "home.html")
         seen = await ps.lanes.offload(lambda: view(session))

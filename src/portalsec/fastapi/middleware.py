@@ -15,30 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
 from portalsec.events import Event, Outcome, SecurityEvent
 from portalsec.fastapi.dependencies import Portalsec
-from portalsec.web import (
-    SESSION_COOKIE,
-    check_same_site,
-    clear_cookie,
-    retry_after_seconds,
-    security_headers,
-    status_of,
-)
+from portalsec.web import check_same_site, retry_after_seconds, security_headers, status_of
 
 __all__ = ["PortalsecMiddleware", "Refusal", "refusal_of"]
 
 _log = logging.getLogger("portalsec.fastapi")
 
 _TRY_AGAIN = timedelta(seconds=30)
-_SESSION_IS_OVER = frozenset(
-    {
-        Reason.SESSION_UNKNOWN,
-        Reason.SESSION_DUPLICATE_COOKIE,
-        Reason.SESSION_IDLE,
-        Reason.SESSION_EXPIRED,
-        Reason.SESSION_CLOCK,
-        Reason.SESSION_REVOKED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +171,8 @@ class PortalsecMiddleware:
         )
         if refusal.retry_after is not None:
             response.headers["Retry-After"] = refusal.retry_after
-        if isinstance(error, Denied) and error.reason in _SESSION_IS_OVER:
-            response.headers.append("Set-Cookie", clear_cookie(SESSION_COOKIE))
+        # The cookie stays: a late answer to a request with an older one must not sign out the session that began
+        # meanwhile. A dead id in a browser opens nothing.
         if not isinstance(error, PortalsecError | _TooLarge):
             _log.debug("an error of the application became a page", exc_info=error)
         return response

@@ -1,0 +1,129 @@
+"""The portal as dependencies: one hop, recorded before anything is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from portalsec.errors import Reason
+from portalsec.events import Outcome, Purpose
+from portalsec.fastapi import Portalsec
+from portalsec.testing.portal import memory_portal
+from tests.fastapi.support import POLICY, Site
+
+
+def request_with(*headers: tuple[str, str], peer: str | None = "198.51.100.7") -> Request:
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+            "client": (peer, 1234) if peer else None,
+        }
+    )
+
+
+def test_source_believes_no_header_without_a_declared_proxy(site: Site) -> None:
+    source = site.ps.source(request_with(("x-forwarded-for", "203.0.113.9")))
+    assert source.address == "198.51.100.7"
+
+
+def test_loc_03_source_takes_the_address_that_the_nearest_proxy_saw() -> None:
+    from dataclasses import replace
+
+    portal = replace(memory_portal(POLICY), proxy_hops=1)
+    request = request_with(
+        ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "garbage, 192.0.2.44"), peer="10.0.0.1"
+    )
+    assert Portalsec(portal).source(request).address == "192.0.2.44"
+
+
+def test_source_of_a_request_without_a_peer(site: Site) -> None:
+    assert site.ps.source(request_with(peer=None)).address is None
+
+
+def test_atk_39_a_user_agent_cannot_break_a_line(site: Site) -> None:
+    source = site.ps.source(request_with(("user-agent", "x\x1b[31m\x7f" + "y" * 1000)))
+    assert source.user_agent is not None
+    assert source.user_agent.isprintable()
+    assert len(source.user_agent) == 256
+
+
+def test_a_request_has_one_id_however_often_it_is_asked(site: Site) -> None:
+    request = request_with()
+    assert site.ps.source(request).request_id == site.ps.source(request).request_id is not None
+
+
+def test_an_allowed_access_is_recorded_with_who_whose_and_why(site: Site) -> None:
+    doctor = site.account("doctor", "clinician")
+    site.relations.facts.add(("care_team", doctor, "p1"))
+    client = site.client()
+    site.sign_in(client, "doctor")
+    site.events.clear()
+    answer = client.get("/records/p1")
+    assert (answer.status_code, answer.text) == (200, f"record p1 of {doctor}")
+    (event,) = site.events
+    assert (event.name, event.outcome, event.actor.id) == ("record.read", Outcome.SUCCESS, doctor)
+    assert (event.subjects, event.purpose, event.rule) == (("p1",), Purpose.TREAT, "own-patients")
+
+
+def test_a_refused_access_is_recorded_and_says_nothing(site: Site) -> None:
+    doctor = site.account("doctor", "clinician")
+    site.relations.facts.add(("care_team", doctor, "p1"))
+    client = site.client()
+    site.sign_in(client, "doctor")
+    site.events.clear()
+    answer = client.get("/records/p2")
+    assert answer.status_code == 403
+    assert answer.text.startswith("refused 403")
+    (event,) = site.events
+    assert (event.name, event.outcome, event.reason) == ("access.denied", Outcome.DENIED, Reason.NO_GRANT)
+    assert event.subjects == ("p2",)
+
+
+def test_who_left_the_care_team_is_out_at_the_next_request(site: Site) -> None:
+    doctor = site.account("doctor", "clinician")
+    site.relations.facts.add(("care_team", doctor, "p1"))
+    client = site.client()
+    site.sign_in(client, "doctor")
+    assert client.get("/records/p1").status_code == 200
+    site.relations.facts.clear()
+    assert client.get("/records/p1").status_code == 403
+
+
+def test_without_a_session_there_is_no_access_and_no_hint(site: Site) -> None:
+    answer = site.client().get("/records/p1")
+    assert answer.status_code == 401
+
+
+def test_session_decision_and_record_are_one_hop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctor = site.account("doctor", "clinician")
+    site.relations.facts.add(("care_team", doctor, "p1"))
+    client = site.client()
+    site.sign_in(client, "doctor")
+    hops: list[Callable[[], Any]] = []
+    original = site.ps.lanes.offload
+
+    async def counting(operation: Callable[[], Any]) -> Any:
+        hops.append(operation)
+        return await original(operation)
+
+    monkeypatch.setattr(site.ps.lanes, "offload", counting)
+    assert client.get("/records/p1").status_code == 200
+    assert len(hops) == 1
+
+
+def test_atk_37_a_cookie_that_comes_twice_is_refused(site: Site) -> None:
+    site.account("doctor", "clinician")
+    client = site.client()
+    site.sign_in(client, "doctor")
+    good = client.cookies["__Host-portalsec"]
+    answer = site.client().get(
+        "/whoami", headers={"Cookie": f"__Host-portalsec={good}; __Host-portalsec=tossed"}
+    )
+    assert answer.status_code == 401
+    assert site.client().get("/whoami", headers={"Cookie": f"__Host-portalsec={good}"}).status_code == 200

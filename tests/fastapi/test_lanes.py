@@ -1,0 +1,100 @@
+"""Two lanes: a burst of hashes waits for itself and for nobody else."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import anyio
+import pytest
+
+from portalsec.errors import ConfigurationError
+from portalsec.fastapi import Lanes
+
+
+def most_at_once(lanes: Lanes, calls: int, *, lane: str) -> int:
+    """The largest number of operations that were inside at the same time."""
+    lock, inside, most = threading.Lock(), 0, 0
+    places = lanes._places if lane == "hashing" else calls
+    # As many as have a place meet here; without a bound, a larger crowd would.
+    crowd = threading.Barrier(places)
+
+    def operation() -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        crowd.wait(timeout=30)
+        with lock:
+            inside -= 1
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(calls):
+                group.start_soon(getattr(lanes, lane), operation)
+
+    anyio.run(main)
+    return most
+
+
+@pytest.mark.parametrize(("cores", "places"), [(1, 1), (2, 1), (4, 3), (64, 63), (None, 1)])
+def test_by_default_one_core_is_left_for_everybody_else(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, places: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert Lanes()._places == places
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_lane_without_a_place_is_refused(number: int) -> None:
+    with pytest.raises(ConfigurationError, match="at least one"):
+        Lanes(hashing=number)
+
+
+@pytest.mark.parametrize("places", [1, 2, 3])
+def test_no_more_hashes_run_at_once_than_there_are_places(places: int) -> None:
+    assert most_at_once(Lanes(hashing=places), places * 4, lane="hashing") == places
+
+
+def test_a_full_hashing_lane_holds_up_no_other_request() -> None:
+    lanes, release, begun = Lanes(hashing=1), threading.Event(), threading.Event()
+
+    def slow_hash() -> str:
+        begun.set()
+        assert release.wait(timeout=30)
+        return "hashed"
+
+    async def main() -> list[str]:
+        done: list[str] = []
+
+        async def hash_one() -> None:
+            done.append(await lanes.hashing(slow_hash))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(60):  # more than the framework's own pool has threads
+                group.start_soon(hash_one)
+            await anyio.to_thread.run_sync(begun.wait)
+            done.append(await lanes.offload(lambda: "answered"))
+            release.set()
+        return done
+
+    done = anyio.run(main)
+    assert done[0] == "answered"
+    assert done[1:] == ["hashed"] * 60
+
+
+def test_one_object_serves_more_than_one_event_loop() -> None:
+    lanes = Lanes(hashing=1)
+
+    async def main() -> int:
+        return await lanes.hashing(lambda: 1) + await lanes.offload(lambda: 1)
+
+    assert [anyio.run(main) for _ in range(3)] == [2, 2, 2]
+
+
+def test_what_an_operation_raises_comes_back() -> None:
+    async def main() -> None:
+        await Lanes().hashing(lambda: 1 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        anyio.run(main)
