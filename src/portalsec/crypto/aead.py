@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import urandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -57,11 +57,15 @@ class KeysetAead(Hidden):
 
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
         """Encrypt under the primary key; ``associated_data`` is authenticated and not stored."""
+        if associated_data is None:
+            _no_bytes(None)  # the cipher would take it for empty, and the value would be bound to nothing
         nonce = urandom(_NONCE)
         return self._prefix + nonce + self._encrypt(nonce, plaintext, associated_data)
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes) -> bytes:
         """The plaintext. Raises `DecryptionError`, one error for every cause."""
+        if associated_data is None:
+            _no_bytes(None)
         try:
             # No length is checked here: what is cut short has no whole tag, and so is never authentic.
             return self._openers[ciphertext[:5]](ciphertext[5:17], ciphertext[17:], associated_data)
@@ -72,7 +76,7 @@ class KeysetAead(Hidden):
     def _open_raw(self, ciphertext: object, associated_data: bytes) -> bytes:
         """All that is rare: buffers that are not bytes, RAW keys, and the refusal."""
         if not isinstance(associated_data, bytes):
-            raise TypeError(f"associated data are bytes, not {type(associated_data).__name__}")
+            _no_bytes(associated_data)
         if isinstance(ciphertext, (bytearray, memoryview)):
             return self.decrypt(bytes(ciphertext), associated_data)  # some drivers hand out buffers
         if not isinstance(ciphertext, bytes):
@@ -87,3 +91,7 @@ class KeysetAead(Hidden):
         raise DecryptionError(
             "not_authentic" if self._raw or ciphertext[:5] in self._openers else "unknown_key"
         )
+
+
+def _no_bytes(associated_data: object) -> NoReturn:
+    raise TypeError(f"associated data are bytes, not {type(associated_data).__name__}")

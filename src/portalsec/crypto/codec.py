@@ -181,7 +181,7 @@ def _decode_datetime(data: bytes) -> datetime:
             instant = timedelta(microseconds=int.from_bytes(data[:8], "big", signed=True))
             offset = timedelta(seconds=int.from_bytes(data[8:], "big", signed=True))
             # By way of local time: the instant of a moment near year 1 or 9999 may lie outside datetime's range.
-            return (_LOCAL_EPOCH + instant + offset).replace(tzinfo=timezone(offset) if offset else UTC)
+            return (_LOCAL_EPOCH + (instant + offset)).replace(tzinfo=timezone(offset) if offset else UTC)
         except (ValueError, OverflowError):
             pass
     raise CodecError("not a datetime")

@@ -70,7 +70,8 @@ class Keyset(Hidden):
             "a Keyset is immutable; add, promote, disable, enable and destroy return a new one"
         )
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a Keyset is immutable; disable and destroy return a new one")
 
     @classmethod
     def generate(cls, template: str) -> Keyset:
@@ -135,7 +136,13 @@ class Keyset(Hidden):
 
     def add(self, template: str) -> Keyset:
         """With one more enabled key (``info()[-1]``), which reads from now on and writes once it is promoted."""
-        return Keyset((*self._keys, _new_key(template, taken=frozenset(self._ids()))), self._primary_id)
+        key = _new_key(template, taken=frozenset(self._ids()))
+        if key.material is not None and key.material.primitive != self.primitive:
+            raise ConfigurationError(
+                f"{template} is for {_WANTED[key.material.primitive][0]} and this keyset for {_WANTED[self.primitive][0]}: "
+                f'make a keyset of its own with Keyset.generate("{template}")'
+            )
+        return Keyset((*self._keys, key), self._primary_id)
 
     def promote(self, key_id: int) -> Keyset:
         """With an enabled key as the primary. Load the keyset that has it everywhere first: others must read it."""

@@ -1,0 +1,121 @@
+"""docs/reference/crypto-formats.md: its vectors and its code are what the library does, and what tink does."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+
+from portalsec.crypto import JSON, EncryptedField, KeyedHash, Keyset
+from portalsec.crypto.codec import codec_for
+from portalsec.crypto.context import associated_data
+from portalsec.crypto.insecure import keyset_to_json
+from tests.crypto.support import tink_aead, tink_prf
+from tests.crypto.test_codec import same
+from tests.crypto.test_context import places
+from tests.support import ROOT
+
+PAGE = (ROOT / "docs" / "reference" / "crypto-formats.md").read_text("utf-8")
+KINDS = {
+    "str": str,
+    "bytes": bytes,
+    "bool": bool,
+    "int": int,
+    "Decimal": Decimal,
+    "date": date,
+    "datetime": datetime,
+    "UUID": UUID,
+    "JSON": JSON,
+}
+
+
+def vectors(first: str) -> list[dict]:
+    """The lines of the page that are JSON objects beginning with this name."""
+    return [json.loads(line) for line in PAGE.splitlines() if line.startswith(f'{{"{first}":')]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+def written() -> dict:
+    """The page's own Python, which imports nothing of portalsec."""
+    (code,) = blocks("python")
+    names: dict = {"UUID": UUID}
+    exec(code, names)
+    return names
+
+
+def row_of(spelled):
+    if spelled is None:
+        return None
+    ((kind, value),) = spelled.items()
+    if kind == "tuple":
+        return tuple(map(row_of, value))
+    return {"int": int, "str": str, "uuid": UUID}[kind](value)
+
+
+def test_the_vectors_of_psc1():
+    assert len(vectors("table")) == 10
+    for vector in vectors("table"):
+        row, kind = row_of(vector["row"]), vector["type"]
+        expected = bytes.fromhex(vector["aad"])
+        place = {"table": vector["table"], "column": vector["column"], "tenant": vector["tenant"]}
+        assert associated_data(**place, type_byte=kind.encode(), row=row) == expected
+        assert written()["psc1"](place["table"], place["column"], kind, place["tenant"], row) == expected
+
+
+PSC1 = written()["psc1"]
+
+
+@given(places)
+def test_the_page_s_code_is_the_library_s_encoding(place):
+    theirs = PSC1(place["table"], place["column"], place["type_byte"].decode(), place["tenant"], place["row"])
+    assert theirs == associated_data(**place)
+
+
+def test_the_table_of_types_is_complete():
+    rows = re.findall(r"^\| `(\w+)` \| `(.)` \|", PAGE, re.M)
+    assert dict(rows) == {name: codec_for(kind).tag.decode() for name, kind in KINDS.items()}
+
+
+@pytest.mark.parametrize("vector", vectors("type"), ids=lambda vector: f"{vector['type']} {vector['value']}")
+def test_the_cells_open_with_the_library_and_with_tink(vector):
+    keys = Keyset.from_json(blocks("json")[0])
+    codec = codec_for(KINDS[vector["type"]])
+    cell = bytes.fromhex(vector["cell"])
+    context = PSC1("patients", "sample", codec.tag.decode(), None, 42)
+    assert tink_aead(blocks("json")[0]).decrypt(cell, context) == bytes.fromhex(vector["plaintext"])
+    value = EncryptedField(keys, table="patients", column="sample", type=codec).decrypt(cell, row=42)
+    assert codec.encode(value).hex() == vector["plaintext"]
+    if vector["type"] == "JSON":
+        assert same(value, json.loads(vector["value"]))
+    elif vector["type"] == "datetime":
+        assert repr(value) == vector["value"]
+    else:
+        assert repr(value) == vector["value"]
+
+
+def test_every_type_has_a_vector():
+    assert {vector["type"] for vector in vectors("type")} == set(KINDS)
+
+
+def test_the_hashes():
+    text = blocks("json")[1]
+    mac, theirs = KeyedHash(Keyset.from_json(text)), tink_prf(text)
+    assert len(vectors("purpose")) == 5
+    for vector in vectors("purpose"):
+        purpose, data = vector["purpose"], bytes.fromhex(vector["data"])
+        assert mac(purpose, data).hex() == vector["hash"]
+        size = len(purpose.encode()).to_bytes(4, "big")
+        assert theirs.compute(b"psh1" + size + purpose.encode() + data, 32).hex() == vector["hash"]
+
+
+def test_the_keysets_on_the_page_are_in_the_canonical_form():
+    for text in blocks("json"):
+        assert keyset_to_json(Keyset.from_json(text)) == text

@@ -1,0 +1,354 @@
+"""Reading and writing Tink's JSON, beside the real tink."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+import tink
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tink import aead, json_proto_keyset_format, prf, secret_key_access
+
+from portalsec.crypto import Keyset
+from portalsec.crypto.insecure import keyset_to_json
+from portalsec.errors import ConfigurationError
+from portalsec.secret import Secret
+from tests.crypto.support import KEY, URL, b64, document, gcm_key, keyset, prf_key, tink_aead, tink_handle
+
+PLAIN = b"\x1a\x20" + KEY
+HIGH = b"\x1a\x20" + b"\xff\xfb" * 16  # its base64 has + and /
+
+
+# -- writing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [gcm_key()],
+        [gcm_key(), gcm_key(7, KEY[:16], prefix="RAW", status="DISABLED")],
+        [prf_key(), prf_key(2**32 - 1, KEY * 2)],
+    ],
+)
+def test_the_canonical_form_is_kept_and_is_tink_s(keys):
+    text = json.dumps(document(*keys), indent=2) + "\n"
+    assert keyset_to_json(Keyset.from_json(text)) == text
+    rewritten = json_proto_keyset_format.serialize(tink_handle(text), secret_key_access.TOKEN)
+    assert json.loads(rewritten) == json.loads(text)
+
+
+@pytest.mark.parametrize("template", [aead.aead_key_templates.AES256_GCM, aead.aead_key_templates.AES128_GCM])
+def test_keysets_that_tink_makes_are_read(template):
+    handle = tink.new_keyset_handle(template)
+    text = json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN)
+    sealed = handle.primitive(aead.Aead).encrypt(b"message", b"place")
+    assert Keyset.from_json(text).aead().decrypt(sealed, b"place") == b"message"
+
+
+def test_a_secret_text_is_read():
+    assert Keyset.from_json(Secret(json.dumps(document(gcm_key())))).primary_id == 42
+
+
+# -- every spelling ---------------------------------------------------------------------------------------------
+
+
+def _spelled(change: Any) -> str:
+    doc = document(gcm_key(value=HIGH[2:]))
+    return change(doc) if callable(change) else json.dumps(doc)
+
+
+def _with(path: str, value: Any) -> Any:
+    def change(doc: dict[str, Any]) -> str:
+        *way, last = path.split(".")
+        target: Any = doc
+        for step in way:
+            target = target[int(step)] if step.isdigit() else target[step]
+        target[last] = value
+        return json.dumps(doc)
+
+    return change
+
+
+def _without(path: str) -> Any:
+    def change(doc: dict[str, Any]) -> str:
+        *way, last = path.split(".")
+        target: Any = doc
+        for step in way:
+            target = target[int(step)] if step.isdigit() else target[step]
+        del target[last]
+        return json.dumps(doc)
+
+    return change
+
+
+def _snake(doc: dict[str, Any]) -> str:
+    return re.sub(
+        r'"([a-z]+(?:[A-Z][a-z]+)+)":', lambda m: re.sub("([A-Z])", r"_\1", m[0]).lower(), json.dumps(doc)
+    )
+
+
+SPELLINGS = {
+    "canonical": None,
+    "snake_case": _snake,
+    "base64url": _with("key.0.keyData.value", base64.urlsafe_b64encode(HIGH).decode()),
+    "base64url without padding": _with(
+        "key.0.keyData.value", base64.urlsafe_b64encode(HIGH).decode().rstrip("=")
+    ),
+    "base64 without padding": _with("key.0.keyData.value", b64(HIGH).rstrip("=")),
+    "both alphabets": _with("key.0.keyData.value", b64(HIGH).replace("/", "_")),
+    "broken lines": _with("key.0.keyData.value", b64(HIGH)[:20] + "\n" + b64(HIGH)[20:]),
+    "numeric status": _with("key.0.status", 1),
+    "numeric prefix": _with("key.0.outputPrefixType", 1),
+    "numeric material type": _with("key.0.keyData.keyMaterialType", 1),
+    "enum as numeric text": _with("key.0.status", "1"),
+    "enum as float": _with("key.0.status", 1.0),
+    "material type left out": _without("key.0.keyData.keyMaterialType"),
+    "material type null": _with("key.0.keyData.keyMaterialType", None),
+    "primary id as text": _with("primaryKeyId", "42"),
+    "key id as text": _with("key.0.keyId", "42"),
+    "id as float": _with("key.0.keyId", 42.0),
+    "id as text with exponent": _with("key.0.keyId", "4.2e1"),
+    "id with leading zero": _with("key.0.keyId", "042"),
+    "version written out": _with("key.0.keyData.value", b64(b"\x08\x00" + HIGH)),
+    "fields in another order": _with("key.0.keyData.value", b64(HIGH + b"\x08\x00")),
+    "no spaces": lambda doc: json.dumps(doc, separators=(",", ":")),
+    "destroyed key without data": lambda doc: json.dumps(
+        {**doc, "key": [*doc["key"], {"status": "DESTROYED", "keyId": 7}]}
+    ),
+    "destroyed key with its data": lambda doc: json.dumps(
+        {**doc, "key": [*doc["key"], gcm_key(7, status="DESTROYED")]}
+    ),
+    "null for absent": lambda doc: json.dumps(
+        {**doc, "key": [*doc["key"], {"keyData": None, "status": 3, "keyId": 7, "outputPrefixType": None}]}
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_every_spelling_that_tink_reads_is_read(spelling):
+    text = _spelled(SPELLINGS[spelling])
+    theirs = tink_aead(text)  # tink reads it, so it belongs here
+    ours = Keyset.from_json(text)
+    assert ours.aead().decrypt(theirs.encrypt(b"m", b"a"), b"a") == b"m"
+    assert theirs.decrypt(ours.aead().encrypt(b"m", b"a"), b"a") == b"m"
+    canonical = keyset_to_json(ours)
+    assert tink_aead(canonical).decrypt(ours.aead().encrypt(b"m", b"a"), b"a") == b"m"
+    assert keyset_to_json(Keyset.from_json(canonical)) == canonical
+
+
+def test_the_data_of_a_destroyed_key_is_dropped():
+    read = keyset(gcm_key(), gcm_key(7, b"\x55" * 32, status="DESTROYED"))
+    assert b64(b"\x1a\x20" + b"\x55" * 32) not in keyset_to_json(read)
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------
+
+
+def _raw(proto: bytes, kind: str = "AesGcmKey", prefix: str = "TINK") -> str:
+    entry = gcm_key(prefix=prefix)
+    entry["keyData"] |= {"value": b64(proto), "typeUrl": URL + kind}
+    return json.dumps(document(entry))
+
+
+_ONE = json.dumps(document(gcm_key()))
+
+TINK_REFUSES_TOO = {
+    "no text": "",
+    "no JSON": "{",
+    "text after it": _ONE + " x",
+    "byte order mark": "\ufeff" + _ONE,
+    "comment": "//\n" + _ONE,
+    "single quotes": _ONE.replace('"', "'"),
+    "list": "[]",
+    "number": "5",
+    "null": "null",
+    "empty object": "{}",
+    "NaN": '{"primaryKeyId": NaN, "key": []}',
+    "infinite id": _ONE.replace("42", "1e999"),
+    "nested without end": '{"key":' + "[" * 100_000,
+    "number without end": '{"primaryKeyId":' + "9" * 10_000 + "}",
+    "name twice": '{"primaryKeyId": 42, ' + _ONE[1:],
+    "unknown field": json.dumps({**document(gcm_key()), "foo": 1}),
+    "unknown null field": json.dumps({**document(gcm_key()), "foo": None}),
+    "unknown field of a key": json.dumps(document({**gcm_key(), "name": "x"})),
+    "keyset info": json.dumps({**document(gcm_key()), "keysetInfo": {}}),
+    "no keys": json.dumps(document()),
+    "keys null": json.dumps({"primaryKeyId": 42, "key": None}),
+    "key null": json.dumps({"primaryKeyId": 42, "key": [None]}),
+    "keys as object": json.dumps({"primaryKeyId": 42, "key": gcm_key()}),
+    "key as text": json.dumps({"primaryKeyId": 42, "key": ["x"]}),
+    "key data as text": json.dumps(document({**gcm_key(), "keyData": "x"})),
+    "empty key": json.dumps({"primaryKeyId": 42, "key": [gcm_key(), {}]}),
+    "no primary": json.dumps({"key": [gcm_key()]}),
+    "primary missing": json.dumps(document(gcm_key(), primary=41)),
+    "primary disabled": json.dumps(document(gcm_key(status="DISABLED"))),
+    "primary destroyed": json.dumps(document(gcm_key(status="DESTROYED"))),
+    "primary twice": json.dumps(document(gcm_key(), gcm_key())),
+    "status unknown": json.dumps(document(gcm_key(status="UNKNOWN_STATUS"))),
+    "status misspelled": json.dumps(document(gcm_key(status="enabled"))),
+    "status null": json.dumps(document({**gcm_key(), "status": None})),
+    "status number": json.dumps(document({**gcm_key(), "status": 9})),
+    "prefix null": json.dumps(document({**gcm_key(), "outputPrefixType": None})),
+    "prefix for signatures": json.dumps(document(gcm_key(prefix="WITH_ID_REQUIREMENT"))),
+    "prefix of a PRF": json.dumps(document(prf_key(prefix="TINK"))),
+    "id as bool": json.dumps(document(gcm_key(True), primary=1)),
+    "id negative": json.dumps(document(gcm_key(-1), primary=-1)),
+    "id too large": json.dumps(document(gcm_key(2**32), primary=2**32)),
+    "id with a fraction": json.dumps(document(gcm_key(42.5))),
+    "id as list": json.dumps(document(gcm_key([42]))),
+    "id with a space": json.dumps(document(gcm_key(" 42"), primary="42")),
+    "disabled key without data": json.dumps(
+        document(gcm_key(), {"status": "DISABLED", "keyId": 7, "outputPrefixType": "TINK"})
+    ),
+    "value null": json.dumps(
+        document({**gcm_key(), "keyData": {"typeUrl": URL + "AesGcmKey", "value": None}})
+    ),
+    "value number": json.dumps(
+        document({**gcm_key(), "keyData": {"typeUrl": URL + "AesGcmKey", "value": 5}})
+    ),
+    "type number": json.dumps(document({**gcm_key(), "keyData": {"typeUrl": 5, "value": b64(PLAIN)}})),
+    "type without host": json.dumps(
+        document({**gcm_key(), "keyData": {"typeUrl": "google.crypto.tink.AesGcmKey", "value": b64(PLAIN)}})
+    ),
+    "AES-192": _raw(b"\x1a\x18" + bytes(24)),
+    "no key bytes": _raw(b""),
+    "short key": _raw(b"\x1a\x0f" + bytes(15)),
+    "long key": _raw(b"\x1a\x21" + bytes(33)),
+    "version 1": _raw(b"\x08\x01" + PLAIN),
+    "cut proto": _raw(PLAIN[:-1]),
+    "short PRF key": _raw(b"\x12\x02\x08\x03\x1a\x0f" + bytes(15), "HmacPrfKey", "RAW"),
+    "PRF without hash": _raw(PLAIN, "HmacPrfKey", "RAW"),
+    "PRF version 1": _raw(b"\x08\x01\x12\x02\x08\x03" + PLAIN, "HmacPrfKey", "RAW"),
+    "mixed purposes": json.dumps(document(gcm_key(), prf_key(7))),
+}
+
+ONLY_WE_REFUSE = {
+    "id twice": json.dumps(document(gcm_key(), gcm_key(7), gcm_key(7, bytes(32)))),
+    "id 0": json.dumps(document(gcm_key(), gcm_key(0))),
+    "primary id 0": json.dumps(document(gcm_key(0), primary=0)),
+    "one field in two spellings": json.dumps({**document(gcm_key()), "primary_key_id": 42}),
+    "base64 with junk": _ONE.replace(b64(PLAIN), b64(PLAIN)[:8] + "!*" + b64(PLAIN)[8:]),
+    "padding inside": _ONE.replace(b64(PLAIN), b64(PLAIN)[:8] + "=" + b64(PLAIN)[8:]),
+    "unknown field of the proto": _raw(PLAIN + b"\x20\x01"),
+    "field of the proto twice": _raw(PLAIN + PLAIN),
+    "overlong number": _raw(b"\x08\x80\x00" + PLAIN),
+    "AES-192 while disabled": json.dumps(document(gcm_key(), gcm_key(7, bytes(24), status="DISABLED"))),
+    "CRUNCHY": json.dumps(document(gcm_key(prefix="CRUNCHY"))),
+    "PRF with SHA1": _raw(b"\x12\x02\x08\x01" + PLAIN, "HmacPrfKey", "RAW"),
+}
+
+
+def _tink_uses(text: str) -> bool:
+    try:
+        handle = json_proto_keyset_format.parse(text, secret_key_access.TOKEN)
+        if "HmacPrfKey" in text:
+            handle.primitive(prf.PrfSet).primary().compute(b"", 16)
+        else:
+            handle.primitive(aead.Aead).encrypt(b"", b"")
+    except (tink.TinkError, RecursionError, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("case", [*TINK_REFUSES_TOO, *ONLY_WE_REFUSE])
+def test_what_is_no_keyset_is_refused_in_one_sentence(case):
+    text = TINK_REFUSES_TOO.get(case, ONLY_WE_REFUSE.get(case))
+    assert _tink_uses(text) is (case in ONLY_WE_REFUSE)
+    with pytest.raises(ConfigurationError) as refused:
+        Keyset.from_json(text)
+    said = str(refused.value)
+    assert said.startswith("this is not a usable keyset: ")
+    assert "\n" not in said and len(said) < 250
+    assert refused.value.__cause__ is None and refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("other", [None, 5, b"{}", ["x"]])
+def test_what_is_not_text_is_refused(other):
+    with pytest.raises(ConfigurationError, match="text is needed"):
+        Keyset.from_json(other)
+
+
+def test_a_text_of_megabytes_is_refused_unread():
+    with pytest.raises(ConfigurationError, match="longer than 4 MiB"):
+        Keyset.from_json(_ONE + " " * 2**22)
+
+
+# -- fuzzing ----------------------------------------------------------------------------------------------------
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 2**32),
+    st.floats(),
+    st.text(max_size=6),
+    st.sampled_from(["42", "7", "ENABLED", "DISABLED", "DESTROYED", "TINK", "RAW", "1e3", b64(PLAIN), URL]),
+)
+names = st.sampled_from(["primaryKeyId", "key", "keyData", "status", "key_id", "keyId", "value", "typeUrl"])
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(names | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """A keyset with one to three members replaced, removed or added anywhere."""
+    doc: Any = document(gcm_key(), gcm_key(7, KEY[:16], prefix="RAW"), gcm_key(8, status="DISABLED"))
+    doc = copy.deepcopy(doc)
+    for _ in range(draw(st.integers(1, 3))):
+        at = doc
+        while isinstance(at, dict | list) and at and draw(st.booleans()):
+            step = draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
+            if not isinstance(at[step], dict | list):
+                break
+            at = at[step]
+        if isinstance(at, dict):
+            name = draw(st.sampled_from([*at, "extra"]))
+            if draw(st.booleans()):
+                at.pop(name, None)
+            else:
+                at[name] = draw(anything)
+        elif isinstance(at, list):
+            at.append(draw(anything))
+    return json.dumps(doc)
+
+
+def _accepted_or_refused(text: str) -> Keyset | None:
+    try:
+        return Keyset.from_json(text)
+    except ConfigurationError:
+        return None
+
+
+@settings(max_examples=300)
+@given(st.one_of(st.text(max_size=200), anything.map(json.dumps), mutated()))
+def test_any_text_is_a_keyset_or_one_error_and_tink_reads_what_we_read(text):
+    read = _accepted_or_refused(text)
+    if read is not None:
+        assert _tink_uses(text)
+        assert keyset_to_json(Keyset.from_json(keyset_to_json(read))) == keyset_to_json(read)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(_ONE) - 1), st.characters())
+def test_any_character_of_a_keyset_may_change(at, character):
+    read = _accepted_or_refused(_ONE[:at] + character + _ONE[at + 1 :])
+    if read is not None:
+        assert read.primary_id > 0
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=50) | st.integers(0, len(PLAIN) - 1).map(lambda at: PLAIN[:at]))
+def test_any_bytes_as_a_key_value_are_a_key_or_one_error(proto):
+    for kind, prefix in (("AesGcmKey", "TINK"), ("HmacPrfKey", "RAW")):
+        text = _raw(proto, kind, prefix)
+        if _accepted_or_refused(text) is not None:
+            assert _tink_uses(text)
