@@ -186,7 +186,7 @@ def _start(fhir: Path | None) -> Callable[..., Iterable[bytes]]:
     from django.db import Error, connections
 
     try:
-        call_command("check", verbosity=0)
+        call_command("check", verbosity=0, stdout=io.StringIO())
         for alias in connections:
             call_command("migrate", database=alias, verbosity=0)
         call_command("seed", fhir=fhir, verbosity=0, stdout=io.StringIO())

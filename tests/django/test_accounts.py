@@ -1,0 +1,155 @@
+"""`DjangoAccounts` over the project's own user table: Django's hashes, existing users, a caller that has written."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import PBKDF2PasswordHasher, check_password
+from django.contrib.auth.models import Group
+from django.db import connections, transaction
+
+from portalsec.auth.ports import Account
+from portalsec.django.models import AccountLink
+from portalsec.django.stores import DjangoAccounts, account_id_of
+from portalsec.errors import StoreError
+from portalsec.testing.contracts.base import NOW
+from tests.django.browser import PASSWORD, password_step, signed_in, someone, who
+from tests.django.project import World
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def users() -> object:
+    return get_user_model().objects
+
+
+def test_a_hash_that_portalsec_made_verifies_in_django_and_the_other_way_round(world: World) -> None:
+    account = world.portal.accounts.create(login="olivia", password=PASSWORD)
+    user = get_user_model().objects.get(username="olivia")
+    assert user.password.startswith("argon2$argon2id$v=19$")
+    assert check_password(PASSWORD, user.password)
+    assert not check_password(PASSWORD + "x", user.password)
+
+    user.set_password("harbour pickle saturn mitten")  # Django's own argon2 hasher
+    user.save()
+    stored = DjangoAccounts().get(account.id)
+    assert stored is not None
+    world.portal.passwords.verify(stored.password_hash, "harbour pickle saturn mitten")
+
+
+def test_a_user_that_django_made_signs_in_and_is_rehashed_with_the_portals_parameters(world: World) -> None:
+    from django.test import Client
+
+    user = get_user_model().objects.create_user("olivia", password=PASSWORD)
+    before = user.password
+    browser = Client(headers={"host": "portal.example"})
+    assert (
+        browser.post("/sign-in", {"login": "olivia", "password": PASSWORD})["Location"] == "/sign-in/set-up"
+    )
+    user.refresh_from_db()
+    assert user.password != before
+    assert check_password(PASSWORD, user.password)
+    assert world.events.named("auth.password_rehashed")
+
+
+def test_another_hashers_password_is_none_that_portalsec_can_verify(world: World) -> None:
+    from django.test import Client
+
+    user = get_user_model().objects.create_user("olivia")
+    user.password = PBKDF2PasswordHasher().encode(PASSWORD, "saltsaltsaltsaltsaltsalt")
+    user.save()
+    account = DjangoAccounts().by_login("olivia")
+    assert account is not None
+    assert account.password_hash is None
+    browser = Client(headers={"host": "portal.example"})
+    assert browser.post("/sign-in", {"login": "olivia", "password": PASSWORD}).status_code == 401
+    # it can be given one: the expected state is "none"
+    assert DjangoAccounts().set_password(account.id, world.portal.passwords.hash(PASSWORD), expected=None)
+    assert browser.post("/sign-in", {"login": "olivia", "password": PASSWORD}).status_code == 303
+
+
+def test_a_user_without_a_link_has_its_primary_key_as_id_and_keeps_it(world: World) -> None:
+    store = DjangoAccounts()
+    user = get_user_model().objects.create_user("olivia")
+    account = store.by_login("olivia")
+    assert account is not None
+    assert account.id == account_id_of(user) == str(user.pk)
+    assert store.get(account.id) == account
+    assert store.get("0" + account.id) is None
+    assert store.get(f" {account.id}") is None
+    # ... which nobody else can take
+    assert not store.create(Account(id=account.id, login="other", password_hash=None), now=NOW)
+    AccountLink.objects.create(account_id=account.id, user=user, reference="patient-1")
+    linked = store.get(account.id)
+    assert linked is not None
+    assert linked.reference == "patient-1"
+
+
+def test_a_linked_user_is_not_found_by_its_primary_key(world: World) -> None:
+    account = world.portal.accounts.create(login="olivia", password=PASSWORD)
+    user = get_user_model().objects.get(username="olivia")
+    assert account.id != str(user.pk)
+    assert DjangoAccounts().get(str(user.pk)) is None
+    assert not DjangoAccounts().set_disabled(str(user.pk), True)
+
+
+@pytest.mark.parametrize(
+    "account_id", ["", "-", "9" * 40, "-9223372036854775809", "1e3", "٣", "None", "x" * 500]
+)
+def test_an_id_that_is_none_finds_nobody(account_id: str) -> None:
+    get_user_model().objects.create_user("olivia")
+    assert DjangoAccounts().get(account_id) is None
+    assert not DjangoAccounts().set_disabled(account_id, True)
+
+
+def test_loc_02_a_name_stored_in_capitals_is_found_and_cannot_be_taken_twice(world: World) -> None:
+    store = DjangoAccounts()
+    user = get_user_model().objects.create_user("Olivia")
+    found = store.by_login("olivia")
+    assert found is not None
+    assert found.id == str(user.pk)
+    assert store.by_login("OLIVIA") is None  # logins come in canonical form
+    assert not store.create(Account(id="new", login="olivia", password_hash=None), now=NOW)
+    assert not AccountLink.objects.exists()
+    get_user_model().objects.create_user("OLIVIA")
+    assert store.by_login("olivia") is None  # two differ only in that: neither is guessed at
+
+
+def test_a_name_that_the_column_cannot_hold_is_as_a_taken_one() -> None:
+    assert not DjangoAccounts().create(Account(id="new", login="a" * 151, password_hash=None), now=NOW)
+    assert not get_user_model().objects.exists()
+
+
+def test_is_active_is_not_disabled(world: World) -> None:
+    from django.test import Client
+
+    person = someone(world)
+    browser = Client(headers={"host": "portal.example"})
+    get_user_model().objects.update(is_active=False)
+    assert password_step(browser, person).status_code == 401
+    get_user_model().objects.update(is_active=True)
+    signed_in(browser, person)
+    assert who(browser) == "olivia"
+
+
+def test_a_change_waits_for_nobody_on_sqlite_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One SQLite file has one writer: the caller that holds it is told, and nothing is half done."""
+    store = DjangoAccounts()
+    store.create(Account(id="a", login="olivia", password_hash=None), now=NOW)
+    monkeypatch.setitem(connections["default"].settings_dict["OPTIONS"], "timeout", 0.05)
+    with transaction.atomic():
+        Group.objects.create(name="the application's")
+        with pytest.raises(StoreError):
+            store.set_disabled("a", True)
+    account = store.get("a")
+    assert account is not None
+    assert not account.disabled
+    assert Group.objects.exists()  # the caller's own work goes on
+
+
+def test_a_user_made_in_the_callers_transaction_is_seen_in_it() -> None:
+    with transaction.atomic():
+        get_user_model().objects.create_user("olivia")
+        assert DjangoAccounts().by_login("olivia") is not None
+        transaction.set_rollback(True)
+    assert DjangoAccounts().by_login("olivia") is None

@@ -1,0 +1,233 @@
+"""examples/portal_django as a person runs it: its own process, its own port, its own files."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.cookies import SimpleCookie
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pyotp
+import pytest
+
+from tests.support import ROOT
+
+SERVE = ROOT / "examples" / "portal_django" / "serve.py"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Demo:
+    """A running demo and what it printed."""
+
+    def __init__(self, data: Path, port: int) -> None:
+        self.data, self.port = data, port
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", SERVE, "--data", data, "--port", str(port)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.said = ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
+            if "Browsers:" in line:
+                return
+        raise AssertionError(f"the demo did not start: {self.said}")
+
+    def stop(self, how: int = signal.SIGINT) -> int:
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=30)
+        self.said += rest
+        return self.process.returncode
+
+
+class Browser:
+    """Follows nothing by itself, keeps Secure cookies on localhost as browsers do, and fills in forms."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.cookies: dict[str, str] = {}
+
+    def ask(
+        self, method: str, path: str, form: dict[str, str] | None = None
+    ) -> tuple[int, str, http.client.HTTPMessage]:
+        origin = f"http://localhost:{self.port}"
+        headers = {"Host": f"localhost:{self.port}", "Origin": origin, "Sec-Fetch-Site": "same-origin"}
+        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        body = None
+        if form is not None:
+            body = urlencode(form)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        for line in response.headers.get_all("Set-Cookie") or []:
+            for name, morsel in SimpleCookie(line).items():
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.value
+        return response.status, text, response.headers
+
+    def get(self, path: str) -> tuple[int, str]:
+        status, text, _ = self.ask("GET", path)
+        return status, text
+
+    def send(self, page: str, path: str, **form: str) -> int:
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.get(page)[1])
+        assert token is not None
+        return self.ask("POST", path, {**form, "csrfmiddlewaretoken": token[1]})[0]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    running = Demo(tmp_path_factory.mktemp("demo") / "data", free_port())
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def signed_in(demo: Demo, login: str, *, steps: int = 0) -> Browser:
+    for line in (demo.data / "accounts.txt").read_text().splitlines():
+        if line.startswith(f"{login}\t"):
+            _, password, uri, _ = line.split("\t")
+    browser = Browser(demo.port)
+    assert browser.send("/sign-in", "/sign-in", login=login, password=password) == 303
+    totp = pyotp.parse_uri(uri)
+    assert isinstance(totp, pyotp.TOTP)
+    import datetime
+
+    code = totp.at(datetime.datetime.now(datetime.UTC), counter_offset=steps)
+    assert browser.send("/sign-in/code", "/sign-in/code", code=code) == 303
+    return browser
+
+
+def test_a_portal_from_sign_in_to_the_audit_log(demo: Demo) -> None:
+    patient, doctor, privacy = (signed_in(demo, login) for login in ("patient", "doctor", "privacy"))
+
+    status, record = patient.get("/record")
+    assert (status, "My record" in record) == (200, True)
+    name = re.search(r'id="about-title">([^<]+)<', record)
+    assert name is not None
+
+    status, people = doctor.get("/patients")
+    assert status == 200
+    own = re.findall(r'href="(/patients/[0-9a-f-]+)">([^<]+)<', people)
+    assert name[1] in [found for _, found in own]
+    (path,) = [path for path, found in own if found == name[1]]
+    assert doctor.get(path)[0] == 200
+
+    # somebody else's patient, a patient who does not exist, and another role: one refusal
+    assert privacy.get(path)[0] == 403
+    assert doctor.get("/patients/00000000-0000-7000-8000-000000000000")[0] == 403
+    assert doctor.get("/audit")[0] == 403
+    assert doctor.get("/record")[0] == 403
+    assert Browser(demo.port).get(path)[0] == 401
+
+    status, seen = patient.get("/record/seen")
+    assert status == 200
+    for expected in ("record.read", "(TREAT)", "doctor", "access.denied", "privacy", "Refused"):
+        assert expected in seen
+
+    status, log = privacy.get("/audit")
+    assert status == 200
+    assert "The log verifies" in log
+    assert "Audit log" in privacy.get("/")[1]
+    assert "Audit log" not in doctor.get("/")[1]  # {% if perms.audit.read %}
+
+    assert doctor.send("/", "/sign-out") == 200
+    assert doctor.get("/patients")[0] == 401
+
+
+def test_the_files_hold_no_name_and_no_number(demo: Demo) -> None:
+    from examples.portal_fastapi.people import synthetic_people
+
+    stored = b"".join(path.read_bytes() for path in demo.data.iterdir() if ".db" in path.name)
+    assert b"clinic_patient" in stored
+    for person in synthetic_people().patients:
+        for value in (person.name, person.family, person.phone, person.ssn, person.email, person.address):
+            assert value.encode() not in stored
+    for path in [*(demo.data / "keys").iterdir(), demo.data / "accounts.txt"]:
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_name_of_the_machine_is_sent_to_localhost(demo: Demo) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", demo.port, timeout=30)
+    connection.request("GET", "/record")
+    response = connection.getresponse()
+    assert (response.status, response.headers["Location"]) == (307, f"http://localhost:{demo.port}/record")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/%00",
+        "/patients/%ff",
+        "/patients/not-a-uuid",
+        "/%2e%2e/",
+        "/record?x=%ed%a0%80",
+        "//record",
+        "/" + "a" * 9000,
+    ],
+)
+def test_a_malformed_address_is_never_a_500(demo: Demo, path: str) -> None:
+    assert Browser(demo.port).get(path)[0] in (301, 302, 400, 401, 403, 404)
+
+
+def test_a_second_start_keeps_the_data_and_ctrl_c_ends_it(demo: Demo) -> None:
+    before = (demo.data / "accounts.txt").read_text()
+    assert demo.stop() == 0
+    assert "Traceback" not in demo.said
+    again = Demo(demo.data, demo.port)
+    assert "Making" not in again.said
+    assert (demo.data / "accounts.txt").read_text() == before
+    assert again.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in again.said
+
+
+def fails(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, SERVE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_port_in_use_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"port {port} is in use" in fails("--data", str(tmp_path / "new"), "--port", port)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert "holds something" in fails("--data", str(tmp_path), "--port", str(free_port()))
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_bundles_that_are_not_fhir_leave_nothing_half_written(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text("{}")
+    text = fails(
+        "--data", str(tmp_path / "new"), "--port", str(free_port()), "--fhir", str(tmp_path / "bundle.json")
+    )
+    assert "bundle.json" in text
+    assert not any((tmp_path / "new").glob("*"))
