@@ -151,10 +151,11 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """A root that a signature vouches for."""
+    """A root that a signature vouches for; ``ours`` where it is kept in the store."""
 
     checkpoint: Checkpoint
     where: str
+    ours: bool = True
 
 
 class _Run:
@@ -176,15 +177,15 @@ class _Run:
     def report(self, anchor: str | None) -> Report:
         # Notes first, size last: the log grows meanwhile, and a size read before could look cut short.
         expected = self._kept()
-        kept_sizes = {item.checkpoint.size for item in expected}
+        kept = {item.checkpoint for item in expected}
         checkpoints = len(expected)
         anchored = None
         if anchor is not None:
             held = self._anchor(anchor)
             if held is not None:
                 anchored = held.size
-                expected.append(_Expected(held, "the anchor"))
-                if held.size not in kept_sizes:
+                if held not in kept:
+                    expected.append(_Expected(held, "the anchor", ours=False))
                     self._add(
                         Kind.CHECKPOINT,
                         f"The anchor's checkpoint of size {held.size} is not kept in the store, where it was.",
@@ -331,6 +332,7 @@ class _Run:
                 start=entry.index,
                 id=id,
             )
+            record = None  # what a changed line says about whom is no measure for the subject index
         elif flaw is not None:
             self._add(Kind.ENTRY, f"Entry {entry.index} is not a record: {flaw}", start=entry.index)
         elif entry.id is not None and entry.id != id:
@@ -361,6 +363,17 @@ class _Run:
                 # The hashes are as signed, so exactly the lines that were named are not. Go on from the hashes.
                 self._from_bytes, self._as_stored = self._as_stored, None
                 self._covered = size
+            elif not signed.ours:
+                # An older copy that grew again has checkpoints of its own, rightly signed: they say nothing about
+                # where it left the history that the anchor knows.
+                self._covered = 0
+                self._add(
+                    Kind.CHANGED,
+                    f"Between entries 0 and {size - 1} the log is another than {signed.where} signed at size {size}: "
+                    "it was replaced by an older copy, or edited.",
+                    start=0,
+                    stop=size,
+                )
             else:
                 self._comparable = False
                 self._add(
@@ -375,7 +388,7 @@ class _Run:
         longest: dict[str, _Expected] = {}
         for item in expected:
             if item.checkpoint.size > size:
-                where = "the anchor" if item.where == "the anchor" else "a checkpoint"
+                where = "a checkpoint" if item.ours else "the anchor"
                 if where not in longest or longest[where].checkpoint.size < item.checkpoint.size:
                     longest[where] = item
         for where, item in longest.items():

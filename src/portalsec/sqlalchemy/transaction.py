@@ -58,6 +58,12 @@ def _translated(engine: Engine) -> Iterator[None]:
             error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         )
         raise StoreError(_sentence(engine, cause)) from cause
+    except UnicodeDecodeError:
+        # Text of a damaged SQLite file, or SQLite's own message that quotes it. The error holds the bytes: no cause.
+        place = engine.url.render_as_string(hide_password=True)
+        raise StoreError(
+            f"the database {place} is damaged (text in it is not UTF-8): move it away and restore it from a backup"
+        ) from None
 
 
 def _sentence(engine: Engine, cause: BaseException) -> str:
