@@ -21,8 +21,8 @@ PIP_INSTALL := $(PY) -m pip install --quiet --no-input --disable-pip-version-che
 help:
 	@echo 'make demo         serve the example portal at http://localhost:$(PORT)  (PORT=, DATA=folder, FHIR=folder)'
 	@echo 'make demo-codes   the one-time codes of its accounts'
-	@echo 'make demo-django  the same portal on Django'
-	@echo 'make demo-reset   delete the data of the demo ($(DATA))'
+	@echo 'make demo-django  the same portal on Django                     (its data: .demo-django)'
+	@echo 'make demo-reset   delete the data of both demos                  (DATA=folder: that one)'
 	@echo 'make test         the whole suite                                    (ARGS= goes to pytest)'
 	@echo 'make check        lint, format, types, import rules, the built wheel'
 	@echo 'make soak         the full counts, up to an hour; writes docs/reference/measured.md'
@@ -62,17 +62,25 @@ $(INSTALLED): $(VENV)/.installed-%: requirements/%.txt pyproject.toml $(VENV)/.m
 demo: $(VENV)/.installed-demo
 	@exec $(PY) examples/portal_fastapi/serve.py --data '$(DATA)' --port '$(PORT)' $(if $(FHIR),--fhir '$(FHIR)')
 
+# Its data lies beside the other's, unless DATA= says otherwise.
+demo-django: DATA = .demo-django
 demo-django: $(VENV)/.installed-test
 	@exec $(PY) examples/portal_django/serve.py --data '$(DATA)' --port '$(PORT)' $(if $(FHIR),--fhir '$(FHIR)')
 
 demo-codes: $(VENV)/.installed-demo
 	@$(PY) examples/portal_fastapi/serve.py --data '$(DATA)' --codes
 
-# Only a folder that the demo made: DATA= may hold a typing error.
+# Only a folder that a demo made: DATA= may hold a typing error.
 demo-reset:
-	@if [ ! -e '$(DATA)' ]; then echo 'There is no demo data in $(DATA).'; \
-	elif [ -f '$(DATA)/portalsec.toml' ] || [ -f '$(DATA)/.portalsec-demo-unfinished' ]; then rm -rf -- '$(DATA)' && echo 'Deleted $(DATA).'; \
-	else echo '$(DATA) is not the data folder of a demo (it holds no portalsec.toml): delete it by hand if you mean it' >&2; exit 1; fi
+	@for folder in $(if $(filter file,$(origin DATA)),.demo .demo-django,'$(DATA)'); do \
+	  if [ ! -e "$$folder" ]; then echo "There is no demo data in $$folder."; \
+	  elif [ -f "$$folder/portalsec.toml" ] || [ -f "$$folder/.portalsec-demo-unfinished" ]; then \
+	    rm -rf -- "$$folder" && echo "Deleted $$folder."; \
+	  else \
+	    echo "$$folder is not the data folder of a demo (it holds no portalsec.toml): delete it by hand if you mean it" >&2; \
+	    exit 1; \
+	  fi; \
+	done
 
 # -- three tiers ------------------------------------------------------------------------------------------------
 
