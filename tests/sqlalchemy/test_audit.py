@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
-from portalsec.audit.ports import Entry
-from portalsec.errors import StoreError
+from portalsec.audit.ports import Entry, StoredCheckpoint
+from portalsec.errors import StoreError, Tampered
 from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
+from tests.sqlalchemy.support import wait_for_a_lock
 
 
 def _entry(number: int, *subjects: str) -> Entry:
@@ -74,6 +76,39 @@ def test_a_crash_between_batches_loses_and_repeats_nothing(engine: Engine, monke
     assert [stored.body for stored in store.read(0, 1200)] == [_entry(number).body for number in range(1200)]
 
 
+def test_a_row_of_the_wrong_type_can_be_read_and_so_named(engine: Engine):
+    """SQLite takes text where bytes belong; a verifier that crashes there names nothing."""
+    store = SqlAudit(engine)
+    store.append([_entry(number, "s") for number in range(3)])
+    store.integrate()
+    store.save_checkpoint(StoredCheckpoint(size=3, note="note"))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE portalsec_audit_event SET body = 'edited' WHERE seq = 1"))
+        connection.execute(text("UPDATE portalsec_audit_event SET leaf = 7 WHERE seq = 2"))
+        connection.execute(text("UPDATE portalsec_audit_subject SET subject = x'ff' WHERE seq = 1"))
+        connection.execute(text("UPDATE portalsec_audit_checkpoint SET note = x'6e'"))
+    assert [stored.body for stored in store.read(0, 3)] == [b"event 0", b"edited", b"event 2"]
+    assert store.newest(limit=1)[0].leaf == b"7"
+    assert store.checkpoints() == (StoredCheckpoint(size=3, note="n"),)
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text("UPDATE portalsec_audit_event SET seq = 'x' WHERE seq = 0"))
+
+
+def test_staged_subjects_that_were_written_over_are_tampered(engine: Engine):
+    store = SqlAudit(engine)
+    store.append([_entry(1, "s")])
+    for broken in ("", "not json", "7", '"s"', "[1]"):
+        with engine.begin() as connection:
+            connection.execute(
+                text("UPDATE portalsec_audit_stage SET subjects = :broken"), {"broken": broken}
+            )
+        with pytest.raises(Tampered, match="event-1"):
+            store.staged()
+        with pytest.raises(Tampered, match="event-1"):
+            store.integrate()
+    assert store.size() == 0
+
+
 def test_appending_does_not_wait_for_an_integrator_on_postgresql(postgres: Engine):
     """Another worker holds the integrator's lock and has not committed: appends are acknowledged all the same."""
     store = SqlAudit(postgres)
@@ -83,6 +118,21 @@ def test_appending_does_not_wait_for_an_integrator_on_postgresql(postgres: Engin
         assert [entry.id for entry in store.staged()] == ["event-1"]
         integrator.rollback()
     assert store.integrate() == 1
+
+
+def test_integrators_wait_for_each_other_on_postgresql(postgres: Engine):
+    """Two that computed the next index at once would both give it."""
+    store, sizes = SqlAudit(postgres), []
+    store.append([_entry(1)])
+    with postgres.connect() as other:
+        store._alone(other)
+        waiting = threading.Thread(target=lambda: sizes.append(store.integrate()))
+        waiting.start()
+        wait_for_a_lock(postgres)
+        assert sizes == []
+        other.rollback()
+    waiting.join(30)
+    assert sizes == [1]
 
 
 def test_a_slow_writer_with_a_smaller_number_is_placed_later_and_not_lost(postgres: Engine):
@@ -123,10 +173,7 @@ def test_a_retry_while_its_first_is_being_placed_stays_one_event(postgres: Engin
         )
         retry = threading.Thread(target=store.append, args=([_entry(1, "s")],))
         retry.start()
-        with postgres.connect() as watch:
-            blocked = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            while not watch.scalar(blocked):
-                watch.rollback()
+        wait_for_a_lock(postgres)
         moving.commit()
         retry.join(30)
     assert len(store.staged()) == 1

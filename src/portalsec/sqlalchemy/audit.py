@@ -6,7 +6,21 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, exists, func, insert, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    LargeBinary,
+    Row,
+    Select,
+    Text,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+)
 
 from portalsec.audit.ports import Entry, StoredCheckpoint, StoredEntry
 from portalsec.errors import Tampered
@@ -28,6 +42,14 @@ _APPEND = text(
     "SELECT :id, :body, :leaf, :subjects "
     f"WHERE NOT EXISTS (SELECT 1 FROM {event.name} WHERE {event.name}.id = :id) "
     "ON CONFLICT DO NOTHING"
+)
+
+# SQLite keeps whatever type somebody wrote into a column. Verification must be able to read, and name, such a row.
+_ENTRY = select(
+    event.c.seq,
+    event.c.id,
+    cast(event.c.body, LargeBinary).label("body"),
+    cast(event.c.leaf, LargeBinary).label("leaf"),
 )
 
 
@@ -78,9 +100,7 @@ class SqlAudit:
             return self._size(connection)
 
     def read(self, start: int, stop: int) -> Sequence[StoredEntry]:
-        return self._entries(
-            select(event).where(event.c.seq >= start, event.c.seq < stop).order_by(event.c.seq)
-        )
+        return self._entries(_ENTRY.where(event.c.seq >= start, event.c.seq < stop).order_by(event.c.seq))
 
     def staged(self) -> Sequence[Entry]:
         with reading(self._engine) as connection:
@@ -88,13 +108,12 @@ class SqlAudit:
         return tuple(_staged_entry(row) for row in rows)
 
     def newest(self, *, limit: int, before: int | None = None) -> Sequence[StoredEntry]:
-        statement = select(event).order_by(event.c.seq.desc()).limit(limit)
+        statement = _ENTRY.order_by(event.c.seq.desc()).limit(limit)
         return self._entries(statement if before is None else statement.where(event.c.seq < before))
 
     def of_subject(self, subject: str, *, limit: int, before: int | None = None) -> Sequence[StoredEntry]:
         statement = (
-            select(event)
-            .join(subject_table, subject_table.c.seq == event.c.seq)
+            _ENTRY.join(subject_table, subject_table.c.seq == event.c.seq)
             .where(subject_table.c.subject == subject)
             .order_by(subject_table.c.seq.desc())
             .limit(limit)
@@ -103,7 +122,7 @@ class SqlAudit:
 
     def subject_index(self, start: int, stop: int) -> Iterable[tuple[int, str]]:
         statement = (
-            select(subject_table.c.seq, subject_table.c.subject)
+            select(subject_table.c.seq, cast(subject_table.c.subject, Text).label("subject"))
             .where(subject_table.c.seq >= start, subject_table.c.seq < stop)
             .order_by(subject_table.c.seq, subject_table.c.subject)
         )
@@ -125,7 +144,11 @@ class SqlAudit:
 
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
         with reading(self._engine) as connection:
-            rows = connection.execute(select(checkpoint_table).order_by(checkpoint_table.c.size)).all()
+            rows = connection.execute(
+                select(checkpoint_table.c.size, cast(checkpoint_table.c.note, Text).label("note")).order_by(
+                    checkpoint_table.c.size
+                )
+            ).all()
         return tuple(StoredCheckpoint(size=row.size, note=row.note) for row in rows)
 
     # -- placing --------------------------------------------------------------------------------------------

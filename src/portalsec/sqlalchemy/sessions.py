@@ -111,16 +111,18 @@ class SqlSessions:
 
 def _record(row: Row[Any]) -> SessionRecord:
     try:
-        factors = tuple(str(kind) for kind in json.loads(row.factors))
-    except (ValueError, TypeError) as error:
-        raise Tampered("a stored session's list of factors is not what portalsec wrote") from error
+        factors = json.loads(row.factors)
+    except (ValueError, TypeError):
+        factors = None
+    if not isinstance(factors, list) or not all(isinstance(kind, str) for kind in factors):
+        raise Tampered("a stored session's list of factors is not what portalsec wrote")
     return SessionRecord(
         digest=bytes(row.digest),
         account_id=row.account_id,
         epoch=row.epoch,
         created_at=from_unix_microseconds(row.created_at),
         last_seen_at=from_unix_microseconds(row.last_seen_at),
-        factors=factors,
+        factors=tuple(factors),
         proven_at=from_unix_microseconds(row.proven_at),
         address=row.address,
         user_agent=row.user_agent,

@@ -50,6 +50,9 @@ Which = Literal["security", "audit"]
 _VERSION = 1
 _SCHEMA_LOCK = 0x70736563_00000001  # "psec": PostgreSQL's advisory locks share one space of numbers
 
+# On SQLite the name INTEGER makes the key the row's own number, and lets nothing but a whole number into it.
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
 security_metadata = MetaData()
 audit_metadata = MetaData()
 
@@ -154,7 +157,7 @@ assignment = Table(
 audit_stage = Table(
     "portalsec_audit_stage",
     audit_metadata,
-    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("n", _NUMBER, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
@@ -167,7 +170,7 @@ audit_stage = Table(
 audit_event = Table(
     "portalsec_audit_event",
     audit_metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", _NUMBER, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False, unique=True),
     Column("body", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
@@ -183,7 +186,7 @@ audit_subject = Table(
 audit_checkpoint = Table(
     "portalsec_audit_checkpoint",
     audit_metadata,
-    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", _NUMBER, primary_key=True, autoincrement=False),
     Column("note", Text, nullable=False),
 )
 

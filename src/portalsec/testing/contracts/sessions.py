@@ -144,12 +144,14 @@ class SessionStoreContract(StoreContract):
     ) -> None:
         for turn in self.rounds(8):
             account = f"account-{turn}"
-            records = [_session(turn * 100 + n, account=account) for n in range(THREADS - 1)]
+            # An account whose epoch was raised before, and one that is new to the store.
+            epoch = store.end_all(account) if turn % 2 else 0
+            records = [_session(turn * 100 + n, account=account, epoch=epoch) for n in range(THREADS - 1)]
             self.race(
                 *(partial(store.create, record) for record in records),
                 partial(store.end_all, account),
             )
-            assert store.epoch(account) == 1
+            assert store.epoch(account) == epoch + 1
             assert list(store.of_account(account)) == []
             for record in records:
                 loaded = store.load(record.digest)
