@@ -62,7 +62,7 @@ def test_codes_have_100_bits_in_groups_and_are_not_stored(world: World) -> None:
     for code in codes:
         assert [len(group) for group in code.split("-")] == [4] * 5
         assert set(code) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ-")
-    assert not any(code in repr(world.flow_store._store._flows) for code in codes)
+    assert not any(code in repr(world.backing.flows._flows) for code in codes)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_an_invitation_that_was_edited_in_the_store_is_tampering(world: World) -
     from dataclasses import replace
 
     code = invite(world)
-    flows = world.flow_store._store._flows
+    flows = world.backing.flows._flows
     ((digest, flow),) = flows.items()
     flows[digest] = replace(flow, data=flow.data.replace(b"patient-1", b"patient-2"))
     with pytest.raises(Tampered):
@@ -184,7 +184,7 @@ def test_an_invitation_that_cannot_be_recorded_does_not_exist() -> None:
     world = World(emit=emit)
     with pytest.raises(AuditUnavailable):
         invite(world)
-    assert world.flow_store._store._flows == {}
+    assert world.backing.flows._flows == {}
 
 
 def test_create_follows_the_policy(world: World) -> None:
@@ -229,7 +229,7 @@ def test_disabling_again_finishes_what_failed_half_way(world: World) -> None:
 
 def test_unknown_accounts_cannot_be_switched(world: World) -> None:
     for switch in (world.accounts.disable, world.accounts.enable):
-        assert refused(lambda s=switch: s("nobody", actor=STAFF, source=SOURCE)) is Reason.UNKNOWN_ACCOUNT  # type: ignore[misc]
+        assert refused(lambda s=switch: s("nobody", actor=STAFF, source=SOURCE)) is Reason.UNKNOWN_ACCOUNT
 
 
 def test_events_hold_no_code_password_or_login(world: World) -> None:

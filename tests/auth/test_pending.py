@@ -18,8 +18,8 @@ STATE = Pending(epoch=3, password_at=1_700_000_000_000_000, device_id="d", begun
 def flow() -> Flow:
     place = {"digest": b"d" * 32, "purpose": "sign-in.totp", "account_id": "robin"}
     return Flow(
-        **place,  # type: ignore[arg-type]
-        data=seal_data(MAC, STATE.encode(), **place),  # type: ignore[arg-type]
+        **place,
+        data=seal_data(MAC, STATE.encode(), **place),
         expires_at=datetime(2026, 3, 2, tzinfo=UTC),
     )
 
@@ -40,7 +40,7 @@ def test_round_trip() -> None:
 )
 def test_data_belongs_to_its_flow(change: dict[str, object]) -> None:
     with pytest.raises(Tampered):
-        open_data(MAC, replace(flow(), **change))  # type: ignore[arg-type]
+        open_data(MAC, replace(flow(), **change))
 
 
 def test_any_changed_byte_is_found() -> None:

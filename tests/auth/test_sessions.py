@@ -261,7 +261,7 @@ def test_end_all_ends_all_at_once_and_only_this_account(world: Signed) -> None:
 def test_a_session_of_an_older_epoch_is_revoked_even_if_its_row_is_left(world: Signed) -> None:
     (held,) = world.sessions.of_account(world.account.id)
     world.sessions.end_all(world.account.id, source=SOURCE, actor=ADMIN)
-    world.session_store._store._sessions[held.digest] = held  # a replica that missed the delete
+    world.backing.sessions._sessions[held.digest] = held  # a replica that missed the delete
     assert world.refused(world.token) is Reason.SESSION_REVOKED
     assert world.events.last.name == Event.AUTH_SESSION_REVOKED
     assert world.refused(world.token) is Reason.SESSION_UNKNOWN
@@ -269,13 +269,13 @@ def test_a_session_of_an_older_epoch_is_revoked_even_if_its_row_is_left(world: S
 
 def test_ended_between_the_read_and_the_touch(world: Signed) -> None:
     world.clock.advance(timedelta(minutes=1))
-    real = world.session_store._store.touch
+    real = world.backing.sessions.touch
 
     def touch(digest: bytes, *, last_seen_at: datetime) -> bool:
-        world.session_store._store.end(digest)
+        world.backing.sessions.end(digest)
         return bool(real(digest, last_seen_at=last_seen_at))
 
-    world.session_store._store.touch = touch
+    world.backing.sessions.touch = touch
     assert world.refused(world.token) is Reason.SESSION_UNKNOWN
 
 

@@ -35,7 +35,7 @@ def start(world: World, login: object = "robin", password: object = PASSWORD, **
 
 
 def sessions_of(world: World, account: Account) -> int:
-    return len(world.session_store._store.of_account(account.id))
+    return len(world.backing.sessions.of_account(account.id))
 
 
 # -- the way in ---------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_each_refusal_has_its_reason_in_the_log(world: World) -> None:
         ("kim", OTHER_PASSWORD, Reason.WRONG_PASSWORD, kim.id),
         ("quinn", PASSWORD, Reason.FACTOR_NOT_ENROLLED, "passkey-only"),
     ):
-        assert refused(lambda login=login, password=password: start(world, login, password)) is reason  # type: ignore[misc]
+        assert refused(lambda login=login, password=password: start(world, login, password)) is reason
         event = world.events.last
         assert (event.name, event.reason, event.outcome) == (Event.AUTH_LOGIN_FAILED, reason, Outcome.DENIED)
         assert (event.resource.id if event.resource else None) == account_id
@@ -130,7 +130,7 @@ def test_each_refusal_has_its_reason_in_the_log(world: World) -> None:
 def test_names_typed_by_strangers_are_in_events_as_references_only(world: World) -> None:
     world.person()
     for login in ("robin", "my-password-typed-into-the-wrong-field"):
-        refused(lambda login=login: start(world, login, OTHER_PASSWORD))  # type: ignore[misc]
+        refused(lambda login=login: start(world, login, OTHER_PASSWORD))
         assert login not in repr(world.events)
         assert len(str(world.events.last.details["login"])) == 32
     references = {event.details["login"] for event in world.events.named(Event.AUTH_LOGIN_FAILED)}
@@ -192,7 +192,7 @@ def test_a_pending_sign_in_dies_of_abort_and_of_its_successor(world: World) -> N
         assert (
             refused(lambda p=pending: world.sign_in.submit_totp(p, world.code(account), source=SOURCE))
             is Reason.FLOW_UNKNOWN
-        )  # type: ignore[misc]
+        )
     for nonsense in (None, "", "x", 5, new_token()):
         world.sign_in.abort(nonsense)
 
@@ -223,7 +223,7 @@ def test_a_pending_sign_in_of_one_state_is_unknown_in_the_other(world: World) ->
             lambda pending: world.sign_in.submit_totp(pending, world.code(robin), source=SOURCE),
         ),
     ):
-        assert refused(lambda s=step, p=pending: s(p)) is Reason.FLOW_UNKNOWN  # type: ignore[misc]
+        assert refused(lambda s=step, p=pending: s(p)) is Reason.FLOW_UNKNOWN
 
 
 def test_malformed_codes_count_no_attempt(world: World) -> None:
@@ -232,14 +232,14 @@ def test_malformed_codes_count_no_attempt(world: World) -> None:
     for code in (None, 123456, "12345", "x" * 10_000, ["123456"]):
         assert (
             refused(lambda c=code: world.sign_in.submit_totp(pending, c, source=SOURCE)) is Reason.MALFORMED
-        )  # type: ignore[misc]
+        )
     session(world.sign_in.submit_totp(pending, world.code(account), source=SOURCE))
 
 
 def test_a_disabled_account_loses_its_pending_sign_in(world: World) -> None:
     account = world.person()
     pending = world.pending()
-    world.account_store._store.set_disabled(account.id, True)  # without the service, which drops flows itself
+    world.backing.accounts.set_disabled(account.id, True)  # without the service, which drops flows itself
     for reason in (Reason.ACCOUNT_DISABLED, Reason.FLOW_UNKNOWN):
         assert (
             refused(lambda: world.sign_in.submit_totp(pending, world.code(account), source=SOURCE)) is reason
@@ -261,7 +261,7 @@ def test_a_forged_or_moved_flow_is_tampering(world: World) -> None:
     world.person("robin")
     kim = world.person("kim")
     pending = world.pending("robin")
-    flows = world.flow_store._store._flows
+    flows = world.backing.flows._flows
     ((digest, flow),) = flows.items()
     flows[digest] = replace(flow, account_id=kim.id)  # whoever writes to the store aims it at another account
     with pytest.raises(Tampered):
@@ -322,7 +322,7 @@ def test_a_password_alone_never_adds_a_second_authenticator(world: World) -> Non
         refused(lambda: world.sign_in.begin_totp_enrolment(early, source=SOURCE))
         is Reason.FACTOR_ALREADY_ENROLLED
     )
-    assert len(world.totp_store._store.devices(account.id)) == 1
+    assert len(world.backing.totp.devices(account.id)) == 1
 
 
 def test_enrolment_by_a_thief_who_began_first_is_refused_after_the_owners(world: World) -> None:
@@ -341,6 +341,30 @@ def test_enrolment_by_a_thief_who_began_first_is_refused_after_the_owners(world:
         is Reason.FLOW_UNKNOWN
     )
     assert sessions_of(world, account) == 1
+
+
+def test_an_authenticator_confirmed_while_another_was_begun_wins(world: World) -> None:
+    """The thief's `begin` asked "enrolled?" just before the owner's confirmation and stored its device just after."""
+    account = world.person(enrolled=False)
+    thief = world.pending()
+    stolen = world.sign_in.begin_totp_enrolment(thief, source=SOURCE)
+    (device,) = world.backing.totp.devices(account.id)
+    world.enrol(account)
+    world.backing.totp.add(device)
+    code = code_of(stolen.secret.reveal(), world.clock())
+    assert (
+        refused(lambda: world.sign_in.confirm_totp_enrolment(thief, code, source=SOURCE))
+        is Reason.FACTOR_ALREADY_ENROLLED
+    )
+    assert sorted(device.confirmed for device in world.backing.totp.devices(account.id)) == [False, True]
+
+
+def test_the_last_wrong_code_takes_the_pending_sign_in_with_it(world: World) -> None:
+    account = world.person()
+    pending = world.pending()
+    for left in (True, True, True, True, False):
+        refused(lambda: world.sign_in.submit_totp(pending, world.wrong_code(account), source=SOURCE))
+        assert bool(world.backing.flows._flows) is left
 
 
 def test_enrolment_that_races_with_end_all_opens_nothing(world: World) -> None:
@@ -391,7 +415,7 @@ def test_the_door_asks_for_everything_again(world: World) -> None:
         (robin.id, [mint(Factor.PASSWORD, robin.id, now, epoch=7), code], Reason.SESSION_REVOKED),
     ]
     for account_id, evidence, reason in cases:
-        assert refused(lambda a=account_id, e=evidence: world.sign_in.login(a, e, source=SOURCE)) is reason  # type: ignore[misc]
+        assert refused(lambda a=account_id, e=evidence: world.sign_in.login(a, e, source=SOURCE)) is reason
         assert (world.events.last.name, world.events.last.reason) == (Event.AUTH_LOGIN_FAILED, reason)
     assert "sessions.create" not in world.calls[:-1]
     assert world.sign_in.login(robin.id, [password, code], source=SOURCE).account_id == robin.id
@@ -405,7 +429,7 @@ def test_what_only_looks_like_evidence_is_a_mistake_in_the_code(world: World) ->
         at = world.clock()
 
     with pytest.raises(TypeError):
-        world.sign_in.login(account.id, [Lookalike()], source=SOURCE)  # type: ignore[list-item]
+        world.sign_in.login(account.id, [Lookalike()], source=SOURCE)
 
 
 def test_a_disabled_account_is_refused_at_the_door(world: World) -> None:
@@ -444,7 +468,7 @@ def test_sessions_ended_since_the_password_stay_ended(world: World) -> None:
 def test_a_password_changed_while_the_old_one_is_checked_opens_nothing(world: World) -> None:
     """The epoch is read before the hash, so that the change's new epoch refuses the session."""
     account = world.person()
-    real = world.account_store._store.get
+    real = world.backing.accounts.get
     changed = False
 
     def get(account_id: str) -> Account | None:
@@ -452,10 +476,10 @@ def test_a_password_changed_while_the_old_one_is_checked_opens_nothing(world: Wo
         found: Account | None = real(account_id)
         if not changed:
             changed = True  # the owner changes the password right after this read
-            world.session_store._store.end_all(account.id)
+            world.backing.sessions.end_all(account.id)
         return found
 
-    world.account_store._store.get = get
+    world.backing.accounts.get = get
     pending = world.pending()
     assert (
         refused(lambda: world.sign_in.submit_totp(pending, world.code(account), source=SOURCE))
@@ -471,7 +495,7 @@ def test_a_full_sign_in_heals_the_accounts_budgets() -> None:
             refused(lambda: start(world, password=OTHER_PASSWORD))
         pending = world.pending()
         for _ in range(2):
-            refused(lambda p=pending: world.sign_in.submit_totp(p, world.wrong_code(account), source=SOURCE))  # type: ignore[misc]
+            refused(lambda p=pending: world.sign_in.submit_totp(p, world.wrong_code(account), source=SOURCE))
         session(world.sign_in.submit_totp(pending, world.code(account), source=SOURCE))
         world.clock.advance(timedelta(seconds=60))
 
@@ -500,10 +524,10 @@ def test_a_rehash_never_overwrites_a_newer_password(world: World) -> None:
     real = world.passwords.hash
 
     def hash_slowly(password: object) -> str:
-        world.account_store._store.set_password(account.id, newer, expected=account.password_hash)
+        world.backing.accounts.set_password(account.id, newer, expected=account.password_hash)
         return real(password)
 
-    world.passwords.hash = hash_slowly  # type: ignore[method-assign]
+    world.passwords.hash = hash_slowly
     world.pending()
     assert world.account_store.get(account.id).password_hash == newer
     assert not world.events.named(Event.AUTH_PASSWORD_REHASHED)
@@ -599,7 +623,7 @@ def test_a_step_is_one_thing_or_the_other() -> None:
         {"next": (), "pending": Secret("x")},
     ):
         with pytest.raises(ConfigurationError):
-            Step(**values)  # type: ignore[arg-type]
+            Step(**values)
 
 
 def test_logout_ends_the_session_and_unknown_tokens_are_no_error(world: World) -> None:

@@ -180,7 +180,7 @@ def test_addresses_fold_into_prefixes(spelling: str | None, prefix: str) -> None
 def test_a_whole_ipv6_64_is_one_visitor(address: object, low: int) -> None:
     import ipaddress
 
-    number = int(address) >> 64 << 64  # type: ignore[call-overload]
+    number = int(address) >> 64 << 64
     if number:
         assert address_prefix(str(ipaddress.IPv6Address(number | low))) == address_prefix(
             ipaddress.IPv6Address(number).exploded
@@ -247,4 +247,4 @@ def test_threads_together_get_no_more_than_the_limit() -> None:
 def test_lanes_that_make_no_sense_are_refused(change: dict[str, object]) -> None:
     values: dict[str, object] = {"name": "account", "limit": 3, "window": timedelta(minutes=1), **change}
     with pytest.raises(ConfigurationError):
-        Lane(**values)  # type: ignore[arg-type]
+        Lane(**values)

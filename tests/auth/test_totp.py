@@ -207,7 +207,7 @@ def test_normalising_gives_6_to_8_ascii_digits_or_refuses(typed: object) -> None
 )
 def test_parameters_out_of_range_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="TotpParameters"):
-        TotpParameters(**change)  # type: ignore[arg-type]
+        TotpParameters(**change)
 
 
 # -- the service --------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
 
@@ -145,7 +145,7 @@ class ActiveSession:
     idle_left: timedelta
     absolute_left: timedelta
     reference: str
-    digest: bytes
+    digest: bytes = field(repr=False)
     created_at: datetime
     proven_at: datetime
 
