@@ -176,16 +176,16 @@ class AuditLog:
 
     def _entry(self, event: SecurityEvent, at: datetime) -> Entry:
         id = self._new_id()
+        pseudonyms = {subject: self._vault.pseudonym(subject) for subject in event.subjects}
         body = encode(
             event,
             id=id,
             at=at,
             vocabulary=self._vocabulary,
-            pseudonym=self._vault.pseudonym,
+            pseudonym=lambda person: pseudonyms.get(person) or self._vault.pseudonym(person),
             address=self._address,
         )
-        subjects = tuple(self._vault.pseudonym(subject) for subject in dict.fromkeys(event.subjects))
-        return Entry(id=id, body=body, leaf=leaf_hash(body), subjects=subjects)
+        return Entry(id=id, body=body, leaf=leaf_hash(body), subjects=tuple(pseudonyms.values()))
 
     # -- order and signature --------------------------------------------------------------------------------------
 

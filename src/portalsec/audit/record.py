@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
@@ -50,6 +50,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _PRINTABLE = re.compile(rb"[\x20-\x7e]+")
 
 
@@ -116,7 +117,7 @@ def encode(
     body: dict[str, JSONValue] = {
         "v": VERSION,
         "id": _text(id),
-        "t": require_utc(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "t": require_utc(at).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
         "act": event.name,
         "out": event.outcome.value,
         "who": _who(event.actor, pseudonym),
@@ -151,9 +152,8 @@ def encode(
         body["chg"] = list(event.changed)
     if event.details:
         body["x"] = {key: _text(v) if isinstance(v, str) else v for key, v in event.details.items()}
-    text = json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    line = text.replace("\x7f", "\\u007f").encode(
-        "ascii"
+    line = (
+        _dump(body).replace("\x7f", "\\u007f").encode("ascii")
     )  # DEL is the one control character that JSON leaves bare
     if len(line) > MAX_BYTES:
         raise ConfigurationError(
@@ -235,7 +235,9 @@ def _address(address: str | None, policy: AddressPolicy) -> str | None:
         ip = ip.ipv4_mapped or ipaddress.IPv6Address(int(ip))  # without a scope id, which is free text too
     if policy is AddressPolicy.FULL:
         return str(ip)
-    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
+    kept = 24 if ip.version == 4 else 48
+    unkept = ip.max_prefixlen - kept
+    return f"{type(ip)(int(ip) >> unkept << unkept)}/{kept}"
 
 
 def _agent(user_agent: str | None) -> str | None:
@@ -372,7 +374,7 @@ class _Fields:
     def time(self, key: str) -> datetime:
         text = self.matching(key, _TIME)
         try:
-            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+            return datetime.fromisoformat(text)
         except ValueError:
             raise self._wrong(self._path + key) from None
 
