@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portalsec._encoding import new_token
+from portalsec.auth._door import DOOR
 from portalsec.auth.ports import SessionRecord
 from portalsec.auth.sessions import Active, Ended, SessionPolicy, evaluate
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
@@ -301,3 +302,18 @@ def test_a_long_user_agent_is_cut(world: Signed) -> None:
     pending = world.pending()
     world.sign_in.submit_totp(pending, world.code(world.account), source=loud)
     assert len(world.sessions.of_account(world.account.id)[0].user_agent or "") == 256
+
+
+def test_no_session_opens_with_an_older_epoch(world: Signed) -> None:
+    world.sessions.end_all(world.account.id, source=SOURCE, actor=ADMIN)
+    with pytest.raises(Denied) as refusal:
+        world.sessions.open_through(
+            DOOR,
+            account_id=world.account.id,
+            epoch=0,
+            factors=("password", "totp"),
+            proven_at=world.clock(),
+            source=SOURCE,
+        )
+    assert refusal.value.reason is Reason.SESSION_REVOKED
+    assert world.sessions.of_account(world.account.id) == ()
