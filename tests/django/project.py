@@ -7,11 +7,12 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth import login as django_login
+from django.contrib.auth import logout as django_logout
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from portalsec.django.conf import get_portal
-from portalsec.django.decorators import require
+from portalsec.django.decorators import check_access, require
 from portalsec.django.request import source_of
 from portalsec.django.stores import django_stores
 from portalsec.errors import Denied, StoreError
@@ -30,7 +31,7 @@ POLICY: dict[str, Any] = {
             "subject": "patient_id",
             "events": {"read": "record.read", "amend": "record.updated"},
         },
-        "audit": {"actions": ["read"]},
+        "audit": {"actions": ["read"], "events": {"read": "audit.queried"}},
     },
     "relation": {"care_team": {"of": "record"}, "own": {"of": "record"}},
     "role": {"patient": {}, "clinician": {}, "officer": {}},
@@ -118,6 +119,12 @@ def own_sign_in(request: HttpRequest) -> HttpResponse:
     Group.objects.create(name="written before the refusal")
     get_portal().sign_in.start(request.POST["login"], request.POST["password"], source=source_of(request))
     return HttpResponse("in")
+
+
+def signs_out_and_goes_on(request: HttpRequest) -> HttpResponse:
+    django_logout(request)
+    check_access(request, "audit:read", Resource(type="audit"))
+    return HttpResponse("the log")
 
 
 def store_fails(request: HttpRequest) -> HttpResponse:

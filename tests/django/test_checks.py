@@ -93,6 +93,11 @@ def test_atomic_requests_on_the_alias_of_portalsec_is_a_warning(monkeypatch: pyt
         assert found() == ["portalsec.W001"]
 
 
+def test_autocommit_off_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    databases(monkeypatch, portalsec={"AUTOCOMMIT": False})
+    assert found() == ["portalsec.E009"]
+
+
 def test_an_unknown_key_names_the_nearest() -> None:
     with (
         override_settings(PORTALSEC={"PORTAL": "x", "DATABSE": "y"}),

@@ -21,6 +21,8 @@ from portalsec.django.conf import get_portal
 exec(open("scripts/first_account.py").read())
 exec(open("anywhere").read())
 browser = Client(headers={"host": "portal.example"})
+asked = browser.get("/admin/", secure=True)
+assert browser.get(asked["Location"], secure=True)["Location"] == "/sign-in?next=/admin/"
 browser.post("/sign-in", {"login": "doctor", "password": "lantern orbit velvet cactus"}, secure=True)
 page = browser.post("/sign-in/set-up", secure=True).content.decode()
 seed = re.search(r'class="secret">([A-Z2-7 ]+)<', page)[1].replace(" ", "")

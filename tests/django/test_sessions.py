@@ -72,6 +72,21 @@ def test_atk_11_a_planted_session_key_is_never_adopted(client: Client, world: Wo
     assert not SessionStore().exists(planted)
 
 
+def test_async_code_changes_keys_by_the_same_rules(client: Client, world: World) -> None:
+    from asgiref.sync import async_to_sync
+
+    key = signed_in(client, someone(world))
+    store = SessionStore(key)
+    async_to_sync(store.acycle_key)()
+    assert who(another(key)) == ""
+    assert who(another(store.session_key or "")) == ""
+    visitor = SessionStore()
+    visitor["kept"] = 1
+    visitor.create()
+    async_to_sync(visitor.aflush)()
+    assert visitor.session_key is None
+
+
 @pytest.mark.parametrize("seconds_before", [1, 0, -1])
 def test_atk_15_idle_ends_exactly_at_its_limit(client: Client, world: World, seconds_before: int) -> None:
     key = signed_in(client, someone(world))
@@ -244,6 +259,28 @@ def test_clearsessions_removes_what_is_over(client: Client, world: World) -> Non
     world.later(days=15)
     SessionStore.clear_expired()
     assert models.SessionData.objects.count() == 0
+
+
+def test_purge_removes_what_is_over_and_nothing_else(
+    client: Client, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from django.core.management import call_command
+
+    signed_in(client, someone(world))
+    call_command("portalsec_purge")
+    assert "0 sessions, 0 flows and 0 counters" in capsys.readouterr().out
+    assert who(client) == "olivia"
+    world.later(hours=12)
+    call_command("portalsec_purge")
+    assert "Removed 1 sessions" in capsys.readouterr().out
+    assert not models.Session.objects.exists()
+    assert not models.Throttle.objects.exists()
+
+
+def test_a_view_that_signs_out_is_anonymous_from_there(client: Client, world: World) -> None:
+    signed_in(client, someone(world, "officer", "officer"))
+    assert client.get("/signs-out-and-goes-on").status_code == 401
+    assert "audit.queried" not in world.events.names
 
 
 def test_a_session_that_ended_meanwhile_is_not_brought_back_by_a_late_save(

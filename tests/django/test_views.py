@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
+from typing import Any
 
 import pyotp
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db import connections
 from django.test import Client
 
 from portalsec.web import SESSION_COOKIE
@@ -235,8 +238,6 @@ def test_other_methods_are_refused(client: Client, world: World, method: str) ->
 def test_atk_02_a_refused_request_that_rolls_back_keeps_its_counted_attempt(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from django.db import connections
-
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
     person = someone(world)
@@ -252,8 +253,6 @@ def test_atk_02_a_refused_request_that_rolls_back_keeps_its_counted_attempt(
 def test_the_views_sign_in_under_atomic_requests(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from django.db import connections
-
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
     signed_in(client, someone(world))
     assert who(client) == "olivia"
@@ -268,3 +267,58 @@ def test_pages_need_no_style_or_script_from_elsewhere_and_no_inline_one(client: 
         text = client.get(path).content.decode()
         assert not re.search(r'<style|\sstyle="|<script|\son\w+="|https?://', text)
         assert '<html lang="en">' in text
+
+
+def test_mfa_05_one_code_from_many_browsers_at_once_opens_one_session(client: Client, world: World) -> None:
+    person = someone(world)
+    browsers = [Client(headers={"host": "portal.example"}) for _ in range(8)]
+    for browser in browsers:
+        password_step(browser, person)
+    code, start = person.code(), threading.Barrier(len(browsers))
+    statuses: list[int] = []
+
+    def submit(browser: Client) -> None:
+        try:
+            start.wait(30)
+            statuses.append(browser.post("/sign-in/code", {"code": code}).status_code)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=submit, args=(browser,)) for browser in browsers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert statuses.count(303) == 1
+    assert set(statuses) <= {303, 401, 429}
+    assert len(world.portal.stores.sessions.of_account(person.id)) == 1
+    assert sum(who(browser) == "olivia" for browser in browsers) == 1
+
+
+def test_atk_40_an_error_report_holds_no_password_code_or_key(
+    client: Client, world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.core import mail
+
+    settings.ADMINS = [("a", "admin@portal.example")]
+    client.raise_request_exception = False
+    person = someone(world)
+
+    def bug(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("a bug in the middle of a sign-in")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.portal.passwords, "verify", bug)
+        assert password_step(client, person).status_code == 500
+    password_step(client, person)
+    token = pending(client)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(world.portal.totp), "verify", bug)
+        assert client.post("/sign-in/code", {"code": person.code()}).status_code == 500
+    assert who(client) == ""  # BYP-02 as well: an error half way leaves nobody signed in
+    assert len(mail.outbox) == 2
+    for message in mail.outbox:
+        for part in (message.body, *(str(content) for content, _ in getattr(message, "alternatives", []))):
+            assert "a bug in the middle" in part
+            for secret in (PASSWORD, person.code(), person.seed, token):
+                assert secret not in part

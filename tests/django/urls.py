@@ -18,6 +18,7 @@ urlpatterns = [
     path("cycle", project.cycle),
     path("django-logs-in", project.django_logs_in),
     path("own-sign-in", project.own_sign_in),
+    path("signs-out-and-goes-on", project.signs_out_and_goes_on),
     path("store-fails", project.store_fails),
     path("refuses", project.refuses),
 ]

@@ -74,6 +74,12 @@ def _databases() -> Iterator[CheckMessage]:
                 hint="Set it on the application's own alias only.",
                 id="portalsec.W002",
             )
+        if not database.get("AUTOCOMMIT", True):
+            yield Error(
+                f"DATABASES[{alias!r}] has AUTOCOMMIT off, so nothing that portalsec writes there would be kept.",
+                hint="Remove AUTOCOMMIT.",
+                id="portalsec.E009",
+            )
         if alias != DEFAULT_DB_ALIAS and _same_sqlite_file(alias, DEFAULT_DB_ALIAS):
             yield Error(
                 f"DATABASES[{alias!r}] and DATABASES[{DEFAULT_DB_ALIAS!r}] are one SQLite file.",

@@ -17,7 +17,7 @@ from portalsec.django.pages import refusal
 from portalsec.django.request import live_session, require_same_site, source_of, user_of
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
-from portalsec.web import security_headers
+from portalsec.web import PENDING_COOKIE, security_headers
 
 __all__ = ["PortalsecMiddleware"]
 
@@ -47,6 +47,8 @@ class PortalsecMiddleware:
                 'settings: PortalsecMiddleware comes after SessionMiddleware, with SESSION_ENGINE = "portalsec.django.sessions"'
             )
         kept.source = source_of(request)
+        # Read from the header where it is needed; here it would be printed in Django's error reports.
+        request.COOKIES.pop(PENDING_COOKIE, None)
         ask_portalsec(request)
         response = self.get_response(request)
         try:

@@ -87,6 +87,8 @@ def live_session(request: HttpRequest, *, passive: bool = False) -> ActiveSessio
         except Denied as denied:
             kept.denied = denied
         kept.asked, kept.passive = True, passive
+    if kept.session is not None and not getattr(request.session, "belongs_to_sign_in", False):
+        kept.session = None  # the view has signed out since
     if kept.session is None:
         raise kept.denied or Denied(Reason.SESSION_MISSING)
     return kept.session

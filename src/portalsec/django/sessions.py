@@ -14,6 +14,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.utils.crypto import constant_time_compare
@@ -57,6 +58,11 @@ class SessionStore(SessionBase):
         self._session_key = session.token.reveal()
         self._user_hash = _hash_of(user)
         self.save(must_create=True)
+
+    @property
+    def belongs_to_sign_in(self) -> bool:
+        """Whether it is, as far as was loaded, the session of a sign-in; no longer after `flush`."""
+        return self._user_hash is not None
 
     def belongs_to_visitor(self) -> bool:
         """Whether this is a session from before any sign-in. An unknown key is not: the core is to hear of it."""
@@ -169,6 +175,12 @@ class SessionStore(SessionBase):
         else:
             self.flush()
             self.create()
+
+    async def aflush(self) -> None:
+        await sync_to_async(self.flush)()
+
+    async def acycle_key(self) -> None:
+        await sync_to_async(self.cycle_key)()
 
     @classmethod
     def clear_expired(cls) -> None:

@@ -75,7 +75,8 @@ def _own_connection(alias: str) -> Iterator[None]:
 
 def _caller_holds(connection: BaseDatabaseWrapper) -> bool:
     if not connection.in_atomic_block:
-        return False
+        # `set_autocommit(False)`: everything is part of a transaction that somebody else ends.
+        return connection.connection is not None and not connection.autocommit
     # django.test.TestCase wraps each test in a transaction of its own, which is not the caller's: join it.
     blocks = getattr(connection, "atomic_blocks", [])
     return not all(getattr(block, "_from_testcase", False) for block in blocks)

@@ -92,7 +92,7 @@ class DjangoAccounts:
     def user(self, account_id: str) -> AbstractBaseUser | None:
         """The project's user object of an account."""
         with reading(self._using, join=True):
-            return self._of_id(account_id).first()
+            return self._of_id(account_id).select_related("portalsec_account").first()
 
     @property
     def _using(self) -> str:
