@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from portalsec.audit.reports import AccessLine, who_has_seen
 from portalsec.auth.sessions import ActiveSession
 from portalsec.events import Event, Outcome, Purpose
-from portalsec.fastapi import Portalsec
+from portalsec.fastapi import FindResource, Portalsec
 from portalsec.guard import Access
 from portalsec.rbac.model import Resource
 
@@ -70,14 +70,26 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         kind, row = directory.row_of(session.account_id)
         return of(row if kind == "patient" else _NOBODY)
 
-    def of_path(request: Request, session: ActiveSession) -> Resource:
-        return of(request.path_params["patient_id"] or _NOBODY)
+    def of_path(kind: str) -> FindResource:
+        """The record that the path names, for accounts of that kind: each of these pages states a purpose of its
+        own, and a clinician's look must not be recorded as a parent's."""
+
+        def find(request: Request, session: ActiveSession) -> Resource:
+            mine, _ = directory.row_of(session.account_id)
+            return of(request.path_params["patient_id"] if mine == kind else _NOBODY)
+
+        return find
+
+    def one(access: Access) -> Patient:
+        patient = clinic.patient(access.resource.id or "")
+        if patient is None:  # for who may see anyone's report, and asked for nobody's
+            raise HTTPException(status_code=404)
+        return patient
 
     def show_record(
         request: Request, access: Access, *, heading: Callable[[Patient], str], seen: str | None
     ) -> Response:
-        patient = clinic.patient(access.resource.id or "")
-        assert patient is not None  # noqa: S101 - a relation holds only to a patient who exists
+        patient = one(access)
         entries = clinic.entries(patient.id)
         return pages.render(
             request,
@@ -92,8 +104,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         )
 
     def show_seen(request: Request, access: Access, *, back: str) -> Response:
-        patient = clinic.patient(access.resource.id or "")
-        assert patient is not None  # noqa: S101 - as above
+        patient = one(access)
         lines = who_has_seen(portal.audit, patient.id, limit=_REPORT_LINES)
         me = access.session.account_id
         return pages.render(
@@ -158,7 +169,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
     def family_record(
         request: Request,
         access: Annotated[
-            Access, Depends(ps.require("record:read", resource=of_path, purpose=Purpose.FAMRQT))
+            Access, Depends(ps.require("record:read", resource=of_path("guardian"), purpose=Purpose.FAMRQT))
         ],
     ) -> Response:
         return show_record(
@@ -172,7 +183,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
     def family_seen(
         request: Request,
         access: Annotated[
-            Access, Depends(ps.require("record:report", resource=of_path, purpose=Purpose.FAMRQT))
+            Access, Depends(ps.require("record:report", resource=of_path("guardian"), purpose=Purpose.FAMRQT))
         ],
     ) -> Response:
         return show_seen(request, access, back=f"/family/{access.resource.id}")
@@ -195,7 +206,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
     def patient_record(
         request: Request,
         access: Annotated[
-            Access, Depends(ps.require("record:read", resource=of_path, purpose=Purpose.TREAT))
+            Access, Depends(ps.require("record:read", resource=of_path("staff"), purpose=Purpose.TREAT))
         ],
     ) -> Response:
         return show_record(request, access, heading=lambda p: f"Record of {p.name}", seen=None)

@@ -13,13 +13,14 @@ except ImportError:
 
     raise MissingExtra("fastapi", package="fastapi") from None
 
-from portalsec.fastapi.dependencies import Portalsec
+from portalsec.fastapi.dependencies import FindResource, Portalsec
 from portalsec.fastapi.forms import read_form
 from portalsec.fastapi.lanes import Lanes
 from portalsec.fastapi.middleware import PortalsecMiddleware, Refusal, refusal_of
 from portalsec.fastapi.routers import SignInPages, finish_step, session_router, sign_in_router
 
 __all__ = [
+    "FindResource",
     "Lanes",
     "Portalsec",
     "PortalsecMiddleware",
