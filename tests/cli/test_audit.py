@@ -214,10 +214,11 @@ def test_show_names_what_was_changed(portal: Path) -> None:
     result = run(portal, "show")
     assert result.exit_code == 1
     assert "entry 5 was changed" in result.output
-    edit(portal, "UPDATE portalsec_audit_event SET body = CAST(body AS TEXT) WHERE seq = 5")
+    edit(portal, "UPDATE portalsec_audit_stage SET subjects = '['")
     result = run(portal, "show")
     assert result.exit_code == 1
     assert "TAMPERED" in result.output
+    assert run(portal, "verify").exit_code == 1
 
 
 def test_atk_39_nothing_in_the_log_speaks_to_the_terminal(portal: Path) -> None:
