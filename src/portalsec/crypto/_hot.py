@@ -40,7 +40,7 @@ def sealer(
     as_is: type[Any] = bytes if codec is _BYTES else _Nothing
     text, number, uuid = (prefix + NO_TENANT + kind for kind in (b"s", b"i", b"u"))
 
-    def field_encrypt(value: Any, *, row: Any = None, tenant: str | None = None) -> Any:
+    def field_encrypt(value: Any, row: Any = None, tenant: str | None = None) -> Any:
         if tenant is None:
             try:
                 if type(row) is str and row:
@@ -67,7 +67,7 @@ def opener(
     openers, decode = aead._openers, _quick(codec)[1]
     text, number, uuid = (prefix + NO_TENANT + kind for kind in (b"s", b"i", b"u"))
 
-    def field_decrypt(ciphertext: Any, *, row: Any = None, tenant: str | None = None) -> Any:
+    def field_decrypt(ciphertext: Any, row: Any = None, tenant: str | None = None) -> Any:
         if tenant is None:
             try:
                 if type(row) is str and row:

@@ -111,14 +111,12 @@ class EncryptedField(Hidden, Generic[T]):
         return self._column
 
     @overload
-    def encrypt(self, value: None, *, row: RowId | None = None, tenant: str | None = None) -> None: ...
+    def encrypt(self, value: None, row: RowId | None = None, tenant: str | None = None) -> None: ...
 
     @overload
-    def encrypt(self, value: T, *, row: RowId | None = None, tenant: str | None = None) -> bytes: ...
+    def encrypt(self, value: T, row: RowId | None = None, tenant: str | None = None) -> bytes: ...
 
-    def encrypt(
-        self, value: T | None, *, row: RowId | None = None, tenant: str | None = None
-    ) -> bytes | None:
+    def encrypt(self, value: T | None, row: RowId | None = None, tenant: str | None = None) -> bytes | None:
         """The ciphertext for this cell; None for None.
 
         Raises:
@@ -132,13 +130,13 @@ class EncryptedField(Hidden, Generic[T]):
         return self._aead.encrypt(self._codec.encode(value), place(self._prefix, row, tenant))
 
     @overload
-    def decrypt(self, ciphertext: None, *, row: RowId | None = None, tenant: str | None = None) -> None: ...
+    def decrypt(self, ciphertext: None, row: RowId | None = None, tenant: str | None = None) -> None: ...
 
     @overload
-    def decrypt(self, ciphertext: bytes, *, row: RowId | None = None, tenant: str | None = None) -> T: ...
+    def decrypt(self, ciphertext: bytes, row: RowId | None = None, tenant: str | None = None) -> T: ...
 
     def decrypt(
-        self, ciphertext: bytes | None, *, row: RowId | None = None, tenant: str | None = None
+        self, ciphertext: bytes | None, row: RowId | None = None, tenant: str | None = None
     ) -> T | None:
         """The value of this cell; None for None. The input is never returned as the value.
 
