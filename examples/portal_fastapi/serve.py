@@ -112,17 +112,19 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
         create(data, lambda: _people(options.fhir), how)
     site = open_site(data, how)
     try:
-        try:
-            site.portal.audit.resume()
-        except Tampered as error:
-            # It serves all the same: the privacy officer's page shows what is wrong, and nothing more is signed.
-            print(f"WARNING: {error} Run:  portalsec audit verify", file=sys.stderr)
-        site.portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
-        _announce(data, site)
-        _run(site, listening)
+        site.portal.audit.resume()
+    except Tampered as error:
+        # It serves all the same: the privacy officer's page shows what is wrong, and nothing more is signed.
+        print(f"WARNING: {error}", file=sys.stderr)
+    site.portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
+    _announce(data, site)
+    _run(site, listening)
+    try:
         site.portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
-    finally:
         site.portal.audit_writer.close()  # writes what is waiting and signs the last checkpoint
+    except (StoreError, Tampered) as error:
+        print(f"The portal has stopped, but the log could not be signed: {error}", file=sys.stderr)
+        return 2
     print("\nThe portal has stopped. Its data is kept; the same command serves it again.")
     return 0
 
