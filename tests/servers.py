@@ -53,9 +53,7 @@ def postgres_server() -> Iterator[str]:
     with _own_folder() as folder:
         if os.geteuid() == 0 and not _reachable_by_others(programs):
             # The server refuses to run as root, and another user cannot look into this checkout.
-            programs = (
-                Path(shutil.copytree(programs.parent, folder / "program", symlinks=True)) / programs.name
-            )
+            programs = _copied(programs, folder)
         data = folder / "data"
         _as_nobody(
             [
@@ -211,6 +209,17 @@ def _own_folder() -> Iterator[Path]:
 
 def _reachable_by_others(folder: Path) -> bool:
     return all(place.stat().st_mode & 0o005 == 0o005 for place in (folder, *folder.parents))
+
+
+def _copied(programs: Path, folder: Path) -> Path:
+    """The server's programs in ``folder``, with the libraries where a wheel puts them beside its package."""
+    release, package = programs.parent, programs.parent.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    target = folder / "site"
+    shutil.copytree(release, target / package.name / release.name, symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    return target / package.name / release.name / programs.name
 
 
 def _as_nobody(command: list[object]) -> None:
