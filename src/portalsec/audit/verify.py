@@ -144,7 +144,7 @@ def verify(
     """
     try:
         return _Run(store, verifier, progress).report(anchor)
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (AttributeError, *_DAMAGED) as error:
         # What a column holds was replaced by something of another kind, where no single entry can be named.
         raise StoreError("The audit log is damaged: a row holds something of another kind.") from error
 
