@@ -87,7 +87,7 @@ class _Quiet(WSGIRequestHandler):
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="serve.py", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(".demo/django"), metavar="DIR")
+    parser.add_argument("--data", type=Path, default=Path(".demo-django"), metavar="DIR")
     parser.add_argument("--port", type=int, default=8000, metavar="N")
     parser.add_argument("--fhir", type=Path, metavar="PATH", help="fill a new folder from FHIR R4 bundles")
     parser.add_argument("--codes", action="store_true", help="print the accounts' present TOTP codes and end")

@@ -150,7 +150,7 @@ class _OnPostgres:
         return held("postgres")
 
     @pytest.fixture
-    def failing_store(self, tmp_path: Path, django_db_blocker: Any) -> Iterator[Any]:
+    def failing_store(self, postgres_alias: str, tmp_path: Path, django_db_blocker: Any) -> Iterator[Any]:
         connections.settings["broken"] = {
             **connections.settings["portalsec"],
             "ENGINE": "django.db.backends.postgresql",

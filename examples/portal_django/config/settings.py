@@ -8,7 +8,7 @@ from pathlib import Path
 from portalsec.config import load_settings, read_private
 
 HERE = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("PORTAL_DATA", ".demo/django")).absolute()
+DATA = Path(os.environ.get("PORTAL_DATA", ".demo-django")).absolute()
 PORTAL = load_settings(DATA / "portalsec.toml")
 BASE_URL: str = PORTAL["portal", "base_url"]
 
