@@ -39,11 +39,16 @@ __all__ = ["Keys", "Policies", "Portal", "Stores", "build_portal"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """One store for each port."""
+    """One store for each port.
+
+    Pending sign-ins (``flows``) may live in Redis. Invitations live for two weeks and must be used once even after
+    a failover, so they have a durable store of their own.
+    """
 
     accounts: AccountStore
     throttle: ThrottleStore
     flows: FlowStore
+    invitations: FlowStore
     totp: TotpStore
     sessions: SessionStore
     assignments: AssignmentStore
@@ -71,7 +76,7 @@ class Policies:
     sign_in: SignInPolicy = field(default_factory=SignInPolicy)
     sessions: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
     events: Mapping[str, str] = field(default_factory=dict)
-    checkpoint_interval: timedelta = timedelta(seconds=1)
+    checkpoint_interval: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +186,7 @@ def build_portal(
     accounts = Accounts(
         accounts=stores.accounts,
         flows=stores.flows,
+        invitations=stores.invitations,
         passwords=passwords,
         policy=policies.passwords,
         throttle=throttle,

@@ -122,6 +122,7 @@ class World:
         self.accounts = Accounts(
             accounts=self.account_store,
             flows=self.flow_store,
+            invitations=self.flow_store,
             passwords=self.passwords,
             policy=self.password_policy,
             throttle=self.throttle,

@@ -60,6 +60,7 @@ class Accounts:
         *,
         accounts: AccountStore,
         flows: FlowStore,
+        invitations: FlowStore,
         passwords: Passwords,
         policy: PasswordPolicy,
         throttle: Throttle,
@@ -72,6 +73,7 @@ class Accounts:
     ) -> None:
         self._accounts = accounts
         self._flows = flows
+        self._invitations = invitations
         self._passwords = passwords
         self._throttle = throttle
         self._sign_in = sign_in
@@ -91,7 +93,7 @@ class Accounts:
             raise ConfigurationError("invite: reference is the person's id in your data, 1 to 1024 bytes")
         code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
         digest = _code_digest(code)
-        stored = self._flows.put(
+        stored = self._invitations.put(
             Flow(
                 digest=digest,
                 purpose=_INVITATION,
@@ -109,7 +111,7 @@ class Accounts:
                 SecurityEvent(name=Event.ACCOUNT_INVITED, actor=actor, subjects=(reference,), source=source)
             )
         except BaseException:
-            self._flows.consume(digest, _INVITATION, now=self._clock())
+            self._invitations.consume(digest, _INVITATION, now=self._clock())
             raise
         groups = (code[start : start + _GROUP] for start in range(0, _CODE_LENGTH, _GROUP))
         return Secret("-".join(groups))
@@ -163,14 +165,14 @@ class Accounts:
             self._emit_refusal(Reason.PASSWORD_REFUSED, source, details, subjects=(reference,))
             raise PasswordRefused(problems)
         hashed = self._passwords.hash(password)
-        if self._flows.consume(flow.digest, _INVITATION, now=self._clock()) is None:
+        if self._invitations.consume(flow.digest, _INVITATION, now=self._clock()) is None:
             attempt.failed()
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, details)
         account = Account(id=self._new_id(), login=name, password_hash=hashed, reference=reference)
         epoch = self._sessions.epoch(account.id)
         at = self._clock()
         if not self._accounts.create(account, now=at):
-            self._flows.put(flow)
+            self._invitations.put(flow)
             # The unit stays taken: an invitation must not buy unbounded questions about who has an account.
             attempt.failed()
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.LOGIN_TAKEN, source, details)
@@ -233,7 +235,7 @@ class Accounts:
 
     def _invitation(self, typed: str, attempt: Attempt, source: Source) -> Flow:
         code = _canonical_code(typed)
-        flow = code and self._flows.attempt(
+        flow = code and self._invitations.attempt(
             _code_digest(code), _INVITATION, limit=_INVITATION_ATTEMPTS, now=self._clock()
         )
         if not flow:

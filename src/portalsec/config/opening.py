@@ -176,6 +176,7 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
         accounts=SqlAccounts(security, mac=KeyedHash(keys.mac), sealer=FieldSealer(keys.fields)),
         throttle=throttle,
         flows=flows,
+        invitations=SqlFlows(security),
         totp=SqlTotp(security),
         sessions=SqlSessions(security),
         assignments=SqlAssignments(security),

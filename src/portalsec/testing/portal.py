@@ -48,6 +48,7 @@ def memory_stores() -> Stores:
         accounts=MemoryAccounts(),
         throttle=MemoryThrottle(),
         flows=MemoryFlows(),
+        invitations=MemoryFlows(),
         totp=MemoryTotp(),
         sessions=MemorySessions(),
         assignments=MemoryAssignments(),

@@ -32,6 +32,7 @@ def django_stores(keys: Keys | None = None) -> Stores:
         accounts=DjangoAccounts(),
         throttle=DjangoThrottle(security),
         flows=DjangoFlows(security),
+        invitations=DjangoFlows(security),
         totp=DjangoTotp(security),
         sessions=DjangoSessions(security),
         assignments=DjangoAssignments(security),
