@@ -53,6 +53,7 @@ words = ["riverside", "clinic"]
 
 [audit]
 origin = "{_ORIGIN}"
+checkpoint_interval = "1s"
 """
 
 

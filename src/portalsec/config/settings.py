@@ -179,7 +179,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _text, None, "the log's public key (vkey text), to verify without the signing key"
             ),
             "checkpoint_interval": Key(
-                _duration, timedelta(seconds=1), "at most one checkpoint in this time"
+                _duration, timedelta(seconds=10), "at most one checkpoint in this time"
             ),
         },
         "access": {
