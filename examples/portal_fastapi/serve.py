@@ -117,8 +117,9 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
         # It serves all the same: the privacy officer's page shows what is wrong, and nothing more is signed.
         print(f"WARNING: {error}", file=sys.stderr)
     site.portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
+    server = _server(site)
     _announce(data, site)
-    _run(site, listening)
+    server.run(sockets=[listening])
     try:
         site.portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
         site.portal.audit_writer.close()  # writes what is waiting and signs the last checkpoint
@@ -129,7 +130,7 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
     return 0
 
 
-def _run(site: Site, listening: socket.socket) -> None:
+def _server(site: Site) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(site.portal, site.clinic, site.directory, anchor=site.anchor),
         log_level="warning",
@@ -138,11 +139,16 @@ def _run(site: Site, listening: socket.socket) -> None:
         proxy_headers=False,  # the portal resolves X-Forwarded-For itself, by its own declared hops
         timeout_graceful_shutdown=3,
     )
-    # uvicorn ends cleanly on Ctrl-C or a terminate signal and then raises the signal again for whoever else waits
-    # for it. Nobody does: what follows it here is the orderly end.
+    server = uvicorn.Server(config)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # While it serves, uvicorn has handlers of its own, and at its end it raises the signal again for whoever else
+    # waits for it. These are in place before it begins and after it ended, so that both mean the orderly end.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listening])
+        signal.signal(number, end)
+    return server
 
 
 def _people(source: Path | None) -> People:
