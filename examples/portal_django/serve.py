@@ -135,9 +135,9 @@ def _serve(options: argparse.Namespace, server: _Server) -> int:
             print(f"WARNING: {error} Sign in as privacy and open {portal.base_url}/audit", file=sys.stderr)
         portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
         server.set_app(_one_host(application, portal.base_url))
-        _announce(data, portal.name, portal.base_url)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
+            _announce(data, portal.name, portal.base_url)
             server.serve_forever()
         portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
     finally:

@@ -16,6 +16,9 @@ from django.http import HttpRequest
 from django.test import Client
 from django.views.debug import ExceptionReporter
 
+from portalsec.django import models
+from portalsec.django.sessions import SessionStore
+from portalsec.errors import StoreError
 from portalsec.web import SESSION_COOKIE
 from tests.django.browser import PASSWORD, cookie, password_step, pending, signed_in, someone, who
 from tests.django.project import World
@@ -331,3 +334,56 @@ def test_atk_40_an_error_report_holds_no_password_code_or_key(
         assert "a bug in the middle" in text
         for secret in (PASSWORD, person.code(), person.seed, token):
             assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("store", "verb"),
+    [
+        ("throttle", "take"),
+        ("throttle", "give_back"),
+        ("throttle", "clear"),
+        ("accounts", "by_login"),
+        ("accounts", "get"),
+        ("totp", "devices"),
+        ("totp", "advance"),
+        ("flows", "put"),
+        ("flows", "attempt"),
+        ("flows", "consume"),
+        ("sessions", "epoch"),
+        ("sessions", "create"),
+    ],
+)
+def test_atk_41_a_store_that_fails_anywhere_in_a_sign_in_lets_nobody_in(
+    client: Client, world: World, store: str, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = someone(world)
+    failed = []
+
+    def fail(*args: object, **kwargs: object) -> None:
+        failed.append(verb)
+        raise StoreError("down")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(world.portal.stores, store), verb, fail)
+        first = password_step(client, person)
+        last = first if first.status_code != 303 else client.post("/sign-in/code", {"code": person.code()})
+    assert failed
+    assert last.status_code == 503
+    assert cookie(client) == ""
+    assert who(client) == ""
+    assert not models.Session.objects.exists()
+
+
+def test_atk_41_session_data_that_cannot_be_kept_opens_no_session(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise StoreError("down")
+
+    person = someone(world)
+    password_step(client, person)
+    with monkeypatch.context() as broken:
+        broken.setattr(SessionStore, "save", fail)
+        assert client.post("/sign-in/code", {"code": person.code()}).status_code == 503
+    assert who(client) == ""
+    assert not models.Session.objects.exists()
