@@ -61,5 +61,3 @@ SESSION_ENGINE = "portalsec.django.sessions"
 SESSION_COOKIE_NAME = "__Host-portalsec"
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
-
-MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}  # Django 6.1 asks for it
