@@ -176,3 +176,18 @@ def test_the_backend_signs_nobody_in(world: World) -> None:
     someone(world, "doctor")
     assert authenticate(username="doctor", password="lantern orbit velvet cactus") is None
     assert PolicyBackend().get_user(1) is None
+
+
+@pytest.mark.parametrize("forged", ["203.0.113.9", "203.0.113.9, 198.51.100.1", "garbage", "::1\x00"])
+def test_loc_03_a_forged_forwarding_header_is_not_believed(client: Client, world: World, forged: str) -> None:
+    person = someone(world)
+    client.post(
+        "/sign-in",
+        {"login": person.login, "password": "wrong wrong wrong"},
+        headers={"x-forwarded-for": forged, "user-agent": "a\x1b[31m" + "b" * 1000},
+    )
+    event = world.events.last
+    assert event.name == "auth.login_failed"
+    assert event.source.address == "127.0.0.1"
+    # ATK-39: nothing of a header moves the cursor of whoever reads the log
+    assert event.source.user_agent == "a[31m" + "b" * 251
