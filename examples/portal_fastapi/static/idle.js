@@ -14,7 +14,8 @@
   let endsAt = 0; // by this page's own clock, from the server's "left"
   let warn = 0;
   let timer = 0;
-  let asking = false;
+  let queue = Promise.resolve(); // one question at a time, and none is lost: least of all "Stay signed in"
+  let asked = false;
 
   const words = (seconds) => {
     if (seconds > 90) return `${Math.round(seconds / 60)} minutes`;
@@ -64,9 +65,7 @@
     wait(1, tick);
   }
 
-  async function call(path, method) {
-    if (asking) return;
-    asking = true;
+  async function send(path, method) {
     try {
       const response = await fetch(path, { method, cache: "no-store", headers: { Accept: "application/json" } });
       if (response.status === 401) {
@@ -80,24 +79,30 @@
       // The server is out of reach. Past the end the page must not show a record: it clears itself.
       if (endsAt && performance.now() >= endsAt) gone();
       else wait(10, ask);
-    } finally {
-      asking = false;
     }
   }
 
-  const ask = () => call("/session/left", "GET");
+  function ask() {
+    if (asked) return; // a question that waits for its turn will do
+    asked = true;
+    queue = queue.then(() => {
+      asked = false;
+      return send("/session/left", "GET");
+    });
+  }
 
-  stayButton.addEventListener("click", async () => {
-    await call("/session/stay", "POST");
-    tabs?.postMessage("stayed");
-  });
+  function stay() {
+    queue = queue.then(() => send("/session/stay", "POST")).then(() => tabs?.postMessage("stayed"));
+  }
+
+  stayButton.addEventListener("click", stay);
   leaveButton.addEventListener("click", () => {
     document.querySelector("form.sign-out").requestSubmit();
   });
   // Escape means "I am here", which is what the button says.
   dialog.addEventListener("cancel", (event) => {
     event.preventDefault();
-    if (!stayButton.hidden) stayButton.click();
+    if (!stayButton.hidden) stay();
   });
   // A computer that slept has run no timer; a tab that was hidden has run late ones.
   addEventListener("focus", ask);
