@@ -52,7 +52,8 @@ class PortalsecMiddleware:
         ask_portalsec(request)
         response = self.get_response(request)
         try:
-            if isinstance(request.session, SessionStore):
+            # As Django: what a view left when it failed is not kept.
+            if response.status_code < 500 and isinstance(request.session, SessionStore):
                 request.session.save_now()
         except StoreError as error:
             request.session.modified = False
