@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -61,6 +62,7 @@ def open_portal(
         StoreError: a database does not answer.
     """
     keys = open_keys(settings, env=env)
+    policies = open_policies(settings, hashing=hashing)  # before the stores: a wrong policy opens no database
     opened = stores(keys) if stores is not None else open_stores(settings, keys)
     return build_portal(
         name=settings["portal", "name"],
@@ -68,7 +70,7 @@ def open_portal(
         proxy_hops=settings["portal", "proxy_hops"],
         keys=keys,
         stores=opened,
-        policies=open_policies(settings, hashing=hashing),
+        policies=policies,
         relations=relations(opened),
         origin=audit_origin(settings),
         anchors=(FileAnchor(settings.path("audit", "anchor")),),
@@ -160,28 +162,33 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
     )
 
     security_url, audit_url = settings.url("stores", "security"), settings.url("stores", "audit")
-    security = open_engine(security_url)
-    create_schema(security, "security")
-    audit = open_engine(audit_url)
-    create_schema(audit, "audit")
-    short_lived = settings["stores", "short_lived"]
-    if short_lived is None:
-        throttle, flows = SqlThrottle(security), SqlFlows(security)
-    else:
-        from portalsec.stores.redis import RedisFlows, RedisThrottle, open_redis
+    with ExitStack() as undo:  # whatever fails below leaves no connection open
+        security = open_engine(security_url)
+        undo.callback(security.dispose)
+        create_schema(security, "security")
+        audit = open_engine(audit_url)
+        undo.callback(audit.dispose)
+        create_schema(audit, "audit")
+        short_lived = settings["stores", "short_lived"]
+        if short_lived is None:
+            throttle, flows = SqlThrottle(security), SqlFlows(security)
+        else:
+            from portalsec.stores.redis import RedisFlows, RedisThrottle, open_redis
 
-        client = open_redis(short_lived)
-        throttle, flows = RedisThrottle(client), RedisFlows(client)  # type: ignore[assignment]
-    return Stores(
-        accounts=SqlAccounts(security, mac=KeyedHash(keys.mac), sealer=FieldSealer(keys.fields)),
-        throttle=throttle,
-        flows=flows,
-        invitations=SqlFlows(security),
-        totp=SqlTotp(security),
-        sessions=SqlSessions(security),
-        assignments=SqlAssignments(security),
-        audit=SqlAudit(audit),
-    )
+            client = open_redis(short_lived)
+            throttle, flows = RedisThrottle(client), RedisFlows(client)  # type: ignore[assignment]
+        opened = Stores(
+            accounts=SqlAccounts(security, mac=KeyedHash(keys.mac), sealer=FieldSealer(keys.fields)),
+            throttle=throttle,
+            flows=flows,
+            invitations=SqlFlows(security),
+            totp=SqlTotp(security),
+            sessions=SqlSessions(security),
+            assignments=SqlAssignments(security),
+            audit=SqlAudit(audit),
+        )
+        undo.pop_all()
+    return opened
 
 
 def _access_policy(path: Path) -> Policy:
