@@ -36,7 +36,7 @@ def create_app(portal: Portal, clinic: Clinic, directory: Directory, *, anchor: 
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.include_router(sign_in_router(ps, pages))
     app.include_router(session_router(ps))
-    app.include_router(entrance_router(ps, directory, pages))
+    app.include_router(entrance_router(ps, clinic, directory, pages))
     app.include_router(record_router(ps, clinic, directory, pages))
     app.include_router(desk_router(ps, clinic, directory, pages))
     app.include_router(privacy_router(ps, directory, pages, anchor=anchor))

@@ -16,6 +16,7 @@ from portalsec.events import SYSTEM, Actor, Event, ResourceRef, SecurityEvent
 from portalsec.fastapi import Portalsec, finish_step, read_form
 from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_of
 
+from .clinic import Clinic
 from .directory import Directory
 from .pages import Errors, Pages, Viewer, duration, viewer, wait
 
@@ -41,9 +42,17 @@ class _Session:
     here: bool
 
 
-def entrance_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRouter:
+def entrance_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     portal = ps.portal
+
+    def own_words(patient_id: str) -> list[str]:
+        """What a stranger who knows this patient would try first as a password."""
+        patient = clinic.patient(patient_id)
+        if patient is None:
+            return []
+        born = patient.birth_date.strftime("%Y-%m-%d %d%m%Y %m%d%Y %Y").split() if patient.birth_date else []
+        return [patient.name, patient.email, patient.phone, *born]
 
     def view(session: ActiveSession) -> Viewer:
         return viewer(directory.person(session.account_id), portal.guard.subject(session).roles)
@@ -114,7 +123,7 @@ def entrance_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRou
 
         def operation() -> SignUp:
             made = portal.accounts.sign_up(
-                invitation=invitation, login=login, password=password, source=source
+                invitation=invitation, login=login, password=password, about=own_words, source=source
             )
             if portal.stores.assignments.assign(made.account_id, "patient"):
                 portal.emit(

@@ -139,7 +139,7 @@ def test_a_refused_password_leaves_the_invitation_usable_and_is_no_guess() -> No
     code = invite(world)
     for password, problem in (("short", "too_short"), ("iloveyou", "common"), ("zorbina1984", "personal")):
         with pytest.raises(PasswordRefused) as refusal:
-            sign_up(world, code, password=password, about=("Zorbina Quell",))
+            sign_up(world, code, password=password, about=lambda reference: ("Zorbina Quell",))
         assert [found.id for found in refusal.value.problems] == [problem]
         assert world.events.last.reason is Reason.PASSWORD_REFUSED
     assert sign_up(world, code).reference == "patient-1"

@@ -267,6 +267,10 @@ def test_from_the_front_desk_to_the_own_record(demo: Demo) -> None:
     assert 'value="leo"' in refused.text
     assert "password123" not in refused.text  # except the password
     assert 'aria-describedby="password-hint password-error"' in refused.text
+    assert patient.birth_date
+    own_name = browser.post("/activate", weak | {"password": f"Exemplaris{patient.birth_date.year}"})
+    assert own_name.status_code == 400
+    assert "name" in words(own_name)
     made = browser.post("/activate", weak | {"password": "orbit marzipan kettle 9 walrus"})
     assert (made.status_code, made.headers["location"]) == (303, "/sign-in/set-up")
     assert browser.get("/record").status_code == 401  # no session before the second factor

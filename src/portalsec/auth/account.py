@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
@@ -122,7 +122,7 @@ class Accounts:
         invitation: object,
         login: object,
         password: object,
-        about: Sequence[str] = (),
+        about: Callable[[str], Sequence[str]] | None = None,
         source: Source,
     ) -> SignUp:
         """Turn an invitation into an account.
@@ -130,7 +130,8 @@ class Accounts:
         Args:
             invitation: the code as typed: case, spaces and dashes do not matter, I and L read as 1, O as 0.
             login, password: as chosen.
-            about: the person's own words (name, birth date), which make a password easy to guess.
+            about: given the invitation's reference, returns that person's own words (name, birth date), which make
+                a password easy to guess. It is asked only where the invitation is right.
 
         Raises:
             Denied: MALFORMED, THROTTLED, INVITATION_INVALID, LOGIN_TAKEN (the invitation stays usable).
@@ -159,7 +160,7 @@ class Accounts:
             raise
         flow = self._invitation(invitation, attempt, source)
         reference = open_data(self._mac, flow).decode("utf-8")
-        problems = self._problems(password, name, about)
+        problems = self._problems(password, name, about(reference) if about else ())
         if problems:
             attempt.succeeded()  # the code was right; this was no guess
             self._emit_refusal(Reason.PASSWORD_REFUSED, source, details, subjects=(reference,))
