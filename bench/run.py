@@ -70,7 +70,7 @@ def table(results: Sequence[Result], targets: dict[str, Target]) -> Table:
             result.id,
             f"{result.value:.4g} {result.unit}",
             f"{result.against_value:.4g} {result.unit}",
-            f"{result.ratio:.3g}",
+            f"{result.ratio:.4g}",
             f"{result.spread[0]:.3g}-{result.spread[1]:.3g}",
             str(target or ""),
             f"[red]{said}[/red]" if said == "missed" else said,
