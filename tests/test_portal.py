@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.crypto.keyset import Keyset
 from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import Source
-from portalsec.portal import Keys, Policies, build_portal
+from portalsec.portal import Keys, Policies, build_portal, close_portal, purge
 from portalsec.rbac.load import load_policy
 from portalsec.testing.hashing import CHEAP_ARGON2
 from portalsec.testing.portal import RelationTable, memory_portal, memory_stores
@@ -82,3 +83,27 @@ def test_a_portals_repr_shows_no_key() -> None:
     material = keyset_to_json(world.portal.keys.fields)
     assert (material if isinstance(material, str) else material.reveal())[80:120] not in text
     world.portal.audit_writer.close()
+
+
+def test_a_purge_removes_what_is_over_and_nothing_else() -> None:
+    world = World()
+    token, _ = world.sign_in()
+    world.portal.accounts.create(login="late", password=PASSWORD)
+    world.portal.sign_in.start("late", PASSWORD, source=Source())
+    removed = purge(world.portal)
+    assert (removed.sessions, removed.flows) == (0, 0)
+    assert world.portal.guard.session(token, source=Source())
+    world.clock.advance(world.portal.policies.sessions.absolute)
+    removed = purge(world.portal)
+    assert (removed.sessions, removed.flows) == (1, 1)
+    close_portal(world.portal)
+
+
+def test_closing_signs_a_last_checkpoint_and_ends_the_connections() -> None:
+    ended: list[str] = []
+    stores = replace(memory_stores(), close=lambda: ended.append("closed"))
+    portal = memory_portal(EMPTY, stores=stores)
+    portal.accounts.create(login="somebody", password=PASSWORD)
+    close_portal(portal)
+    assert ended == ["closed"]
+    assert portal.stores.audit.checkpoints()[-1].size == portal.stores.audit.size() == 1

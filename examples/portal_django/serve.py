@@ -125,6 +125,7 @@ def _serve(options: argparse.Namespace, server: _Server) -> int:
         raise
     (data / _UNFINISHED).unlink(missing_ok=True)
     from portalsec.django.conf import get_portal
+    from portalsec.portal import close_portal
 
     portal = get_portal()
     try:
@@ -141,7 +142,7 @@ def _serve(options: argparse.Namespace, server: _Server) -> int:
             server.serve_forever()
         portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
     finally:
-        portal.audit_writer.close()  # writes what is waiting and signs the last checkpoint
+        close_portal(portal)  # writes what is waiting and signs the last checkpoint
     print("\nThe portal has stopped. Its data is kept; the same command serves it again.")
     return 0
 

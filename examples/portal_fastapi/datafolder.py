@@ -26,7 +26,7 @@ from portalsec.config import create_keys, load_settings, open_portal, read_priva
 from portalsec.config.keys import write_new
 from portalsec.config.opening import open_keys
 from portalsec.errors import ConfigurationError
-from portalsec.portal import Portal
+from portalsec.portal import Portal, close_portal
 from portalsec.secret import Secret
 from portalsec.sqlalchemy import open_engine
 
@@ -143,7 +143,7 @@ def _fill(folder: Path, people: People, roles: Cast, how: Opening) -> None:
         site.clinic.write(people)
         logins, code = make_accounts(site.portal, roles)
     finally:
-        site.portal.audit_writer.close()
+        close_portal(site.portal)
     write_new(folder / "accounts.txt", Secret(_accounts(logins, code, roles)))
     (folder / _UNFINISHED).unlink()
 

@@ -34,6 +34,7 @@ from examples.portal_fastapi.people import synthetic_people
 from portalsec.clock import system_clock, unix_seconds
 from portalsec.errors import ConfigurationError, StoreError, Tampered
 from portalsec.events import SYSTEM, Event, SecurityEvent
+from portalsec.portal import close_portal, purge
 
 __all__ = ["main"]
 
@@ -117,12 +118,13 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
         # It serves all the same: the privacy officer's page shows what is wrong, and nothing more is signed.
         print(f"WARNING: {error}", file=sys.stderr)
     site.portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
+    purge(site.portal)
     server = _server(site)
     _announce(data, site)
     server.run(sockets=[listening])
     try:
         site.portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
-        site.portal.audit_writer.close()  # writes what is waiting and signs the last checkpoint
+        close_portal(site.portal)  # writes what is waiting and signs the last checkpoint
     except (StoreError, Tampered) as error:
         print(f"The portal has stopped, but the log could not be signed: {error}", file=sys.stderr)
         return 2

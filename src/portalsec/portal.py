@@ -34,7 +34,11 @@ from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import AssignmentStore, RelationSource
 from portalsec.typing import Emit, NewId
 
-__all__ = ["Keys", "Policies", "Portal", "Stores", "build_portal"]
+__all__ = ["Keys", "Policies", "Portal", "Purged", "Stores", "build_portal", "close_portal", "purge"]
+
+
+def _nothing_to_close() -> None:
+    """What stores without connections of their own do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ class Stores:
     """One store for each port.
 
     Pending sign-ins (``flows``) may live in Redis. Invitations live for two weeks and must be used once even after
-    a failover, so they have a durable store of their own.
+    a failover, so they have a durable store of their own. ``close`` ends the connections that they hold.
     """
 
     accounts: AccountStore
@@ -53,6 +57,7 @@ class Stores:
     sessions: SessionStore
     assignments: AssignmentStore
     audit: AuditStore
+    close: Callable[[], None] = _nothing_to_close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,4 +231,38 @@ def build_portal(
         audit_writer=writer,
         pdp=pdp,
         guard=guard,
+    )
+
+
+def close_portal(portal: Portal) -> None:
+    """Write what waits for the audit log, sign a last checkpoint, and end the stores' connections.
+
+    Raises:
+        StoreError, Tampered: the last checkpoint could not be signed; the connections are closed all the same.
+    """
+    try:
+        portal.audit_writer.close()
+    finally:
+        portal.stores.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What a `purge` removed."""
+
+    sessions: int
+    flows: int
+
+
+def purge(portal: Portal) -> Purged:
+    """Remove sessions past their absolute limit and expired pending sign-ins and invitations; run it once a day.
+
+    Housekeeping only: what has expired opens nothing, whether it was removed or not. It keeps the addresses and
+    browsers of old sessions from staying for ever.
+    """
+    now = portal.clock()
+    flows = portal.stores.flows.purge(now=now) + portal.stores.invitations.purge(now=now)
+    return Purged(
+        sessions=portal.stores.sessions.purge(created_until=now - portal.policies.sessions.absolute),
+        flows=flows,
     )

@@ -11,7 +11,7 @@ from portalsec.audit.record import decode
 from portalsec.config import create_keys, load_settings, open_portal
 from portalsec.errors import Denied, PortalsecError
 from portalsec.events import Purpose, Source
-from portalsec.portal import Portal, Stores
+from portalsec.portal import Portal, Stores, close_portal
 from portalsec.rbac.model import Resource, Subject
 from portalsec.testing import FrozenClock
 from portalsec.testing.hashing import CHEAP_ARGON2
@@ -67,12 +67,6 @@ def opened(folder: Path, clock: FrozenClock | None = None) -> Portal:
     return open_portal(settings, relations=OwnRecord, hashing=CHEAP_ARGON2, clock=clock or FrozenClock())
 
 
-def shut(portal: Portal) -> None:
-    portal.audit_writer.close()
-    for store in (portal.stores.sessions, portal.stores.audit):
-        store._engine.dispose()  # type: ignore[attr-defined]  # Python 3.13 warns of an SQLite file left open
-
-
 def problem(folder: Path) -> str:
     with pytest.raises(PortalsecError) as caught:
         opened(folder)
@@ -96,7 +90,7 @@ def test_the_main_job_on_files(folder: Path) -> None:
     other = Resource(type="record", id="r2", attributes={"patient_id": "patient-2"})
     with pytest.raises(Denied):
         portal.guard(token, "record:read", other, source=SOURCE, purpose=Purpose.PATRQT)
-    shut(portal)
+    close_portal(portal)
 
     again = opened(folder, clock)  # everything was on disk
     assert again.guard.session(token, source=SOURCE).account_id == account.id
@@ -104,7 +98,7 @@ def test_the_main_job_on_files(folder: Path) -> None:
     names = [decode(entry.body).name for entry in store.read(0, store.integrate())]
     assert "record.read" in names
     assert "access.denied" in names
-    shut(again)
+    close_portal(again)
 
     secrets = [PASSWORD, "ana@example.org", enrolment.secret.reveal(), token, code + '"']
     for path in folder.rglob("*"):
@@ -191,4 +185,4 @@ def test_redis_takes_the_short_lived_state(folder: Path, redis_url: str) -> None
     assert isinstance(portal.stores.flows, RedisFlows)
     with pytest.raises(Denied):
         portal.sign_in.start("nobody@example.org", PASSWORD, source=SOURCE)
-    shut(portal)
+    close_portal(portal)

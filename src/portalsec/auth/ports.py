@@ -323,3 +323,7 @@ class SessionStore(Protocol):
     def of_account(self, account_id: str) -> Sequence[SessionRecord]:
         """The account's sessions of the current epoch, newest first."""
         ...
+
+    def purge(self, *, created_until: datetime) -> int:
+        """Remove sessions opened at or before a moment; the number removed. Housekeeping: limits never depend on it."""
+        ...

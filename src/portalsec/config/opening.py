@@ -176,8 +176,9 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             from portalsec.stores.redis import RedisFlows, RedisThrottle, open_redis
 
             client = open_redis(short_lived)
+            undo.callback(client.close)
             throttle, flows = RedisThrottle(client), RedisFlows(client)  # type: ignore[assignment]
-        opened = Stores(
+        return Stores(
             accounts=SqlAccounts(security, mac=KeyedHash(keys.mac), sealer=FieldSealer(keys.fields)),
             throttle=throttle,
             flows=flows,
@@ -186,9 +187,8 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             sessions=SqlSessions(security),
             assignments=SqlAssignments(security),
             audit=SqlAudit(audit),
+            close=undo.pop_all().close,
         )
-        undo.pop_all()
-    return opened
 
 
 def _access_policy(path: Path) -> Policy:

@@ -93,6 +93,11 @@ class SqlSessions:
         with reading(self._engine) as connection:
             return tuple(_record(row) for row in connection.execute(statement))
 
+    def purge(self, *, created_until: datetime) -> int:
+        old = table.c.created_at <= unix_microseconds(created_until)
+        with writing(self._engine) as connection:
+            return connection.execute(delete(table).where(old)).rowcount
+
     def _locked_epoch(self, connection: Connection, account_id: str) -> int:
         """The epoch, held until this transaction ends: a concurrent `end_all` comes before it or after it.
 

@@ -284,6 +284,13 @@ class MemorySessions:
             own = [record for record in self._sessions.values() if record.account_id == account_id]
         return tuple(sorted(own, key=lambda record: (record.created_at, record.digest), reverse=True))
 
+    def purge(self, *, created_until: datetime) -> int:
+        with self._lock:
+            kept = {d: record for d, record in self._sessions.items() if record.created_at > created_until}
+            removed = len(self._sessions) - len(kept)
+            self._sessions = kept
+            return removed
+
 
 class MemoryAudit:
     """`portalsec.audit.ports.AuditStore`, durable only as long as the process lives."""

@@ -96,6 +96,11 @@ class DjangoSessions:
             )
         return tuple(_record(row) for row in rows)
 
+    def purge(self, *, created_until: datetime) -> int:
+        moment = unix_microseconds(created_until)
+        with own_transaction(self._using):
+            return Session.objects.using(self._using).filter(created_at__lte=moment).delete()[0]
+
     def _ensure(self, account_id: str) -> None:
         AccountEpoch.objects.using(self._using).bulk_create(
             [AccountEpoch(account_id=account_id, epoch=0)], ignore_conflicts=True

@@ -175,6 +175,15 @@ class SessionStoreContract(StoreContract):
         assert store.load(_session(3).digest) is None
         assert store.epoch("account-2") == 1
 
+    def test_purge_removes_what_was_opened_until_a_moment(self, store: SessionStore) -> None:
+        edge, later = _session(1, at=NOW), _session(2, at=NOW + MICROSECOND)
+        for record in (edge, later):
+            assert store.create(record)
+        assert store.purge(created_until=NOW) == 1
+        assert store.purge(created_until=NOW) == 0
+        assert store.load(edge.digest) is None
+        assert store.load(later.digest) is not None
+
     def test_a_backend_that_cannot_answer_is_a_store_error(self, failing_store: SessionStore) -> None:
         digest = _session().digest
         self.assert_all_fail(
@@ -186,5 +195,6 @@ class SessionStoreContract(StoreContract):
                 lambda: failing_store.end(digest),
                 lambda: failing_store.end_all("account-1"),
                 lambda: failing_store.of_account("account-1"),
+                lambda: failing_store.purge(created_until=NOW),
             ]
         )
