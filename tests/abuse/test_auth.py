@@ -491,6 +491,20 @@ def test_pwd_11_no_secret_in_repr_events_or_errors(caplog: pytest.LogCaptureFixt
         assert secret not in shown
 
 
+def test_pwd_11_stored_values_do_not_print_themselves() -> None:
+    world = World()
+    account = world.person("robin.ward")
+    world.session(account)
+    world.pending("robin.ward")
+    (held,) = world.sessions.of_account(account.id)
+    (flow,) = world.backing.flows._flows.values()
+    (device,) = world.backing.totp.devices(account.id)
+    stored = world.account_store.get(account.id)
+    shown = repr([stored, held, flow, device])
+    for hidden in (stored.login, stored.password_hash, held.digest, flow.data, device.sealed_secret):
+        assert repr(hidden).strip("b'") not in shown
+
+
 # -- lockout and rate limits --------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ Promises that every store of this module keeps, and that `portalsec.testing`'s c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -71,9 +71,10 @@ class Account:
         reference: who this account is in the application's own data (a patient's id, say), or None.
     """
 
+    # What a log line must never show stays out of every repr: a traceback with locals prints them.
     id: str
-    login: str
-    password_hash: str | None
+    login: str = field(repr=False)
+    password_hash: str | None = field(repr=False)
     disabled: bool = False
     reference: str | None = None
 
@@ -163,7 +164,7 @@ class Flow:
     digest: bytes
     purpose: str
     account_id: str | None
-    data: bytes
+    data: bytes = field(repr=False)
     expires_at: datetime
     attempts: int = 0
 
@@ -216,7 +217,7 @@ class TotpDevice:
     id: str
     account_id: str
     label: str
-    sealed_secret: bytes
+    sealed_secret: bytes = field(repr=False)
     confirmed: bool
     last_step: int
     created_at: datetime
@@ -271,7 +272,7 @@ class SessionRecord:
         user_agent: of the browser that opened it, at most 256 characters, or None.
     """
 
-    digest: bytes
+    digest: bytes = field(repr=False)
     account_id: str
     epoch: int
     created_at: datetime
