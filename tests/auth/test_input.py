@@ -62,6 +62,10 @@ def test_a_mail_address_is_folded() -> None:
         "ad\u200bmin",
         "ad\u202emin",
         "ad\ud800min",
+        "\u0301\u0302\u0303",
+        "\u20dd\u0301\u20e3",
+        "---",
+        "...@...",
     ],
 )
 def test_a_login_that_is_short_long_or_invisible_is_malformed(value: object) -> None:

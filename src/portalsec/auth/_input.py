@@ -11,7 +11,7 @@ import unicodedata
 
 from portalsec.errors import Denied, Reason
 
-__all__ = ["canonical_login", "password_text", "token_text"]
+__all__ = ["canonical_login", "fold_login", "password_text", "token_text"]
 
 MAX_PASSWORD_BYTES = 1024
 MAX_LOGIN_CHARACTERS = (
@@ -47,22 +47,30 @@ def canonical_login(text: object) -> str:
     Idempotent.
 
     Raises:
-        Denied: MALFORMED where it is not text, too short, too long, or holds control, format (bidi, zero-width) or
-            unassigned characters, which would let two names look alike or break a log line.
+        Denied: MALFORMED where it is not text, too short, too long, without any letter or digit, or holds control,
+            format (bidi, zero-width) or unassigned characters, which would let two names look alike or break a log
+            line.
     """
     if not isinstance(text, str) or len(text) > MAX_LOGIN_CHARACTERS:
         raise Denied(Reason.MALFORMED)
+    folded = fold_login(text)
+    if not _MIN_LOGIN_CHARACTERS <= len(folded) <= MAX_LOGIN_CHARACTERS:
+        raise Denied(Reason.MALFORMED)
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"} for char in folded):
+        raise Denied(Reason.MALFORMED)
+    if not any(unicodedata.category(char)[0] in "LN" for char in folded):
+        raise Denied(Reason.MALFORMED)  # accents over nothing: nobody can read it out or tell it from another
+    return folded
+
+
+def fold_login(text: str) -> str:
+    """NFKC, case folded, stripped, without a look at what comes out: see `canonical_login`."""
     folded = text
     for _ in range(
         2
     ):  # case folding can undo NFKC and NFKC can bring back capitals; the second round is stable
         folded = unicodedata.normalize("NFKC", folded).casefold()
-    folded = unicodedata.normalize("NFKC", folded).strip()
-    if not _MIN_LOGIN_CHARACTERS <= len(folded) <= MAX_LOGIN_CHARACTERS:
-        raise Denied(Reason.MALFORMED)
-    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"} for char in folded):
-        raise Denied(Reason.MALFORMED)
-    return folded
+    return unicodedata.normalize("NFKC", folded).strip()
 
 
 def token_text(token: object) -> str | None:
