@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import parse_qs, unquote, urlparse
 
 import pyotp
 import pytest
@@ -384,3 +384,36 @@ def test_the_world_of_the_other_tests_makes_right_codes() -> None:
     world = World()
     account = world.person()
     assert pyotp.TOTP(world.seeds[account.id]).at(world.clock()) == world.code(account)
+
+
+@pytest.mark.parametrize(
+    "name", ["\U00020000" * 254, "ü" * 254, "a" * 254, "robin"], ids=["astral", "accented", "long", "plain"]
+)
+@pytest.mark.parametrize("issuer", ["Hill Clinic", "\U00020000" * 50], ids=["short", "long"])
+def test_every_name_fits_into_a_qr_code(name: str, issuer: str) -> None:
+    from portalsec.auth.qr import qr_svg
+
+    totp = Totp(
+        store=MemoryTotp(),
+        sealer=FieldSealer(Keyset.generate("AES256_GCM")),
+        issuer=issuer,
+        clock=FrozenClock(),
+        new_id=SequentialIds(),
+        parameters=TotpParameters(digits=8, period=60, algorithm="SHA512"),
+    )
+    uri = totp.begin("a", account_name=name).uri
+    assert qr_svg(uri).startswith("<svg")
+    shown = urlparse(uri.reveal()).path.partition(":")[2]
+    assert name.startswith(unquote(shown))
+    assert len(shown) > 500 or unquote(shown) == name
+
+
+def test_an_issuer_that_no_qr_code_holds_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="shorten"):
+        Totp(
+            store=MemoryTotp(),
+            sealer=FieldSealer(Keyset.generate("AES256_GCM")),
+            issuer="\U00020000" * 51,
+            clock=FrozenClock(),
+            new_id=SequentialIds(),
+        )

@@ -9,6 +9,7 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 import pyotp
 
@@ -25,6 +26,9 @@ _HASHES = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha
 _SEED_BYTES = 20  # 160 bits: RFC 4226 section 4, R6
 _MAX_TYPED = 64
 _MAX_LABEL = 64
+# A QR code that a phone can correct (level M) holds 2331 bytes. The issuer comes twice; the rest of the URI is under 200.
+_MAX_ISSUER_BYTES = 600
+_MAX_ACCOUNT_BYTES = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +154,11 @@ class Totp:
             raise ConfigurationError(
                 "Totp: issuer is the portal's name as authenticator apps show it; it must not be empty or hold a colon"
             )
+        if len(quote(issuer, safe="")) > _MAX_ISSUER_BYTES:
+            raise ConfigurationError(
+                f"Totp: issuer is longer than {_MAX_ISSUER_BYTES} bytes as a URI writes it, so no QR code could hold "
+                "it: shorten the portal's name"
+            )
         self._store = store
         self._sealer = sealer
         self._issuer = issuer
@@ -167,7 +176,8 @@ class Totp:
         An earlier enrolment of the account that was not confirmed is void.
 
         Args:
-            account_name: what the app shows under the portal's name; the sign-in name, say.
+            account_name: what the app shows under the portal's name; the sign-in name, say. A name that would not
+                fit into a QR code is cut.
             label: the owner's name for the device, at most 64 characters.
         """
         device_id = self._new_id()
@@ -189,7 +199,7 @@ class Totp:
             digits=self.parameters.digits,
             digest=_HASHES[self.parameters.algorithm],
             interval=self.parameters.period,
-        ).provisioning_uri(name=account_name, issuer_name=self._issuer)
+        ).provisioning_uri(name=_fitting(account_name), issuer_name=self._issuer)
         return Enrolment(device_id=device_id, secret=Secret(text), uri=Secret(uri))
 
     def confirm(self, account_id: str, device_id: str, code: object) -> Evidence:
@@ -240,6 +250,16 @@ class Totp:
 
     def _open(self, device: TotpDevice) -> bytes:
         return self._sealer.open(device.sealed_secret, **_place(device.account_id, device.id))
+
+
+def _fitting(name: str) -> str:
+    """As much of a name as takes at most so many bytes in a URI, where a character can take twelve."""
+    room = _MAX_ACCOUNT_BYTES
+    for index, char in enumerate(name):
+        room -= len(quote(char, safe=""))
+        if room < 0:
+            return name[:index]
+    return name
 
 
 def _place(account_id: str, device_id: str) -> dict[str, str]:
