@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -27,7 +28,12 @@ POLICY: dict[str, Any] = {
             "actions": ["read", "list", "print", "burn"],
             "attributes": {"patient_id": "str"},
             "subject": "patient_id",
-            "events": {"read": "record.read", "list": "record.listed", "print": "record.printed"},
+            "events": {
+                "read": "record.read",
+                "list": "record.listed",
+                "print": "record.printed",
+                "burn": "none",
+            },
         }
     },
     "relation": {"care_team": {"of": "record"}},
@@ -51,8 +57,7 @@ class World:
             POLICY,
             clock=self.clock,
             relations=self.relations,
-            obligations={"stamp": self.stamped.append},
-            **more,
+            **{"obligations": {"stamp": self.stamped.append}, **more},
         )
 
     def sign_in(self, login: str = "doctor") -> tuple[str, str]:
@@ -206,4 +211,53 @@ def test_atk_41_what_cannot_be_recorded_does_not_happen() -> None:
     failing["now"] = True
     with pytest.raises(AuditUnavailable):
         world.portal.guard(token, "record:read", chart("p1"), source=SOURCE, purpose=Purpose.TREAT)
+    world.portal.audit_writer.close()
+
+
+@pytest.mark.parametrize(
+    "people",
+    [
+        [uuid.UUID(int=1)],
+        ["p1", uuid.UUID(int=1)],
+        uuid.UUID(int=1),
+        (person for person in ["p1"]),
+        {"p1": 1}.keys(),
+        [""],
+        [None],
+        None,
+        ["p1", True],
+    ],
+    ids=str,
+)
+def test_an_access_whose_people_cannot_be_told_is_refused_and_not_recorded_as_nobody(
+    world: World, people: object
+) -> None:
+    token, account = world.sign_in()
+    world.portal.stores.assignments.assign(account, "clinician")
+    for attributes in ({"patient_id": people}, {}):
+        listed = Resource(type="record", attributes=attributes)
+        with pytest.raises(Denied) as caught:
+            world.portal.guard(token, "record:list", listed, source=SOURCE, purpose=Purpose.TREAT)
+        assert caught.value.reason is Reason.CONDITION_ERROR
+        assert world.records()[-1].name == Event.ACCESS_DENIED
+
+
+def test_an_action_on_peoples_data_without_an_event_is_a_mistake_in_the_policy() -> None:
+    resource = POLICY["resource"]["record"]
+    events = {name: event for name, event in resource["events"].items() if name != "print"}
+    with pytest.raises(ConfigurationError, match="'print' is missing"):
+        memory_portal({**POLICY, "resource": {"record": {**resource, "events": events}}})
+
+
+def test_an_obligation_that_fails_refuses_and_is_recorded() -> None:
+    def fail(access: Access) -> None:
+        raise RuntimeError("the printer is on fire")
+
+    world = World(obligations={"stamp": fail})
+    token, account = world.sign_in()
+    world.portal.stores.assignments.assign(account, "clinician")
+    with pytest.raises(Denied) as caught:
+        world.portal.guard(token, "record:print", chart("p1"), source=SOURCE, purpose=Purpose.TREAT)
+    assert caught.value.reason is Reason.OBLIGATION_UNMET
+    assert world.records()[-1].reason == "obligation_unmet"
     world.portal.audit_writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +17,8 @@ from portalsec.rbac.ports import AssignmentStore
 from portalsec.typing import Emit
 
 __all__ = ["Access", "Guard"]
+
+_log = logging.getLogger("portalsec.guard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,12 @@ class Guard:
         context = Context(purpose=purpose, now=self._clock(), attributes=dict(attributes or {}))
         decision = self._pdp.decide(subject, permission, target, context)
         access = Access(session=session, subject=subject, resource=target, decision=decision, source=source)
-        refused = decision.reason or self._unmet(access)
+        refused = decision.reason
+        if refused is None and decision.event and decision.subjects is None:
+            refused = (
+                Reason.CONDITION_ERROR
+            )  # whose data it is was not told, so it could not be in their report
+        refused = refused or self._unmet(access)
         if refused or decision.event:
             # Durable before the caller shows anything: if this raises, nothing is shown.
             self._emit(self._event(access, permission, purpose, refused))
@@ -121,11 +129,14 @@ class Guard:
 
     def _unmet(self, access: Access) -> Reason | None:
         """Meet the obligations of the decision; one that nobody can meet, or that fails, refuses (XACML 7.18)."""
+        if not self._obligations.keys() >= set(access.decision.obligations):
+            return Reason.OBLIGATION_UNMET  # before any is met: half of them would be a trace of nothing
         for obligation in access.decision.obligations:
-            meet = self._obligations.get(obligation)
-            if meet is None:
+            try:
+                self._obligations[obligation](access)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the obligation was not met
+                _log.error("the obligation %r failed (%s): refused", obligation, type(error).__name__)
                 return Reason.OBLIGATION_UNMET
-            meet(access)
         return None
 
     @staticmethod
@@ -133,18 +144,19 @@ class Guard:
         access: Access, permission: str, purpose: Purpose | None, refused: Reason | None
     ) -> SecurityEvent:
         decision = access.decision
+        subjects = decision.subjects or ()
         return SecurityEvent(
             name=Event.ACCESS_DENIED if refused else decision.event or Event.ACCESS_DENIED,
             outcome=Outcome.DENIED if refused else Outcome.SUCCESS,
             actor=Actor(
                 type="user", id=access.session.account_id, role=",".join(sorted(access.subject.roles)) or None
             ),
-            subjects=decision.subjects,
+            subjects=subjects,
             resource=ResourceRef(
                 type=access.resource.type,
                 id=access.resource.id,
                 # A list has no id of its own: it names its people, and says so when there were none.
-                count=len(decision.subjects) if access.resource.id is None else None,
+                count=len(subjects) if access.resource.id is None else None,
             ),
             purpose=purpose,
             reason=refused,

@@ -102,7 +102,7 @@ def _policy(**more: Any) -> dict[str, Any]:
                 "actions": ["read", "amend"],
                 "attributes": {"patient_id": "str", "sealed": "bool", "status": "str"},
                 "subject": "patient_id",
-                "events": {"read": "record.read"},
+                "events": {"read": "record.read", "amend": "none"},
             }
         },
         "relation": {"care_team": {"of": "record"}},

@@ -26,7 +26,7 @@ GOOD: dict[str, Any] = {
             "actions": ["read", "amend"],
             "attributes": {"patient_id": "str", "clinic": "str", "sealed": "bool"},
             "subject": "patient_id",
-            "events": {"read": "record.read"},
+            "events": {"read": "record.read", "amend": "none"},
             "description": "a chart",
         },
         "visit": {"actions": ["book"], "attributes": ["clinic"]},

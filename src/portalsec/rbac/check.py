@@ -21,7 +21,7 @@ from portalsec.rbac.conditions import (
     Scope,
     parse_condition,
 )
-from portalsec.rbac.model import Deny, Grant, Relation, ResourceType, Role
+from portalsec.rbac.model import NO_EVENT, Deny, Grant, Relation, ResourceType, Role
 
 __all__ = [
     "Parts",
@@ -194,10 +194,18 @@ def _check_resource(resource: ResourceType, say: _Say) -> None:
     known = {*resource.attributes, "id"}
     if resource.subject is not None and resource.subject not in known:
         say(f"{where}.subject", f"{resource.subject!r} is not an attribute{nearest(resource.subject, known)}")
+    if resource.subject is not None:
+        # Forgetting it here would let people be looked at without a trace; leaving it out has to be said.
+        for action in resource.actions:
+            if action not in resource.events:
+                say(
+                    f"{where}.events",
+                    f"{action!r} is missing: name its audit event, or write {action} = {NO_EVENT!r}",
+                )
     for action, event in resource.events.items():
         if action not in resource.actions:
             say(f"{where}.events", f"{action!r} is not an action{nearest(action, resource.actions)}")
-        if not _EVENT.fullmatch(event):
+        if event != NO_EVENT and not _EVENT.fullmatch(event):
             say(f"{where}.events.{action}", f"{event!r} is not the name of an event, such as 'record.read'")
 
 

@@ -125,10 +125,16 @@ def _unknown(policy: Policy, request: Request) -> Decision:
     )
 
 
-def _people(entry: Entry, resource: Resource) -> tuple[str, ...]:
-    """Whose data it is, for the accounting of disclosures: one id, or several where the attribute is a list."""
+def _people(entry: Entry, resource: Resource) -> tuple[str, ...] | None:
+    """Whose data it is, for the accounting of disclosures: one id, or several where the attribute is a list.
+
+    None where that cannot be told: the attribute is missing, or it or a member of it is not an id. Leaving such a
+    member out would leave a person out of their own report.
+    """
     if entry.subject is None:
         return ()
     value = resource.id if entry.subject == "id" else resource.attributes.get(entry.subject)
     values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
-    return tuple(sorted({str(v) for v in values if isinstance(v, str | int) and not isinstance(v, bool)}))
+    if not all(isinstance(v, str | int) and not isinstance(v, bool) and v != "" for v in values):
+        return None
+    return tuple(sorted({str(v) for v in values}))

@@ -97,6 +97,8 @@ class Context:
 
 
 NO_CONTEXT = Context()
+NO_EVENT = "none"
+"""In a policy's events: this action is not recorded by the guard (the application does it, or nobody need)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,8 @@ class Decision:
             They hold rule ids, the policy's own text and truth values, never the value of an attribute.
         obligations: what the caller must do, or else refuse; of every grant that applied, sorted.
         event: the audit event's name that the policy gives to this action, if any.
-        subjects: opaque ids of the people whose data the resource is.
+        subjects: opaque ids of the people whose data the resource is; None where the policy says that it has some and
+            the request did not tell. Whoever records the access must then refuse.
         policy_version: the digest of the policy that decided.
     """
 
@@ -143,7 +146,7 @@ class Decision:
     explanation: tuple[str, ...]
     obligations: tuple[str, ...] = ()
     event: str | None = None
-    subjects: tuple[str, ...] = ()
+    subjects: tuple[str, ...] | None = ()
     policy_version: str
 
     def __post_init__(self) -> None:
@@ -165,7 +168,8 @@ class ResourceType:
     Attributes:
         attributes: names that conditions may use, each with its type (None: not declared).
         subject: the attribute that names the person whose data it is (``id``: the resource is that person).
-        events: for an action the name of the audit event that it is.
+        events: for an action the name of the audit event that it is, or `NO_EVENT`; all actions where there is a
+            ``subject``.
     """
 
     name: str

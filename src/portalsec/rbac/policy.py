@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from portalsec.rbac.check import Parts, PolicyError, check_policy, expand, read_conditions, seniors
 from portalsec.rbac.conditions import Condition, relations_in
-from portalsec.rbac.model import Deny, Grant, ResourceType
+from portalsec.rbac.model import NO_EVENT, Deny, Grant, ResourceType
 
 __all__ = ["Entry", "Policy", "Rule"]
 
@@ -99,7 +99,10 @@ class Policy:
         set_("roles", frozenset(role.name for role in parts.roles))
         set_("relations", frozenset(relation.name for relation in parts.relations))
         set_("permissions", frozenset(f"{r.name}:{action}" for r in parts.resources for action in r.actions))
-        set_("event_names", frozenset(name for r in parts.resources for name in r.events.values()))
+        set_(
+            "event_names",
+            frozenset(name for r in parts.resources for name in r.events.values() if name != NO_EVENT),
+        )
         set_("obligations", frozenset(name for grant in parts.grants for name in grant.obligations))
         set_("table", _compile(parts))
         set_("version", _version(parts))
@@ -168,7 +171,7 @@ def _entry(rules: Iterable[tuple[Rule, frozenset[str] | None]], resource: Resour
         grants=MappingProxyType({role: tuple(own) for role, own in grants.items()}),
         denies=MappingProxyType({role: tuple(own) for role, own in denies.items()}),
         denies_all=tuple(denies_all),
-        event=resource.events.get(action),
+        event=None if (event := resource.events.get(action)) == NO_EVENT else event,
         subject=resource.subject,
     )
 
