@@ -156,6 +156,12 @@ def build_portal(
             f"[audit] origin is {origin!r}, but the audit key was made for {keys.audit.name!r}: "
             "name the same origin, or make a key for the new one"
         )
+    if len(keys.mac.info()) > 1:
+        # Sign-in names and the subjects of the audit log are looked up by this key's hashes. Under a new primary
+        # nothing old would be found: reports would come out empty and taken names would be free.
+        raise ConfigurationError(
+            "the mac keyset has more than one key, and this version cannot rotate it: keep the one it began with"
+        )
     mac = KeyedHash(keys.mac)
     sealer = FieldSealer(keys.fields)
 

@@ -74,7 +74,19 @@ def test_an_unknown_key_names_file_table_key_and_the_nearest(tmp_path: Path) -> 
 
 def test_unknown_tables_and_variables_name_the_nearest() -> None:
     assert "did you mean 'sessions'?" in problem({**GOOD, "session": {}})
-    assert "did you mean 'PORTALSEC__SESSIONS__IDLE'?" in problem(GOOD, {"PORTALSEC__SESSION__IDLE": "1m"})
+    for variable in ("PORTALSEC__SESSION__IDLE", "PORTALSEC_SESSIONS__IDLE", "portalsec__sessions__idle"):
+        assert "did you mean 'PORTALSEC__SESSIONS__IDLE'?" in problem(GOOD, {variable: "1m"})
+
+
+def test_plain_http_is_for_localhost_alone() -> None:
+    settings = load_settings({"portal": {"name": "R", "base_url": "http://localhost:8000"}}, env={})
+    assert settings["portal", "base_url"] == "http://localhost:8000"
+
+
+def test_security_state_and_audit_do_not_share_an_sqlite_file() -> None:
+    both = {"security": "sqlite:///one.db", "audit": "sqlite:///one.db"}
+    assert "the same SQLite file" in problem({**GOOD, "stores": both})
+    load_settings({**GOOD, "stores": dict.fromkeys(both, "postgresql+psycopg://h/d")}, env={})
 
 
 def test_every_problem_is_said_at_once() -> None:
@@ -93,6 +105,8 @@ def test_every_problem_is_said_at_once() -> None:
         ("portal", "base_url", "portal.example"),
         ("portal", "base_url", "ftp://portal.example"),
         ("portal", "base_url", "https://portal.example:port"),
+        ("portal", "base_url", "http://portal.example"),
+        ("portal", "base_url", "http://localhost.evil.example"),
         ("portal", "name", ""),
         ("portal", "name", 7),
         ("portal", "proxy_hops", -1),
@@ -106,6 +120,7 @@ def test_every_problem_is_said_at_once() -> None:
         ("throttle", "account", "ten/15m"),
         ("throttle", "account", "10"),
         ("throttle", "account", "²/15m"),
+        ("throttle", "account", "999999/1s"),
         ("passwords", "policy", "NIST"),
         ("passwords", "hashing", "md5"),
         ("passwords", "words", [""]),

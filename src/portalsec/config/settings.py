@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from portalsec.errors import ConfigurationError
 from portalsec.web import origin_of
@@ -48,9 +49,13 @@ def _text(value: object) -> str:
 
 def _origin(value: object) -> str:
     try:
-        return origin_of(_text(value))
+        origin = origin_of(_text(value))
     except ConfigurationError as error:
         raise ValueError('write the portal\'s address, as "https://portal.example"') from error
+    if origin.startswith("http:") and urlsplit(origin).hostname != "localhost":
+        # Browsers keep Secure cookies on plain http for localhost alone, and everybody on the way could read along.
+        raise ValueError("only localhost goes without encryption: write https://")
+    return origin
 
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*(s|m|h|d)\Z")
@@ -70,7 +75,8 @@ def _duration(value: object) -> timedelta:
 
 def _rate(value: object) -> tuple[int, timedelta]:
     count, slash, window = value.partition("/") if isinstance(value, str) else ("", "", "")
-    if not slash or not count.strip().isascii() or not count.strip().isdigit() or int(count) < 1:
+    count = count.strip()
+    if not slash or not (count.isascii() and count.isdigit()) or len(count) > 5 or int(count) < 1:
         raise ValueError('write a budget such as "10/15m" (ten tries in fifteen minutes)')
     return int(count), _duration(window.strip())
 
@@ -255,6 +261,12 @@ def load_settings(
         problems.append(f"{name}: [sessions] idle is longer than absolute: shorten idle or lengthen absolute")
     if not problems and values["sessions", "warn_before"] >= values["sessions", "idle"]:
         problems.append(f"{name}: [sessions] warn_before must be shorter than idle")
+    if (
+        not problems
+        and values["stores", "security"] == values["stores", "audit"]
+        and "sqlite" in values["stores", "audit"]
+    ):
+        problems.append(f"{name}: [stores] audit is the same SQLite file as security: give each its own")
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Settings(values=MappingProxyType(values), base=base or Path(), source=name)
@@ -292,12 +304,20 @@ def _flatten(
 def _from_env(env: Mapping[str, str], problems: list[str]) -> dict[tuple[str, str], tuple[str, object]]:
     found: dict[tuple[str, str], tuple[str, object]] = {}
     names = {f"{_ENV_PREFIX}{t}__{k}".upper(): (t, k) for t, keys in KEYS.items() for k in keys}
+    squeezed = {_squeezed(name): name for name in names}
     for variable, value in env.items():
         if variable in names:
             found[names[variable]] = (f"environment variable {variable}", value)
         elif variable.startswith(_ENV_PREFIX):
             problems.append(f"unknown environment variable {variable}{_nearest(variable, names)}")
+        elif (meant := _squeezed(variable)) in squeezed:
+            # One underscore too few or lower case: it would be ignored in silence, and the default would hold.
+            problems.append(f"unknown environment variable {variable}: did you mean {squeezed[meant]!r}?")
     return found
+
+
+def _squeezed(name: str) -> str:
+    return re.sub("_+", "_", name).upper()
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
