@@ -30,12 +30,80 @@ def test_atk_37_a_tossed_second_cookie_of_the_same_name_is_refused() -> None:
     assert caught.value.reason is Reason.SESSION_DUPLICATE_COOKIE
 
 
-@given(st.text(max_size=200))
+# A browser lets a sibling sub-domain set these (they do not begin with "__Host-"), and sends them along. Readers that
+# strip Unicode's white space, or ignore case, take them for ours.
+SHADOWS = {
+    "no-break space": "\xa0{}",
+    "next line": "\x85{}",
+    "behind the name": "{}\xa0",
+    "information separator": "\x1f{}",
+    "form feed": "\x0c{}",
+    "UTF-8 en quad, read as Latin-1": "\u2000{}".encode().decode("latin-1"),
+    "UTF-8 no-break space, read as Latin-1": "\xa0{}".encode().decode("latin-1"),
+    "UTF-8 byte order mark, read as Latin-1": "\ufeff{}".encode().decode("latin-1"),
+    "already read as UTF-8": "\u2000{}",
+    "undecodable byte, replaced": "\ufffd{}",
+}
+
+
+@pytest.mark.parametrize("shape", [*SHADOWS.values()], ids=[*SHADOWS])
+@pytest.mark.parametrize("name", [web.SESSION_COOKIE, web.PENDING_COOKIE])
+def test_atk_37_a_name_that_only_looks_like_ours_is_neither_used_nor_overlooked(
+    name: str, shape: str
+) -> None:
+    shadow = shape.format(name)
+    for header in (
+        f"{shadow}=evil",
+        f"{name}=mine; {shadow}=evil",
+        f"{shadow}=evil; {name}=mine",
+        f"a=1;\t{shadow}\t=evil",
+    ):
+        with pytest.raises(Denied) as caught:
+            web.cookie_value(header, name)
+        assert caught.value.reason is Reason.SESSION_DUPLICATE_COOKIE
+
+
+@pytest.mark.parametrize("shadow", ["__host-portalsec", "__HOST-PORTALSEC", "__Host-PortalSec"])
+def test_atk_37_a_name_in_another_case_is_a_duplicate(shadow: str) -> None:
+    # Older browsers do not see the prefix in it, so anybody may have set it.
+    for header in (f"{shadow}=evil", f"{web.SESSION_COOKIE}=mine; {shadow}=evil"):
+        with pytest.raises(Denied) as caught:
+            web.cookie_value(header, web.SESSION_COOKIE)
+        assert caught.value.reason is Reason.SESSION_DUPLICATE_COOKIE
+
+
+@pytest.mark.parametrize("header", [" {}=tok", "\t{} = tok \t", "a=1;{}=tok;", ";; {}=tok; é=1; {}x=2; {}"])
+def test_white_space_of_http_around_a_cookie_is_none_of_it(header: str) -> None:
+    assert web.cookie_value(header.replace("{}", web.SESSION_COOKIE), web.SESSION_COOKIE) == "tok"
+
+
+def test_a_value_is_taken_as_it_came() -> None:
+    assert web.cookie_value(f"{web.SESSION_COOKIE}=\xa0tok", web.SESSION_COOKIE) == "\xa0tok"
+    assert web.cookie_value(f'{web.SESSION_COOKIE}="tok"', web.SESSION_COOKIE) == '"tok"'
+
+
+pieces = st.sampled_from(
+    [web.SESSION_COOKIE, web.SESSION_COOKIE.lower(), "=", ";", " ", "\t", "\xa0", "\u2000", "tok"]
+)
+
+
+@given(st.one_of(st.text(max_size=200), st.lists(pieces, max_size=12).map("".join)))
 def test_no_cookie_header_raises_anything_but_denied(header: str) -> None:
+    """And what is found stands in the header under exactly our name, which no other reader finds another value for."""
     try:
-        web.cookie_value(header, web.SESSION_COOKIE)
+        found = web.cookie_value(header, web.SESSION_COOKIE)
     except Denied:
-        assert header.count(web.SESSION_COOKIE) > 1
+        assert web.SESSION_COOKIE.lower() in header.lower()
+        return
+    strict = [part.partition("=") for part in header.split(";")]
+    ours = [
+        value.strip(" \t") for name, sign, value in strict if sign and name.strip(" \t") == web.SESSION_COOKIE
+    ]
+    loose = [
+        value for name, sign, value in strict if sign and name.strip().lower() == web.SESSION_COOKIE.lower()
+    ]
+    assert ours == ([] if found is None else [found])
+    assert len(loose) == len(ours)
 
 
 def test_ses_08_cookies_are_host_bound_secure_and_not_for_scripts() -> None:

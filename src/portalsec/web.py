@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 # The __Host- prefix (RFC 6265bis section 4.1.3.2): the browser takes such a cookie only with Secure, Path=/ and
-# without Domain, so a sibling sub-domain cannot shadow it.
+# without Domain, so a sibling sub-domain cannot set one of that name. `cookie_value` refuses names that look alike.
 SESSION_COOKIE = "__Host-portalsec"
 PENDING_COOKIE = "__Host-portalsec-pending"
 
@@ -78,18 +78,32 @@ def retry_after_seconds(delay: timedelta | None) -> str | None:
 def cookie_value(header: str | None, name: str) -> str | None:
     """The one value of ``name`` in a Cookie header; None where it is absent.
 
+    Only the space and the tab around a name are no part of it (RFC 6265bis section 5.6). A browser sees no `__Host-`
+    prefix in ``<no-break space>__Host-x``, nor an older one in ``__host-x``, and lets a sibling sub-domain set it; a
+    reader that strips what Unicode calls white space would take it for ours.
+
+    Args:
+        header: as the server gave it, whether it read the bytes as Latin-1 or as UTF-8.
+
     Raises:
-        Denied: the name comes twice. A browser sends one `__Host-` cookie; two mean that somebody tossed one in.
+        Denied: the name comes twice, or one that only looks like it comes at all. A browser sends one `__Host-`
+            cookie; anything else means that somebody tossed one in.
     """
     found: str | None = None
     for part in (header or "").split(";"):
-        key, equals, value = part.strip().partition("=")
-        if not equals or key != name:
+        key, equals, value = part.partition("=")
+        key = key.strip(" \t")
+        if not equals or _visible(key) != name.lower():
             continue
-        if found is not None:
+        if found is not None or key != name:
             raise Denied(Reason.SESSION_DUPLICATE_COOKIE)
-        found = value.strip()
+        found = value.strip(" \t")
     return found
+
+
+def _visible(name: str) -> str:
+    """What is left of a name for a reader that drops or replaces anything but visible ASCII, and ignores case."""
+    return "".join(c for c in name if "!" <= c <= "~").lower()
 
 
 def set_cookie(name: str, value: str, *, max_age: timedelta | None = None) -> str:
