@@ -63,7 +63,7 @@ def desk_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Page
     async def search(request: Request) -> Response:
         # By POST, so that nobody's name stands in an address, a history or a server's log.
         form = await read_form(request)
-        token, source = ps.session_token(request), ps.source(request)
+        token, source = await ps.session_token(request), ps.source(request)
         q = form.get("q", "").strip()[:100]
 
         def operation() -> Response:
@@ -91,7 +91,7 @@ def desk_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Page
     @router.post("/desk/invite")
     async def invite(request: Request) -> Response:
         form = await read_form(request)
-        token, source = ps.session_token(request), ps.source(request)
+        token, source = await ps.session_token(request), ps.source(request)
         patient_id = form.get("patient", "") or "nobody"
 
         def operation() -> Response:

@@ -125,7 +125,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         request: Request, *, kind: str, find: Callable[[str], list[Patient]], purpose: Purpose
     ) -> tuple[Viewer, list[Patient]]:
         """One operation: the session, whose list it is, the decision, and a record of everybody on it."""
-        token, source = ps.session_token(request), ps.source(request)
+        token, source = await ps.session_token(request), ps.source(request)
 
         def operation() -> tuple[Viewer, list[Patient]]:
             session = portal.guard.session(token, source=source)

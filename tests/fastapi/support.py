@@ -154,6 +154,11 @@ def make_site(**policies: Any) -> Iterator[Site]:
         session = await ps.session(request)
         return PlainTextResponse(session.account_id)
 
+    @app.get("/maybe")
+    async def maybe(request: Request) -> Response:
+        session = await ps.optional_session(request)
+        return PlainTextResponse(session.account_id if session else "nobody")
+
     app.add_middleware(PortalsecMiddleware, ps=ps, pages=refusal_page)
     loop = Loop()
     try:

@@ -12,6 +12,7 @@ from portalsec.errors import Reason
 from portalsec.events import Outcome, Purpose
 from portalsec.fastapi import Portalsec
 from portalsec.testing.portal import memory_portal
+from portalsec.web import PENDING_COOKIE, SESSION_COOKIE
 from tests.fastapi.support import POLICY, Site
 
 
@@ -25,6 +26,19 @@ def request_with(*headers: tuple[str, str], peer: str | None = "198.51.100.7") -
             "client": (peer, 1234) if peer else None,
         }
     )
+
+
+def counted_hops(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
+    """The hops that are made from now on."""
+    hops: list[Callable[[], Any]] = []
+    original = site.ps.lanes.offload
+
+    async def counting(operation: Callable[[], Any]) -> Any:
+        hops.append(operation)
+        return await original(operation)
+
+    monkeypatch.setattr(site.ps.lanes, "offload", counting)
+    return hops
 
 
 def test_source_believes_no_header_without_a_declared_proxy(site: Site) -> None:
@@ -105,25 +119,72 @@ def test_session_decision_and_record_are_one_hop(site: Site, monkeypatch: pytest
     site.relations.facts.add(("care_team", doctor, "p1"))
     client = site.client()
     site.sign_in(client, "doctor")
-    hops: list[Callable[[], Any]] = []
-    original = site.ps.lanes.offload
-
-    async def counting(operation: Callable[[], Any]) -> Any:
-        hops.append(operation)
-        return await original(operation)
-
-    monkeypatch.setattr(site.ps.lanes, "offload", counting)
+    hops = counted_hops(site, monkeypatch)
     assert client.get("/records/p1").status_code == 200
     assert len(hops) == 1
 
 
-def test_atk_37_a_cookie_that_comes_twice_is_refused(site: Site) -> None:
-    site.account("doctor", "clinician")
+SHADOWED = [
+    "{}={good}; {}=tossed",
+    "{}={good}; \xa0{}=tossed",
+    "\xe2\x80\x80{}={good}",
+    "\x85{}={good}",
+    "__host-{rest}={good}",
+]
+
+
+@pytest.mark.parametrize("shape", SHADOWED)
+def test_atk_37_a_session_cookie_that_was_tossed_in_is_refused_and_recorded_in_one_hop(
+    site: Site, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctor = site.account("doctor", "clinician")
+    site.relations.facts.add(("care_team", doctor, "p1"))
     client = site.client()
     site.sign_in(client, "doctor")
-    good = client.cookies["__Host-portalsec"]
-    answer = site.client().get(
-        "/whoami", headers={"Cookie": f"__Host-portalsec={good}; __Host-portalsec=tossed"}
+    good = client.cookies[SESSION_COOKIE]
+    tossed = shape.replace("{}", SESSION_COOKIE).format(
+        good=good, rest=SESSION_COOKIE.removeprefix("__Host-")
     )
-    assert answer.status_code == 401
-    assert site.client().get("/whoami", headers={"Cookie": f"__Host-portalsec={good}"}).status_code == 200
+    hops = counted_hops(site, monkeypatch)
+    for method, path in (
+        ("GET", "/whoami"),
+        ("GET", "/records/p1"),
+        ("GET", "/maybe"),
+        ("GET", "/session/left"),
+        ("POST", "/session/stay"),
+        ("POST", "/sign-out"),
+        ("POST", "/sign-in"),
+    ):
+        site.events.clear()
+        hops.clear()
+        answer = site.client().request(method, path, headers={"Cookie": tossed}, same_site=True)
+        assert answer.status_code == 401, path
+        assert answer.set_cookies() == {}, path
+        (event,) = site.events
+        assert (event.name, event.outcome, event.reason, event.actor.id) == (
+            "auth.session_refused",
+            Outcome.DENIED,
+            Reason.SESSION_DUPLICATE_COOKIE,
+            None,
+        )
+        assert event.source.address == "198.51.100.7"
+        assert len(hops) == 1, path
+    assert client.get("/whoami").status_code == 200  # whoever's session it is goes on
+
+
+def test_atk_37_a_pending_cookie_that_was_tossed_in_is_refused_and_recorded(site: Site) -> None:
+    cookies = f"{PENDING_COOKIE}=a; \xa0{PENDING_COOKIE}=b"
+    for method, path in (
+        ("GET", "/sign-in/code"),
+        ("POST", "/sign-in/code"),
+        ("GET", "/sign-in/set-up"),
+        ("POST", "/sign-in/set-up"),
+        ("POST", "/sign-in/set-up/confirm"),
+        ("POST", "/sign-in"),
+        ("POST", "/sign-out"),
+    ):
+        site.events.clear()
+        answer = site.client().request(method, path, headers={"Cookie": cookies}, same_site=True)
+        assert answer.status_code == 401, path
+        (event,) = site.events
+        assert (event.name, event.reason) == ("auth.session_refused", Reason.SESSION_DUPLICATE_COOKIE)

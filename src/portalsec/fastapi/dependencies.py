@@ -9,7 +9,8 @@ from starlette.requests import HTTPConnection, Request
 
 from portalsec._encoding import uuid7
 from portalsec.auth.sessions import ActiveSession
-from portalsec.events import Purpose, Source
+from portalsec.errors import Denied
+from portalsec.events import Event, Outcome, Purpose, SecurityEvent, Source
 from portalsec.fastapi.lanes import Lanes
 from portalsec.guard import Access
 from portalsec.portal import Portal
@@ -50,24 +51,42 @@ class Portalsec:
             request_id=request.scope.setdefault("portalsec.request_id", uuid7()),
         )
 
-    def session_token(self, request: HTTPConnection) -> str | None:
-        """The session cookie. Raises `portalsec.errors.Denied` where it comes twice."""
-        return cookie_value("; ".join(request.headers.getlist("cookie")), SESSION_COOKIE)
+    async def session_token(self, request: HTTPConnection) -> str | None:
+        """The session cookie. Raises `portalsec.errors.Denied` where another was tossed in, which is recorded."""
+        return await self._cookie(request, SESSION_COOKIE)
 
-    def pending_token(self, request: HTTPConnection) -> str | None:
-        """The cookie of a sign-in that has not ended. Raises `portalsec.errors.Denied` where it comes twice."""
-        return cookie_value("; ".join(request.headers.getlist("cookie")), PENDING_COOKIE)
+    async def pending_token(self, request: HTTPConnection) -> str | None:
+        """The cookie of a sign-in that has not ended. Raises as `session_token`."""
+        return await self._cookie(request, PENDING_COOKIE)
+
+    async def _cookie(self, request: HTTPConnection, name: str) -> str | None:
+        try:
+            return cookie_value("; ".join(request.headers.getlist("cookie")), name)
+        except Denied as denied:
+            event = SecurityEvent(
+                name=Event.AUTH_SESSION_REFUSED,
+                outcome=Outcome.DENIED,
+                reason=denied.reason,
+                source=self.source(request),
+            )
+            # The only hop of such a request: whatever it wanted ends here.
+            await self.lanes.offload(lambda: self.portal.emit(event))
+            raise
 
     # -- dependencies -----------------------------------------------------------------------------------------------
 
     async def session(self, request: Request) -> ActiveSession:
         """Dependency: the live session. Raises `portalsec.errors.Denied` (the middleware's 401 page)."""
-        token, source = self.session_token(request), self.source(request)
-        return await self.lanes.offload(lambda: self.portal.guard.session(token, source=source))
+        return await self._session(request, await self.session_token(request))
 
     async def optional_session(self, request: Request) -> ActiveSession | None:
         """Dependency: the live session, or None for a visitor who sent no session cookie at all."""
-        return None if self.session_token(request) is None else await self.session(request)
+        token = await self.session_token(request)
+        return None if token is None else await self._session(request, token)
+
+    async def _session(self, request: Request, token: str | None) -> ActiveSession:
+        source = self.source(request)
+        return await self.lanes.offload(lambda: self.portal.guard.session(token, source=source))
 
     def require(
         self,
@@ -88,7 +107,7 @@ class Portalsec:
         guard = self.portal.guard
 
         async def dependency(request: Request) -> Access:
-            token, source = self.session_token(request), self.source(request)
+            token, source = await self.session_token(request), self.source(request)
 
             def operation() -> Access:
                 if not callable(resource):

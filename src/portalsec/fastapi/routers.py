@@ -98,7 +98,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     async def start(request: Request) -> Response:
         form, source = await read_form(request), ps.source(request)
         login, password, next = form.get("login", ""), form.get("password", ""), _next(form)
-        old, pending = ps.session_token(request), ps.pending_token(request)
+        old, pending = await ps.session_token(request), await ps.pending_token(request)
 
         def operation() -> Step:
             step = sign_in.start(login, password, source=source, replaces=pending)
@@ -121,13 +121,13 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     @router.get("/sign-in/code")
     async def code_page(request: Request) -> Response:
         next = _next(request.query_params)
-        if ps.pending_token(request) is None:
+        if await ps.pending_token(request) is None:
             return RedirectResponse(_with_next("/sign-in", next), status_code=303)
         return pages.code(request, next=next, denied=None)
 
     @router.post("/sign-in/code")
     async def submit_code(request: Request) -> Response:
-        form, source, pending = await read_form(request), ps.source(request), ps.pending_token(request)
+        form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
         next = _next(form)
         try:
             step = await ps.lanes.offload(
@@ -140,14 +140,14 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     @router.get("/sign-in/set-up")
     async def set_up_page(request: Request) -> Response:
         next = _next(request.query_params)
-        if ps.pending_token(request) is None:
+        if await ps.pending_token(request) is None:
             return RedirectResponse(_with_next("/sign-in", next), status_code=303)
         return pages.set_up(request, next=next)
 
     @router.post("/sign-in/set-up")
     async def begin_set_up(request: Request) -> Response:
         # The secret is the answer to a POST only: a GET could be prefetched, cached or found in the history.
-        form, source, pending = await read_form(request), ps.source(request), ps.pending_token(request)
+        form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
         next = _next(form)
         try:
             enrolment = await ps.lanes.offload(lambda: sign_in.begin_totp_enrolment(pending, source=source))
@@ -157,7 +157,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
 
     @router.post("/sign-in/set-up/confirm")
     async def confirm_set_up(request: Request) -> Response:
-        form, source, pending = await read_form(request), ps.source(request), ps.pending_token(request)
+        form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
         next = _next(form)
         try:
             step = await ps.lanes.offload(
@@ -174,8 +174,8 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
-        source, token, pending = ps.source(request), ps.session_token(request), ps.pending_token(request)
-
+        source = ps.source(request)
+        token, pending = await ps.session_token(request), await ps.pending_token(request)
         await ps.lanes.offload(lambda: sign_in.logout(token, source=source, pending=pending))
         response = pages.signed_out(request)
         response.headers.update(logout_headers())
@@ -194,7 +194,7 @@ def session_router(ps: Portalsec) -> APIRouter:
     async def left(request: Request, *, passive: bool) -> Response:
         source = ps.source(request)
         try:
-            token = ps.session_token(request)
+            token = await ps.session_token(request)
             active = await ps.lanes.offload(
                 lambda: ps.portal.guard.session(token, source=source, passive=passive)
             )
