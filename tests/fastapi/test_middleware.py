@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse, PlainTextResponse, StreamingResponse
 from starlette.types import Message
 
 from portalsec.errors import (
@@ -93,10 +94,76 @@ def test_the_redirect_never_leaves_the_portal(site: Site, path: str) -> None:
     assert answer.headers["location"].startswith(f"{BASE}/")
 
 
+@pytest.mark.parametrize(
+    "target", [b"@evil.example/", b".evil.example/", b"evil.example", b"*", b":80@evil.example/", b""]
+)
+@pytest.mark.parametrize("host", [b"127.0.0.1", b"portal.example"])
+def test_rec_07_a_target_that_is_no_path_is_refused_and_never_part_of_a_redirect(
+    site: Site, target: bytes, host: bytes
+) -> None:
+    # "https://portal.example" + "@evil.example/" is an address on evil.example
+    answer = site.client().raw("GET", target, b"", [(b"host", host)])
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+def test_a_server_that_gives_no_raw_path_is_redirected_too(site: Site) -> None:
+    sent: list[Message] = []
+
+    async def run() -> None:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/a b", "query_string": b"x=1", "raw_path": None}
+        await site.app({**scope, "headers": [(b"host", b"evil.example")], "client": None}, receive, send)
+
+    site.loop.call(run)
+    assert (sent[0]["status"], Headers(raw=sent[0]["headers"])["location"]) == (307, f"{BASE}/a%20b?x=1")
+
+
 def test_atk_34_a_post_for_another_host_is_refused(site: Site) -> None:
     reached = route(site, "/change", lambda: None, "POST")
     answer = site.client().post("/change", headers={"Host": "evil.example"})
     assert (answer.status_code, reached) == (421, [])
+
+
+# -- HEAD -------------------------------------------------------------------------------------------------------
+
+
+def test_head_is_answered_wherever_get_is_with_the_same_headers_and_no_body(site: Site) -> None:
+    """RFC 9110 section 9.3.2."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"half"
+        yield b"and half"
+
+    route(site, "/stream", lambda: StreamingResponse(pieces()))
+    route(site, "/file", lambda: FileResponse(__file__))
+    route(site, "/closed", raising(Denied(Reason.NO_GRANT)))
+    client = site.client()
+    for path in ("/sign-in", "/session/left", "/whoami", "/stream", "/file", "/closed", "/nowhere"):
+        get, head = client.get(path), client.request("HEAD", path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert get.content
+        assert head.headers.get("content-type") == get.headers.get("content-type")
+        assert head.headers.get("content-length") == get.headers.get("content-length") or path == "/closed"
+        assert head.headers["content-security-policy"]
+    assert client.request("HEAD", "/sign-out").status_code == 405
+
+
+def test_head_shows_nothing_that_get_would_not_and_is_recorded(site: Site) -> None:
+    doctor = site.account("doctor", "clinician")
+    site.relations.facts.add(("care_team", doctor, "p1"))
+    client = site.client()
+    assert client.request("HEAD", "/records/p1").status_code == 401
+    site.sign_in(client, "doctor")
+    assert client.request("HEAD", "/records/p2").status_code == 403
+    site.events.clear()
+    assert client.request("HEAD", "/records/p1").status_code == 200
+    assert site.events.names == ["record.read"]
 
 
 # -- origin -----------------------------------------------------------------------------------------------------

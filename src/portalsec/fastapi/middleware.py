@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -56,6 +57,7 @@ class PortalsecMiddleware:
     * A request for another host than ``base_url``'s is sent there (GET, HEAD) or refused: no link, cookie or
       redirect is ever made from a Host header that a stranger chose, and DNS rebinding finds no portal.
     * An unsafe method that another site caused is refused before the application sees it, and recorded.
+    * A target that is no path (``*``, ``@evil.example/``) is refused, and HEAD is answered wherever GET is.
     * Every answer gets the security headers; only what lies under ``cacheable`` may be kept by a browser.
     * `Denied`, `StoreError` and `SubjectErased` become pages that say nothing of the reason.
     """
@@ -90,13 +92,19 @@ class PortalsecMiddleware:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        started, method = False, scope["method"]
+        if method == "HEAD":
+            # RFC 9110 section 9.3.2: what GET answers, without the content. Routes are declared for GET alone. Without
+            # the server's extensions, so that no content is sent by another way than the message dropped below.
+            scope = {**scope, "method": "GET", "extensions": {}}
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 self._add_headers(scope, MutableHeaders(scope=message))
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -121,15 +129,19 @@ class PortalsecMiddleware:
         connection = HTTPConnection(scope)
         source = self._ps.source(connection)  # gives the request its id
         method: str = scope["method"]
-        if connection.headers.getlist("host") != [self._host]:
-            if method not in {"GET", "HEAD"}:
-                return self._pages(Request(scope), Refusal(status=421, request_id=source.request_id))
-            query = scope["query_string"].decode("latin-1")
-            path = scope.get("raw_path", b"/").decode("latin-1").partition("?")[0]
-            return RedirectResponse(self._base_url + path + ("?" + query if query else ""), status_code=307)
+        path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1").partition("?")[0]
         try:
-            if any(ord(c) < 0x20 or ord(c) == 0x7F for c in scope["path"]):
-                raise Denied(Reason.MALFORMED)  # no route has them; files and logs are confused by them
+            # No route has a control character; files and logs are confused by them. What begins without a slash
+            # (a proxy's request, "*") is no path, and behind our origin it would name another host.
+            if not path.startswith("/") or any(ord(c) < 0x20 or ord(c) == 0x7F for c in scope["path"]):
+                raise Denied(Reason.MALFORMED)
+            if connection.headers.getlist("host") != [self._host]:
+                if method not in {"GET", "HEAD"}:
+                    return self._pages(Request(scope), Refusal(status=421, request_id=source.request_id))
+                query = scope["query_string"].decode("latin-1")
+                return RedirectResponse(
+                    self._base_url + path + ("?" + query if query else ""), status_code=307
+                )
             length = connection.headers.get("content-length", "0")
             if not (length.isascii() and length.isdigit()):
                 raise Denied(Reason.MALFORMED)
