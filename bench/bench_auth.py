@@ -70,6 +70,7 @@ def session_check() -> Row:
     sessions = Sessions(
         store=store,
         policy=SessionPolicy(idle=timedelta(hours=1), absolute=timedelta(hours=12)),
+        required_factors=frozenset({"password", "totp"}),
         clock=system_clock,
         mac=KeyedHash(Keyset.generate("HMAC_SHA256_PRF")),
         emit=emit,

@@ -181,7 +181,14 @@ def build_portal(
     passwords = Passwords(parameters=policies.hashing, concurrency=policies.hashing_concurrency)
     totp = Totp(store=stores.totp, sealer=sealer, issuer=name, clock=clock, new_id=new_id)
     throttle = Throttle(store=stores.throttle, policy=policies.throttle, mac=mac, clock=clock)
-    sessions = Sessions(store=stores.sessions, policy=policies.sessions, clock=clock, mac=mac, emit=emit)
+    sessions = Sessions(
+        store=stores.sessions,
+        policy=policies.sessions,
+        required_factors=policies.sign_in.required_factors,
+        clock=clock,
+        mac=mac,
+        emit=emit,
+    )
     sign_in = SignIn(
         accounts=stores.accounts,
         passwords=passwords,

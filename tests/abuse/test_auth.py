@@ -29,6 +29,7 @@ from portalsec.auth.totp import Totp
 from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Actor, Event, Source
 from portalsec.testing.hashing import CHEAP_ARGON2
+from portalsec.web import status_of
 from tests.auth.world import (
     OTHER_PASSWORD,
     PASSWORD,
@@ -369,6 +370,24 @@ def test_byp_09_no_password_is_kept_between_the_steps() -> None:
     for secret in (PASSWORD, stored, pending):
         assert secret.encode() not in flow.data
         assert secret not in repr(flow)
+
+
+def test_byp_10_a_session_of_one_factor_ends_when_two_are_asked_for(make: MakeWorld) -> None:
+    world = make(second_factor="optional")
+    account = world.person(enrolled=False)
+    opened = session(start(world)).token.reveal()
+    world.sessions.check(opened, source=SOURCE)
+    world.second_factor = "required"
+    world.wire()  # the restart after the setting was changed
+    with pytest.raises(Denied) as refusal:
+        world.sessions.check(opened, source=SOURCE)
+    assert (refusal.value.reason, status_of(refusal.value)) == (Reason.EVIDENCE_MISSING, 401)
+    event = world.events.last
+    assert (event.name, event.reason) == (Event.AUTH_SESSION_REVOKED, Reason.EVIDENCE_MISSING)
+    world.second_factor = "optional"
+    world.wire()
+    assert refused(lambda: world.sessions.check(opened, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    assert sessions_of(world, account) == 0
 
 
 # -- passwords and enumeration ------------------------------------------------------------------------------------

@@ -87,6 +87,19 @@ def test_missing_malformed_and_future_times_are_the_end(field: str, value: Any) 
     assert reason(evaluate(record(**{field: value}), START, POLICY, 0)) is Reason.SESSION_CLOCK
 
 
+def test_a_naive_clock_is_the_end_even_of_naive_times() -> None:
+    bare = START.replace(tzinfo=None)
+    held = record(created_at=bare, last_seen_at=bare, proven_at=bare)
+    assert reason(evaluate(held, bare, POLICY, 0)) is Reason.SESSION_CLOCK
+
+
+def test_a_factor_that_was_never_proven_is_the_end() -> None:
+    both = frozenset({"password", "totp"})
+    assert isinstance(evaluate(record(), START, POLICY, 0, both), Active)
+    for proven in ((), ("password",), ("totp",), ("passwordtotp",)):
+        assert reason(evaluate(record(factors=proven), START, POLICY, 0, both)) is Reason.EVIDENCE_MISSING
+
+
 def test_two_servers_may_differ_by_the_tolerance() -> None:
     ahead = record(last_seen_at=START + timedelta(seconds=5))
     assert evaluate(ahead, START, POLICY, 0) == Active(idle_left=POLICY.idle, absolute_left=POLICY.absolute)
@@ -163,6 +176,13 @@ def test_a_check_says_what_is_left_and_who_it_is(world: Signed) -> None:
     assert (active.idle_left, active.absolute_left) == (timedelta(minutes=15), timedelta(hours=12))
     assert world.opened.absolute_until == world.clock() + timedelta(hours=12)
     assert world.events == []
+
+
+def test_a_session_does_not_print_where_it_came_from(world: Signed) -> None:
+    active = world.sessions.check(world.token, source=SOURCE)
+    assert world.account.id in repr(active)
+    for hidden in (SOURCE.address, SOURCE.user_agent, active.digest):
+        assert str(hidden) not in repr(active)
 
 
 def test_the_store_holds_hashes_only(world: Signed) -> None:

@@ -104,8 +104,14 @@ class World:
             new_id=new_id,
         )
         self.throttle = Throttle(store=self.throttle_store, policy=self.lanes, mac=self.mac, clock=self.clock)
+        policy = SignInPolicy(second_factor=self.second_factor, pending_attempts=self.pending_attempts)
         self.sessions = Sessions(
-            store=self.session_store, policy=self.session_policy, clock=self.clock, mac=self.mac, emit=emit
+            store=self.session_store,
+            policy=self.session_policy,
+            required_factors=policy.required_factors,
+            clock=self.clock,
+            mac=self.mac,
+            emit=emit,
         )
         self.sign_in = SignIn(
             accounts=self.account_store,
@@ -114,7 +120,7 @@ class World:
             throttle=self.throttle,
             sessions=self.sessions,
             flows=self.flow_store,
-            policy=SignInPolicy(second_factor=self.second_factor, pending_attempts=self.pending_attempts),
+            policy=policy,
             emit=emit,
             clock=self.clock,
             mac=self.mac,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
@@ -20,6 +20,7 @@ from portalsec.typing import Emit
 
 __all__ = ["Active", "ActiveSession", "Ended", "NewSession", "SessionPolicy", "Sessions", "evaluate"]
 
+_ZERO = timedelta(0)
 _TOUCH_EVERY = timedelta(seconds=1)
 _MAX_USER_AGENT = 256
 
@@ -88,30 +89,41 @@ class Ended:
 Standing: TypeAlias = Active | Ended
 
 
-def evaluate(record: SessionRecord, now: datetime, policy: SessionPolicy, current_epoch: int) -> Standing:
+def evaluate(
+    record: SessionRecord,
+    now: datetime,
+    policy: SessionPolicy,
+    current_epoch: int,
+    required_factors: frozenset[str] = frozenset(),
+) -> Standing:
     """Whether a session lives at ``now``. Pure; a session is over exactly at a limit, not after it.
 
-    Times that are missing, naive, in the future or in the wrong order end the session (SESSION_CLOCK).
+    It is measured against what holds now: an epoch that moved on (SESSION_REVOKED), a factor of ``required_factors``
+    that it never proved (EVIDENCE_MISSING). Times that are missing, naive, in the future or in the wrong order end
+    it (SESSION_CLOCK).
     """
     if record.epoch != current_epoch:
         return Ended(reason=Reason.SESSION_REVOKED)
-    times = (record.created_at, record.proven_at, record.last_seen_at)
-    if not all(_usable(moment) and moment - now <= policy.clock_tolerance for moment in times):
+    for factor in required_factors:
+        if factor not in record.factors:
+            return Ended(reason=Reason.EVIDENCE_MISSING)
+    created, seen, latest = record.created_at, record.last_seen_at, now + policy.clock_tolerance
+    try:
+        # An aware time compares with aware times only, so whatever is none raises; a naive clock would hide that.
+        possible = now.utcoffset() is not None and created <= seen <= latest and record.proven_at <= latest
+    except TypeError:
+        possible = False
+    if not possible:
         return Ended(reason=Reason.SESSION_CLOCK)
-    if record.last_seen_at < record.created_at:
-        return Ended(reason=Reason.SESSION_CLOCK)
-    zero = timedelta(0)
-    absolute_left = policy.absolute - max(now - record.created_at, zero)
-    if absolute_left <= zero:
+    absolute_left = policy.absolute - (now - created) if created < now else policy.absolute
+    if absolute_left <= _ZERO:
         return Ended(reason=Reason.SESSION_EXPIRED)
-    idle_left = policy.idle - max(now - record.last_seen_at, zero)
-    if idle_left <= zero:
+    idle_left = policy.idle - (now - seen) if seen < now else policy.idle
+    if idle_left <= _ZERO:
         return Ended(reason=Reason.SESSION_IDLE)
-    return Active(idle_left=min(idle_left, absolute_left), absolute_left=absolute_left)
-
-
-def _usable(moment: object) -> bool:
-    return isinstance(moment, datetime) and moment.utcoffset() is not None
+    return Active(
+        idle_left=idle_left if idle_left < absolute_left else absolute_left, absolute_left=absolute_left
+    )
 
 
 # -- service ----------------------------------------------------------------------------------------------------
@@ -132,22 +144,58 @@ class ActiveSession:
     """A live session.
 
     Attributes:
-        account_id: whose it is.
-        factors: kinds of factor that were proven, in order.
-        idle_left, absolute_left: time left, as of this check.
-        reference: a keyed reference for logs and pages; the id cannot be found from it.
-        digest: the store's key.
-        created_at, proven_at: when it was opened, and when the newest factor was proven.
+        record: the session as the store holds it.
+        left: what is left of each limit, as of this check.
     """
 
-    account_id: str
-    factors: tuple[str, ...]
-    idle_left: timedelta
-    absolute_left: timedelta
-    reference: str
-    digest: bytes = field(repr=False)
-    created_at: datetime
-    proven_at: datetime
+    # Few fields and the rest on demand: this is made for every request.
+    record: SessionRecord
+    left: Active
+    _refer: Callable[[bytes], str] = field(compare=False)
+
+    @property
+    def account_id(self) -> str:
+        """Whose it is."""
+        return self.record.account_id
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Kinds of factor that were proven, in order."""
+        return self.record.factors
+
+    @property
+    def idle_left(self) -> timedelta:
+        """Time left without activity, as of this check."""
+        return self.left.idle_left
+
+    @property
+    def absolute_left(self) -> timedelta:
+        """Time left in any case, as of this check."""
+        return self.left.absolute_left
+
+    @property
+    def digest(self) -> bytes:
+        """The store's key."""
+        return self.record.digest
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was opened."""
+        return self.record.created_at
+
+    @property
+    def proven_at(self) -> datetime:
+        """When the newest factor was proven."""
+        return self.record.proven_at
+
+    @property
+    def reference(self) -> str:
+        """A keyed reference for logs and pages; the id cannot be found from it. Made when asked for."""
+        return self._refer(self.record.digest)
+
+    def __repr__(self) -> str:
+        # Without the address and the browser, which the record has.
+        return f"ActiveSession(account_id={self.account_id!r}, factors={self.factors!r}, idle_left={self.idle_left!r})"
 
 
 class Sessions:
@@ -155,12 +203,24 @@ class Sessions:
 
     Safe for concurrent use. The id in the browser has 256 bits; the store holds its SHA-256. Nothing is cached: a
     session that was ended on any worker is dead at the next check on every worker.
+
+    Args:
+        required_factors: what every session must have proven (`SignInPolicy.required_factors`). A session that was
+            opened when less was asked ends at its next check with EVIDENCE_MISSING.
     """
 
     def __init__(
-        self, *, store: SessionStore, policy: SessionPolicy, clock: Clock, mac: Mac, emit: Emit
+        self,
+        *,
+        store: SessionStore,
+        policy: SessionPolicy,
+        required_factors: frozenset[str],
+        clock: Clock,
+        mac: Mac,
+        emit: Emit,
     ) -> None:
         self._store = store
+        self._required_factors = required_factors
         self._clock = clock
         self._mac = mac
         self._emit = emit
@@ -175,7 +235,8 @@ class Sessions:
             passive: the request does not count as activity (a page that asks how long is left).
 
         Raises:
-            Denied: SESSION_MISSING, SESSION_UNKNOWN, SESSION_IDLE, SESSION_EXPIRED, SESSION_CLOCK or SESSION_REVOKED.
+            Denied: SESSION_MISSING, SESSION_UNKNOWN, SESSION_IDLE, SESSION_EXPIRED, SESSION_CLOCK,
+                SESSION_REVOKED, or EVIDENCE_MISSING (the policy now asks for a factor that it never proved).
             StoreError: the store could not answer; nobody is let in.
         """
         if token is None or token == "":
@@ -197,7 +258,7 @@ class Sessions:
         record = loaded.record
         # The clock is read after the store, so that another thread's newer `last_seen_at` is not in the future.
         now = self._clock()
-        standing = evaluate(record, now, self.policy, loaded.current_epoch)
+        standing = evaluate(record, now, self.policy, loaded.current_epoch, self._required_factors)
         if isinstance(standing, Ended):
             self._end_for(record, standing.reason, source)
             raise Denied(standing.reason)
@@ -208,16 +269,7 @@ class Sessions:
             standing = Active(
                 idle_left=min(self.policy.idle, standing.absolute_left), absolute_left=standing.absolute_left
             )
-        return ActiveSession(
-            account_id=record.account_id,
-            factors=record.factors,
-            idle_left=standing.idle_left,
-            absolute_left=standing.absolute_left,
-            reference=self._reference(digest),
-            digest=digest,
-            created_at=record.created_at,
-            proven_at=record.proven_at,
-        )
+        return ActiveSession(record=record, left=standing, _refer=self._reference)
 
     def end(self, token: object, *, source: Source, actor: Actor) -> None:
         """End one session; an unknown token is no error. Recorded as revoked by ``actor``."""
@@ -318,7 +370,8 @@ class Sessions:
     def _end_for(self, record: SessionRecord, reason: Reason, source: Source) -> None:
         if not self._store.end(record.digest):
             return  # another request ended and recorded it
-        revoked = reason is Reason.SESSION_REVOKED
+        # By a decision (an ended account, a stricter policy), or by time.
+        revoked = reason in (Reason.SESSION_REVOKED, Reason.EVIDENCE_MISSING)
         self._emit(
             SecurityEvent(
                 name=Event.AUTH_SESSION_REVOKED if revoked else Event.AUTH_SESSION_ENDED,

@@ -74,6 +74,12 @@ class SignInPolicy:
         if self.evidence_lifetime is not None and self.evidence_lifetime < timedelta(seconds=30):
             raise ConfigurationError("SignInPolicy: evidence_lifetime must be 30 seconds or longer")
 
+    @property
+    def required_factors(self) -> frozenset[str]:
+        """Kinds of factor that every session must have proven; `Sessions` measures by it what is open already."""
+        kinds = [Factor.PASSWORD, Factor.TOTP] if self.second_factor == "required" else [Factor.PASSWORD]
+        return frozenset(kind.value for kind in kinds)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -421,11 +427,11 @@ class SignIn:
             return Reason.UNKNOWN_ACCOUNT
         if account.disabled:
             return Reason.ACCOUNT_DISABLED
-        wanted = {Factor.PASSWORD}
+        wanted = set(self.policy.required_factors)
         # Asked anew of the store: what was true when the password was looked at may be old by now.
-        if self.policy.second_factor == "required" or self._totp.enrolled(account_id):
-            wanted.add(Factor.TOTP)
-        if not wanted <= set(kinds) or all(piece.epoch is None for piece in evidence):
+        if Factor.TOTP.value not in wanted and self._totp.enrolled(account_id):
+            wanted.add(Factor.TOTP.value)
+        if not wanted <= {kind.value for kind in kinds} or all(piece.epoch is None for piece in evidence):
             return Reason.EVIDENCE_MISSING
         return None
 
