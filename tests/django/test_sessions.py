@@ -15,7 +15,7 @@ from portalsec._encoding import new_token
 from portalsec.django import models
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import StoreError
-from portalsec.web import SESSION_COOKIE
+from portalsec.web import PENDING_COOKIE, SESSION_COOKIE
 from tests.django.browser import cookie, signed_in, someone, who
 from tests.django.project import World
 
@@ -231,6 +231,82 @@ def test_atk_37_a_session_cookie_that_comes_twice_is_not_used(client: Client, wo
     assert world.events.last.reason == "session_duplicate_cookie"
     assert twice.get("/records/p1").status_code == 401
     assert who(client) == "olivia"
+
+
+# As WSGI hands them over: the bytes of the wire, read as Latin-1. Django's own reader strips what they are as UTF-8.
+SHADOWS = [
+    "\xa0{}",
+    "\x85{}",
+    "\u2000{}".encode().decode("latin-1"),
+    "\xa0{}".encode().decode("latin-1"),
+    "__host-{rest}",
+]
+
+
+@pytest.mark.parametrize("shadow", SHADOWS)
+def test_atk_37_a_tossed_look_alike_signs_nobody_in_and_ends_nobodys_session(
+    client: Client, world: World, shadow: str
+) -> None:
+    victim = signed_in(client, someone(world, "olivia"))
+    client.get("/keep?value=the-victims")
+    attacker = Client(headers=HOST)
+    tossed = signed_in(attacker, someone(world, "mallory"))
+    name = shadow.format(SESSION_COOKIE, rest=SESSION_COOKIE.removeprefix("__Host-"))
+    for header in (
+        f"{name}={tossed}",
+        f"{SESSION_COOKIE}={victim}; {name}={tossed}",
+        f"{name}={tossed}; {SESSION_COOKIE}={victim}",
+    ):
+        world.events.clear()
+        response = Client(headers=HOST).get("/whoami", HTTP_COOKIE=header)
+        assert response.json() == {"user": "", "kept": {}}
+        # nor is the victim's own cookie taken away, which would leave the tossed one alone
+        assert SESSION_COOKIE not in response.cookies
+        assert [(event.name, event.reason) for event in world.events] == [
+            ("auth.session_refused", "session_duplicate_cookie")
+        ]
+        assert Client(headers=HOST).get("/records/p1", HTTP_COOKIE=header).status_code == 401
+    assert client.get("/whoami").json() == {"user": "olivia", "kept": {"kept": "the-victims"}}
+    assert who(attacker) == "mallory"
+
+
+@pytest.mark.parametrize("shadow", SHADOWS)
+def test_atk_37_a_tossed_visitors_session_is_not_adopted(client: Client, world: World, shadow: str) -> None:
+    planter = Client(headers=HOST)
+    planter.get("/keep?value=planted")
+    name = shadow.format(SESSION_COOKIE, rest=SESSION_COOKIE.removeprefix("__Host-"))
+    response = client.get("/whoami", HTTP_COOKIE=f"{name}={cookie(planter)}")
+    assert response.json() == {"user": "", "kept": {}}
+    # what is kept from here on is kept under a key of its own
+    response = client.get("/keep?value=mine", HTTP_COOKIE=f"{name}={cookie(planter)}")
+    assert response.cookies[SESSION_COOKIE].value not in ("", cookie(planter))
+    assert planter.get("/whoami").json()["kept"] == {"kept": "planted"}
+
+
+def test_there_is_one_reader_of_the_cookie(client: Client, world: World) -> None:
+    """Django's reader takes quotes away and the last of two; what it finds is not used where portalsec finds another."""
+    key = signed_in(client, someone(world))
+    client.get("/keep?value=mine")
+    for header in (f'{SESSION_COOKIE}="{key}"', f'{SESSION_COOKIE}="\\{ord(key[0]):03o}{key[1:]}"'):
+        assert Client(headers=HOST).get("/whoami", HTTP_COOKIE=header).json() == {"user": "", "kept": {}}
+        assert world.events.last.reason == "session_unknown"
+    assert client.get("/whoami").json() == {"user": "olivia", "kept": {"kept": "mine"}}
+
+
+def test_atk_37_a_tossed_pending_cookie_is_refused_and_recorded(client: Client, world: World) -> None:
+    for method, path in (
+        ("GET", "/sign-in/code"),
+        ("POST", "/sign-in/code"),
+        ("POST", "/sign-in/set-up"),
+        ("POST", "/sign-in"),
+        ("POST", "/sign-out"),
+    ):
+        world.events.clear()
+        header = f"{PENDING_COOKIE}=a; \xa0{PENDING_COOKIE}=b"
+        assert client.generic(method, path, HTTP_COOKIE=header).status_code == 401
+        assert [(event.name, event.reason) for event in world.events] == [
+            ("auth.session_refused", "session_duplicate_cookie")
+        ]
 
 
 def test_a_row_that_was_edited_or_moved_opens_nothing(client: Client, world: World) -> None:

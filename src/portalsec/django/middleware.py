@@ -14,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 
 from portalsec.django.conf import get_portal
 from portalsec.django.pages import refusal
-from portalsec.django.request import live_session, require_same_site, source_of, user_of
+from portalsec.django.request import adopt_session, live_session, require_same_site, source_of, user_of
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
 from portalsec.web import PENDING_COOKIE, security_headers
@@ -41,12 +41,12 @@ class PortalsecMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        kept = getattr(request, "session", None)
-        if not isinstance(kept, SessionStore):
+        if not isinstance(getattr(request, "session", None), SessionStore):
             raise ConfigurationError(
                 'settings: PortalsecMiddleware comes after SessionMiddleware, with SESSION_ENGINE = "portalsec.django.sessions"'
             )
-        kept.source = source_of(request)
+        adopt_session(request)
+        request.session.source = source_of(request)  # type: ignore[attr-defined]
         # Read from the header where it is needed; here it would be printed in Django's error reports.
         request.COOKIES.pop(PENDING_COOKIE, None)
         ask_portalsec(request)

@@ -18,6 +18,7 @@ from portalsec.events import SYSTEM, Event, Outcome, SecurityEvent, Source
 from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, check_same_site, client_address, cookie_value
 
 __all__ = [
+    "adopt_session",
     "forget",
     "live_session",
     "pending_token",
@@ -40,6 +41,7 @@ class _Kept:
     user: Any = None
     asked: bool = False
     passive: bool = False
+    recorded: bool = False  # that a cookie was tossed in
 
 
 def source_of(request: HttpRequest) -> Source:
@@ -59,14 +61,30 @@ def source_of(request: HttpRequest) -> Source:
     return kept.source
 
 
+def adopt_session(request: HttpRequest) -> None:
+    """Let ``request.session`` be the one of the cookie that portalsec finds, whatever Django found.
+
+    Django's reader strips Unicode's white space from names, takes quotes from values and the last of two. Were there
+    two readers, a cookie that was tossed in could open one session as the visitor's data and end another as its own.
+    """
+    try:
+        token = cookie_value(request.META.get("HTTP_COOKIE"), SESSION_COOKIE)
+    except Denied:
+        token = None  # refused and recorded when somebody asks who is there
+    if request.COOKIES.pop(SESSION_COOKIE, None) != token:
+        request.session = SessionStore(token)
+    if token is not None:
+        request.COOKIES[SESSION_COOKIE] = token
+
+
 def session_token(request: HttpRequest) -> str | None:
-    """The session cookie. Raises `portalsec.errors.Denied` where it comes twice."""
-    return cookie_value(request.META.get("HTTP_COOKIE"), SESSION_COOKIE)
+    """The session cookie. Raises `portalsec.errors.Denied` where another was tossed in, which is recorded."""
+    return _cookie(request, SESSION_COOKIE)
 
 
 def pending_token(request: HttpRequest) -> str | None:
-    """The cookie of a sign-in that has not ended. Raises `portalsec.errors.Denied` where it comes twice."""
-    return cookie_value(request.META.get("HTTP_COOKIE"), PENDING_COOKIE)
+    """The cookie of a sign-in that has not ended. Raises as `session_token`."""
+    return _cookie(request, PENDING_COOKIE)
 
 
 def live_session(request: HttpRequest, *, passive: bool = False) -> ActiveSession:
@@ -141,17 +159,7 @@ def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
     kept = request.session
     if not isinstance(kept, SessionStore):
         raise ConfigurationError('settings: SESSION_ENGINE must be "portalsec.django.sessions"')
-    try:
-        token = session_token(request)
-    except Denied as denied:
-        # Which of the two is the visitor's cannot be known, so neither is used.
-        request.session = SessionStore()
-        portal.emit(
-            SecurityEvent(
-                name=Event.AUTH_SESSION_REFUSED, outcome=Outcome.DENIED, reason=denied.reason, source=source
-            )
-        )
-        raise
+    token = session_token(request)
     if token is None or kept.belongs_to_visitor():
         raise Denied(Reason.SESSION_MISSING)
     try:
@@ -169,6 +177,24 @@ def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
         kept.discard()
         raise
     return session, user
+
+
+def _cookie(request: HttpRequest, name: str) -> str | None:
+    try:
+        return cookie_value(request.META.get("HTTP_COOKIE"), name)
+    except Denied as denied:
+        # Which of them is the visitor's cannot be known, so none is used.
+        if not _kept(request).recorded:
+            get_portal().emit(
+                SecurityEvent(
+                    name=Event.AUTH_SESSION_REFUSED,
+                    outcome=Outcome.DENIED,
+                    reason=denied.reason,
+                    source=source_of(request),
+                )
+            )
+        _kept(request).recorded = True
+        raise
 
 
 def _kept(request: HttpRequest) -> _Kept:
