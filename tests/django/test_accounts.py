@@ -68,6 +68,35 @@ def test_another_hashers_password_is_none_that_portalsec_can_verify(world: World
     assert browser.post("/sign-in", {"login": "olivia", "password": PASSWORD}).status_code == 303
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        "argon2$argon2i$v=19$m=512,t=2,p=2$c29tZXNhbHQxMjM0NTY$" + "A" * 43,  # Django before 3.2
+        "argon2$argon2id$m=102400,t=2,p=8$c29tZXNhbHQxMjM0NTY$" + "A" * 43,  # no version, which means 16
+        "argon2$argon2id$v=16$m=102400,t=2,p=8$c29tZXNhbHQxMjM0NTY$" + "A" * 43,
+        "argon2$argon2d$v=19$m=102400,t=2,p=8$c29tZXNhbHQxMjM0NTY$" + "A" * 43,
+        "argon2$",
+        "argon2",
+        "argon2id$v=19$m=102400,t=2,p=8$c29tZXNhbHQxMjM0NTY$" + "A" * 43,
+        "argon2x",
+        "",
+    ],
+)
+def test_any_other_content_of_the_column_is_an_account_without_a_password(world: World, column: str) -> None:
+    from django.test import Client
+
+    get_user_model().objects.create(username="legacy", password=column)
+    account = DjangoAccounts().by_login("legacy")
+    assert account is not None
+    assert account.password_hash is None
+    browser = Client(headers={"host": "portal.example"})
+    known = browser.post("/sign-in", {"login": "legacy", "password": PASSWORD})
+    unknown = browser.post("/sign-in", {"login": "nobody-at-all", "password": PASSWORD})
+    assert (known.status_code, unknown.status_code) == (401, 401)
+    assert DjangoAccounts().set_password(account.id, world.portal.passwords.hash(PASSWORD), expected=None)
+    assert browser.post("/sign-in", {"login": "legacy", "password": PASSWORD}).status_code == 303
+
+
 def test_a_user_without_a_link_has_its_primary_key_as_id_and_keeps_it(world: World) -> None:
     store = DjangoAccounts()
     user = get_user_model().objects.create_user("olivia")

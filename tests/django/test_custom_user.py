@@ -57,7 +57,7 @@ call_command("migrate", verbosity=0, database="portalsec", skip_checks=True)
 
 NOW = datetime.now(UTC)
 store = DjangoAccounts()
-account = Account(id="0190-a", login="olivia@example.org", password_hash="$argon2id$x", reference="p1")
+account = Account(id="0190-a", login="olivia@example.org", password_hash="$argon2id$v=19$x", reference="p1")
 assert store.create(account, now=NOW)
 assert not store.create(account, now=NOW)
 assert not store.create(Account(id="0190-b", login="olivia@example.org", password_hash=None), now=NOW)

@@ -2,8 +2,8 @@
 
 * The login is ``USERNAME_FIELD``; ``is_active`` is "not disabled".
 * The password column holds ``"argon2"`` + the PHC string, as Django's own Argon2PasswordHasher writes it: hashes that
-  it made verify here, and the other way round. Any other content (another hasher's, an unusable one) is an account
-  without a password that portalsec can verify.
+  it made verify here, and the other way round. Any other content (another hasher's, argon2i of an older Django, an
+  unusable one) is an account without a password that portalsec can verify.
 * The account's id and reference are in `AccountLink`. A user that was made by other means (``createsuperuser``) has no
   link yet; its id is the text of its primary key.
 """
@@ -27,7 +27,8 @@ from portalsec.errors import ConfigurationError, Denied, StoreError
 
 __all__ = ["DjangoAccounts", "account_id_of"]
 
-_PREFIX = "argon2"  # the name of Django's hasher; "argon2$argon2id$v=19$..." is its whole form
+_PREFIX = "argon2"  # the name of Django's hasher
+_OURS = _PREFIX + "$argon2id$v=19$"  # how what `portalsec.auth.passwords` can verify begins
 
 
 class DjangoAccounts:
@@ -82,7 +83,7 @@ class DjangoAccounts:
 
     def set_password(self, account_id: str, new_hash: str, *, expected: str | None) -> bool:
         with own_transaction(self._using):
-            same = ~Q(password__startswith=_PREFIX) if expected is None else Q(password=_to_column(expected))
+            same = ~Q(password__startswith=_OURS) if expected is None else Q(password=_to_column(expected))
             return self._of_id(account_id).filter(same).update(password=_to_column(new_hash)) == 1
 
     def set_disabled(self, account_id: str, disabled: bool) -> bool:
@@ -192,7 +193,7 @@ def _to_column(password_hash: str | None) -> str:
 
 
 def _from_column(column: str) -> str | None:
-    return column[len(_PREFIX) :] if column.startswith(_PREFIX) else None
+    return column[len(_PREFIX) :] if column.startswith(_OURS) else None
 
 
 def _storable(key: object) -> bool:
