@@ -62,7 +62,7 @@ assert store.create(account, now=NOW)
 assert not store.create(account, now=NOW)
 assert not store.create(Account(id="0190-b", login="olivia@example.org", password_hash=None), now=NOW)
 assert store.get("0190-a") == store.by_login("olivia@example.org") == account
-assert store.set_password("0190-a", "$argon2id$y", expected="$argon2id$x")
+assert store.set_password("0190-a", "$argon2id$v=19$y", expected="$argon2id$v=19$x")
 assert store.set_disabled("0190-a", True)
 
 made = Person.objects.create(email="theo@example.org")
