@@ -393,6 +393,62 @@ def test_auz_07_a_checkpoint_under_another_size_is_not_continued() -> None:
         make_log(store).checkpoint()
 
 
+def test_auz_07_damage_that_is_undone_does_not_end_signing() -> None:
+    """A try that failed leaves nothing of what it read behind."""
+    store = signed_store()
+    log = make_log(store, new_id=SequentialIds(start=50))
+    log.resume()
+    fill(make_log(store, new_id=SequentialIds(start=60)), 2)
+    other = make_log(store, new_id=SequentialIds(start=70))
+    store.integrate()
+    whole = store.rows[6]
+    other.checkpoint()
+    store.rows[6] = rehashed(whole, whole.body.replace(b"TREAT", b"PATRQ"))
+    for _ in range(2):
+        with pytest.raises(Tampered, match="first 8 entries|size 8"):
+            log.checkpoint()
+    store.rows[6] = whole
+    fill(log, 1)
+    note = log.checkpoint()
+    assert note is not None
+    assert VERIFIER.verify(note).root == tree_root(store.rows[n].leaf for n in range(9))
+
+
+def test_auz_07_a_hole_that_was_grown_over_is_not_signed_by_a_later_try() -> None:
+    """The log is as long as before, and what this process remembers of it fits what was signed."""
+    store = OpenStore()
+    log = make_log(store)
+    fill(log, 6)
+    log.checkpoint()
+    del store.rows[5]
+    with pytest.raises(Tampered, match="cut short"):
+        log.checkpoint()
+    fill(log, 3)
+    for _ in range(2):
+        with pytest.raises(Tampered, match="first 6 entries"):
+            log.checkpoint()
+    # Nor where the checkpoint is taken out of the store as well: the process remembers it.
+    store.notes.clear()
+    for _ in range(2):
+        with pytest.raises(Tampered, match="first 6 entries"):
+            log.checkpoint()
+    assert store.notes == []
+
+
+def test_auz_07_what_was_folded_and_not_signed_is_remembered_too() -> None:
+    store = Broken()
+    log = make_log(store)
+    fill(log, 3)
+    store.down = {"save_checkpoint"}
+    with pytest.raises(StoreError):
+        log.checkpoint()
+    store.down = set()
+    del store.rows[2]
+    for _ in range(2):
+        with pytest.raises(Tampered, match="cut short"):
+            log.checkpoint()
+
+
 def test_recording_goes_on_while_nothing_is_signed() -> None:
     """What an intruder does after the damage is evidence."""
     store = signed_store()

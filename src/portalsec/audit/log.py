@@ -7,8 +7,9 @@ extends the Merkle tree by the new leaves, and signs the root.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -25,6 +26,7 @@ from portalsec.typing import NewId
 __all__ = ["AuditLog", "Prepared", "Receipt"]
 
 _BATCH = 1000
+_MEMORY = "running process"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,7 @@ class AuditLog:
         # Everything below is about checkpoints and held under the lock.
         self._lock = threading.Lock()
         self._frontier: Frontier | None = None
+        self._doubted = False
         self._newest: _Signed | None = None
         self._anchored = [0] * len(self._anchors)
 
@@ -196,14 +199,14 @@ class AuditLog:
     def resume(self) -> int:
         """Compare the stored log with what was last signed and with every anchor; the size that was compared.
 
-        Done by the first `checkpoint` of a process; call it at start to learn of a loss before the first visitor.
-        Reads the whole log once.
+        Done by the first `checkpoint` of a process, and again by each one after a `Tampered`; call it at start to
+        learn of a loss before the first visitor. Reads the whole log once.
 
         Raises:
             Tampered: the log is shorter than it was, or its beginning is another one.
             StoreError: the store or an anchor cannot be read.
         """
-        with self._lock:
+        with self._lock, self._doubting():
             return self._resumed().size
 
     def checkpoint(self) -> str | None:
@@ -213,42 +216,71 @@ class AuditLog:
         anchors. A signature over entries that could still vanish would accuse an honest log later.
 
         Raises:
-            Tampered: the stored log is not a continuation of what was signed. Nothing is signed then, and will
-                not be, so that the last good checkpoint stays the last.
+            Tampered: the stored log is not a continuation of what was signed. Nothing is signed then, so that
+                the last good checkpoint stays the last. The next call reads everything again: it signs only where
+                the log is once more what was signed, and what this process had read of it besides.
             StoreError: the store or an anchor failed. The next call carries on from there.
         """
         if self._signer is None:
             self._store.integrate()
             return None
-        with self._lock:
-            frontier = self._resumed()
+        with self._lock, self._doubting():
+            known = self._resumed()
+            # A try that fails half-way must leave nothing of a damaged log in what is believed of it.
+            frontier = known.copy()
             # Placed only under the lock: a size that a slower thread brought along would look like a loss.
             size = self._store.integrate()
             if self._newest is not None:
-                self._match(frontier, size, self._newest, "checkpoint")
+                self._match(frontier, size, self._newest.checkpoint, "checkpoint")
             self._fold(frontier, size)
-            note = self._sign(frontier, self._signer)
+            self._frontier = frontier
+            try:
+                note = self._sign(frontier, self._signer)
+            except Tampered:
+                self._frontier = known
+                raise
             self._publish()
             return note
 
+    @contextlib.contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """After a `Tampered` the stored log must be read again before this process goes on from its memory.
+
+        What was cut may be grown over by the next entries: then the length fits, and the memory does too.
+        """
+        try:
+            yield
+        except Tampered:
+            self._doubted = True
+            raise
+
     def _resumed(self) -> Frontier:
-        if self._frontier is not None:
+        """The tree over entries that were compared: from the store at first and after doubt, else from memory."""
+        if self._frontier is not None and not self._doubted:
             return self._frontier
         # Notes first, size second: the log only grows, so it cannot be smaller than a note that was read before.
         newest = self._newest_kept()
-        known = [] if newest is None else [("checkpoint", newest)]
+        known = [] if newest is None else [("checkpoint", newest.checkpoint)]
+        if self._frontier is not None:
+            before = Checkpoint(origin=self._origin, size=self._frontier.size, root=self._frontier.root())
+            known.append((_MEMORY, before))
+        if self._newest is not None:
+            known.append(("checkpoint", self._newest.checkpoint))
+            if newest is None or newest.checkpoint.size < self._newest.checkpoint.size:
+                newest = self._newest  # taken out of the store, and not out of our memory
         anchored = [0] * len(self._anchors)
         for number, anchor in enumerate(self._anchors):
             note = anchor.read()
             if note is not None:
                 held = self._verified(note, "anchor")
-                known.append(("anchor", held))
+                known.append(("anchor", held.checkpoint))
                 anchored[number] = held.checkpoint.size
         size = self._store.integrate()
         frontier = Frontier()
-        for where, held in sorted(known, key=lambda item: item[1].checkpoint.size):
-            self._match(frontier, size, held, where)
+        for where, held_checkpoint in sorted(known, key=lambda item: item[1].size):
+            self._match(frontier, size, held_checkpoint, where)
         self._frontier, self._newest, self._anchored = frontier, newest, anchored
+        self._doubted = False
         return frontier
 
     def _newest_kept(self) -> _Signed | None:
@@ -268,19 +300,19 @@ class AuditLog:
         except Tampered as error:
             raise Tampered(f"The audit log's {what} does not hold: {error}") from None
 
-    def _match(self, frontier: Frontier, size: int, signed: _Signed, where: str) -> None:
-        """Fold up to what was signed and compare, unless the frontier is already past it."""
-        signed_size = signed.checkpoint.size
-        if size < signed_size:
+    def _match(self, frontier: Frontier, size: int, known: Checkpoint, where: str) -> None:
+        """Fold up to what is known and compare, unless the frontier is already past it."""
+        if size < known.size:
+            verb = "read" if where == _MEMORY else "signed"
             raise Tampered(
-                f"The audit log was cut short: entries {size} to {signed_size - 1}, "
-                f"which the {where} had signed, are missing."
+                f"The audit log was cut short: entries {size} to {known.size - 1}, "
+                f"which the {where} had {verb}, are missing."
             )
-        if frontier.size <= signed_size:
-            self._fold(frontier, signed_size)
-            if frontier.root() != signed.checkpoint.root:
+        if frontier.size <= known.size:
+            self._fold(frontier, known.size)
+            if frontier.root() != known.root:
                 raise Tampered(
-                    f"The audit log was changed: its first {signed_size} entries are not the {where}'s."
+                    f"The audit log was changed: its first {known.size} entries are not the {where}'s."
                 )
 
     def _fold(self, frontier: Frontier, size: int) -> None:

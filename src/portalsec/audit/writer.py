@@ -5,6 +5,9 @@ shares the next one. The thread also signs the periodic checkpoint, between two 
 
 Callbacks run on the writer's thread. An adapter for an event loop sets `AuditWriter.on_batch` and wakes all of a
 batch's waiters by one call into its loop.
+
+Signing is tried again for as long as it fails, at growing distances: an operator may mend what was damaged, and a
+moment of damage must not leave everything after it unsigned. The log itself refuses to sign over a real change.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from portalsec.audit.log import AuditLog, Prepared, Receipt
-from portalsec.errors import AuditUnavailable, ConfigurationError, StoreError, Tampered
-from portalsec.events import SecurityEvent
+from portalsec.errors import AuditUnavailable, ConfigurationError, PortalsecError, StoreError
+from portalsec.events import SYSTEM, Event, Outcome, ResourceRef, SecurityEvent
 
 __all__ = ["AuditWriter", "Batch", "OnDurable"]
 
@@ -30,6 +33,19 @@ OnDurable: TypeAlias = Callable[[Receipt | BaseException], None]
 Batch: TypeAlias = Sequence[tuple[OnDurable, Receipt | BaseException]]
 
 _log = logging.getLogger("portalsec.audit")
+
+# Each try may read the whole log again, so tries grow apart; and stay well within the time after which verification
+# calls entries unsigned for too long (`portalsec.audit.verify.UNSIGNED_LIMIT`).
+_SOONEST = 0.1
+_LATEST = 300.0
+
+_NOT_SIGNED = SecurityEvent(
+    name=Event.SYSTEM_CONTROL_FAILED,
+    outcome=Outcome.ERROR,
+    actor=SYSTEM,
+    resource=ResourceRef(type="audit"),
+    details={"control": "checkpoint"},
+)
 
 
 def _call_each(batch: Batch) -> None:
@@ -83,6 +99,7 @@ class AuditWriter:
         self._news = False
         self._last_checkpoint: float | None = None
         self._problem: Exception | None = None
+        self._failures = 0  # checkpoints in a row that could not be signed
         self._thread: threading.Thread | None = None
 
     @property
@@ -91,7 +108,7 @@ class AuditWriter:
 
     @property
     def problem(self) -> Exception | None:
-        """Why the last checkpoint could not be signed, or None. After `Tampered` no more are tried."""
+        """Why the last checkpoint could not be signed, or None. It is tried again, also after `Tampered`."""
         return self._problem
 
     def submit(self, event: SecurityEvent, on_durable: OnDurable) -> None:
@@ -203,24 +220,37 @@ class AuditWriter:
             return None
         if self._last_checkpoint is None:
             return 0.0
-        return max(0.0, self._last_checkpoint + self._interval - self._monotonic())
+        return max(0.0, self._last_checkpoint + self._distance() - self._monotonic())
+
+    def _distance(self) -> float:
+        if not self._failures:
+            return self._interval
+        apart = max(self._interval, _SOONEST) * 2 ** min(self._failures - 1, 20)
+        return min(apart, max(self._interval, _LATEST))
 
     def _due(self) -> bool:
         return self._until_due() == 0.0
 
     def _checkpoint(self) -> None:
         self._last_checkpoint = self._monotonic()
-        if isinstance(self._problem, Tampered):
-            # A tampered log is an operator's to look at. Events are still kept; signing over them would help nobody.
-            self._news = False
-            return
         try:
             self._log.checkpoint()
-            self._problem = None
-            self._news = False
-        except (StoreError, Tampered) as error:
+        except PortalsecError as error:
             self._problem = error
             _log.error("the audit log could not sign a checkpoint: %s", error)
         except Exception as error:  # noqa: BLE001 - logged, kept as the problem, raised by close
             self._problem = error
             _log.exception("the audit log could not sign a checkpoint")
+        else:
+            self._problem, self._failures, self._news = None, 0, False
+            return
+        self._failures += 1
+        if self._failures == 1:
+            self._record_failure()
+
+    def _record_failure(self) -> None:
+        """Say in the log itself, once, that from here on nothing was signed for a while."""
+        try:
+            self._log.commit([self._log.prepare(_NOT_SIGNED)])
+        except Exception:  # noqa: BLE001 - a log that takes no entry either was logged and is the `problem`
+            _log.exception("the audit log could not record that signing stopped")
