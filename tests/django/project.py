@@ -15,7 +15,7 @@ from portalsec.django.conf import get_portal
 from portalsec.django.decorators import check_access, require
 from portalsec.django.request import source_of
 from portalsec.django.stores import django_stores
-from portalsec.errors import Denied, StoreError
+from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Purpose
 from portalsec.portal import Portal
 from portalsec.rbac.model import Resource
@@ -68,6 +68,34 @@ current: World | None = None
 def portal() -> Portal:
     """What ``PORTALSEC["PORTAL"]`` names. A portal of the present test, or one that only the checks look at."""
     return (current or World()).portal
+
+
+# -- middleware ---------------------------------------------------------------------------------------------------
+
+
+def _raising(error: Exception) -> Any:
+    def factory(get_response: Any) -> Any:
+        def middleware(request: HttpRequest) -> HttpResponse:
+            raise error
+
+        return middleware
+
+    return factory
+
+
+raises_StoreError = _raising(StoreError("the disk is on fire"))
+raises_Denied = _raising(Denied(Reason.NO_GRANT))
+raises_ZeroDivisionError = _raising(ZeroDivisionError("on fire"))
+
+
+def greets(get_response: Any) -> Any:
+    """Looks who is there before any view."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.META["GREETING"] = f"Hello {request.user.get_username()}"
+        return get_response(request)
+
+    return middleware
 
 
 # -- views ----------------------------------------------------------------------------------------------------------
@@ -136,7 +164,5 @@ def may(request: HttpRequest, patient_id: str) -> JsonResponse:
 
 
 def refuses(request: HttpRequest) -> HttpResponse:
-    from portalsec.errors import Reason
-
     Group.objects.create(name="rolled back")
     raise Denied(Reason.NO_GRANT)

@@ -16,6 +16,7 @@ from portalsec.errors import ConfigurationError
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+FIRST = "portalsec.django.middleware.SecurityHeadersMiddleware"
 OURS = "portalsec.django.middleware.PortalsecMiddleware"
 
 
@@ -45,10 +46,13 @@ def test_the_settings_of_these_tests_are_clean() -> None:
         ({"SESSION_COOKIE_DOMAIN": "portal.example"}, ["portalsec.E006"]),
         ({"SESSION_COOKIE_PATH": "/app"}, ["portalsec.E006"]),
         ({"SESSION_COOKIE_SAMESITE": "None"}, ["portalsec.E006"]),
-        ({"MIDDLEWARE": [SESSION, CSRF, AUTH]}, ["portalsec.E007"]),
-        ({"MIDDLEWARE": [SESSION, CSRF, OURS, AUTH]}, ["portalsec.E008"]),
-        ({"MIDDLEWARE": [OURS, SESSION, CSRF, AUTH]}, ["portalsec.E008"] * 3),
-        ({"MIDDLEWARE": [SESSION, AUTH, OURS]}, ["portalsec.E008"]),
+        ({"MIDDLEWARE": [FIRST, SESSION, CSRF, AUTH]}, ["portalsec.E007"]),
+        ({"MIDDLEWARE": [FIRST, SESSION, CSRF, OURS, AUTH]}, ["portalsec.E008"]),
+        ({"MIDDLEWARE": [FIRST, OURS, SESSION, CSRF, AUTH]}, ["portalsec.E008"] * 3),
+        ({"MIDDLEWARE": [FIRST, SESSION, AUTH, OURS]}, ["portalsec.E008"]),
+        ({"MIDDLEWARE": [SESSION, CSRF, AUTH, OURS]}, ["portalsec.E010"]),
+        ({"MIDDLEWARE": [SESSION, FIRST, CSRF, AUTH, OURS]}, ["portalsec.E010"]),
+        ({"MIDDLEWARE": []}, ["portalsec.E007", "portalsec.E010"]),
         ({"AUTHENTICATION_BACKENDS": ["django.contrib.auth.backends.ModelBackend"]}, ["portalsec.W003", "portalsec.W004"]),
         ({"AUTHENTICATION_BACKENDS": ["portalsec.django.backends.PolicyBackend", "django.contrib.auth.backends.RemoteUserBackend"]}, ["portalsec.W004"]),
     ],

@@ -400,10 +400,61 @@ def test_a_save_that_fails_is_a_503(client: Client, world: World, monkeypatch: p
     assert client.get("/keep").status_code == 503
 
 
-def test_every_page_has_the_security_headers(client: Client, world: World) -> None:
-    for path in ("/whoami", "/sign-in", "/records/p1", "/no-such-page", "/store-fails"):
-        response = client.get(path)
-        assert "default-src 'none'" in response["Content-Security-Policy"]
-        assert response["Cache-Control"] == "no-store"
-        assert response["X-Frame-Options"] == "DENY"
-        assert response["Strict-Transport-Security"].startswith("max-age=")
+def test_every_answer_has_the_security_headers(client: Client, world: World) -> None:
+    client.raise_request_exception = False
+    answers = [
+        client.get(path) for path in ("/whoami", "/sign-in", "/records/p1", "/no-such-page", "/store-fails")
+    ]
+    # Django's own answers, given before portalsec's middleware is reached
+    answers.append(client.get("/admin"))  # APPEND_SLASH
+    answers.append(client.get("/whoami", headers={"host": "evil.example"}))  # DisallowedHost
+    answers.append(client.get("/whoami?" + "x=1&" * 1001))
+    assert [answer.status_code for answer in answers] == [200, 200, 401, 404, 503, 301, 400, 200]
+    for answer in answers:
+        has_headers(answer)
+
+
+def has_headers(response: Any) -> None:
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+    assert response["Cache-Control"] == "no-store"
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["Strict-Transport-Security"].startswith("max-age=")
+
+
+@pytest.mark.parametrize("error", ["StoreError", "Denied", "ZeroDivisionError"])
+@pytest.mark.parametrize("place", ["outside", "inside"])
+def test_an_error_in_another_middleware_has_the_headers_and_inside_ours_the_page(
+    world: World, settings: Any, place: str, error: str
+) -> None:
+    ours = settings.MIDDLEWARE.index("portalsec.django.middleware.PortalsecMiddleware")
+    failing = [f"tests.django.project.raises_{error}"]
+    at = ours + 1 if place == "inside" else 1
+    settings.MIDDLEWARE = settings.MIDDLEWARE[:at] + failing + settings.MIDDLEWARE[at:]
+    browser = Client(headers=HOST, raise_request_exception=False)
+    response = browser.get("/whoami")
+    has_headers(response)
+    expected = {"StoreError": 503, "Denied": 403}.get(error, 500) if place == "inside" else 500
+    assert response.status_code == expected
+    if expected == 503:
+        assert response["Retry-After"] == "30"
+        assert b"Reference" in response.content or b"help desk" in response.content
+    assert b"on fire" not in response.content
+
+
+def test_atk_41_an_outage_that_only_an_inner_middleware_meets_is_a_503_and_no_sign_out(
+    client: Client, world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = signed_in(client, someone(world))
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise StoreError("down")
+
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.django.project.greets"]
+    browser = another(key)
+    browser.raise_request_exception = False
+    with monkeypatch.context() as broken:
+        broken.setattr(world.portal.stores.sessions, "load", fail)
+        response = browser.get("/whoami")
+        assert (response.status_code, response["Retry-After"]) == (503, "30")
+        assert SESSION_COOKIE not in response.cookies
+    assert who(browser) == "olivia"

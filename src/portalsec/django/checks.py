@@ -23,6 +23,7 @@ __all__ = ["check_settings"]
 
 _ENGINE = "portalsec.django.sessions"
 _MIDDLEWARE = "portalsec.django.middleware.PortalsecMiddleware"
+_FIRST = "portalsec.django.middleware.SecurityHeadersMiddleware"
 _BEFORE = (
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -140,6 +141,12 @@ def _sessions() -> Iterator[CheckMessage]:
 
 
 def _middleware() -> Iterator[CheckMessage]:
+    if not settings.MIDDLEWARE or not _is(settings.MIDDLEWARE[0], _FIRST):
+        yield Error(
+            "portalsec's headers are not first in MIDDLEWARE, so redirects and errors that others answer are without them.",
+            hint=f'Put "{_FIRST}" at the very top.',
+            id="portalsec.E010",
+        )
     places = {}
     for place, path in enumerate(settings.MIDDLEWARE):
         for known in (*_BEFORE, _MIDDLEWARE):

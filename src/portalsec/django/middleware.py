@@ -1,4 +1,4 @@
-"""The layer around the views: who is asking, same-site, headers, and errors as pages."""
+"""The layers around the views: headers; who is asking, same-site, and errors as pages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,36 @@ from django.utils.functional import SimpleLazyObject
 
 from portalsec.django.conf import get_portal
 from portalsec.django.pages import refusal
-from portalsec.django.request import adopt_session, live_session, require_same_site, source_of, user_of
+from portalsec.django.request import (
+    adopt_session,
+    failure_of,
+    live_session,
+    require_same_site,
+    source_of,
+    user_of,
+)
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
 from portalsec.web import PENDING_COOKIE, security_headers
 
-__all__ = ["PortalsecMiddleware"]
+__all__ = ["PortalsecMiddleware", "SecurityHeadersMiddleware"]
+
+
+class SecurityHeadersMiddleware:
+    """Stands first of all, so that every answer of Django has the security headers.
+
+    Redirects of CommonMiddleware, refusals of a Host header and errors of any middleware are answered before
+    `PortalsecMiddleware` is reached, or without it. A header that a view set itself stays.
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return _secured(self.get_response(request))
 
 
 class PortalsecMiddleware:
@@ -29,9 +53,9 @@ class PortalsecMiddleware:
       `django.contrib.auth.login` leaves in a session is no evidence, in the admin neither.
     * A session that is over (idle, absolute limit, revoked, signed out) ends before the view runs, with its data.
     * An unsafe method that another site caused is refused and recorded, beside Django's own CSRF token.
-    * Every answer gets the security headers, unless the view set one itself.
-    * `Denied`, `StoreError` and `SubjectErased` become pages that say nothing of the reason. They are raised out of
-      the view first, so a transaction of ATOMIC_REQUESTS rolls back.
+    * `Denied`, `StoreError` and `SubjectErased` become pages that say nothing of the reason, also where a middleware
+      behind this one raised them. They are raised out of the view first, so a transaction of ATOMIC_REQUESTS rolls
+      back.
     """
 
     sync_capable = True
@@ -51,6 +75,9 @@ class PortalsecMiddleware:
         request.COOKIES.pop(PENDING_COOKIE, None)
         ask_portalsec(request)
         response = self.get_response(request)
+        failed = failure_of(request)
+        if response.status_code == 500 and failed is not None:
+            response = refusal(request, failed) or response
         try:
             # As Django: what a view left when it failed is not kept.
             if response.status_code < 500 and isinstance(request.session, SessionStore):
@@ -60,9 +87,8 @@ class PortalsecMiddleware:
             response = refusal(request, error) or response
         except UpdateError:
             pass  # ended by another request meanwhile: Django's own middleware finds the same and answers
-        for name, value in security_headers(https=get_portal().base_url.startswith("https:")).items():
-            response.headers.setdefault(name, value)
-        return response
+        # Again, for a project that left out the first layer: its own pages at least.
+        return _secured(response)
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: object, kwargs: object
@@ -84,6 +110,12 @@ def ask_portalsec(request: HttpRequest) -> None:
     """Let ``request.user`` be portalsec's answer, found out when somebody looks."""
     request.user = SimpleLazyObject(partial(user_of, request))  # type: ignore[assignment]
     request.auser = partial(_auser, request)
+
+
+def _secured(response: HttpResponse) -> HttpResponse:
+    for name, value in security_headers(https=get_portal().base_url.startswith("https:")).items():
+        response.headers.setdefault(name, value)
+    return response
 
 
 def _auser(request: HttpRequest) -> Awaitable[Any]:

@@ -13,13 +13,15 @@ from portalsec.auth.sessions import ActiveSession
 from portalsec.django.conf import get_portal
 from portalsec.django.sessions import SessionStore
 from portalsec.django.stores.accounts import DjangoAccounts
-from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.errors import ConfigurationError, Denied, PortalsecError, Reason
 from portalsec.events import SYSTEM, Event, Outcome, SecurityEvent, Source
 from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, check_same_site, client_address, cookie_value
 
 __all__ = [
     "adopt_session",
+    "failure_of",
     "forget",
+    "keep_failure",
     "live_session",
     "pending_token",
     "require_same_site",
@@ -42,6 +44,7 @@ class _Kept:
     asked: bool = False
     passive: bool = False
     recorded: bool = False  # that a cookie was tossed in
+    failure: PortalsecError | None = None
 
 
 def source_of(request: HttpRequest) -> Source:
@@ -152,6 +155,16 @@ def forget(request: HttpRequest) -> None:
     """Ask anew: the request has just signed in or out."""
     _kept(request).asked = False
     _kept(request).session = _kept(request).user = _kept(request).denied = None
+
+
+def keep_failure(request: HttpRequest, error: PortalsecError) -> None:
+    """What Django is about to answer with its 500."""
+    _kept(request).failure = error
+
+
+def failure_of(request: HttpRequest) -> PortalsecError | None:
+    """The error of portalsec that Django answered with its 500, if that is what happened."""
+    return _kept(request).failure
 
 
 def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:

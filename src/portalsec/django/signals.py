@@ -1,19 +1,21 @@
-"""`django.contrib.auth.login` proves nothing, so it changes nothing, from the moment it was called."""
+"""What portalsec hears of Django: that `login` was called, and that a request failed outside its views."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib.auth.signals import user_logged_in
+from django.core.signals import got_request_exception
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-__all__ = ["no_evidence"]
+__all__ = ["failed", "no_evidence"]
 
 
 @receiver(user_logged_in, dispatch_uid="portalsec.no_evidence")
 def no_evidence(sender: object, request: HttpRequest | None, **kwargs: Any) -> None:
-    """Take back the ``request.user`` that `login` has just set, for the rest of this request too."""
+    """`login` proves nothing: take back the ``request.user`` that it has just set, for the rest of this request too."""
     from portalsec.django.middleware import ask_portalsec
     from portalsec.django.request import forget
     from portalsec.django.sessions import SessionStore
@@ -21,3 +23,14 @@ def no_evidence(sender: object, request: HttpRequest | None, **kwargs: Any) -> N
     if request is not None and isinstance(getattr(request, "session", None), SessionStore):
         forget(request)
         ask_portalsec(request)
+
+
+@receiver(got_request_exception, dispatch_uid="portalsec.failed")
+def failed(sender: object, request: HttpRequest | None = None, **kwargs: Any) -> None:
+    """Keep an error of ours that a middleware raised. Django makes it a bare 500 before any other middleware sees it."""
+    from portalsec.django.request import keep_failure
+    from portalsec.errors import PortalsecError
+
+    error = sys.exception()
+    if request is not None and isinstance(error, PortalsecError):
+        keep_failure(request, error)
