@@ -387,3 +387,13 @@ def test_atk_41_session_data_that_cannot_be_kept_opens_no_session(
         assert client.post("/sign-in/code", {"code": person.code()}).status_code == 503
     assert who(client) == ""
     assert not models.Session.objects.exists()
+
+
+def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
+    """RFC 9110 section 9.3.2."""
+    for signed in (False, True):
+        for path in ("/sign-in", "/sign-in/code", "/session/left", "/signed-out", "/whoami", "/records/p1"):
+            get, head = client.get(path), client.head(path)
+            assert (head.status_code, head.content) == (get.status_code, b""), path
+        if not signed:
+            signed_in(client, someone(world))

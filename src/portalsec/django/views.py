@@ -170,7 +170,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@_door("GET")
+@_door("GET", "HEAD")
 def session_left(request: HttpRequest) -> HttpResponse:
     """How long is left, for the page's warning. Asking is not activity."""
     return _left(request, passive=True)
