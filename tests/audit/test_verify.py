@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from portalsec.audit.ports import StoredCheckpoint, StoredEntry
 from portalsec.audit.verify import Kind, Report, verify
 from portalsec.errors import StoreError, Tampered
 from portalsec.stores.memory import MemoryAudit
-from portalsec.testing import SequentialIds
+from portalsec.testing import FrozenClock, SequentialIds
 from tests.audit.support import ORIGIN, SIGNER, VERIFIER, OpenStore, fill, make_log, read_event
 
 
@@ -67,9 +68,6 @@ def test_a_wholly_covered_log_has_nothing_unprotected() -> None:
 def test_what_cannot_be_said_is_said() -> None:
     store = filled()
     assert "older copy" in check(store).unprotected[0]
-    empty = check(OpenStore())
-    assert empty.ok
-    assert empty.conclusive
     unsigned = OpenStore()
     log = make_log(unsigned)
     fill(log, 3)
@@ -77,6 +75,63 @@ def test_what_cannot_be_said_is_said() -> None:
     report = check(unsigned)
     assert report.ok
     assert not report.conclusive
+
+
+def test_an_empty_log_that_nothing_vouches_for_cannot_be_told_from_an_emptied_one() -> None:
+    empty = check(OpenStore())
+    assert empty.ok
+    assert not empty.conclusive
+    root = tree_root([])
+    opened = sign_checkpoint(Checkpoint(origin=ORIGIN, size=0, root=root), SIGNER)
+    vouched = check(OpenStore(), opened)
+    assert (vouched.found, vouched.conclusive, vouched.anchored) == (0, True, 0)
+    waiting = OpenStore()
+    fill(make_log(waiting), 1)
+    assert not check(waiting, opened).conclusive
+
+
+def unsigned(*minutes: float, staged: bool = False) -> OpenStore:
+    """Four signed entries at 0 minutes, then one at each of ``minutes``, which nobody signed."""
+    clock, store = FrozenClock(), OpenStore()
+    log = make_log(store, clock=clock)
+    fill(log, 4, checkpoint_every=4)
+    now = timedelta(0)
+    for each in minutes:
+        clock.advance(timedelta(minutes=each) - now)
+        now = timedelta(minutes=each)
+        fill(log, 1)
+        if not staged:
+            log.integrate()
+    return store
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_auz_07_entries_that_stay_unsigned_are_not_vouched_for(staged: bool) -> None:
+    """Where signing has stopped, everything since can be cut or edited: that must not look like a log in order."""
+    start = FrozenClock()()
+    assert check(unsigned(1, 11, staged=staged)).conclusive
+    report = check(unsigned(1, 11.1, staged=staged))
+    assert report.ok
+    assert not report.conclusive
+    assert report.overdue == start + timedelta(minutes=1)
+    assert any("signing has stopped" in note for note in report.unprotected)
+    # By the newest entry's time, or by a time that is given.
+    store = unsigned(1, staged=staged)
+    for now, conclusive in ((11, True), (11.1, False)):
+        report = verify(store, verifier=VERIFIER, anchor=None, now=start + timedelta(minutes=now))
+        assert report.conclusive is conclusive
+    late = start + timedelta(minutes=20)
+    assert verify(
+        store, verifier=VERIFIER, anchor=None, now=late, unsigned_limit=timedelta(hours=1)
+    ).conclusive
+
+
+def test_a_wholly_signed_log_is_never_overdue() -> None:
+    store = filled()
+    year = FrozenClock()() + timedelta(days=365)
+    report = verify(store, verifier=VERIFIER, anchor=None, now=year)
+    assert report.conclusive
+    assert report.overdue is None
 
 
 @pytest.mark.parametrize("index", range(12))

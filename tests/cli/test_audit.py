@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from portalsec.audit.anchor import FileAnchor
+from portalsec.cli import audit as module
 from portalsec.cli.app import portalsec
 from portalsec.events import Actor, Event, ResourceRef, SecurityEvent
 from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
-from portalsec.testing import SequentialIds
+from portalsec.testing import FrozenClock, SequentialIds
 from tests.audit.support import ORIGIN, SIGNER, fill, make_log, sign_in_event
 
 
@@ -37,6 +39,11 @@ def portal(tmp_path: Path) -> Iterator[Path]:
     log.record(sign_in_event())
     engine.dispose()
     yield tmp_path
+
+
+@pytest.fixture(autouse=True)
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "system_clock", FrozenClock())
 
 
 def run(folder: Path, *arguments: str, config: bool = True) -> Result:
@@ -163,6 +170,35 @@ def test_a_database_without_tables_is_exit_2(portal: Path) -> None:
     result = run(portal, "verify")
     assert result.exit_code == 2
     assert "lacks portalsec's tables" in result.output
+
+
+def test_auz_07_an_emptied_log_without_an_anchor_is_exit_2(portal: Path) -> None:
+    for table in ("subject", "event", "stage", "checkpoint"):
+        edit(portal, f"DELETE FROM portalsec_audit_{table}")
+    assert run(portal, "verify").exit_code == 1
+    result = run(portal, "verify", "--no-anchor")
+    assert result.exit_code == 2
+    assert "CANNOT TELL: the log is empty" in result.output
+
+
+def test_auz_07_a_log_that_nobody_signs_any_more_is_exit_2(
+    portal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry waits unsigned: for a minute that is in order, for longer it is not."""
+    monkeypatch.setattr(module, "system_clock", FrozenClock(FrozenClock()() + timedelta(minutes=10)))
+    assert run(portal, "verify").exit_code == 0
+    monkeypatch.setattr(module, "system_clock", FrozenClock(FrozenClock()() + timedelta(minutes=11)))
+    result = run(portal, "verify")
+    assert result.exit_code == 2
+    assert result.output.startswith("CANNOT TELL")
+    assert "signing has stopped" in result.output
+    report = json.loads(run(portal, "verify", "--json").output)
+    assert (report["exit"], report["ok"], report["conclusive"]) == (2, True, False)
+    assert report["overdue"]
+    # A portal that signs more rarely may lag for longer.
+    settings = (portal / "portalsec.toml").read_text()
+    (portal / "portalsec.toml").write_text(settings + 'checkpoint_interval = "5m"\n')
+    assert run(portal, "verify").exit_code == 0
 
 
 def test_a_log_without_a_checkpoint_is_exit_2(portal: Path) -> None:

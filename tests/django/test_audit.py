@@ -117,3 +117,12 @@ def test_an_anchor_that_cannot_be_read_cannot_tell(
 ) -> None:
     fill(world)
     assert verified(capsys, anchor=tmp_path)[0] in (1, 2)
+
+
+def test_auz_07_an_anchor_that_was_removed_is_no_way_to_pass(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fill(world)
+    code, said = verified(capsys, anchor=tmp_path / "gone")
+    assert code == 2
+    assert "is missing" in said

@@ -11,10 +11,12 @@ the end removed                           a checkpoint or the anchor is larger t
 an older copy put in its place            the anchor is larger than the log, or its root differs
 an edited checkpoint                      its signature
 an edited list of who a line is about     the list is built again from the lines and compared
+an emptied store                          the anchor; without one, "cannot tell"
 ========================================  ======================================================================
 
 What no software on the same machine can find: what was never written, and changes after the last checkpoint by
-someone who also makes the hashes fit. The report names that range.
+someone who also makes the hashes fit. The report names that range. Where it is older than `UNSIGNED_LIMIT`, signing
+has stopped, and the answer is that nothing conclusive can be said: everything since could be cut unnoticed.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import hmac
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from portalsec.audit.checkpoint import Checkpoint, Verifier
@@ -31,7 +34,10 @@ from portalsec.audit.ports import AuditStore, StoredEntry
 from portalsec.audit.record import Record, decode
 from portalsec.errors import StoreError, Tampered
 
-__all__ = ["Kind", "Problem", "Progress", "Report", "verify"]
+__all__ = ["UNSIGNED_LIMIT", "Kind", "Problem", "Progress", "Report", "verify"]
+
+UNSIGNED_LIMIT = timedelta(minutes=10)
+"""How long an entry may go without a signature: far longer than any checkpoint's interval, and than a restart."""
 
 Progress = Callable[[int, int], None]
 """Called with (entries checked, entries in all) after each batch."""
@@ -86,6 +92,7 @@ class Report:
         checkpoints: kept checkpoints whose signature holds.
         covered: the log is exactly what was signed up to this entry (exclusive).
         anchored: size of the anchor's checkpoint, or None where none was given or it does not hold.
+        overdue: since when entries wait for a signature, where that is longer than the limit; else None.
         problems: the first thousand findings; `found` counts all.
     """
 
@@ -96,6 +103,7 @@ class Report:
     anchored: int | None
     problems: tuple[Problem, ...]
     found: int
+    overdue: datetime | None = None
 
     @property
     def ok(self) -> bool:
@@ -104,13 +112,24 @@ class Report:
 
     @property
     def conclusive(self) -> bool:
-        """Whether any signature vouches for the entries. A log without a checkpoint can only fit itself."""
-        return self.size == 0 or self.covered > 0
+        """Whether a signature vouches for the entries, and has done so lately.
+
+        A log without a checkpoint can only fit itself. An empty one is what an emptied one looks like, unless an
+        anchor says that there never was anything. And what has not been signed for long could be cut unnoticed.
+        """
+        if self.overdue is not None:
+            return False
+        return self.covered > 0 or (self.size == self.staged == 0 and self.anchored is not None)
 
     @property
     def unprotected(self) -> tuple[str, ...]:
         """What this verification does not speak about, a sentence each."""
         notes = []
+        if self.overdue is not None:
+            notes.append(
+                f"Entries have been waiting for a signature since {self.overdue:%Y-%m-%d %H:%M:%S} UTC: signing has "
+                "stopped, and what came since could be changed or cut unnoticed."
+            )
         if self.ok and self.covered < self.size:
             notes.append(
                 f"Entries {self.covered} to {self.size - 1} came after the last checkpoint: "
@@ -129,6 +148,8 @@ def verify(
     verifier: Verifier,
     anchor: str | None,
     progress: Progress | None = None,
+    now: datetime | None = None,
+    unsigned_limit: timedelta = UNSIGNED_LIMIT,
 ) -> Report:
     """Verify the whole log. Reads it once, in batches; holds the kept checkpoints and one batch in memory.
 
@@ -138,12 +159,16 @@ def verify(
         verifier: the log's public key.
         anchor: the signed note that was kept outside the store, or None where there is none to compare.
         progress: told how far it is.
+        now: aware UTC; entries that are unsigned for longer than ``unsigned_limit`` make the report inconclusive.
+            Without it the newest entry's time counts, which tells of a portal that goes on without signing and
+            not of one that stands still.
+        unsigned_limit: longer than the log's checkpoint interval.
 
     Raises:
         StoreError: the store cannot be read, or is damaged beyond its entries, so nothing can be said.
     """
     try:
-        return _Run(store, verifier, progress).report(anchor)
+        return _Run(store, verifier, progress).report(anchor, now, unsigned_limit)
     except (AttributeError, *_DAMAGED) as error:
         # What a column holds was replaced by something of another kind, where no single entry can be named.
         raise StoreError("The audit log is damaged: a row holds something of another kind.") from error
@@ -173,8 +198,11 @@ class _Run:
         self._from_bytes = Frontier()
         self._as_stored: Frontier | None = None
         self._comparable = True
+        self._unsigned_since: datetime | None = None
+        self._staged_since: datetime | None = None
+        self._newest: datetime | None = None
 
-    def report(self, anchor: str | None) -> Report:
+    def report(self, anchor: str | None, now: datetime | None, unsigned_limit: timedelta) -> Report:
         # Notes first, size last: the log grows meanwhile, and a size read before could look cut short.
         expected = self._kept()
         kept = {item.checkpoint for item in expected}
@@ -184,7 +212,7 @@ class _Run:
             held = self._anchor(anchor)
             if held is not None:
                 anchored = held.size
-                if held not in kept:
+                if held.size > 0 and held not in kept:  # an anchor is opened over the empty log
                     expected.append(_Expected(held, "the anchor", ours=False))
                     self._add(
                         Kind.CHECKPOINT,
@@ -207,7 +235,20 @@ class _Run:
             anchored=anchored,
             problems=tuple(self._problems),
             found=self._found,
+            overdue=self._overdue(now, unsigned_limit),
         )
+
+    def _overdue(self, now: datetime | None, limit: timedelta) -> datetime | None:
+        unsigned = [at for at in (self._unsigned_since, self._staged_since) if at is not None]
+        reference = now or self._newest
+        if not unsigned or reference is None or reference - min(unsigned) <= limit:
+            return None
+        return min(unsigned)
+
+    def _saw(self, at: datetime, since: datetime | None) -> datetime:
+        """The earlier of two times, and the newest of all."""
+        self._newest = at if self._newest is None else max(self._newest, at)
+        return at if since is None else min(since, at)
 
     def _add(
         self,
@@ -272,8 +313,12 @@ class _Run:
                     self._comparable = False
                     self._add(Kind.ENTRY, f"Entry {index} was changed: it cannot be read.", start=index)
                     continue
-                records[index] = self._check_entry(entry)
+                record = records[index] = self._check_entry(entry)
+                if record is not None:
+                    self._unsigned_since = self._saw(record.at, self._unsigned_since)
                 self._meet(next_index, waiting)
+                if self._covered == next_index:
+                    self._unsigned_since = None
             self._check_index(start, stop, records)
             if self._progress is not None:
                 self._progress(stop, size)
@@ -447,6 +492,7 @@ class _Run:
                     Kind.STAGED, f"A waiting entry is filed under what it does not say{_named(entry.id)}.",
                     id=entry.id,
                 )  # fmt: skip
+            self._staged_since = self._saw(record.at, self._staged_since)
         return len(entries)
 
 

@@ -1,7 +1,8 @@
 """``portalsec audit``: does the log verify, and what is in it.
 
 Both commands open the database read-only and need the log's public key at most; they create neither tables nor
-files. Exit codes: 0 the log is what was written, 1 it was tampered with, 2 that cannot be told.
+files. Exit codes: 0 the log is what was written, 1 it was tampered with, 2 that cannot be told: something is missing,
+or entries have been unsigned for longer than `portalsec.audit.verify.UNSIGNED_LIMIT` and a checkpoint's interval.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer, Verifier
 from portalsec.audit.ports import AuditStore, StoredEntry
 from portalsec.audit.reports import lines_of
-from portalsec.audit.verify import Progress, Report, verify
+from portalsec.audit.verify import UNSIGNED_LIMIT, Progress, Report, verify
+from portalsec.clock import system_clock
 from portalsec.errors import ConfigurationError, MissingExtra, PortalsecError, StoreError, Tampered
 
 try:
@@ -47,16 +50,29 @@ class _Target:
     url: str
     verifier: str | None
     anchor: Path | None
+    unsigned_limit: timedelta = UNSIGNED_LIMIT
 
 
 # -- what needs no command line: tested by itself -----------------------------------------------------------------
 
 
 def verify_store(
-    store: AuditStore, *, verifier: Verifier, anchor: str | None, progress: Progress | None = None
+    store: AuditStore,
+    *,
+    verifier: Verifier,
+    anchor: str | None,
+    progress: Progress | None = None,
+    unsigned_limit: timedelta = UNSIGNED_LIMIT,
 ) -> tuple[int, Report]:
     """Verify, and the exit code that says so."""
-    report = verify(store, verifier=verifier, anchor=anchor, progress=progress)
+    report = verify(
+        store,
+        verifier=verifier,
+        anchor=anchor,
+        progress=progress,
+        now=system_clock(),
+        unsigned_limit=unsigned_limit,
+    )
     if not report.ok:
         return TAMPERED, report
     return (OK if report.conclusive else CANNOT_TELL), report
@@ -71,10 +87,18 @@ def outcome_lines(code: int, report: Report) -> list[str]:
         if report.found > _SHOWN:
             lines.append(f"  ... and {report.found - _SHOWN} more (--json lists a thousand).")
     elif code == CANNOT_TELL:
-        lines = [f"CANNOT TELL: the log holds {entries}, and no checkpoint has been signed yet."]
+        lines = [f"CANNOT TELL: {_why_not(report, entries)}"]
     else:
         lines = [f"OK: the log holds {entries}, and {report.covered} of them are exactly what was signed."]
     return lines + [f"Not covered: {note}" for note in report.unprotected]
+
+
+def _why_not(report: Report, entries: str) -> str:
+    if report.overdue is not None:
+        return f"the log holds {entries}, {report.covered} of them signed, and signing has stopped."
+    if report.size == 0 and report.staged == 0:
+        return "the log is empty, and nothing says whether it was emptied."
+    return f"the log holds {entries}, and no checkpoint has been signed yet."
 
 
 def as_json(code: int, report: Report) -> str:
@@ -89,6 +113,7 @@ def as_json(code: int, report: Report) -> str:
             "checkpoints": report.checkpoints,
             "covered": report.covered,
             "anchored": report.anchored,
+            "overdue": None if report.overdue is None else report.overdue.isoformat(),
             "found": report.found,
             "problems": [asdict(problem) for problem in report.problems],
             "unprotected": report.unprotected,
@@ -175,7 +200,7 @@ def verify_command(
         # Read before the store: the log may grow meanwhile, and must not be smaller than a newer anchor.
         note = None if no_anchor or target.anchor is None else _anchor(target.anchor)
         with _progress(not wants_json) as progress:
-            code, report = _verified(target.url, key, note, progress)
+            code, report = _verified(target, key, note, progress)
         click.echo(as_json(code, report) if wants_json else "\n".join(outcome_lines(code, report)))
         raise SystemExit(code)
 
@@ -239,7 +264,12 @@ def _target(
     settings = load_settings(config)
     if key is None and needs_key:
         key = _key_of(settings)
-    return _Target(settings.url("stores", "audit"), key, anchor or settings.path("audit", "anchor"))
+    return _Target(
+        settings.url("stores", "audit"),
+        key,
+        anchor or settings.path("audit", "anchor"),
+        UNSIGNED_LIMIT + settings["audit", "checkpoint_interval"],
+    )
 
 
 def _key_of(settings: Settings) -> str:
@@ -293,12 +323,23 @@ def _opened(url: str) -> Iterator[AuditStore]:
         engine.dispose()
 
 
-def _verified(url: str, key: Verifier, note: str | None, progress: Progress | None) -> tuple[int, Report]:
-    with contextlib.suppress(StoreError), _opened(url) as store:
-        code, report = verify_store(store, verifier=key, anchor=note, progress=progress)
+def _verified(
+    target: _Target, key: Verifier, note: str | None, progress: Progress | None
+) -> tuple[int, Report]:
+    def once() -> tuple[int, Report]:
+        with _opened(target.url) as store:
+            return verify_store(
+                store,
+                verifier=key,
+                anchor=note,
+                progress=progress,
+                unsigned_limit=target.unsigned_limit,
+            )
+
+    with contextlib.suppress(StoreError):
+        code, report = once()
         if code != TAMPERED:
             return code, report
     # A portal that started meanwhile may have changed the file under a reader that took it for unused: look again,
     # now that it is in use, before an alarm is raised.
-    with _opened(url) as store:
-        return verify_store(store, verifier=key, anchor=note, progress=progress)
+    return once()

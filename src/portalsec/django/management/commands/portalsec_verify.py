@@ -13,9 +13,9 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Verifier
-from portalsec.audit.verify import Report, verify
+from portalsec.audit.verify import UNSIGNED_LIMIT, Report, verify
 from portalsec.django.conf import get_portal
-from portalsec.errors import PortalsecError
+from portalsec.errors import PortalsecError, StoreError
 
 _OK, _TAMPERED, _CANNOT_TELL = 0, 1, 2
 _SHOWN = 20
@@ -36,7 +36,9 @@ class Command(BaseCommand):
             report = verify(
                 portal.audit.store,
                 verifier=Verifier.from_text(portal.keys.audit.verifier_text),
-                anchor=FileAnchor(options["anchor"]).read() if options["anchor"] else None,
+                anchor=_anchor(options["anchor"]),
+                now=portal.clock(),
+                unsigned_limit=UNSIGNED_LIMIT + portal.policies.checkpoint_interval,
             )
         except PortalsecError as error:
             self.stderr.write(f"Cannot tell: {error}")
@@ -49,12 +51,21 @@ class Command(BaseCommand):
             sys.exit(_CANNOT_TELL)
 
 
+def _anchor(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    note = FileAnchor(path).read()
+    if note is None:  # removing the anchor must not be a way to pass
+        raise StoreError(f"the anchor {path} is missing: restore it, or verify without --anchor")
+    return note
+
+
 def _lines(report: Report) -> list[str]:
     if not report.ok:
         lines = [f"Tampered with: {report.found} findings in a log of {report.size}."]
         lines += [f"  {problem.text}" for problem in report.problems[:_SHOWN]]
     elif not report.conclusive:
-        lines = [f"Cannot tell: the log holds {report.size} entries, and no checkpoint has been signed yet."]
+        lines = [f"Cannot tell: the log holds {report.size} entries, {report.covered} of them signed."]
     else:
         lines = [f"The log holds {report.size} entries; {report.covered} are exactly what was signed."]
     return lines + [f"Not covered: {note}" for note in report.unprotected]
