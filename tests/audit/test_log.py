@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,9 @@ def test_the_order_is_durable_then_signed_then_kept_then_anchored(tmp_path: Path
             store.calls.append("publish")
 
     log = make_log(store, signer=Spy(), anchors=[SpyAnchor()])
+    log.resume()
+    assert store.calls == ["sign", "publish", "integrate"]  # an anchor is opened before anything is kept
+    store.calls.clear()
     log.record(read_event())
     log.checkpoint()
     after_append = [call for call in store.calls if call != "integrate"]
@@ -207,7 +211,9 @@ def test_a_failure_between_the_steps_is_made_good_by_the_next_call(tmp_path: Pat
     assert log.checkpoint() is not None
 
     log = make_log(store, anchors=[anchor], new_id=SequentialIds(start=50))
+    log.adopt_anchors()
     fill(log, 1)
+    shutil.rmtree(tmp_path / "folder")
     (tmp_path / "folder").write_text("in the way")
     with pytest.raises(StoreError):
         log.checkpoint()
@@ -223,6 +229,7 @@ def test_every_anchor_is_tried_before_the_first_failure_is_raised(tmp_path: Path
     store = OpenStore()
     log = make_log(store, anchors=[broken, good])
     log.resume()
+    broken.path.unlink()
     broken.path.mkdir()
     fill(log, 1)
     with pytest.raises(StoreError):
@@ -372,6 +379,69 @@ def test_auz_07_an_older_copy_does_not_overwrite_the_anchor(tmp_path: Path) -> N
     with pytest.raises(Tampered, match="not the anchor's"):
         make_log(store, anchors=[anchor]).checkpoint()
     assert anchor.read() == evidence
+
+
+def test_auz_07_an_anchor_that_was_removed_is_missed_at_the_next_start(tmp_path: Path) -> None:
+    """An older copy put back, and the anchor that would tell taken away."""
+    path = tmp_path / "checkpoint"
+    store = OpenStore()
+    log = make_log(store, anchors=[FileAnchor(path)])
+    fill(log, 3)
+    log.checkpoint()
+    path.unlink()
+    log = make_log(store, anchors=[FileAnchor(path)], new_id=SequentialIds(start=50))
+    for verb in (log.resume, log.checkpoint, log.resume):
+        with pytest.raises(Tampered, match=r"is missing.*adopt"):
+            verb()
+    fill(log, 1)
+    with pytest.raises(Tampered):
+        log.checkpoint()
+    assert not path.exists()
+    assert len(store.notes) == 1
+    # Somebody looked, and says so.
+    assert log.adopt_anchors() == 3
+    assert VERIFIER.verify(path.read_text()).size == 3
+    assert log.checkpoint() is not None
+    assert VERIFIER.verify(path.read_text()).size == 4
+    assert make_log(store, anchors=[FileAnchor(path)]).resume() == 4
+
+
+def test_an_anchor_is_open_before_the_first_checkpoint_is_kept(tmp_path: Path) -> None:
+    """Else a crash between the two would look like an anchor that was removed."""
+    store, path = Broken(), tmp_path / "checkpoint"
+    log = make_log(store, anchors=[FileAnchor(path)])
+    fill(log, 2)
+    store.down = {"save_checkpoint"}
+    with pytest.raises(StoreError):
+        log.checkpoint()
+    assert VERIFIER.verify(path.read_text()).size == 0
+    store.down = set()
+    assert make_log(store, anchors=[FileAnchor(path)]).checkpoint() is not None
+    assert VERIFIER.verify(path.read_text()).size == 2
+
+
+def test_adopting_keeps_what_an_anchor_holds(tmp_path: Path) -> None:
+    one, two = FileAnchor(tmp_path / "one"), FileAnchor(tmp_path / "two")
+    store = OpenStore()
+    log = make_log(store, anchors=[one])
+    fill(log, 3)
+    log.checkpoint()
+    del store.rows[2]
+    with pytest.raises(Tampered, match="had signed"):
+        make_log(store, anchors=[one, two]).adopt_anchors()
+    assert two.read() is None
+
+
+def test_an_anchor_that_vanishes_while_the_portal_runs_is_written_again(tmp_path: Path) -> None:
+    """The process knows the log that it signs; nothing is lost."""
+    path = tmp_path / "checkpoint"
+    log = make_log(OpenStore(), anchors=[FileAnchor(path)])
+    fill(log, 3)
+    log.checkpoint()
+    path.unlink()
+    fill(log, 1)
+    log.checkpoint()
+    assert VERIFIER.verify(path.read_text()).size == 4
 
 
 def test_auz_07_a_forged_newest_checkpoint_is_not_continued() -> None:

@@ -275,3 +275,53 @@ def test_atk_39_nothing_in_the_log_speaks_to_the_terminal(portal: Path) -> None:
     assert "\x1b" not in result.output
     assert "\u202e" not in result.output
     assert "[red]x[/red]" in result.output.replace("\n", "").replace(" ", "")
+
+
+# -- the anchor ---------------------------------------------------------------------------------------------------
+
+
+def test_the_anchor_is_shown(portal: Path) -> None:
+    result = run(portal, "anchor")
+    assert result.exit_code == 0
+    assert "holds the checkpoint of size 8" in result.output
+    (portal / "outside" / "checkpoint").unlink()
+    result = run(portal, "anchor")
+    assert result.exit_code == 2
+    assert "--adopt" in result.output
+    assert not (portal / "outside" / "checkpoint").exists()
+
+
+def test_a_removed_anchor_is_adopted_by_hand_alone(portal: Path) -> None:
+    path = portal / "outside" / "checkpoint"
+    path.unlink()
+    result = run(portal, "anchor", "--adopt")
+    assert result.exit_code == 0, result.output
+    assert "size 8" in result.output
+    assert SIGNER.name in path.read_text()
+    assert run(portal, "verify").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("DELETE FROM portalsec_audit_event WHERE seq = 7", 1),
+        ("DELETE FROM portalsec_audit_checkpoint", 2),
+        ("UPDATE portalsec_audit_checkpoint SET note = replace(note, 'a', 'b')", 1),
+    ],
+)
+def test_auz_07_a_log_that_does_not_verify_is_not_adopted(portal: Path, statement: str, code: int) -> None:
+    edit(portal, statement)
+    (portal / "outside" / "checkpoint").unlink()
+    assert run(portal, "anchor", "--adopt").exit_code == code
+    assert not (portal / "outside" / "checkpoint").exists()
+
+
+def test_auz_07_an_anchor_that_is_there_is_never_replaced(portal: Path) -> None:
+    path = portal / "outside" / "checkpoint"
+    before = path.read_bytes()
+    assert run(portal, "anchor", "--adopt").exit_code == 2
+    assert path.read_bytes() == before
+    path.write_text("something else")
+    assert run(portal, "anchor", "--adopt").exit_code == 1
+    assert run(portal, "anchor").exit_code == 1
+    assert path.read_text() == "something else"

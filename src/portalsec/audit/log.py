@@ -203,11 +203,24 @@ class AuditLog:
         learn of a loss before the first visitor. Reads the whole log once.
 
         Raises:
-            Tampered: the log is shorter than it was, or its beginning is another one.
+            Tampered: the log is shorter than it was, or its beginning is another one; or an anchor holds nothing
+                though checkpoints were signed (see `adopt_anchors`).
             StoreError: the store or an anchor cannot be read.
         """
         with self._lock, self._doubting():
             return self._resumed().size
+
+    def adopt_anchors(self) -> int:
+        """Hand the log as it is now to each anchor that holds nothing; the size that was compared.
+
+        For a person to call who added an anchor, or knows why one is gone, and has seen that the log is whole: an
+        anchor that starts anew cannot tell of what was lost before. Everything else is compared as by `resume`,
+        with its errors. An anchor that holds a checkpoint is left as it is.
+        """
+        with self._lock, self._doubting():
+            frontier = self._read_again(adopt=True)
+            self._publish()
+            return frontier.size
 
     def checkpoint(self) -> str | None:
         """Place, fold in and sign what is new; the signed note, or None where there was nothing new to sign.
@@ -258,6 +271,9 @@ class AuditLog:
         """The tree over entries that were compared: from the store at first and after doubt, else from memory."""
         if self._frontier is not None and not self._doubted:
             return self._frontier
+        return self._read_again()
+
+    def _read_again(self, *, adopt: bool = False) -> Frontier:
         # Notes first, size second: the log only grows, so it cannot be smaller than a note that was read before.
         newest = self._newest_kept()
         known = [] if newest is None else [("checkpoint", newest.checkpoint)]
@@ -275,6 +291,17 @@ class AuditLog:
                 held = self._verified(note, "anchor")
                 known.append(("anchor", held.checkpoint))
                 anchored[number] = held.checkpoint.size
+            elif newest is None:
+                # Over the empty log, before the store keeps anything: else a crash between the first checkpoint
+                # and its publication would look like an anchor that was removed.
+                anchor.publish(self._opening())
+            elif not adopt and not self._anchored[number]:
+                # An older copy of the store passes every other test.
+                raise Tampered(
+                    f"The audit log has signed checkpoints, and its anchor is missing ({anchor!r}): put it back; or, "
+                    "where it is new or you know that the log is whole, adopt it (portalsec audit anchor --adopt, or "
+                    "AuditLog.adopt_anchors)."
+                )
         size = self._store.integrate()
         frontier = Frontier()
         for where, held_checkpoint in sorted(known, key=lambda item: item[1].size):
@@ -282,6 +309,11 @@ class AuditLog:
         self._frontier, self._newest, self._anchored = frontier, newest, anchored
         self._doubted = False
         return frontier
+
+    def _opening(self) -> str:
+        if self._signer is None:
+            raise ConfigurationError("this audit log has no signer, so it cannot open an anchor")
+        return sign_checkpoint(Checkpoint(origin=self._origin, size=0, root=Frontier().root()), self._signer)
 
     def _newest_kept(self) -> _Signed | None:
         kept = self._store.checkpoints()

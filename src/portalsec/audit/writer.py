@@ -225,7 +225,7 @@ class AuditWriter:
     def _distance(self) -> float:
         if not self._failures:
             return self._interval
-        apart = max(self._interval, _SOONEST) * 2 ** min(self._failures - 1, 20)
+        apart = max(self._interval, _SOONEST) * 2.0 ** min(self._failures - 1, 20)
         return min(apart, max(self._interval, _LATEST))
 
     def _due(self) -> bool:

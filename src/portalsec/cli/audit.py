@@ -1,7 +1,7 @@
 """``portalsec audit``: does the log verify, and what is in it.
 
-Both commands open the database read-only and need the log's public key at most; they create neither tables nor
-files. Exit codes: 0 the log is what was written, 1 it was tampered with, 2 that cannot be told: something is missing,
+The commands open the database read-only and need the log's public key at most; they create neither tables nor
+files, but for ``anchor --adopt``, which writes the anchor. Exit codes: 0 the log is what was written, 1 it was tampered with, 2 that cannot be told: something is missing,
 or entries have been unsigned for longer than `portalsec.audit.verify.UNSIGNED_LIMIT` and a checkpoint's interval.
 """
 
@@ -205,6 +205,51 @@ def verify_command(
         raise SystemExit(code)
 
 
+@audit.command("anchor")
+@_config
+@_database
+@click.option("--verifier", metavar="KEY", help="The log's public key: its text, or a file that holds it.")
+@click.option(
+    "--anchor", type=click.Path(path_type=Path), metavar="FILE", help="The checkpoint kept outside the store."
+)
+@click.option("--adopt", is_flag=True, help="Write an anchor that is missing, from the log as it is now.")
+def anchor_command(
+    *, config: Path, database: str | None, verifier: str | None, anchor: Path | None, adopt: bool
+) -> None:
+    """Say what the anchor holds; with --adopt, begin one that is missing.
+
+    The portal does not do that by itself: an older copy of the log would pass as the log once its anchor is gone.
+    Adopt one only where it is new, or where you know why it is gone.
+    """
+    with _sentences(False):
+        target = _target(config, database, verifier, anchor)
+        if target.verifier is None or target.anchor is None:
+            raise ConfigurationError(
+                "the public key or the anchor is not known: give --verifier and --anchor"
+            )
+        key, file = Verifier.from_text(target.verifier), FileAnchor(target.anchor)
+        held = file.read()
+        if held is not None:
+            click.echo(f"The anchor {file.path} holds the checkpoint of size {key.verify(held).size}.")
+            if adopt:
+                raise ConfigurationError("an anchor that holds a checkpoint is never replaced")
+            return
+        if not adopt:
+            raise StoreError(
+                f"the anchor {file.path} is missing: restore it; or, where it is new or you know that the log is "
+                "whole, write it with --adopt"
+            )
+        with _opened(target.url) as store:
+            notes = [kept.note for kept in store.checkpoints()]
+        # Verified after it was read, with all that the store keeps: only a note that the log meets is adopted.
+        code, report = _verified(target, key, None, None)
+        if code != OK:
+            click.echo("\n".join(outcome_lines(code, report)))
+            raise SystemExit(code)
+        file.publish(notes[-1])
+        click.echo(f"The anchor {file.path} now holds the checkpoint of size {key.verify(notes[-1]).size}.")
+
+
 @audit.command("show")
 @_config
 @_database
@@ -307,7 +352,8 @@ def _anchor(path: Path) -> str:
         # Removing the anchor must not be a way to pass.
         raise StoreError(
             f"the anchor {path} is missing, so an older copy of the log could not be told from the log: "
-            "restore it, name another with --anchor, or verify without one with --no-anchor"
+            "restore it, name another with --anchor, or verify without one with --no-anchor (and, if all is well, "
+            "begin a new one with  portalsec audit anchor --adopt)"
         )
     return note
 
