@@ -13,7 +13,7 @@ from starlette.responses import Response
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Verifier
 from portalsec.audit.reports import AccessLine, recent
-from portalsec.audit.verify import Report, verify
+from portalsec.audit.verify import UNSIGNED_LIMIT, Report, verify
 from portalsec.errors import Tampered
 from portalsec.events import Purpose
 from portalsec.fastapi import Portalsec
@@ -60,7 +60,13 @@ def privacy_router(ps: Portalsec, directory: Directory, pages: Pages, *, anchor:
         # any more; the report says where.
         with suppress(Tampered):
             portal.audit.checkpoint()
-        return verify(portal.audit.store, verifier=verifier, anchor=outside.read())
+        return verify(
+            portal.audit.store,
+            verifier=verifier,
+            anchor=outside.read(),
+            now=portal.clock(),
+            unsigned_limit=UNSIGNED_LIMIT + portal.policies.checkpoint_interval,
+        )
 
     @router.get("/audit")
     def audit(
@@ -107,19 +113,23 @@ def _number(text: str | None) -> int | None:
 
 def _check(report: Report) -> _Check:
     covered = f"{report.covered} of {report.size}"
-    anchored = "agrees" if report.anchored is not None else "was not there to compare with"
+    doubts = [] if report.conclusive else list(report.unprotected)
+    if report.anchored is None:
+        doubts.append(
+            "The copy kept outside the log is missing, so an older copy of the log would not be noticed."
+        )
     return _Check(
-        ok=report.ok and report.conclusive,
+        ok=report.ok and not doubts,
         facts=[
             ("Records", str(report.size)),
             ("Under a signature", covered),
             ("Signed checkpoints", str(report.checkpoints)),
             (
                 "Copy kept outside the log",
-                f"{anchored}, at {report.anchored}" if report.anchored is not None else anchored,
+                "missing" if report.anchored is None else f"agrees, at {report.anchored}",
             ),
         ],
-        problems=[problem.text for problem in report.problems[:50]],
+        problems=[problem.text for problem in report.problems[:50]] + doubts,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -197,6 +198,54 @@ def test_a_damaged_database(made: Path, database: str) -> None:
     assert database in problem(made)
 
 
+@pytest.mark.parametrize("database", ["security.db", "audit.db", "app.db"])
+def test_a_lost_database_is_not_begun_anew(made: Path, database: str) -> None:
+    for path in made.glob(f"{database}*"):
+        path.unlink()
+    before = tree(made)
+    text = problem(made)
+    assert f"{database} is missing" in text
+    assert "restore it from a backup" in text
+    assert tree(made) == before
+
+
+def test_a_clinic_database_that_is_damaged_past_its_first_page(made: Path) -> None:
+    connection = sqlite3.connect(made / "app.db")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    path = made / "app.db"
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xaa" * (len(content) - 4096))
+    text = problem(made)
+    assert "app.db is damaged" in text
+    assert "restore it from a backup" in text
+
+
+@pytest.mark.parametrize(
+    "action",
+    [is_complete, remove, read_accounts, lambda folder: create(folder, synthetic_people, HOW)],
+    ids=["is_complete", "remove", "read_accounts", "create"],
+)
+def test_a_folder_that_cannot_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: Callable[[Path], object]
+) -> None:
+    def refused(path: Path, **_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(ConfigurationError, match=r"data cannot be read \(Permission denied\)"):
+        action(tmp_path / "data")
+
+
+def test_a_list_of_accounts_that_is_lost(made: Path) -> None:
+    (made / "accounts.txt").unlink()
+    with pytest.raises(
+        ConfigurationError, match=r"accounts\.txt is missing: make demo-reset makes a new portal"
+    ):
+        read_accounts(made)
+
+
 def test_a_wrong_setting(made: Path) -> None:
     with (made / "portalsec.toml").open("a") as file:
         file.write("\n[sessions]\nidel = '5m'\n")
@@ -228,9 +277,20 @@ def test_auz_07_an_older_copy_of_the_log_is_found_by_the_anchor(tmp_path: Path) 
         assert "missing from the end" in page.text
 
 
-def test_auz_07_an_edited_record_is_shown_to_the_officer_and_named(tmp_path: Path) -> None:
-    import sqlite3
+def test_auz_07_an_older_copy_without_its_anchor_is_not_in_order_either(tmp_path: Path) -> None:
+    with make_demo(tmp_path / "data") as demo:
+        demo.as_("patient").get("/record")
+        how, clock, anchor = demo.how, demo.clock, demo.site.anchor
+    anchor.unlink()
+    with pytest.raises(Tampered, match="anchor is missing"), open_demo(tmp_path / "data", how, clock) as demo:
+        page = demo.as_("privacy").get("/audit")
+        assert page.status_code == 200
+        assert "The log does not verify" in page.text
+        assert "The copy kept outside the log is missing" in page.text
+    assert not anchor.exists()
 
+
+def test_auz_07_an_edited_record_is_shown_to_the_officer_and_named(tmp_path: Path) -> None:
     with make_demo(tmp_path / "data") as demo:
         demo.as_("patient").get("/record")
         how, clock = demo.how, demo.clock

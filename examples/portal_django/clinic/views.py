@@ -14,7 +14,7 @@ from clinic.models import Patient
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Verifier
 from portalsec.audit.reports import AccessLine, recent, who_has_seen
-from portalsec.audit.verify import verify
+from portalsec.audit.verify import UNSIGNED_LIMIT, verify
 from portalsec.django.conf import get_portal
 from portalsec.django.decorators import check_access, require
 from portalsec.django.models import AccountLink
@@ -120,13 +120,22 @@ def audit_log(request: HttpRequest) -> HttpResponse:
         portal.audit.store,
         verifier=Verifier.from_text(portal.keys.audit.verifier_text),
         anchor=FileAnchor(settings.PORTAL.path("audit", "anchor")).read(),
+        now=portal.clock(),
+        unsigned_limit=UNSIGNED_LIMIT + portal.policies.checkpoint_interval,
     )
+    doubts = [] if report.conclusive else list(report.unprotected)
+    if report.anchored is None:
+        doubts.append(
+            "The copy kept outside the log is missing, so an older copy of the log would not be noticed."
+        )
     try:
         lines = _named(recent(portal.audit, limit=100))
     except Tampered:
         lines = []
     return render(
-        request, "clinic/audit.html", {"portal_name": portal.name, "report": report, "lines": lines}
+        request,
+        "clinic/audit.html",
+        {"portal_name": portal.name, "report": report, "doubts": doubts, "lines": lines},
     )
 
 
