@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
 
+from tests.browser.serving import served
 from tests.examples.support import Demo, make_demo
 from tests.require import skip_for_want_of
 
@@ -44,16 +43,8 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     listening.bind(("127.0.0.1", 0))
     base = f"http://localhost:{listening.getsockname()[1]}"
     folder: Path = tmp_path_factory.mktemp("portal") / "data"
-    with make_demo(folder, base=base) as made:
-        config = uvicorn.Config(made.app, log_level="warning", access_log=False, proxy_headers=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield made
-        finally:
-            server.should_exit = True
-            thread.join()
+    with make_demo(folder, base=base) as made, served(made.app, listening):
+        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -94,7 +94,7 @@ class Site:
     secrets: dict[str, str] = field(default_factory=dict)
 
     def client(self, **options: Any) -> Browser:
-        return Browser(self.app, self.loop, base=BASE, **options)
+        return Browser(self.app, self.loop, base=self.portal.base_url, **options)
 
     def account(self, login: str, *roles: str) -> str:
         account = self.portal.accounts.create(login=login, password=PASSWORD)
@@ -121,7 +121,7 @@ class Site:
 
 
 @contextmanager
-def make_site(**policies: Any) -> Iterator[Site]:
+def make_site(*, base: str = BASE, **policies: Any) -> Iterator[Site]:
     clock, events, relations = FrozenClock(), CapturedEvents(), RelationTable()
 
     def tee(emit: Emit) -> Emit:
@@ -132,6 +132,7 @@ def make_site(**policies: Any) -> Iterator[Site]:
         return both
 
     portal = memory_portal(POLICY, relations=relations, clock=clock, wrap_emit=tee, **policies)
+    portal = replace(portal, base_url=base)
     ps = Portalsec(portal)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.include_router(sign_in_router(ps, Pages()))
