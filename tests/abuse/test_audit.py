@@ -60,6 +60,7 @@ class Victim:
 
     def attack(self, *statements: str) -> None:
         connection = sqlite3.connect(self.path)
+        connection.execute("PRAGMA ignore_check_constraints = ON")  # as whoever owns the file may
         for statement in statements:
             assert connection.execute(statement).rowcount != 0, statement
         connection.commit()
@@ -173,6 +174,24 @@ def test_auz_07_remove_one_and_close_the_gap(victim: Victim) -> None:
         f"UPDATE {SUBJECT} SET seq = seq - 1 WHERE seq > 4",
     )
     assert victim.findings() == [("changed", 4, 6), ("missing", 7, 8)]
+
+
+def test_auz_07_a_forged_record_before_the_first(victim: Victim) -> None:
+    """It fits its own hash, and no signed root covers it."""
+    victim.attack(
+        f"INSERT INTO {EVENT} (seq, id, body, leaf) SELECT -1, 'forged', body, leaf FROM {EVENT} WHERE seq = 3",
+        f"INSERT INTO {SUBJECT} (subject, seq) SELECT subject, -1 FROM {SUBJECT} WHERE seq = 4",
+    )
+    assert victim.findings() == [("entry", -1, 0), ("index", -1, 0)]
+
+
+@pytest.mark.parametrize("table", [EVENT, SUBJECT, CHECKPOINT])
+def test_the_tables_take_no_number_below_0(victim: Victim, table: str) -> None:
+    column = "size" if table == CHECKPOINT else "seq"
+    connection = sqlite3.connect(victim.path)
+    with pytest.raises(sqlite3.IntegrityError, match="counts_from_0"):
+        connection.execute(f"UPDATE {table} SET {column} = -1 WHERE {column} = 4")
+    connection.close()
 
 
 def test_auz_07_replace_the_file_by_an_older_copy(victim: Victim) -> None:

@@ -49,7 +49,7 @@ class OpenStore:
         return self.size()
 
     def size(self) -> int:
-        return max(self.rows, default=-1) + 1
+        return max(0, max(self.rows, default=-1) + 1)
 
     def read(self, start: int, stop: int) -> Sequence[StoredEntry]:
         return [self.rows[i] for i in sorted(self.rows) if start <= i < stop]

@@ -11,11 +11,12 @@ from portalsec.audit import verify as module
 from portalsec.audit.checkpoint import Checkpoint, Ed25519Signer, Verifier, sign_checkpoint
 from portalsec.audit.merkle import leaf_hash, tree_root
 from portalsec.audit.ports import StoredCheckpoint, StoredEntry
+from portalsec.audit.reports import recent, who_has_seen
 from portalsec.audit.verify import Kind, Report, verify
 from portalsec.errors import StoreError, Tampered
 from portalsec.stores.memory import MemoryAudit
 from portalsec.testing import FrozenClock, SequentialIds
-from tests.audit.support import ORIGIN, SIGNER, VERIFIER, OpenStore, fill, make_log, read_event
+from tests.audit.support import ORIGIN, SIGNER, VAULT, VERIFIER, OpenStore, fill, make_log, read_event
 
 
 def filled(count: int = 12, *, every: int = 4) -> OpenStore:
@@ -406,6 +407,32 @@ def test_an_index_raised_to_a_huge_number_does_not_hang() -> None:
         (Kind.MISSING, 2**50 + 1, 2**50 + 7),
         (Kind.MISSING, 2**50 + 8, 2**60),
     ]
+
+
+@pytest.mark.parametrize("index", [-1, -7, -(2**40)])
+def test_auz_07_an_entry_before_the_first_is_found(index: int) -> None:
+    """No root covers it, and a report would show it."""
+    store = filled()
+    body = store.rows[3].body.replace(b"account-7", b"account-8")
+    store.rows[index] = StoredEntry(index=index, body=body, leaf=leaf_hash(body))
+    store.index.append((index, VAULT.pseudonym("patient-1")))
+    report = check(store, store.notes[-1].note)
+    assert (Kind.ENTRY, index, index + 1) in found(report)
+    assert (Kind.INDEX, index, index + 1) in found(report)
+    assert not report.ok
+    log = make_log(store)
+    for ask in (lambda: recent(log, limit=100), lambda: who_has_seen(log, "patient-1")):
+        with pytest.raises(Tampered, match="before the first"):
+            ask()
+
+
+def test_auz_07_many_entries_before_the_first_are_bounded() -> None:
+    store = filled()
+    for index in range(-3000, 0):
+        store.rows[index] = replace(store.rows[3], index=index)
+    report = check(store)
+    assert len(report.problems) <= 1000
+    assert report.problems[0].start == -1
 
 
 def test_a_store_that_is_down_is_no_finding() -> None:

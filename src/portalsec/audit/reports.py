@@ -61,6 +61,10 @@ def who_has_seen(
 ) -> list[AccessLine]:
     """Everything that was recorded about one person, newest first, refusals included.
 
+    Which entries are about a person is looked up in the store's index of subjects, for no other way is fast. Whoever
+    takes rows out of that index makes this report shorter without leaving a mark in it; `portalsec.audit.verify` is
+    what finds that, since it builds the index again from the entries. So verify before a report is relied upon.
+
     Args:
         subject_id: the id under which the application names the person in its events.
         limit: lines at most, 1 to 1000.
@@ -104,6 +108,8 @@ def _limited(limit: int) -> int:
 
 
 def _read(entry: StoredEntry) -> Record:
+    if entry.index < 0:
+        raise Tampered(f"Audit entry {entry.index} lies before the first: it was never part of the log.")
     if leaf_hash(entry.body) != entry.leaf:
         raise Tampered(f"Audit entry {entry.index} was changed: its bytes and its hash differ.")
     return decode(entry.body)

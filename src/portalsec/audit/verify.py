@@ -9,6 +9,7 @@ an entry removed from the middle          a gap in the indexes; or, where the re
 two entries swapped, one inserted         the next root
 the end removed                           a checkpoint or the anchor is larger than the log
 an older copy put in its place            the anchor is larger than the log, or its root differs
+a line put before the first               its index is below zero
 an edited checkpoint                      its signature
 an edited list of who a line is about     the list is built again from the lines and compared
 an emptied store                          the anchor; without one, "cannot tell"
@@ -222,6 +223,7 @@ class _Run:
         size = self._store.size()
         self._check_entries(size, sorted(expected, key=lambda item: item.checkpoint.size))
         self._check_ends(size, expected)
+        self._check_below()
         for index, _ in self._store.subject_index(size, _END):
             if index >= self._store.size():  # else it was placed meanwhile
                 self._add(
@@ -445,6 +447,21 @@ class _Run:
                 start=size,
                 stop=item.checkpoint.size,
             )
+
+    def _check_below(self) -> None:
+        """Indexes count from 0: no root covers what lies below, and a report would show it."""
+        try:
+            below = [entry.index for entry in self._store.newest(limit=_BATCH, before=0)]
+        except _DAMAGED:
+            below = [-1]
+        for index in below:
+            self._add(
+                Kind.ENTRY,
+                f"Entry {index} lies before the first one: it was never part of the log.",
+                start=index,
+            )
+        for index, _ in self._store.subject_index(-_END, 0):
+            self._add(Kind.INDEX, f"The subject index names entry {index}, which cannot exist.", start=index)
 
     # -- what is derived ------------------------------------------------------------------------------------------
 

@@ -150,6 +150,14 @@ class AuditEntry(models.Model):
     subjects = models.JSONField(default=list)
     index = models.BigIntegerField(null=True, unique=True)
 
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(index__isnull=True) | models.Q(index__gte=0),
+                name="portalsec_entry_counts_from_0",
+            ),
+        )
+
     def __str__(self) -> str:
         return self.entry_id
 
@@ -163,6 +171,7 @@ class AuditSubject(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=["subject", "index"], name="portalsec_one_subject_index"),
+            models.CheckConstraint(condition=models.Q(index__gte=0), name="portalsec_subject_counts_from_0"),
         )
         indexes = (models.Index(fields=["index"], name="portalsec_subject_index"),)
 

@@ -190,7 +190,7 @@ class SqlAudit:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _INTEGRATOR})
 
     def _size(self, connection: Connection) -> int:
-        return int(connection.scalar(select(func.coalesce(func.max(event.c.seq) + 1, 0))) or 0)
+        return max(0, int(connection.scalar(select(func.coalesce(func.max(event.c.seq) + 1, 0))) or 0))
 
     def _entries(self, statement: Select[Any]) -> Sequence[StoredEntry]:
         try:

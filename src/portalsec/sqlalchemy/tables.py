@@ -6,6 +6,7 @@ from typing import Literal
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Engine,
     ForeignKey,
@@ -174,6 +175,7 @@ audit_event = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("body", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
+    CheckConstraint("seq >= 0", name="portalsec_audit_event_counts_from_0"),
 )
 
 audit_subject = Table(
@@ -181,6 +183,7 @@ audit_subject = Table(
     audit_metadata,
     Column("subject", Text, primary_key=True),
     Column("seq", BigInteger, ForeignKey(audit_event.c.seq), primary_key=True, index=True),
+    CheckConstraint("seq >= 0", name="portalsec_audit_subject_counts_from_0"),
 )
 
 audit_checkpoint = Table(
@@ -188,6 +191,7 @@ audit_checkpoint = Table(
     audit_metadata,
     Column("size", _NUMBER, primary_key=True, autoincrement=False),
     Column("note", Text, nullable=False),
+    CheckConstraint("size >= 0", name="portalsec_audit_checkpoint_counts_from_0"),
 )
 
 

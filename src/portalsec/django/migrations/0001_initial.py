@@ -37,6 +37,14 @@ class Migration(migrations.Migration):
                 ("subjects", models.JSONField(default=list)),
                 ("index", models.BigIntegerField(null=True, unique=True)),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("index__isnull", True), ("index__gte", 0), _connector="OR"),
+                        name="portalsec_entry_counts_from_0",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="AuditLock",
@@ -107,7 +115,10 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["index"], name="portalsec_subject_index")],
                 "constraints": [
-                    models.UniqueConstraint(fields=("subject", "index"), name="portalsec_one_subject_index")
+                    models.UniqueConstraint(fields=("subject", "index"), name="portalsec_one_subject_index"),
+                    models.CheckConstraint(
+                        condition=models.Q(("index__gte", 0)), name="portalsec_subject_counts_from_0"
+                    ),
                 ],
             },
         ),

@@ -123,7 +123,7 @@ class DjangoAudit:
 
     def _size(self) -> int:
         highest = AuditEntry.objects.using(self._using).aggregate(highest=Max("index"))["highest"]
-        return 0 if highest is None else highest + 1
+        return 0 if highest is None else max(0, highest + 1)
 
 
 def _stored(rows: QuerySet[AuditEntry]) -> Sequence[StoredEntry]:

@@ -110,6 +110,14 @@ class AuditStoreContract(StoreContract):
         assert list(store.read(3, 3)) == []
         assert list(store.read(3, 1)) == []
 
+    def test_nothing_lies_before_the_first(self, store: AuditStore) -> None:
+        _fill(store, [_entry(number, "s") for number in range(3)])
+        assert list(store.read(-(2**62), 0)) == []
+        assert [stored.index for stored in store.read(-2, 2)] == [0, 1]
+        assert list(store.newest(limit=9, before=-1)) == []
+        assert list(store.of_subject("s", limit=9, before=-1)) == []
+        assert list(store.subject_index(-(2**62), 0)) == []
+
     def test_the_newest_come_first_and_in_pages(self, store: AuditStore) -> None:
         entries = [_entry(number) for number in range(5)]
         _fill(store, entries)
