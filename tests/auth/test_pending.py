@@ -5,14 +5,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from portalsec.auth._pending import Pending, open_data, seal_data
+from portalsec.auth._pending import Pending, open_data, password_digest, seal_data
 from portalsec.auth.ports import Flow
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.errors import Tampered
 
 MAC = KeyedHash(Keyset.generate("HMAC_SHA256_PRF"))
-STATE = Pending(epoch=3, password_at=1_700_000_000_000_000, device_id="d", begun=2)
+STATE = Pending(
+    epoch=3,
+    password_at=1_700_000_000_000_000,
+    password="00ff",
+    device_id="d",
+    begun=2,
+    units=(("address", "aa", 1_700_000_000_000_000), ("name", "bb", 0)),
+)
 
 
 def flow() -> Flow:
@@ -57,8 +64,29 @@ def test_another_portals_key_opens_nothing() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"7", b"{}", b'{"v":2,"epoch":1,"password_at":1}', b'{"v":1}', b'{"v":1,"x":1}', b"\xff"],
+    [
+        b"",
+        b"[]",
+        b"7",
+        b"{}",
+        STATE.encode().replace(b'"v":2', b'"v":1'),
+        b'{"v":2}',
+        b'{"v":2,"epoch":1,"password_at":1,"password":"00","units":7}',
+        b'{"v":2,"epoch":1,"password_at":1,"password":"00","units":[["address","aa"]]}',
+        b'{"v":2,"x":1,"units":[]}',
+        b"\xff",
+    ],
 )
 def test_what_we_did_not_write_is_damaged(data: bytes) -> None:
     with pytest.raises(Tampered):
         Pending.decode(data)
+
+
+def test_the_digest_of_a_password_tells_nothing_and_every_password_apart() -> None:
+    hashes = [None, "", "$argon2id$1", "$argon2id$2"]
+    digests = [password_digest(MAC, stored) for stored in hashes]
+    assert len(set(digests)) == len(hashes)
+    assert digests == [password_digest(MAC, stored) for stored in hashes]
+    assert not set(digests) & {
+        password_digest(KeyedHash(Keyset.generate("HMAC_SHA256_PRF")), s) for s in hashes
+    }

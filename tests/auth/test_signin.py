@@ -12,7 +12,7 @@ from portalsec.auth.passwords import Argon2Parameters
 from portalsec.auth.ports import Account
 from portalsec.auth.signin import SignInPolicy, Step
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError, Tampered
-from portalsec.events import Actor, Event, Outcome, SecurityEvent
+from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent
 from portalsec.secret import Secret
 from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, code_of, session, tight, together, token
 
@@ -148,11 +148,14 @@ def test_a_throttled_name_is_not_looked_up(world: World) -> None:
     assert (event.name, event.details["kind"]) == (Event.AUTH_THROTTLED, "password")
 
 
-def test_a_damaged_hash_is_recorded_and_raised(world: World) -> None:
+def test_a_damaged_hash_is_recorded_and_refused() -> None:
+    world = World(lanes=tight(account=2))
     world.account_store.create(Account(id="x", login="robin", password_hash=""), now=world.clock())
-    with pytest.raises(Tampered):
-        start(world)
-    assert world.events.last.name == Event.SYSTEM_CONTROL_FAILED
+    for _ in range(2):
+        assert refused(lambda: start(world)) is Reason.FACTOR_NOT_ENROLLED
+        assert world.events.last.name == Event.SYSTEM_CONTROL_FAILED
+        assert world.events.last.resource == ResourceRef(type="account", id="x")
+    assert refused(lambda: start(world)) is Reason.THROTTLED
 
 
 # -- pending sign-ins ---------------------------------------------------------------------------------------------

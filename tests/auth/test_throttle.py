@@ -112,10 +112,105 @@ def test_clearing_an_account_leaves_the_address() -> None:
     setting.guess().failed()
     setting.guess().failed()
     setting.guess(kind="second_factor").failed()
-    setting.throttle.clear_account("robin")
+    setting.throttle.clear_account(login="Robin ", account_id="robin")
     assert not setting.refused(kind="second_factor")
-    setting.guess().failed()
+    setting.guess("kim").failed()
     assert setting.refused("kim")
+    assert setting.refused("lee")
+
+
+def test_held_units_stay_taken_until_the_sign_in_is_complete() -> None:
+    setting = Setting(tight(account=3, address=3, second_factor=2))
+    units = setting.guess().hold() + setting.guess(kind="second_factor").hold()
+    setting.guess("kim").failed()
+    setting.guess("kim").failed()
+    assert setting.refused("lee")
+    setting.throttle.complete(units)
+    assert not setting.refused("lee")
+    for _ in range(2):
+        setting.guess(kind="second_factor").failed()
+    assert setting.refused(kind="second_factor")
+
+
+def test_a_complete_sign_in_forgets_its_own_names_failures_and_no_others() -> None:
+    setting = Setting(tight(account=4))
+    setting.guess("miller").failed()
+    setting.guess("mïller").failed()
+    setting.guess("mïller").failed()
+    setting.throttle.complete(setting.guess("mïller").hold())
+    # The budget of all who look alike is back to the one failure of the other name.
+    for _ in range(3):
+        setting.guess("mìller").failed()
+    assert setting.refused("mìller")
+    assert setting.refused("miller")
+
+
+def test_several_sign_ins_of_one_name_give_back_what_they_took_and_no_more() -> None:
+    setting = Setting(tight(account=6))
+    setting.guess("miller").failed()
+    setting.guess("miller").failed()
+    held = [setting.guess("mïller").hold() for _ in range(4)]
+    for units in held:
+        setting.throttle.complete(units)
+        setting.throttle.complete(units)  # and twice is no more than once
+    for _ in range(4):
+        setting.guess("mìller").failed()
+    assert setting.refused("mìller")
+
+
+def test_a_unit_of_an_older_window_gives_nothing_back_in_the_next() -> None:
+    setting = Setting(tight(account=3))
+    setting.guess("miller").failed()
+    setting.clock.advance(timedelta(minutes=10))
+    units = setting.guess("mïller").hold()  # the shared window has 5 minutes left, the name's own 15
+    setting.clock.advance(timedelta(minutes=6))
+    for _ in range(2):
+        setting.guess("miller").failed()
+    setting.throttle.complete(units)
+    setting.guess("mìller").failed()
+    assert setting.refused("mìller")
+
+
+def test_failures_from_before_the_shared_window_give_back_one_unit() -> None:
+    setting = Setting(tight(account=9))
+    setting.guess("miller").failed()
+    setting.clock.advance(timedelta(minutes=10))
+    for _ in range(3):
+        setting.guess("mïller").failed()
+    setting.clock.advance(timedelta(minutes=6))
+    for _ in range(4):
+        setting.guess("miller").failed()
+    setting.throttle.complete(setting.guess("mïller").hold())
+    for _ in range(5):
+        setting.guess("mìller").failed()
+    assert setting.refused("mìller")
+
+
+def test_two_accounts_that_look_alike_share_no_budget_for_codes() -> None:
+    setting = Setting(tight(second_factor=1))
+    setting.guess("miller", kind="second_factor").failed()
+    assert setting.refused("miller", kind="second_factor")
+    assert not setting.refused("mïller", kind="second_factor")
+
+
+def test_codes_have_a_long_budget_beside_the_short_one() -> None:
+    setting = Setting(ThrottlePolicy())
+    for _ in range(10):
+        for _ in range(5):
+            setting.guess(kind="second_factor").failed()
+        assert setting.refused(kind="second_factor")
+        setting.clock.advance(timedelta(minutes=15))
+    with pytest.raises(Denied) as refusal:
+        setting.guess(kind="second_factor")
+    assert refusal.value.retry_after == timedelta(days=1) - 10 * timedelta(minutes=15)
+    assert not setting.refused(kind="enrolment")
+
+
+def test_a_name_that_is_all_accents_still_has_a_budget() -> None:
+    setting = Setting(tight(account=1))
+    setting.guess("\u0301\u0302\u0303").failed()
+    assert setting.refused("\u0301\u0302\u0303")
+    assert not setting.refused("\u0301\u0302\u0304")
 
 
 def test_each_kind_has_its_own_budget() -> None:
@@ -191,7 +286,8 @@ def test_the_store_sees_neither_names_nor_addresses() -> None:
     store = MemoryThrottle()
     throttle = Throttle(store=store, policy=ThrottlePolicy(), mac=MAC, clock=FrozenClock())
     throttle.reserve("password", account="robin@example.org", address="192.0.2.10")
-    assert len(store._counters) == 2
+    throttle.reserve("second_factor", account="account-1", address=None)
+    assert len(store._counters) == 5
     for key in store._counters:
         assert len(key) == 64
         assert set(key) <= set("0123456789abcdef")

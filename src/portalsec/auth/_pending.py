@@ -12,32 +12,37 @@ from dataclasses import asdict, dataclass
 
 from portalsec._encoding import length_prefixed
 from portalsec.auth.ports import Flow, Mac
+from portalsec.auth.throttle import Units
 from portalsec.errors import Tampered
 
-__all__ = ["Pending", "open_data", "seal_data"]
+__all__ = ["Pending", "open_data", "password_digest", "seal_data"]
 
 _TAG = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A sign-in whose password was right. It never holds the password or anything made from it.
+    """A sign-in whose password was right. It never holds the password or anything that tells it.
 
     Attributes:
         epoch: the account's session epoch before the password was looked at.
         password_at: when the password was proven, microseconds since 1970.
+        password: `password_digest` of the hash that it was right for.
         device_id: the authenticator that this sign-in is enrolling, if any.
         begun: how many enrolments this sign-in has begun.
+        units: what it has taken of the throttle's budgets; they come back when it is complete.
     """
 
     epoch: int
     password_at: int
+    password: str
     device_id: str | None = None
     begun: int = 0
+    units: Units = ()
 
     def encode(self) -> bytes:
         """One line of JSON with its version."""
-        return json.dumps({"v": 1, **asdict(self)}, separators=(",", ":")).encode("ascii")
+        return json.dumps({"v": 2, **asdict(self)}, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> Pending:
@@ -45,11 +50,18 @@ class Pending:
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 1:
+            if version != 2:
                 raise ValueError(version)
-            return cls(**fields)
+            units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
+            return cls(**fields, units=units)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Tampered("a pending sign-in is damaged") from error
+
+
+def password_digest(mac: Mac, password_hash: str | None) -> str:
+    """What tells whether an account's password is still the one that was proven, whoever changed it and where."""
+    data = b"" if password_hash is None else b"+" + password_hash.encode("utf-8")
+    return mac("pending-password", data)[:_TAG].hex()
 
 
 def seal_data(mac: Mac, payload: bytes, *, digest: bytes, purpose: str, account_id: str | None) -> bytes:

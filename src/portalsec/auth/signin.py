@@ -10,14 +10,16 @@ signed in           a session token                 ``logout`` -> start
 ==================  ==============================  ===========================================================
 
 A pending token is good for one sign-in: it dies when it is used, aborted, too old, out of attempts, or when the
-account is disabled. Every way ends in `SignIn.login`, which alone can open a session and asks for everything again.
+account is disabled or gets another password. Every way ends in `SignIn.login`, which alone can open a session and asks for everything again.
 Each refusal is one `portalsec.errors.Denied` with one face; its reason is for the log.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -25,11 +27,11 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from portalsec._encoding import new_token
 from portalsec.auth._door import DOOR, require_door
 from portalsec.auth._input import canonical_login, password_text, token_text
-from portalsec.auth._pending import Pending, open_data, seal_data
+from portalsec.auth._pending import Pending, open_data, password_digest, seal_data
 from portalsec.auth.evidence import Evidence, Factor, mint
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac
 from portalsec.auth.sessions import NewSession, Sessions
-from portalsec.auth.throttle import Attempt, Throttle
+from portalsec.auth.throttle import Attempt, Throttle, Units
 from portalsec.clock import Clock, from_unix_microseconds, unix_microseconds
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
 from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
@@ -157,8 +159,9 @@ class SignIn:
 
         Raises:
             Denied: MALFORMED, THROTTLED (with ``retry_after``), UNKNOWN_ACCOUNT, WRONG_PASSWORD,
-                FACTOR_NOT_ENROLLED (an account without a password), ACCOUNT_DISABLED.
-            StoreError, Tampered: plumbing and data; nobody was let in.
+                FACTOR_NOT_ENROLLED (an account without a password, or with a stored hash that is damaged, which is
+                recorded), ACCOUNT_DISABLED.
+            StoreError: plumbing; nobody was let in.
         """
         self.abort(replaces)
         try:
@@ -167,7 +170,7 @@ class SignIn:
         except Denied as refusal:
             self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source=source)
         details = {"login": login_reference(self._mac, name)}
-        attempt = self._reserve("password", name, source, details)
+        attempt = self._reserve("password", name, source)
         try:
             found = self._accounts.by_login(name)
             account_id = _NOBODY if found is None else found.id
@@ -195,17 +198,8 @@ class SignIn:
                 details=details,
             )
         except Tampered:
-            self._emit(
-                SecurityEvent(
-                    name=Event.SYSTEM_CONTROL_FAILED,
-                    outcome=Outcome.ERROR,
-                    actor=SYSTEM,
-                    resource=ResourceRef(type="account", id=account_id),
-                    source=source,
-                    details={"control": "password_hash"},
-                )
-            )
-            raise
+            attempt.failed()
+            self._damaged_hash(account_id, password, source, details)
         if account is None or account.disabled:
             # After the hash, so that a disabled account costs what any other does.
             attempt.failed()
@@ -216,25 +210,39 @@ class SignIn:
                 account_id=account_id,
                 details=details,
             )
-        attempt.succeeded()
+        units = attempt.hold()  # a right password is not yet a sign-in: its units come back at the door
         if verified.rehash_due:
-            self._rehash(account, password, source)
-        return self.after_password(DOOR, account, epoch=epoch, at=at, source=source)
+            account = self._rehash(account, password, source)
+        return self.after_password(DOOR, account, epoch=epoch, at=at, source=source, units=units)
 
     def after_password(
-        self, door: object, account: Account, *, epoch: int, at: datetime, source: Source
+        self,
+        door: object,
+        account: Account,
+        *,
+        epoch: int,
+        at: datetime,
+        source: Source,
+        units: Units = (),
     ) -> Step:
-        """What follows a right (or just chosen) password; for `portalsec.auth` alone."""
+        """What follows a right (or just chosen) password; for `portalsec.auth` alone.
+
+        Args:
+            account: as it was when the password was right, with the hash that it was right for.
+            units: of the password's budgets, taken and held.
+        """
         require_door(door, "a pending sign-in")
+        password = password_digest(self._mac, account.password_hash)
         if self._totp.enrolled(account.id):
             purpose, then = _TOTP, "totp"
         elif self.policy.second_factor == "required":
             purpose, then = _ENROLMENT, "totp_enrolment"
         else:
             evidence = mint(Factor.PASSWORD, account.id, at, epoch=epoch)
-            return Step(next=(), session=self.login(account.id, (evidence,), source=source))
+            session = self._open(account.id, (evidence,), source=source, password=password, units=units)
+            return Step(next=(), session=session)
         token = new_token()
-        pending = Pending(epoch=epoch, password_at=unix_microseconds(at))
+        pending = Pending(epoch=epoch, password_at=unix_microseconds(at), password=password, units=units)
         self._put(
             _digest(token),
             purpose,
@@ -264,19 +272,15 @@ class SignIn:
         """
         typed = self._code(code, source)
         flow, state = self._attempt(pending, _TOTP, source)
-        account = self._holder(flow, source)
-        attempt = self._reserve("second_factor", account.login, source, {})
+        account = self._holder(flow, state, source)
+        attempt = self._reserve("second_factor", account, source)
         try:
             proven = self._totp.verify(account.id, typed)
         except Denied as refusal:
             attempt.failed()
             self._wrong_code(flow, refusal.reason, source)
-        attempt.succeeded()
         self._consume(flow, source)
-        return Step(
-            next=(),
-            session=self.login(account.id, (self._password_evidence(account, state), proven), source=source),
-        )
+        return self._finish(account, state, proven, attempt, source)
 
     def begin_totp_enrolment(self, pending: object, *, source: Source) -> Enrolment:
         """Make a seed for an account that has no second factor yet. Show it once, in the answer to a POST.
@@ -292,7 +296,7 @@ class SignIn:
             self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
         # The flow is out of the store until it is put back below: whatever fails in between ends this sign-in.
         state = Pending.decode(open_data(self._mac, flow))
-        account = self._holder(flow, source)
+        account = self._holder(flow, state, source)
         if state.begun >= _MAX_BEGUN:
             self._refuse(
                 Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_EXHAUSTED, source=source, account_id=account.id
@@ -315,16 +319,15 @@ class SignIn:
         """
         typed = self._code(code, source)
         flow, state = self._attempt(pending, _ENROLMENT, source)
-        account = self._holder(flow, source)
+        account = self._holder(flow, state, source)
         self._not_enrolled(account, source)
-        attempt = self._reserve("enrolment", account.login, source, {})
+        attempt = self._reserve("enrolment", account, source)
         try:
             # Only the device that this sign-in began: not one that another browser is enrolling.
             proven = self._totp.confirm(account.id, state.device_id or "", typed)
         except Denied as refusal:
             attempt.failed()
             self._wrong_code(flow, refusal.reason, source)
-        attempt.succeeded()
         self._emit(
             SecurityEvent(
                 name=Event.AUTH_MFA_ENROLLED,
@@ -342,8 +345,7 @@ class SignIn:
             self._refuse(
                 Event.AUTH_LOGIN_FAILED, Reason.SESSION_REVOKED, source=source, account_id=account.id
             )
-        password = self._password_evidence(account, replace(state, epoch=epoch))
-        return Step(next=(), session=self.login(account.id, (password, proven), source=source))
+        return self._finish(account, replace(state, epoch=epoch), proven, attempt, source)
 
     def abort(self, pending: object) -> None:
         """Drop a pending sign-in; an unknown one is no error."""
@@ -364,8 +366,22 @@ class SignIn:
                 evidence was collected).
             AuditUnavailable: the sign-in could not be recorded, so it did not happen.
         """
+        return self._open(account_id, evidence, source=source)
+
+    def _open(
+        self,
+        account_id: str,
+        evidence: Sequence[Evidence],
+        *,
+        source: Source,
+        password: str | None = None,
+        units: Units = (),
+    ) -> NewSession:
+        """`login`, and what a sign-in of several steps carries along: the password's digest, and its budgets' units."""
         account = self._accounts.get(account_id)
         reason = self._shortfall(account_id, account, evidence)
+        if reason is None and account is not None and not self._still(account, password):
+            reason = Reason.EVIDENCE_STALE  # the password was changed after it was proven
         if reason is not None or account is None:
             self._refuse(
                 Event.AUTH_LOGIN_FAILED,
@@ -395,7 +411,7 @@ class SignIn:
                     details={"factors": "+".join(piece.factor.value for piece in evidence)},
                 )
             )
-            self._throttle.clear_account(account.login)
+            self._throttle.complete(units)
         except BaseException:
             # Not recorded means not signed in. The token was given to nobody yet, so even if this fails it is dead.
             self._sessions.discard(session)
@@ -437,9 +453,23 @@ class SignIn:
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _reserve(self, kind: str, name: str, source: Source, details: Mapping[str, str]) -> Attempt:
+    def _finish(
+        self, account: Account, state: Pending, proven: Evidence, attempt: Attempt, source: Source
+    ) -> Step:
+        password = mint(
+            Factor.PASSWORD, account.id, from_unix_microseconds(state.password_at), epoch=state.epoch
+        )
+        units = state.units + attempt.hold()
+        session = self._open(
+            account.id, (password, proven), source=source, password=state.password, units=units
+        )
+        return Step(next=(), session=session)
+
+    def _reserve(self, kind: str, whose: str | Account, source: Source) -> Attempt:
+        """``whose``: for a password the name as typed, for a code the account."""
+        name, subject = (whose, whose) if isinstance(whose, str) else (whose.login, whose.id)
         try:
-            return self._throttle.reserve(kind, account=name, address=source.address)
+            return self._throttle.reserve(kind, account=subject, address=source.address)
         except Denied as refusal:
             self._emit(
                 SecurityEvent(
@@ -447,24 +477,48 @@ class SignIn:
                     outcome=Outcome.DENIED,
                     reason=refusal.reason,
                     source=source,
-                    details={"login": login_reference(self._mac, name), **details, "kind": kind},
+                    details={"login": login_reference(self._mac, name), "kind": kind},
                 )
             )
             raise
 
-    def _rehash(self, account: Account, password: object, source: Source) -> None:
+    def _rehash(self, account: Account, password: object, source: Source) -> Account:
+        """The account with its new hash; as it was where somebody changed the password meanwhile."""
+        new_hash = self._passwords.hash(password)
         # Compare and set: a password that was changed meanwhile must not be overwritten by the old one.
-        if self._accounts.set_password(
-            account.id, self._passwords.hash(password), expected=account.password_hash
-        ):
-            self._emit(
-                SecurityEvent(
-                    name=Event.AUTH_PASSWORD_REHASHED,
-                    actor=SYSTEM,
-                    resource=ResourceRef(type="account", id=account.id),
-                    source=source,
-                )
+        if not self._accounts.set_password(account.id, new_hash, expected=account.password_hash):
+            return account
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_PASSWORD_REHASHED,
+                actor=SYSTEM,
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
             )
+        )
+        return replace(account, password_hash=new_hash)
+
+    def _damaged_hash(
+        self, account_id: str, password: object, source: Source, details: Mapping[str, str]
+    ) -> NoReturn:
+        """Refuse as ever, at the cost of ever, and let the log know that somebody must look at the account.
+
+        It is one record, as every refusal is: a second one would be a second write, which takes time.
+        """
+        with suppress(Denied):
+            self._passwords.verify(None, password)
+        self._emit(
+            SecurityEvent(
+                name=Event.SYSTEM_CONTROL_FAILED,
+                outcome=Outcome.ERROR,
+                actor=SYSTEM,
+                resource=ResourceRef(type="account", id=account_id),
+                reason=Reason.FACTOR_NOT_ENROLLED,
+                source=source,
+                details={**details, "control": "password_hash"},
+            )
+        )
+        raise Denied(Reason.FACTOR_NOT_ENROLLED)
 
     def _code(self, code: object, source: Source) -> str:
         from portalsec.auth.totp import normalise_code  # a Totp was handed in, so this is loaded already
@@ -483,17 +537,29 @@ class SignIn:
             self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
         return flow, Pending.decode(open_data(self._mac, flow))
 
-    def _holder(self, flow: Flow, source: Source) -> Account:
+    def _holder(self, flow: Flow, state: Pending, source: Source) -> Account:
+        """The account of a pending sign-in, which ends here if the account is disabled or has another password now.
+
+        A password can be changed past portalsec (an administration page, a script); the store's hash is what tells.
+        """
         account = self._accounts.get(flow.account_id or _NOBODY)
-        if account is None or account.disabled:
+        if account is None or account.disabled or not self._still(account, state.password):
             self._flows.consume(flow.digest, flow.purpose, now=self._clock())
+            gone = account is None or account.disabled
             self._refuse(
                 Event.AUTH_MFA_CHALLENGE_FAILED,
-                Reason.ACCOUNT_DISABLED,
+                Reason.ACCOUNT_DISABLED if gone else Reason.FLOW_UNKNOWN,
                 source=source,
                 account_id=flow.account_id,
+                details={} if gone else {"ended_by": "password_changed"},
             )
         return account
+
+    def _still(self, account: Account, password: str | None) -> bool:
+        """Whether the account's password is the one that was proven; None where no password was looked at here."""
+        return password is None or hmac.compare_digest(
+            password, password_digest(self._mac, account.password_hash)
+        )
 
     def _not_enrolled(self, account: Account, source: Source) -> None:
         # A password alone must never add an authenticator beside one that the owner has: the sign-in may have been
@@ -553,9 +619,6 @@ class SignIn:
         )
         if not stored:
             raise StoreError("a pending sign-in could not be stored")
-
-    def _password_evidence(self, account: Account, state: Pending) -> Evidence:
-        return mint(Factor.PASSWORD, account.id, from_unix_microseconds(state.password_at), epoch=state.epoch)
 
     def _refuse(
         self,

@@ -1,7 +1,8 @@
 """Guessing budgets: reserve, check, settle.
 
 A unit of every budget is taken before the secret is looked at. At a limit of 3, twenty guesses sent at once test
-three, which no check-then-count can promise.
+three, which no check-then-count can promise. What a sign-in took comes back when it is complete, and not before:
+whoever knows a password but has no second factor uses budget like any guesser.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from portalsec._encoding import length_prefixed
+from portalsec.auth._input import fold_login
 from portalsec.auth.ports import Mac, ThrottleStore
 from portalsec.clock import Clock
 from portalsec.errors import ConfigurationError, Denied, Reason
 
-__all__ = ["Attempt", "Lane", "Throttle", "ThrottlePolicy", "address_prefix"]
+__all__ = ["Attempt", "Lane", "Throttle", "ThrottlePolicy", "Units", "address_prefix"]
 
 _MAX_ADDRESS = 64
 
@@ -48,6 +50,7 @@ class Lane:
 _ACCOUNT = Lane(name="account", limit=10, window=timedelta(minutes=15))
 _ADDRESS = Lane(name="address", limit=100, window=timedelta(hours=1))
 _SECOND_FACTOR = Lane(name="second_factor", limit=5, window=timedelta(minutes=15))
+_SECOND_FACTOR_LONG = Lane(name="second_factor_long", limit=50, window=timedelta(days=1))
 _INVITATION = Lane(name="invitation", limit=20, window=timedelta(hours=1))
 
 
@@ -56,16 +59,19 @@ class ThrottlePolicy:
     """The budgets.
 
     Attributes:
-        account: password tries for one sign-in name.
+        account: password tries for one sign-in name, and once more for all names that look like it.
         address: password tries from one address prefix, whatever the name.
         second_factor: code tries for one account; one such budget each for sign-in and for enrolment.
         invitation: activation codes tried from one address prefix.
+        second_factor_long: code tries for one account over a long time. ``second_factor`` alone would let someone who
+            has the password try 14,400 codes in 30 days, which is one chance in 24; with this it is one in 220.
     """
 
     account: Lane = _ACCOUNT
     address: Lane = _ADDRESS
     second_factor: Lane = _SECOND_FACTOR
     invitation: Lane = _INVITATION
+    second_factor_long: Lane = _SECOND_FACTOR_LONG
 
 
 def address_prefix(address: str | None) -> str:
@@ -88,7 +94,10 @@ def address_prefix(address: str | None) -> str:
     return str(ipaddress.IPv4Network((int(parsed) >> 8 << 8, 24)))
 
 
-_Taken: TypeAlias = tuple[str, int]
+Units: TypeAlias = tuple[tuple[str, str, int], ...]
+"""Units taken and not settled yet: which budget, its counter's key, the window's start."""
+
+_ADDRESS_UNIT, _NAME_UNIT, _LOOK_ALIKE_UNIT, _CODE_UNIT = "address", "name", "look_alike", "code"
 
 
 class Attempt:
@@ -96,29 +105,30 @@ class Attempt:
 
     __slots__ = ("_store", "_taken")
 
-    def __init__(self, store: ThrottleStore, taken: list[_Taken]) -> None:
+    def __init__(self, store: ThrottleStore, taken: Units) -> None:
         self._store = store
         self._taken = taken
 
     def failed(self) -> None:
         """The secret was wrong: the units stay taken."""
-        self._taken = []
+        self._taken = ()
 
     def succeeded(self) -> None:
-        """The secret was right: give back this try's own units and nothing else.
-
-        It clears no counter: whoever knows one password must not reset the budget that stops them from trying
-        others, and a password that still awaits its second factor proves too little.
-        """
+        """The secret was right and nothing else is asked for: give back this try's own units, and nothing else."""
         self._give_back()
 
     def not_tested(self) -> None:
         """The secret was never looked at (a store failed): it is not the visitor's failure."""
         self._give_back()
 
+    def hold(self) -> Units:
+        """The secret was right and more is asked for: the units stay taken until `Throttle.complete` gets them."""
+        taken, self._taken = self._taken, ()
+        return taken
+
     def _give_back(self) -> None:
-        taken, self._taken = self._taken, []
-        for key, window in taken:
+        taken, self._taken = self._taken, ()
+        for _, key, window in taken:
             self._store.give_back(key, window=window)
 
 
@@ -126,7 +136,7 @@ class Throttle:
     """Takes units of the budgets that a kind of try needs.
 
     Safe for concurrent use; the store decides who gets the last unit. The store sees keyed hashes only, never a
-    sign-in name or an address.
+    sign-in name, an account's id or an address.
     """
 
     KINDS = ("password", "second_factor", "enrolment", "invitation")
@@ -142,7 +152,8 @@ class Throttle:
 
         Args:
             kind: "password", "second_factor", "enrolment" or "invitation".
-            account: the sign-in name; None or empty takes from no account's budget.
+            account: for a password the sign-in name as typed, where None or empty takes from no account's budget;
+                for a code the account's id, since two names that look alike can be two accounts.
             address: textual IP address, or None.
 
         Raises:
@@ -150,42 +161,75 @@ class Throttle:
             StoreError: the counters cannot be reached; the try must not go on.
         """
         now = self._clock()
-        taken: list[_Taken] = []
+        taken: Units = ()
         # One by one, the visitor's own budget first: a visitor who has used it up never touches an account's.
-        for lane, key in self._lanes(kind, account, address):
+        for unit, lane, key in self._lanes(kind, account, address):
             take = self._store.take(key, limit=lane.limit, window=lane.window, now=now)
             if not take.ok:
                 Attempt(self._store, taken).not_tested()
                 raise Denied(Reason.THROTTLED, retry_after=max(take.resets_at - now, timedelta(seconds=1)))
-            taken.append((key, take.window))
+            taken += ((unit, key, take.window),)
         return Attempt(self._store, taken)
 
-    def clear_account(self, account: str) -> None:
-        """Forget the account's own counters; for `SignIn`, after a full sign-in. Addresses' counters stay."""
-        for kind, lane in (
-            ("password", self.policy.account),
-            ("second_factor", self.policy.second_factor),
-            ("enrolment", self.policy.second_factor),
-        ):
-            self._store.clear(self._key(kind, lane, _look_alike(account)))
+    def complete(self, units: Units) -> None:
+        """After a full sign-in with these units: forget the failures of its own name and account, and no others.
 
-    def _lanes(self, kind: str, account: str | None, address: str | None) -> list[tuple[Lane, str]]:
+        The address gets back this sign-in's unit. The budget that look-alike names share gets back what this very
+        name took: `mïller` and `miller` may be two accounts, and the one must not wipe out guesses at the other.
+        """
+        held = {unit: (key, window) for unit, key, window in units}
+        for unit, key, window in units:
+            if unit == _ADDRESS_UNIT:
+                self._store.give_back(key, window=window)
+            elif unit == _LOOK_ALIKE_UNIT:
+                for _ in range(self._own_units(held[_NAME_UNIT][0], since=window)):
+                    self._store.give_back(key, window=window)
+        for unit, key, _ in units:
+            if unit in (_NAME_UNIT, _CODE_UNIT):
+                self._store.clear(key)
+
+    def clear_account(self, *, login: str, account_id: str) -> None:
+        """Forget the counters of one name and one account, as an operator who unlocks it would.
+
+        What addresses and look-alike names used stays used.
+        """
+        codes = [
+            key for kind in ("second_factor", "enrolment") for _, _, key in self._codes(kind, account_id)
+        ]
+        for key in (self._key("password", self.policy.account, fold_login(login)), *codes):
+            self._store.clear(key)
+
+    def _own_units(self, key: str, *, since: int) -> int:
+        """How many units a name holds, where all of them were taken in the look-alike window that began at ``since``."""
+        lane = self.policy.account
+        take = self._store.take(key, limit=lane.limit, window=lane.window, now=self._clock())
+        if take.window < since:
+            return 1  # some of them are of an older window: this sign-in's own is all that is sure
+        return take.used - 1 if take.ok else take.used
+
+    def _lanes(self, kind: str, account: str | None, address: str | None) -> list[tuple[str, Lane, str]]:
         prefix = address_prefix(address)
-        name = _look_alike(account or "")
-        lanes: list[tuple[Lane, str]] = []
         if kind == "invitation":
-            lanes.append((self.policy.invitation, self._key(kind, self.policy.invitation, prefix)))
-        elif kind == "password":
-            lanes.append((self.policy.address, self._key(kind, self.policy.address, prefix)))
-            if name:
-                lanes.append((self.policy.account, self._key(kind, self.policy.account, name)))
-        elif kind in {"second_factor", "enrolment"}:
-            if not name:
+            lane = self.policy.invitation
+            return [(_ADDRESS_UNIT, lane, self._key(kind, lane, prefix))]
+        if kind == "password":
+            lane = self.policy.address
+            lanes = [(_ADDRESS_UNIT, lane, self._key(kind, lane, prefix))]
+            if name := fold_login(account or ""):
+                lane = self.policy.account
+                alike = self._key("password-look-alike", lane, _look_alike(name))
+                lanes.append((_NAME_UNIT, lane, self._key(kind, lane, name)))
+                lanes.append((_LOOK_ALIKE_UNIT, lane, alike))
+            return lanes
+        if kind in {"second_factor", "enrolment"}:
+            if not account:
                 raise ConfigurationError(f"throttle: {kind} needs an account")
-            lanes.append((self.policy.second_factor, self._key(kind, self.policy.second_factor, name)))
-        else:
-            raise ConfigurationError(f"throttle: {kind!r} is none of {', '.join(self.KINDS)}")
-        return lanes
+            return self._codes(kind, account)
+        raise ConfigurationError(f"throttle: {kind!r} is none of {', '.join(self.KINDS)}")
+
+    def _codes(self, kind: str, account_id: str) -> list[tuple[str, Lane, str]]:
+        lanes = (self.policy.second_factor, self.policy.second_factor_long)
+        return [(_CODE_UNIT, lane, self._key(kind, lane, account_id)) for lane in lanes]
 
     def _key(self, kind: str, lane: Lane, subject: str) -> str:
         seconds = str(int(lane.window.total_seconds()))
@@ -193,10 +237,11 @@ class Throttle:
         return self._mac("throttle", length_prefixed(*(part.encode("utf-8") for part in parts))).hex()
 
 
-def _look_alike(account: str) -> str:
+def _look_alike(name: str) -> str:
     """A coarser name than the canonical login: accents dropped, so that "ádmin" has no budget apart from "admin".
 
     Databases whose collation ignores accents would find one account under both.
     """
-    decomposed = unicodedata.normalize("NFKD", account)
-    return "".join(char for char in decomposed if not unicodedata.combining(char)).casefold().strip()
+    decomposed = unicodedata.normalize("NFKD", name)
+    bare = "".join(char for char in decomposed if not unicodedata.combining(char)).casefold().strip()
+    return bare or name
