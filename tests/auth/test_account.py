@@ -9,7 +9,7 @@ import pytest
 from portalsec.auth.account import SignUp
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError, Tampered
-from portalsec.events import Actor, Event, SecurityEvent
+from portalsec.events import Actor, Event, Outcome, SecurityEvent
 from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, session, tight, together, token
 
 STAFF = Actor(type="user", id="staff-1", role="front_desk")
@@ -185,6 +185,56 @@ def test_an_invitation_that_cannot_be_recorded_does_not_exist() -> None:
     with pytest.raises(AuditUnavailable):
         invite(world)
     assert world.backing.flows._flows == {}
+
+
+@pytest.mark.parametrize("where", ["accounts.by_login", "accounts.create", "sessions.epoch"])
+def test_a_store_that_fails_leaves_the_invitation_usable(world: World, where: str) -> None:
+    code = invite(world)
+    store = world.account_store if where.startswith("accounts") else world.session_store
+    verb = where.partition(".")[2]
+    store.failing[verb] = StoreError("locked")
+    with pytest.raises(StoreError):
+        sign_up(world, code)
+    del store.failing[verb]
+    assert sign_up(world, code).reference == "patient-1"
+
+
+def test_an_account_that_cannot_be_recorded_is_not_created() -> None:
+    full = True
+
+    def emit(event: SecurityEvent) -> None:
+        if full and event.name == Event.ACCOUNT_CREATED:
+            raise AuditUnavailable("the log is full")
+
+    world = World(emit=emit)
+    code = invite(world)
+    with pytest.raises(AuditUnavailable):
+        sign_up(world, code)
+    with pytest.raises(AuditUnavailable):
+        world.accounts.create(login="kim", password=PASSWORD)
+    assert world.account_store.by_login("robin") is None
+    assert world.account_store.by_login("kim") is None
+    full = False
+    assert sign_up(world, code).reference == "patient-1"
+
+
+def test_the_log_says_which_recorded_account_came_to_nothing(world: World) -> None:
+    code = invite(world)
+    world.account_store.failing["create"] = StoreError("locked")
+    with pytest.raises(StoreError):
+        sign_up(world, code)
+    created, refusal = world.events[-2:]
+    assert (created.name, refusal.name) == (Event.ACCOUNT_CREATED, Event.ACCOUNT_CREATE_REFUSED)
+    assert created.resource == refusal.resource
+    assert refusal.outcome is Outcome.ERROR
+
+
+def test_a_name_taken_between_the_look_and_the_write_is_said_too(world: World) -> None:
+    world.backing.accounts.create = lambda account, *, now: False
+    assert refused(lambda: world.accounts.create(login="kim", password=PASSWORD)) is Reason.LOGIN_TAKEN
+    created, refusal = world.events[-2:]
+    assert created.resource == refusal.resource
+    assert (refusal.outcome, refusal.reason) == (Outcome.DENIED, Reason.LOGIN_TAKEN)
 
 
 def test_create_follows_the_policy(world: World) -> None:

@@ -601,6 +601,28 @@ def test_a_failure_that_cannot_be_recorded_is_raised() -> None:
         start(world, password=OTHER_PASSWORD)
 
 
+def test_an_authenticator_that_cannot_be_recorded_is_void() -> None:
+    full = True
+
+    def emit(event: SecurityEvent) -> None:
+        if full and event.name == Event.AUTH_MFA_ENROLLED:
+            raise AuditUnavailable("the log is full")
+
+    world = World(emit=emit)
+    account = world.person(enrolled=False)
+    pending = world.pending()
+    enrolment = world.sign_in.begin_totp_enrolment(pending, source=SOURCE)
+    code = code_of(enrolment.secret.reveal(), world.clock())
+    with pytest.raises(AuditUnavailable):
+        world.sign_in.confirm_totp_enrolment(pending, code, source=SOURCE)
+    assert not world.totp.enrolled(account.id)
+    assert sessions_of(world, account) == 0
+    full = False
+    enrolment = world.sign_in.begin_totp_enrolment(pending, source=SOURCE)
+    code = code_of(enrolment.secret.reveal(), world.clock())
+    session(world.sign_in.confirm_totp_enrolment(pending, code, source=SOURCE))
+
+
 # -- values -------------------------------------------------------------------------------------------------------
 
 

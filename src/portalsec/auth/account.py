@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
@@ -170,14 +170,18 @@ class Accounts:
             attempt.failed()
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, details)
         account = Account(id=self._new_id(), login=name, password_hash=hashed, reference=reference)
-        epoch = self._sessions.epoch(account.id)
-        at = self._clock()
-        if not self._accounts.create(account, now=at):
+        try:
+            epoch = self._sessions.epoch(account.id)
+            at = self._clock()
+            self._record_and_create(account, Actor(type="user", id=account.id), source)
+        except BaseException as error:
+            # No account, whatever the cause: the person must be able to try again.
             self._invitations.put(flow)
-            # The unit stays taken: an invitation must not buy unbounded questions about who has an account.
-            attempt.failed()
-            self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.LOGIN_TAKEN, source, details)
-        self._created(account, Actor(type="user", id=account.id), source)
+            if isinstance(error, Denied):
+                # The unit stays taken: an invitation must not buy unbounded questions about who has an account.
+                attempt.failed()
+                self._emit_refusal(error.reason, source, details)
+            raise
         attempt.succeeded()
         step = self._sign_in.after_password(DOOR, account, epoch=epoch, at=at, source=source)
         return SignUp(account_id=account.id, reference=reference, step=step)
@@ -204,9 +208,7 @@ class Accounts:
         account = Account(
             id=self._new_id(), login=name, password_hash=self._passwords.hash(password), reference=reference
         )
-        if not self._accounts.create(account, now=self._clock()):
-            raise Denied(Reason.LOGIN_TAKEN)
-        self._created(account, actor, source)
+        self._record_and_create(account, actor, source)
         return account
 
     def disable(self, account_id: str, *, actor: Actor, source: Source) -> None:
@@ -256,16 +258,37 @@ class Accounts:
         if self._accounts.get(account_id) is None:
             raise Denied(Reason.UNKNOWN_ACCOUNT)
 
-    def _created(self, account: Account, actor: Actor, source: Source) -> None:
-        self._emit(
-            SecurityEvent(
-                name=Event.ACCOUNT_CREATED,
-                actor=actor,
-                subjects=(account.reference,) if account.reference else (),
-                resource=ResourceRef(type="account", id=account.id),
-                source=source,
-            )
+    def _record_and_create(self, account: Account, actor: Actor, source: Source) -> None:
+        """Record first, then create: an account without a record could sign in and nobody would know of it.
+
+        The log may so name an account that came to nothing: the store failed, or another took the sign-in name
+        between the look and the write. A second record says that, with the same account id.
+
+        Raises:
+            Denied: LOGIN_TAKEN.
+            AuditUnavailable: nothing was created.
+        """
+        if self._accounts.by_login(account.login) is not None:
+            raise Denied(Reason.LOGIN_TAKEN)
+        event = SecurityEvent(
+            name=Event.ACCOUNT_CREATED,
+            actor=actor,
+            subjects=(account.reference,) if account.reference else (),
+            resource=ResourceRef(type="account", id=account.id),
+            source=source,
         )
+        self._emit(event)
+        try:
+            created = self._accounts.create(account, now=self._clock())
+        except BaseException:
+            self._emit(replace(event, name=Event.ACCOUNT_CREATE_REFUSED, outcome=Outcome.ERROR))
+            raise
+        if not created:
+            taken = Reason.LOGIN_TAKEN
+            self._emit(
+                replace(event, name=Event.ACCOUNT_CREATE_REFUSED, outcome=Outcome.DENIED, reason=taken)
+            )
+            raise Denied(taken)
 
     def _switched(self, name: str, account_id: str, changed: bool, actor: Actor, source: Source) -> None:
         self._emit(

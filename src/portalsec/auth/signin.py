@@ -316,6 +316,7 @@ class SignIn:
 
         Raises:
             Denied: as `submit_totp`, and FACTOR_NOT_ENROLLED (nothing begun), FACTOR_ALREADY_ENROLLED.
+            AuditUnavailable: it could not be recorded, so the authenticator is void; begin again.
         """
         typed = self._code(code, source)
         flow, state = self._attempt(pending, _ENROLMENT, source)
@@ -328,15 +329,20 @@ class SignIn:
         except Denied as refusal:
             attempt.failed()
             self._wrong_code(flow, refusal.reason, source)
-        self._emit(
-            SecurityEvent(
-                name=Event.AUTH_MFA_ENROLLED,
-                actor=Actor(type="user", id=account.id),
-                resource=ResourceRef(type="account", id=account.id),
-                source=source,
-                details={"factor": Factor.TOTP.value},
+        try:
+            self._emit(
+                SecurityEvent(
+                    name=Event.AUTH_MFA_ENROLLED,
+                    actor=Actor(type="user", id=account.id),
+                    resource=ResourceRef(type="account", id=account.id),
+                    source=source,
+                    details={"factor": Factor.TOTP.value},
+                )
             )
-        )
+        except BaseException:
+            # Only the store knows whether the code confirmed it, so the record comes second; without one it is void.
+            self._totp.undo(account.id, state.device_id or "")
+            raise
         self._consume(flow, source)
         epoch = self._sessions.end_all(account.id, source=source, actor=Actor(type="user", id=account.id))
         self._flows.drop_account(account.id)

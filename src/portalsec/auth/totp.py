@@ -224,6 +224,10 @@ class Totp:
             raise Denied(Reason.FACTOR_ALREADY_ENROLLED)
         return mint(Factor.TOTP, account_id, now)
 
+    def undo(self, account_id: str, device_id: str) -> None:
+        """Take back an authenticator whose confirmation could not be recorded, so that it never counts as a factor."""
+        self._store.remove(account_id, device_id)
+
     def verify(self, account_id: str, code: object) -> Evidence:
         """Accept a code once.
 
