@@ -38,6 +38,7 @@ from portalsec.secret import Secret
 HERE = Path(__file__).resolve().parent
 _ORIGIN = "demo-django.portalsec.example/audit"
 _UNFINISHED = ".portalsec-demo-unfinished"
+_DATABASES = ("app.db", "security.db", "audit.db")
 _SETTINGS = f"""\
 # Settings of the Django example. docs/reference/settings.md has every key. [stores] is not read: Django's own
 # DATABASES say where things lie (config/settings.py).
@@ -108,12 +109,23 @@ def _listen(port: int) -> _Server:
 def _serve(options: argparse.Namespace, server: _Server) -> int:
     data: Path = options.data
     base_url = f"http://localhost:{options.port}"
-    is_new = not (data / "portalsec.toml").is_file() or (data / _UNFINISHED).exists()
+    try:
+        is_new = not (data / "portalsec.toml").is_file() or (data / _UNFINISHED).exists()
+    except OSError as error:
+        raise _CannotStart(
+            f"the data folder {data} cannot be read ({error.strerror}): change its owner or mode, or name another (DATA=)"
+        ) from None
     if is_new:
         print(f"Making a new portal in {data} ...", flush=True)
         _prepare(data, base_url)
-    elif options.fhir:
-        print(f"{data} is filled already: {options.fhir} is not read (make demo-reset empties it).")
+    else:
+        _require_whole(data)
+        if options.fhir:
+            if not options.fhir.exists():
+                raise _CannotStart(f"{options.fhir} does not exist: name a folder of FHIR R4 bundles (FHIR=)")
+            print(
+                f"\n  NOTE: {options.fhir} was not read, since {data} is filled already: make demo-reset empties it.\n"
+            )
     os.environ["PORTAL_DATA"] = str(data)
     os.environ.setdefault("PORTALSEC__PORTAL__BASE_URL", base_url)  # PORT= may differ from the first start's
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
@@ -163,10 +175,24 @@ def _prepare(data: Path, base_url: str) -> None:
         write_new(data / "keys" / "django.key", Secret(secrets.token_urlsafe(48) + "\n"))
         shutil.copyfile(HERE.parent / "policy.toml", data / "policy.toml")
         (data / "portalsec.toml").write_text(_SETTINGS.format(base_url=base_url), encoding="utf-8")
+        for name in _DATABASES:
+            # Made here, empty: Django would make them readable by others, and SQLite's -wal files take their mode.
+            os.close(os.open(data / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:
         raise _CannotStart(
             f"the data folder {data} cannot be written ({error.strerror}): name another (DATA=)"
         ) from None
+
+
+def _require_whole(data: Path) -> None:
+    """A file that was lost is not begun anew: with it every account, or the whole log, would be gone unsaid."""
+    for name in _DATABASES:
+        if not (data / name).exists():
+            raise _CannotStart(
+                f"the database {data / name} is missing: restore it from a backup, or start anew with make demo-reset"
+            )
+    if not (data / "accounts.txt").exists():
+        raise _CannotStart(f"{data / 'accounts.txt'} is missing: make demo-reset makes a new portal")
 
 
 def _empty(data: Path) -> None:

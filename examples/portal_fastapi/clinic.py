@@ -118,6 +118,23 @@ class Clinic:
         with self._errors():
             schema.create_all(self._engine)
 
+    def check(self) -> None:
+        """Read every page of the database, so that damage is found at the start and not at somebody's visit.
+
+        Raises:
+            StoreError: the database is damaged.
+        """
+        try:
+            with self._engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        except sa.exc.SQLAlchemyError as error:
+            found = str(getattr(error, "orig", None) or error)
+        if found != "ok":
+            what = " ".join(str(found).split())
+            raise StoreError(
+                f"the database {self._engine.url} is damaged ({what}): move it away and restore it from a backup"
+            )
+
     def is_empty(self) -> bool:
         return not self._rows(sa.select(_patient.c.id).limit(1))
 

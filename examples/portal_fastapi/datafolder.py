@@ -16,15 +16,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import make_url
 
 from portalsec.auth.passwords import Argon2Parameters
 from portalsec.clock import Clock, system_clock
 from portalsec.config import create_keys, load_settings, open_portal, read_private
 from portalsec.config.keys import write_new
 from portalsec.config.opening import open_keys
+from portalsec.config.settings import Settings
 from portalsec.errors import ConfigurationError
 from portalsec.portal import Portal, close_portal
 from portalsec.secret import Secret
@@ -67,8 +71,25 @@ class Site:
     anchor: Path
 
 
+@contextmanager
+def _looking_into(folder: Path) -> Iterator[None]:
+    """A folder that this user may not look into is said in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data folder {folder} cannot be read ({error.strerror}): change its owner or mode, or name another (DATA=)"
+        ) from error
+
+
 def is_complete(folder: Path) -> bool:
-    return (folder / "portalsec.toml").is_file() and not (folder / _UNFINISHED).exists()
+    """Whether a start has filled the folder to its end.
+
+    Raises:
+        ConfigurationError: the folder cannot be looked into.
+    """
+    with _looking_into(folder):
+        return (folder / "portalsec.toml").is_file() and not (folder / _UNFINISHED).exists()
 
 
 def remove(folder: Path) -> None:
@@ -77,9 +98,11 @@ def remove(folder: Path) -> None:
     Raises:
         ConfigurationError: the folder is something else, or cannot be deleted.
     """
-    if not folder.exists():
-        return
-    if not (folder / "portalsec.toml").is_file() and not (folder / _UNFINISHED).is_file():
+    with _looking_into(folder):
+        if not folder.exists():
+            return
+        ours = (folder / "portalsec.toml").is_file() or (folder / _UNFINISHED).is_file()
+    if not ours:
         raise ConfigurationError(
             f"{folder} is not the data folder of a demo (it holds no portalsec.toml): delete it by hand if you mean it"
         )
@@ -107,10 +130,12 @@ def create(folder: Path, people: Callable[[], People], how: Opening) -> None:
     Raises:
         ConfigurationError: the folder holds something else or cannot be written; whatever ``people`` raises.
     """
-    if (folder / _UNFINISHED).is_file():
-        remove(folder)
-    existed = folder.exists()
-    if existed and (not folder.is_dir() or any(folder.iterdir())):
+    with _looking_into(folder):
+        if (folder / _UNFINISHED).is_file():
+            remove(folder)
+        existed = folder.exists()
+        taken = existed and (not folder.is_dir() or any(folder.iterdir()))
+    if taken:
         raise ConfigurationError(
             f"{folder} holds something that is not a demo's data: name an empty folder or a new one (DATA=)"
         )
@@ -158,9 +183,11 @@ def open_site(folder: Path, how: Opening) -> Site:
     env = dict(os.environ if how.env is None else how.env)
     env.setdefault("PORTALSEC__PORTAL__BASE_URL", how.base_url)  # PORT= may differ from the first start's
     settings = load_settings(folder / "portalsec.toml", env=env)
-    clinic = Clinic(
-        open_engine(f"sqlite:///{(folder / 'app.db').absolute()}"), open_keys(settings, env=env).fields
-    )
+    app = (folder / "app.db").absolute()
+    if is_complete(folder):  # before anything is opened, since opening makes a file that is not there
+        _require_databases(settings, app)
+    clinic = Clinic(open_engine(f"sqlite:///{app}"), open_keys(settings, env=env).fields)
+    clinic.check()
     portal = open_portal(
         settings,
         relations=lambda stores: ClinicRelations(Directory(stores.accounts, clinic), clinic),
@@ -174,6 +201,19 @@ def open_site(folder: Path, how: Opening) -> Site:
         directory=Directory(portal.stores.accounts, clinic),
         anchor=settings.path("audit", "anchor"),
     )
+
+
+def _require_databases(settings: Settings, app: Path) -> None:
+    """A database that was lost is not begun anew: with it every account, or the whole log, would be gone unsaid."""
+    urls = [make_url(settings.url("stores", key)) for key in ("security", "audit")]
+    files = [Path(url.database) for url in urls if url.get_backend_name() == "sqlite" and url.database]
+    for path in (*files, app):
+        with _looking_into(app.parent):
+            there = path.exists()
+        if not there:
+            raise ConfigurationError(
+                f"the database {path} is missing: restore it from a backup, or start anew with make demo-reset"
+            )
 
 
 # -- accounts.txt ---------------------------------------------------------------------------------------------------
@@ -191,9 +231,17 @@ def _accounts(logins: Sequence[Login], code: str | None, roles: Cast) -> str:
 
 
 def read_accounts(folder: Path) -> tuple[list[Login], str | None]:
-    """What `create` wrote: the logins, and the activation code if there was one."""
+    """What `create` wrote: the logins, and the activation code if there was one.
+
+    Raises:
+        ConfigurationError: the file is missing, cannot be read, or can be read by others.
+    """
+    path = folder / "accounts.txt"
+    with _looking_into(folder):
+        if not path.exists():
+            raise ConfigurationError(f"{path} is missing: make demo-reset makes a new portal")
     logins, code = [], None
-    for line in read_private(folder / "accounts.txt").reveal().splitlines():
+    for line in read_private(path).reveal().splitlines():
         fields = line.split("\t")
         if len(fields) == 4:
             login, password, uri, role = fields

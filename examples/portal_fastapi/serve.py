@@ -31,6 +31,7 @@ from examples.portal_fastapi.datafolder import (
 from examples.portal_fastapi.domain import People
 from examples.portal_fastapi.fhir import NotFhir, bundle_files, read_bundles
 from examples.portal_fastapi.people import synthetic_people
+from examples.portal_fastapi.seed import Login
 from portalsec.clock import system_clock, unix_seconds
 from portalsec.errors import ConfigurationError, StoreError, Tampered
 from portalsec.events import SYSTEM, Event, SecurityEvent
@@ -107,10 +108,15 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
         remove(data)
     if is_complete(data):
         if options.fhir:
-            print(f"{data} is filled already: {options.fhir} is not read (make demo-reset empties it).")
+            if not options.fhir.exists():
+                raise NotFhir(f"{options.fhir} does not exist: name a folder of FHIR R4 bundles (FHIR=).")
+            print(
+                f"\n  NOTE: {options.fhir} was not read, since {data} is filled already: make demo-reset empties it.\n"
+            )
     else:
         print(f"Making a new portal in {data} ...", flush=True)
         create(data, lambda: _people(options.fhir), how)
+    accounts = read_accounts(data)  # before a portal is open that would have to be closed
     site = open_site(data, how)
     try:
         site.portal.audit.resume()
@@ -120,7 +126,7 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
     site.portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
     purge(site.portal)
     server = _server(site)
-    _announce(data, site)
+    _announce(data, site, *accounts)
     server.run(sockets=[listening])
     try:
         site.portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
@@ -164,8 +170,7 @@ def _people(source: Path | None) -> People:
         return read_bundles(files, done=lambda: bar.advance(task))
 
 
-def _announce(data: Path, site: Site) -> None:
-    logins, code = read_accounts(data)
+def _announce(data: Path, site: Site, logins: Sequence[Login], code: str | None) -> None:
     script = os.path.relpath(__file__)
     print(f"\n  {site.portal.name} is open at {site.portal.base_url}   (Ctrl-C closes it)\n")
     print(f"  {'Sign in as':<12}{'Password':<22}Role")

@@ -224,6 +224,25 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_a_lost_file_of_a_made_folder_is_not_begun_anew(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    names = ["portalsec.toml", "app.db", "security.db", "audit.db", "accounts.txt"]
+    for lost in names[1:]:
+        for name in names:
+            (data / name).touch()
+        (data / lost).unlink()
+        said = fails("--data", str(data), "--port", str(free_port()))
+        assert f"{lost} is missing" in said
+        assert not (data / lost).exists()
+
+
+def test_its_databases_are_their_owners_alone(demo: Demo) -> None:
+    files = list(demo.data.glob("*.db*"))
+    assert len(files) >= 3
+    assert {path.name: path.stat().st_mode & 0o077 for path in files if path.stat().st_mode & 0o077} == {}
+
+
 def test_bundles_that_are_not_fhir_leave_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_text("{}")
     text = fails(
