@@ -24,6 +24,9 @@ __all__ = ["NotFhir", "bundle_files", "read_bundles"]
 _MAX_BYTES = 64 << 20  # a bundle of one patient is far below; a gzip bomb is not read to its end
 
 
+_ELSE = "mend or leave out that file, or name another folder of FHIR R4 bundles, *.json or *.json.gz"
+
+
 class NotFhir(Exception):
     """A file or folder is not what it should be; the text is one sentence that names it."""
 
@@ -33,11 +36,15 @@ def bundle_files(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise NotFhir(f"{source} is neither a file nor a folder: name a FHIR R4 bundle or a folder of them.")
+        raise NotFhir(
+            f"{source} is neither a file nor a folder: name a folder of FHIR R4 bundles, *.json or *.json.gz."
+        )
     try:
         files = sorted(p for p in source.iterdir() if p.is_file() and p.name.endswith((".json", ".json.gz")))
     except OSError as error:
-        raise NotFhir(f"{source} cannot be read ({error.strerror}).") from error
+        raise NotFhir(
+            f"{source} cannot be read ({error.strerror}): change its owner or mode, or name another folder."
+        ) from error
     if not files:
         raise NotFhir(f"{source} holds no *.json or *.json.gz file: name a folder of FHIR R4 bundles.")
     return files
@@ -54,8 +61,9 @@ def read_bundles(files: Iterable[Path], *, done: Callable[[], None] = lambda: No
     names: list[str] = []
     for path in files:
         names.append(path.name)
-        for full_url, resource in _resources(path):
+        for index, full_url, resource in _resources(path):
             resources.append((path, resource))
+            _check_patient(path, index, full_url, resource)
             reader.learn(full_url, resource)
         done()
     for path, resource in resources:
@@ -63,36 +71,55 @@ def read_bundles(files: Iterable[Path], *, done: Callable[[], None] = lambda: No
     people = reader.people()
     if not people.patients:
         raise NotFhir(
-            f"no Patient is among the bundles ({', '.join(names[:3])}): name a folder that has some."
+            f"no Patient is among the bundles ({', '.join(names[:3])}): "
+            "name a folder of FHIR R4 bundles, *.json or *.json.gz, that has some."
         )
     return people
 
 
-def _resources(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+def _check_patient(path: Path, index: int, full_url: str, resource: Mapping[str, Any]) -> None:
+    """A patient whom nothing can refer to, or whom nobody could tell from another, is no patient."""
+    if resource["resourceType"] != "Patient":
+        return
+    key, lacks = resource.get("id"), ""
+    if not (isinstance(key, str) and key.strip()) and not (key is None and full_url):
+        lacks = "id"
+    elif not _name(resource)[0]:
+        lacks = "name"
+    if lacks:
+        raise NotFhir(f"{path} has in entry {index} a Patient without a usable {lacks}: {_ELSE}.")
+
+
+def _resources(path: Path) -> Iterable[tuple[int, str, dict[str, Any]]]:
+    """Each resource with the index of its entry and its ``fullUrl``."""
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise NotFhir(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+        raise NotFhir(
+            f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): {_ELSE}."
+        ) from error
     if len(data) > _MAX_BYTES:
-        raise NotFhir(f"{path} is larger than {_MAX_BYTES >> 20} MiB, which no bundle of this portal is.")
+        raise NotFhir(
+            f"{path} is larger than {_MAX_BYTES >> 20} MiB, which no bundle of this portal is: {_ELSE}."
+        )
     try:
         bundle = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise NotFhir(f"{path} is not JSON, so it is not a FHIR bundle.") from error
+        raise NotFhir(f"{path} is not JSON, so it is not a FHIR bundle: {_ELSE}.") from error
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
-        raise NotFhir(f"{path} is JSON but not a FHIR bundle: its resourceType is not Bundle.")
+        raise NotFhir(f"{path} is JSON but not a FHIR bundle (its resourceType is not Bundle): {_ELSE}.")
     entries = bundle.get("entry", [])
     if not isinstance(entries, list):
-        raise NotFhir(f"{path} is not a FHIR bundle: its entry is not a list.")
+        raise NotFhir(f"{path} is not a FHIR bundle (its entry is not a list): {_ELSE}.")
     for index, entry in enumerate(entries):
         resource = entry.get("resource") if isinstance(entry, dict) else None
         if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
             raise NotFhir(
-                f"{path} is not a FHIR bundle: its entry {index} has no resource with a resourceType."
+                f"{path} is not a FHIR bundle (its entry {index} has no resource with a resourceType): {_ELSE}."
             )
         full_url = entry.get("fullUrl")
-        yield full_url if isinstance(full_url, str) else "", resource
+        yield index, full_url if isinstance(full_url, str) else "", resource
 
 
 class _Reader:
@@ -133,7 +160,8 @@ class _Reader:
         patient = self._patients.get(who)
         if patient is None:
             raise NotFhir(
-                f"{path} has a {resource['resourceType']} of {who or 'nobody'}, who is in no bundle."
+                f"{path} has a {resource['resourceType']} of {who or 'nobody'}, who is in no bundle: "
+                f"add the bundle of that Patient, *.json or *.json.gz, or leave out that file."
             )
         title, detail, on = _TITLES[kind](resource)
         by = self._author(resource)
@@ -244,7 +272,7 @@ def _patient(resource: Mapping[str, Any]) -> Patient:
     ]
     return Patient(
         id=_new_id(),
-        name=name or "Name not recorded",
+        name=name,
         family=family,
         birth_date=born,
         sex=_words(resource.get("gender")),

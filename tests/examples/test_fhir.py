@@ -233,6 +233,39 @@ def test_a_file_that_is_no_bundle_is_named_in_one_sentence(
     assert name in text
     assert "\n" not in text
     assert text.endswith(".")
+    assert "*.json or *.json.gz" in text  # and what to do
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"id": 5, "name": "x"}, "id"),
+        ({"id": 5}, "id"),
+        ({"id": " "}, "id"),
+        ({"name": "x"}, "name"),
+        ({"name": []}, "name"),
+        ({"name": [{"family": " "}]}, "name"),
+    ],
+)
+def test_a_patient_without_a_usable_name_or_id_is_refused(
+    tmp_path: Path, change: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(NotFhir) as error:
+        read_bundles([write(tmp_path, "b.json", DOCTOR, PATIENT | change)])
+    text = str(error.value)
+    assert f"b.json has in entry 1 a Patient without a usable {what}" in text
+    assert "\n" not in text
+
+
+def test_a_patient_who_is_named_by_the_full_url_alone_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    entry = {"fullUrl": "urn:uuid:p", "resource": {k: v for k, v in PATIENT.items() if k != "id"}}
+    path.write_text(json.dumps({"resourceType": "Bundle", "entry": [entry]}))
+    assert len(read_bundles([path]).patients) == 1
+    del entry["fullUrl"]
+    path.write_text(json.dumps({"resourceType": "Bundle", "entry": [entry]}))
+    with pytest.raises(NotFhir, match="usable id"):
+        read_bundles([path])
 
 
 def test_an_entry_of_a_patient_who_is_in_no_bundle(tmp_path: Path) -> None:
