@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from portalsec.auth.account import INVITATION_LIFETIME
 from portalsec.auth.sessions import ActiveSession
 from portalsec.events import Actor, Purpose
 from portalsec.fastapi import Portalsec, read_form
@@ -44,7 +45,7 @@ def desk_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Page
             results=results,
             code=code,
             code_for=code_for,
-            code_days=14,
+            code_days=INVITATION_LIFETIME.days,
             base_url=portal.base_url,
             errors=errors,
         )

@@ -27,10 +27,10 @@ from portalsec.typing import Emit, NewId
 if TYPE_CHECKING:
     from portalsec.auth.passwords import Passwords
 
-__all__ = ["Accounts", "SignUp", "canonical_login"]
+__all__ = ["INVITATION_LIFETIME", "Accounts", "SignUp", "canonical_login"]
 
 _INVITATION = "invitation"
-_INVITATION_LIFETIME = timedelta(days=14)
+INVITATION_LIFETIME = timedelta(days=14)
 _INVITATION_ATTEMPTS = 50  # sign-ups tried with one right code: refused passwords and taken names count here
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no I, L, O, U
 _CODE_LENGTH = 20  # 100 bits: past any guessing, so that a plain SHA-256 of it may be stored
@@ -101,7 +101,7 @@ class Accounts:
                 data=seal_data(
                     self._mac, reference.encode("utf-8"), digest=digest, purpose=_INVITATION, account_id=None
                 ),
-                expires_at=self._clock() + _INVITATION_LIFETIME,
+                expires_at=self._clock() + INVITATION_LIFETIME,
             )
         )
         if not stored:
