@@ -98,7 +98,7 @@ class Pages:
                 else "The user name and password do not match an account. Please check both."
             )
         return self.render(
-            request, "sign_in.html", login=login, next=next, errors=[("login", text)] if text else ()
+            request, "sign_in.html", login=login, next=next, errors=[("", text)] if text else ()
         )
 
     def code(self, request: Request, *, next: str, denied: Denied | None) -> Response:
@@ -128,7 +128,7 @@ class Pages:
     def _code_errors(denied: Denied | None) -> Errors:
         if denied is None:
             return ()
-        text = "That code was not accepted. Each one works once: wait for the next one and enter it."
+        text = "That code was not accepted. Check the six digits, or wait for the next code."
         return [("code", wait(denied) or text)]
 
     # -- errors -----------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
 
     def one(access: Access) -> Patient:
         patient = clinic.patient(access.resource.id or "")
-        if patient is None:  # for who may see anyone's report, and asked for nobody's
+        if patient is None:  # the row was deleted after the decision
             raise HTTPException(status_code=404)
         return patient
 

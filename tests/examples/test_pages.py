@@ -71,9 +71,6 @@ def test_auz_05_every_other_roles_page_is_refused_and_the_refusal_recorded(demo:
         if page in OWN[login]:
             assert answer.status_code == 200, page
             continue
-        if (login, page) == ("privacy", "/record/seen"):
-            assert answer.status_code == 404  # may see anyone's, and has none of their own
-            continue
         if (login, page) in {("doctor", "/family"), ("parent", "/patients")}:
             assert not any(
                 patient.name in answer.text for patient in demo.people.patients
@@ -89,6 +86,23 @@ def test_a_stranger_is_asked_to_sign_in(demo: Demo, page: str) -> None:
     answer = demo.browser().get(page)
     assert answer.status_code == 401
     assert "Please sign in" in words(answer)
+
+
+def test_a_wrong_password_is_an_error_of_the_form_and_of_no_field(demo: Demo) -> None:
+    answer = demo.browser().post("/sign-in", {"login": "patient", "password": "wrong horse battery"})
+    assert answer.status_code == 401
+    summary = answer.text.partition('role="alert"')[2].partition("</div>")[0]
+    assert "do not match" in summary
+    assert "<a " not in summary
+    assert "aria-invalid" not in answer.text
+
+
+def test_a_wrong_code_says_what_to_do(demo: Demo) -> None:
+    browser = demo.browser()
+    account = demo.logins["desk"]
+    browser.post("/sign-in", {"login": "desk", "password": account.password})
+    answer = browser.post("/sign-in/code", {"code": "000000"})
+    assert "Check the six digits, or wait for the next code." in words(answer)
 
 
 # -- records ----------------------------------------------------------------------------------------------------

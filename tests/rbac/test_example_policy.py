@@ -20,8 +20,8 @@ MATRIX: dict[str, dict[str, str]] = {
     "patient": {"record:read": "self", "record:report": "self"},
     "proxy": {"record:read": "guardian", "record:report": "guardian", "record:list": ""},
     "clinician": {"record:read": "care_team", "record:list": ""},
-    "front_desk": {"patient:list": "", "patient:search": "", "patient:invite": ""},
-    "privacy_officer": {"audit:read": "", "audit:verify": "", "record:report": ""},
+    "front_desk": {"patient:search": "", "patient:invite": ""},
+    "privacy_officer": {"audit:read": "", "audit:verify": ""},
 }
 
 
@@ -136,8 +136,8 @@ class _Recording:
     [
         ("clinician", "record:read", ["care_team", "self"]),  # self for the deny on sealed records
         ("patient", "record:report", ["self"]),
-        ("privacy_officer", "record:report", []),
-        ("front_desk", "patient:list", []),
+        ("privacy_officer", "audit:verify", []),
+        ("front_desk", "patient:search", []),
         ("front_desk", "audit:read", []),
     ],
 )
