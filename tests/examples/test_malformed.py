@@ -70,8 +70,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with make_demo(
         tmp_path_factory.mktemp("portal") / "data",
         # Wide lanes: what is tried here is the shape of requests, not how many there are.
-        PORTALSEC__THROTTLE__ADDRESS="100000/1s",
-        PORTALSEC__THROTTLE__INVITATION="100000/1s",
+        PORTALSEC__THROTTLE__ADDRESS="99999/1s",
+        PORTALSEC__THROTTLE__INVITATION="99999/1s",
     ) as made:
         yield made
 
