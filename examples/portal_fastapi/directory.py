@@ -8,16 +8,9 @@ from portalsec.auth.ports import AccountStore
 from portalsec.rbac.model import Resource, Subject
 
 from .clinic import Clinic
+from .words import ROLE_WORDS
 
-__all__ = ["ClinicRelations", "Directory", "Person", "reference"]
-
-ROLE_WORDS = {
-    "patient": "Patient",
-    "proxy": "Parent or guardian",
-    "clinician": "Clinician",
-    "front_desk": "Front desk",
-    "privacy_officer": "Privacy officer",
-}
+__all__ = ["ROLE_WORDS", "ClinicRelations", "Directory", "Person", "reference"]
 
 
 def reference(kind: str, row: str) -> str:

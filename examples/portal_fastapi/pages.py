@@ -21,6 +21,7 @@ from portalsec.web import retry_after_seconds
 
 from .directory import ROLE_WORDS, Person
 from .domain import Patient, age_on
+from .words import PURPOSE_WORDS, REASON_WORDS
 
 __all__ = ["Pages", "Viewer", "viewer"]
 
@@ -70,7 +71,11 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"day": day, "moment": moment, "described": self._described}
-        self._templates.globals |= {"portal": portal_name}
+        self._templates.globals |= {
+            "portal": portal_name,
+            "purpose_words": PURPOSE_WORDS,
+            "reason_words": REASON_WORDS,
+        }
 
     def render(
         self,
@@ -110,7 +115,7 @@ class Pages:
     def set_up_code(
         self, request: Request, *, next: str, enrolment: Enrolment | None, denied: Denied | None
     ) -> Response:
-        qr = Markup(qr_svg(enrolment.uri)) if enrolment else ""  # noqa: S704 - drawn by segno from our own URI
+        qr = Markup(_scalable(qr_svg(enrolment.uri))) if enrolment else ""  # noqa: S704 - segno's, of our own URI
         key = " ".join(re.findall(".{1,4}", enrolment.secret.reveal())) if enrolment else ""
         return self.render(
             request, "set_up_code.html", next=next, qr=qr, key=key, errors=self._code_errors(denied)
@@ -199,6 +204,11 @@ _REFUSALS = {
     ),
     500: ("Something went wrong", "This is our fault and not yours. Nothing was changed."),
 }
+
+
+def _scalable(svg: str) -> str:
+    """The drawing without a size of its own, so that the style sheet may give it one."""
+    return re.sub(r'width="(\d+)" height="(\d+)"', r'viewBox="0 0 \1 \2"', svg, count=1)
 
 
 def wait(denied: Denied) -> str:

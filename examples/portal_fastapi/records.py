@@ -20,6 +20,7 @@ from .clinic import Clinic
 from .directory import ROLE_WORDS, Directory
 from .domain import Entry, Kind, Patient
 from .pages import Pages, Viewer, day, viewer
+from .words import PURPOSE_WORDS
 
 __all__ = ["record_router"]
 
@@ -87,7 +88,12 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         return patient
 
     def show_record(
-        request: Request, access: Access, *, heading: Callable[[Patient], str], seen: str | None
+        request: Request,
+        access: Access,
+        *,
+        heading: Callable[[Patient], str],
+        seen: str | None,
+        back: tuple[str, str] | None = None,
     ) -> Response:
         patient = one(access)
         entries = clinic.entries(patient.id)
@@ -100,6 +106,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
             facts=_facts(patient),
             groups=[_group(kind, entries) for kind in Kind],
             seen_address=seen,
+            back=back,
             own=access.decision.rule == "patient-own-record",
         )
 
@@ -177,6 +184,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
             access,
             heading=lambda p: f"Record of {p.name}",
             seen=f"/family/{access.resource.id}/seen",
+            back=("/family", "People I care for"),
         )
 
     @router.get("/family/{patient_id}/seen")
@@ -209,7 +217,13 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
             Access, Depends(ps.require("record:read", resource=of_path("staff"), purpose=Purpose.TREAT))
         ],
     ) -> Response:
-        return show_record(request, access, heading=lambda p: f"Record of {p.name}", seen=None)
+        return show_record(
+            request,
+            access,
+            heading=lambda p: f"Record of {p.name}",
+            seen=None,
+            back=("/patients", "My patients"),
+        )
 
     return router
 
@@ -248,15 +262,6 @@ _REFUSED: dict[str, str] = {
     Event.ACCESS_DENIED: "Tried to open the record and was refused.",
     Event.ACCOUNT_CREATE_REFUSED: "Tried to make an account for this record with a password that is too weak.",
 }
-_WHY: dict[str, str] = {
-    Purpose.TREAT: "for treatment",
-    Purpose.ETREAT: "in an emergency",
-    Purpose.PATRQT: "on the patient’s own request",
-    Purpose.FAMRQT: "for the family",
-    Purpose.PATADMIN: "for the clinic’s paperwork",
-    Purpose.HOPERAT: "to run the clinic",
-    Purpose.HPAYMT: "for payment",
-}
 
 
 def _seen(line: AccessLine, directory: Directory, me: str) -> _Seen:
@@ -267,7 +272,7 @@ def _seen(line: AccessLine, directory: Directory, me: str) -> _Seen:
         what = _REFUSED.get(line.action, f"{line.action}: refused.")
     else:
         done = _DONE.get(line.action, line.action)
-        why = "" if mine or not line.purpose else _WHY.get(line.purpose, line.purpose)
+        why = "" if mine or not line.purpose else PURPOSE_WORDS.get(line.purpose, line.purpose)
         what = f"{done[0].upper()}{done[1:]}{f', {why}' if why else ''}."
     return _Seen(
         at=line.at,

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from examples.portal_fastapi.words import PURPOSE_WORDS, REASON_WORDS
 from portalsec.audit.reports import recent, who_has_seen
-from portalsec.events import Outcome
+from portalsec.errors import Reason
+from portalsec.events import Outcome, Purpose
 from tests.examples.support import Demo, words
 
 SESSION = "__Host-portalsec"
@@ -162,6 +164,14 @@ def test_a_look_is_recorded_under_the_purpose_of_who_looks(demo: Demo) -> None:
     assert doctor.get(f"/patients/{patient.id}").status_code == 200
     line = who_has_seen(demo.site.portal.audit, patient.id, limit=1)[0]
     assert (line.action, line.purpose) == ("record.read", "TREAT")
+
+
+def test_a_record_leads_back_to_the_list_that_it_came_from(demo: Demo) -> None:
+    theirs = demo.as_("doctor").get(f"/patients/{demo.patients_of_doctor()[0].id}")
+    assert '<a href="/patients">Back to My patients</a>' in theirs.text
+    childs = demo.as_("parent").get(f"/family/{demo.patient_of('parent').id}")
+    assert '<a href="/family">Back to People I care for</a>' in childs.text
+    assert "Back to" not in demo.as_("patient").get("/record").text
 
 
 def test_a_sealed_record_is_for_the_patient_alone(demo: Demo) -> None:
@@ -322,6 +332,15 @@ def test_the_officer_sees_the_log_and_that_it_verifies(demo: Demo) -> None:
     size = demo.site.portal.audit.store.size()
     assert f"Under a signature {size} of {size}" in seen
     assert f"agrees, at {size}" in seen
+
+
+def test_the_log_says_purposes_and_reasons_in_words_with_their_code(demo: Demo) -> None:
+    assert demo.as_("doctor").get("/audit").status_code == 403
+    said = words(demo.as_("privacy").get("/audit"))
+    assert "no rule allows it no_grant" in said
+    assert "to run the clinic HOPERAT" in said
+    assert set(REASON_WORDS) == set(Reason)
+    assert set(PURPOSE_WORDS) == set(Purpose)
 
 
 def test_the_log_has_pages(demo: Demo) -> None:

@@ -1,0 +1,62 @@
+"""What codes mean to a reader: roles, purposes of use, and reasons of a refusal."""
+
+from __future__ import annotations
+
+from portalsec.errors import Reason
+from portalsec.events import Purpose
+
+__all__ = ["PURPOSE_WORDS", "REASON_WORDS", "ROLE_WORDS"]
+
+ROLE_WORDS = {
+    "patient": "Patient",
+    "proxy": "Parent or guardian",
+    "clinician": "Clinician",
+    "front_desk": "Front desk",
+    "privacy_officer": "Privacy officer",
+}
+
+PURPOSE_WORDS: dict[str, str] = {
+    Purpose.TREAT: "for treatment",
+    Purpose.ETREAT: "in an emergency",
+    Purpose.PATRQT: "on the patient’s own request",
+    Purpose.FAMRQT: "for the family",
+    Purpose.PATADMIN: "for the clinic’s paperwork",
+    Purpose.HOPERAT: "to run the clinic",
+    Purpose.HPAYMT: "for payment",
+    Purpose.PUBHLTH: "for public health",
+    Purpose.HRESCH: "for research",
+    Purpose.BTG: "by breaking the glass",
+}
+
+REASON_WORDS: dict[str, str] = {
+    Reason.MALFORMED: "not in a form that is accepted",
+    Reason.CROSS_SITE: "sent from another site",
+    Reason.THROTTLED: "too many tries",
+    Reason.UNKNOWN_ACCOUNT: "no such account",
+    Reason.WRONG_PASSWORD: "wrong password",
+    Reason.ACCOUNT_DISABLED: "the account is disabled",
+    Reason.WRONG_CODE: "wrong code",
+    Reason.CODE_REPLAYED: "a code that was used already",
+    Reason.FACTOR_NOT_ENROLLED: "no authenticator is set up",
+    Reason.FACTOR_ALREADY_ENROLLED: "an authenticator is set up already",
+    Reason.EVIDENCE_MISSING: "a step of signing in is missing",
+    Reason.EVIDENCE_MIXED: "steps of signing in that do not belong together",
+    Reason.EVIDENCE_STALE: "a step of signing in is too old",
+    Reason.FLOW_UNKNOWN: "the sign-in took too long, or is over",
+    Reason.FLOW_EXHAUSTED: "the sign-in had too many tries",
+    Reason.SESSION_MISSING: "not signed in",
+    Reason.SESSION_UNKNOWN: "the session is over",
+    Reason.SESSION_DUPLICATE_COOKIE: "two session cookies at once",
+    Reason.SESSION_IDLE: "not used for too long",
+    Reason.SESSION_EXPIRED: "the session reached its limit",
+    Reason.SESSION_CLOCK: "the session’s times are wrong",
+    Reason.SESSION_REVOKED: "the session was ended",
+    Reason.INVITATION_INVALID: "the activation code opens nothing",
+    Reason.LOGIN_TAKEN: "the user name is taken",
+    Reason.PASSWORD_REFUSED: "the new password is too weak",
+    Reason.NO_GRANT: "no rule allows it",
+    Reason.EXPLICIT_DENY: "a rule forbids it",
+    Reason.UNKNOWN_PERMISSION: "the policy does not know it",
+    Reason.CONDITION_ERROR: "a rule could not be answered",
+    Reason.OBLIGATION_UNMET: "a duty that goes with it was not met",
+}
