@@ -21,7 +21,7 @@ PIP_INSTALL := $(PY) -m pip install --quiet --no-input --disable-pip-version-che
 help:
 	@echo 'make demo         serve the example portal at http://localhost:$(PORT)  (PORT=, DATA=folder, FHIR=folder)'
 	@echo 'make demo-codes   the one-time codes of its accounts'
-	@echo 'make demo-django  the same portal on Django                     (its data: .demo-django)'
+	@echo 'make demo-django  a minimal portal on the same settings and policy  (its data: .demo-django)'
 	@echo 'make demo-reset   delete the data of both demos                  (DATA=folder: that one)'
 	@echo 'make test         the whole suite                                    (ARGS= goes to pytest)'
 	@echo 'make check        lint, format, types, import rules, the built wheel'

@@ -154,6 +154,15 @@ def test_a_portal_from_sign_in_to_the_audit_log(demo: Demo) -> None:
     assert doctor.get("/patients")[0] == 401
 
 
+def test_roles_are_said_in_words(demo: Demo) -> None:
+    assert "Privacy officer" in demo.said
+    assert "privacy_officer" not in demo.said
+    privacy = signed_in(demo, "privacy", steps=1)
+    page = privacy.get("/audit")[1]
+    assert "Privacy officer" in page
+    assert "privacy_officer" not in page
+
+
 def test_the_files_hold_no_name_and_no_number(demo: Demo) -> None:
     from examples.portal_fastapi.people import synthetic_people
 

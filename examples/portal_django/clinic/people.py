@@ -12,6 +12,7 @@ from django.db import transaction
 
 from clinic.models import CareTeam, Entry, Guardian, Patient
 from examples.portal_fastapi.domain import People
+from examples.portal_fastapi.words import ROLE_WORDS
 from portalsec.django.conf import get_portal
 from portalsec.django.stores import DjangoAccounts
 from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent
@@ -78,4 +79,4 @@ def _account(login: str, role: str, *, reference: str | None = None) -> Login:
     about = ResourceRef(type="account", id=account.id)
     for name, details in ((Event.ACCESS_ROLE_GRANTED, {"role": role}), (Event.AUTH_MFA_ENROLLED, {})):
         portal.emit(SecurityEvent(name=name, actor=SYSTEM, resource=about, details=details))
-    return Login(login=login, role=role, password=password, uri=enrolment.uri.reveal())
+    return Login(login=login, role=ROLE_WORDS[role], password=password, uri=enrolment.uri.reveal())

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from clinic.models import Patient
+from examples.portal_fastapi.words import ROLE_WORDS
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Verifier
 from portalsec.audit.reports import AccessLine, recent, who_has_seen
@@ -139,10 +140,14 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _named(lines: list[AccessLine]) -> list[tuple[AccessLine, str]]:
-    """Each line with its actor's sign-in name: the log itself has ids only."""
+def _named(lines: list[AccessLine]) -> list[tuple[AccessLine, str, str]]:
+    """Each line with its actor's sign-in name and role in words: the log itself has ids and codes only."""
     ids = {line.actor_id for line in lines if line.actor_id}
     links = AccountLink.objects.filter(account_id__in=ids).select_related("user")
     login = get_user_model().USERNAME_FIELD
     names = {link.account_id: getattr(link.user, login) for link in links}
-    return [(line, names.get(line.actor_id or "", line.actor.type)) for line in lines]
+    return [(line, names.get(line.actor_id or "", line.actor.type), _role(line)) for line in lines]
+
+
+def _role(line: AccessLine) -> str:
+    return ", ".join(ROLE_WORDS.get(role, role) for role in (line.actor_role or "").split(",") if role)
