@@ -23,10 +23,10 @@ from portalsec.audit.ports import Entry, StoredCheckpoint
 from portalsec.audit.record import decode
 from portalsec.audit.verify import Kind, Report, verify
 from portalsec.audit.writer import AuditWriter
-from portalsec.errors import AuditUnavailable, PortalsecError, StoreError
+from portalsec.errors import AuditUnavailable, PortalsecError, StoreError, Tampered
 from portalsec.events import Actor, Event, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
-from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
+from portalsec.sqlalchemy import SqlAudit, check_schema, create_schema, open_engine
 from portalsec.testing import SequentialIds
 from tests.audit.support import SIGNER, VERIFIER, OpenStore, fill, make_log, read_event, sign_in_event
 
@@ -192,6 +192,56 @@ def test_the_tables_take_no_number_below_0(victim: Victim, table: str) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="counts_from_0"):
         connection.execute(f"UPDATE {table} SET {column} = -1 WHERE {column} = 4")
     connection.close()
+
+
+TRIGGERS = {
+    "drop": f"CREATE TRIGGER t BEFORE INSERT ON {STAGE} WHEN instr(CAST(new.body AS TEXT), 'spy') > 0 "
+    "BEGIN SELECT RAISE(IGNORE); END",
+    "delete": f"CREATE TRIGGER t AFTER INSERT ON {STAGE} WHEN instr(CAST(new.body AS TEXT), 'spy') > 0 "
+    f"BEGIN DELETE FROM {STAGE} WHERE id = new.id; END",
+    "placed": f"CREATE TRIGGER t BEFORE INSERT ON {EVENT} BEGIN SELECT RAISE(IGNORE); END",
+    "other case": f"CREATE TRIGGER t AFTER INSERT ON {STAGE.upper()} BEGIN SELECT 1; END",
+    "checkpoint": f"CREATE TRIGGER t BEFORE INSERT ON {CHECKPOINT} BEGIN SELECT RAISE(IGNORE); END",
+}
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+def test_auz_07_a_trigger_that_could_swallow_events(victim: Victim, kind: str) -> None:
+    victim.attack(TRIGGERS[kind])
+    assert ("store", None, None) in victim.findings()
+    engine = open_engine(victim.url)
+    for opening in (create_schema, check_schema):
+        with pytest.raises(Tampered, match="has a trigger that is not portalsec's"):
+            opening(engine, "audit")
+    engine.dispose()
+
+
+def test_auz_07_a_view_in_the_place_of_a_table(victim: Victim) -> None:
+    victim.attack(
+        f"ALTER TABLE {STAGE} RENAME TO elsewhere",
+        f"CREATE VIEW {STAGE} AS SELECT * FROM elsewhere",
+        f"CREATE TRIGGER t INSTEAD OF INSERT ON {STAGE} BEGIN SELECT 1; END",
+    )
+    assert victim.findings().count(("store", None, None)) == 2
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        TRIGGERS["drop"],
+        f"CREATE UNIQUE INDEX i ON {STAGE} ((1)) WHERE id >= ''",  # ON CONFLICT DO NOTHING meets it
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_auz_07_no_receipt_for_an_event_that_was_swallowed(victim: Victim, trap: str, count: int) -> None:
+    engine = open_engine(victim.url)
+    log = make_log(SqlAudit(engine), new_id=SequentialIds(start=500))
+    log.record(read_event())
+    victim.attack(trap)
+    with pytest.raises(AuditUnavailable):
+        log.record_many([read_event(session="spy")] * count)
+    assert len(log.store.staged()) == 1  # all or none
+    engine.dispose()
 
 
 def test_auz_07_replace_the_file_by_an_older_copy(victim: Victim) -> None:

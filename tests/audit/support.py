@@ -77,6 +77,9 @@ class OpenStore:
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
         return list(self.notes)
 
+    def intrusions(self) -> Sequence[str]:
+        return ()
+
 
 def make_log(store: AuditStore, **changes: Any) -> AuditLog:
     parts: dict[str, Any] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from portalsec.audit import AuditWriter, who_has_seen
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.verify import verify
 from portalsec.cli.app import portalsec
-from portalsec.errors import AuditUnavailable
+from portalsec.errors import AuditUnavailable, Tampered
 from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
 from portalsec.testing import SequentialIds
 from tests.audit.support import SIGNER, VERIFIER, fill, make_log, read_event
@@ -108,6 +110,48 @@ def test_the_command_over_postgresql(postgres_url: str, tmp_path: Path) -> None:
     assert code == 1
     assert "Entry 4 was changed" in output
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        (
+            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; "
+            "CREATE TRIGGER t BEFORE INSERT ON portalsec_audit_stage FOR EACH ROW EXECUTE FUNCTION swallow()",
+            "trigger",
+        ),
+        ("CREATE RULE r AS ON INSERT TO portalsec_audit_stage DO INSTEAD NOTHING", "rule"),
+        ("ALTER TABLE portalsec_audit_event ENABLE ROW LEVEL SECURITY", "row policy"),
+    ],
+)
+def test_auz_07_postgres_what_could_swallow_events_is_found(
+    postgres_database: Callable[[], AbstractContextManager[str]], statement: str, kind: str
+) -> None:
+    with postgres_database() as url, contextlib.closing(Opened(url)) as opened:
+        engine, log = opened.engine, opened.log
+        fill(log, 2)
+        log.checkpoint()
+        assert log.store.intrusions() == ()
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        (found,) = log.store.intrusions()
+        assert f"has a {kind} that is not portalsec's" in found
+        assert not verify(log.store, verifier=VERIFIER, anchor=None).ok
+        with pytest.raises(Tampered, match=kind):
+            create_schema(engine, "audit")
+        if kind != "row policy":  # which hides rows from a role that is not the tables' owner
+            with pytest.raises(AuditUnavailable):
+                log.record(read_event())
+
+
+class Opened:
+    def __init__(self, url: str) -> None:
+        self.engine = open_engine(url)
+        create_schema(self.engine, "audit")
+        self.log = make_log(SqlAudit(self.engine))
+
+    def close(self) -> None:
+        self.engine.dispose()
 
 
 def test_the_writer_lane_over_sqlite(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.models import F
 
 from portalsec.django.models import AuditCheckpoint, AuditEntry, AuditSubject
+from portalsec.errors import AuditUnavailable
 from portalsec.events import Event, Purpose, SecurityEvent
 from tests.django.project import World
 
@@ -126,3 +127,25 @@ def test_auz_07_an_anchor_that_was_removed_is_no_way_to_pass(
     code, said = verified(capsys, anchor=tmp_path / "gone")
     assert code == 2
     assert "is missing" in said
+
+
+def test_auz_07_a_trigger_that_swallows_events_is_found_and_gives_no_receipt(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(world)
+    table = AuditEntry._meta.db_table
+    with connections["portalsec"].cursor() as cursor:
+        cursor.execute(
+            f"CREATE TRIGGER t BEFORE INSERT ON {table} WHEN instr(CAST(new.body AS TEXT), 'spy') > 0 "
+            "BEGIN SELECT RAISE(IGNORE); END"
+        )
+    event = SecurityEvent(name=Event.RECORD_READ, subjects=("p",), purpose=Purpose.TREAT, session="spy")
+    try:
+        with pytest.raises(AuditUnavailable):
+            world.portal.audit.record(event)
+        code, said = verified(capsys)
+    finally:
+        with connections["portalsec"].cursor() as cursor:
+            cursor.execute("DROP TRIGGER t")
+    assert code == 1
+    assert "has a trigger that is not portalsec's" in said

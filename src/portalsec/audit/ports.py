@@ -59,7 +59,10 @@ class AuditStore(Protocol):
     """
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Store all or none. A second entry with a known id is ignored (a retry is not a second event)."""
+        """Store all or none. A second entry with a known id is ignored (a retry is not a second event).
+
+        An entry that is not in the store afterwards, whatever swallowed it, is a `StoreError`.
+        """
         ...
 
     def integrate(self) -> int:
@@ -96,6 +99,13 @@ class AuditStore(Protocol):
 
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
         """All kept checkpoints, smallest first."""
+        ...
+
+    def intrusions(self) -> Sequence[str]:
+        """A sentence for each thing in the store, other than its rows, that could change what these verbs do.
+
+        A trigger that drops chosen events, say (see `portalsec.audit.catalogue`). None in a sound store.
+        """
         ...
 
 

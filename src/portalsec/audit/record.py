@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeVar
 
 from portalsec.clock import require_utc
@@ -42,6 +43,7 @@ MAX_SUBJECTS = 256
 """No record is about more people; a longer list becomes several records."""
 
 # Chosen so that the largest record of visitors' values (256 subjects, every text at its limit) fits MAX_BYTES.
+_LONGEST_ADDRESS = 64
 _MAX_TEXT = 200  # bytes of one value as it is written, escapes included
 _MAX_CHANGED = 64
 _MAX_DETAILS = 12
@@ -209,7 +211,11 @@ def _who(actor: Actor, pseudonym: Callable[[str], str]) -> dict[str, JSONValue]:
 
 def _text(value: str) -> str:
     """``value`` within the limit. What is cut off is replaced by its hash, so that two long ids stay two ids."""
-    if len(value) * 12 <= _MAX_TEXT or _written(value) <= _MAX_TEXT:  # one character becomes at most 12 bytes
+    length = len(value)
+    # One character becomes at most 12 bytes, and a printable one of ASCII 2.
+    if length * 12 <= _MAX_TEXT or (length * 2 <= _MAX_TEXT and value.isascii() and value.isprintable()):
+        return value
+    if _written(value) <= _MAX_TEXT:
         return value
     mark = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     kept = value[: _MAX_TEXT - 17]
@@ -227,6 +233,13 @@ def _written(value: str) -> int:
 def _address(address: str | None, policy: AddressPolicy) -> str | None:
     if address is None or policy is AddressPolicy.NONE:
         return None
+    if len(address) > _LONGEST_ADDRESS:  # with a scope id as long as a stranger likes: not worth keeping
+        return _shortened.__wrapped__(address, policy)
+    return _shortened(address, policy)
+
+
+@lru_cache(maxsize=1024)  # a person's address comes with each of their requests
+def _shortened(address: str, policy: AddressPolicy) -> str:
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -10,6 +10,7 @@ two entries swapped, one inserted         the next root
 the end removed                           a checkpoint or the anchor is larger than the log
 an older copy put in its place            the anchor is larger than the log, or its root differs
 a line put before the first               its index is below zero
+a trigger that drops chosen events        the database's catalogue, for as long as it is there
 an edited checkpoint                      its signature
 an edited list of who a line is about     the list is built again from the lines and compared
 an emptied store                          the anchor; without one, "cannot tell"
@@ -63,6 +64,7 @@ class Kind(StrEnum):
     STAGED = "staged"  # an entry that waits for its place is not what was written
     CHECKPOINT = "checkpoint"  # a kept checkpoint does not hold
     ANCHOR = "anchor"  # the anchor does not hold
+    STORE = "store"  # something in the store can change or drop events on their way in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,8 @@ class _Run:
                         Kind.CHECKPOINT,
                         f"The anchor's checkpoint of size {held.size} is not kept in the store, where it was.",
                     )
+        for sentence in self._store.intrusions():
+            self._add(Kind.STORE, sentence)
         staged = self._check_staged()
         size = self._store.size()
         self._check_entries(size, sorted(expected, key=lambda item: item.checkpoint.size))

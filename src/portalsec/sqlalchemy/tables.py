@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Connection,
     Engine,
     ForeignKey,
     Index,
@@ -23,7 +24,8 @@ from sqlalchemy import (
     text,
 )
 
-from portalsec.errors import ConfigurationError
+from portalsec.audit.catalogue import CATALOGUES, foreign
+from portalsec.errors import ConfigurationError, Tampered
 from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "check_schema",
     "create_schema",
     "flow",
+    "foreign_to_audit",
     "security_metadata",
     "session",
     "session_epoch",
@@ -215,12 +218,16 @@ def create_schema(engine: Engine, which: Which) -> None:
 
 
 def check_schema(engine: Engine, which: Which) -> None:
-    """Read-only: the tables are there and of this version; else `ConfigurationError` with the remedy."""
+    """Read-only: the tables are there and of this version; else `ConfigurationError` with the remedy.
+
+    `Tampered` where an audit table has a trigger, a rule or the like, which could swallow events.
+    """
     table = _schema_tables[which]
     place = engine.url.render_as_string(hide_password=True)
     with reading(require_opened(engine)) as connection:
         known = inspect(connection).has_table(table.name)
         version = connection.scalar(select(table.c.version).where(table.c.part == which)) if known else None
+        strange = () if which == "security" else foreign_to_audit(connection)
     if version is None:
         raise ConfigurationError(
             f"the database {place} has no {which} tables of portalsec: check the URL, "
@@ -231,3 +238,11 @@ def check_schema(engine: Engine, which: Which) -> None:
             f"the {which} tables in {place} are of version {version} and this portalsec reads version {_VERSION}: "
             "install the portalsec that wrote them"
         )
+    if strange:
+        raise Tampered(f"{' '.join(strange)} Find out who made it, and drop it.")
+
+
+def foreign_to_audit(connection: Connection) -> tuple[str, ...]:
+    """See `portalsec.audit.ports.AuditStore.intrusions`."""
+    rows = connection.exec_driver_sql(CATALOGUES[connection.dialect.name]).all()
+    return foreign(rows, [table.name for table in audit_metadata.sorted_tables])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from portalsec.errors import ConfigurationError, StoreError
 
-__all__ = ["OPENED", "WRITE", "insert_into", "reading", "require_opened", "writing"]
+__all__ = ["OPENED", "WRITE", "driver", "insert_into", "reading", "require_opened", "writing"]
 
 OPENED = "portalsec_opened"
 WRITE = "portalsec_write"
@@ -43,6 +44,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+@contextmanager
+def driver(engine: Engine) -> Iterator[sqlite3.Connection]:
+    """SQLite's own connection out of the pool, for the one verb whose price counts; errors become `StoreError`.
+
+    Each statement is a transaction of its own unless it says BEGIN; what is left open is rolled back by the pool.
+    """
+    with _translated(engine), closing(engine.raw_connection()) as pooled:
+        connection: Any = pooled.driver_connection
+        yield connection
+
+
 def insert_into(connection: Connection, table: Table) -> Any:
     """The dialect's INSERT that knows ON CONFLICT; SQLite and PostgreSQL write it the same way."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
@@ -58,6 +70,8 @@ def _translated(engine: Engine) -> Iterator[None]:
             error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         )
         raise StoreError(_sentence(engine, cause)) from cause
+    except sqlite3.Error as error:
+        raise StoreError(_sentence(engine, error)) from error
     except UnicodeDecodeError:
         # Text of a damaged SQLite file, or SQLite's own message that quotes it. The error holds the bytes: no cause.
         place = engine.url.render_as_string(hide_password=True)

@@ -360,6 +360,9 @@ class MemoryAudit:
         with self._lock:
             return tuple(self._checkpoints)
 
+    def intrusions(self) -> Sequence[str]:
+        return ()
+
     def _select(
         self, wanted: Callable[[Entry], bool], limit: int, before: int | None
     ) -> Sequence[StoredEntry]:

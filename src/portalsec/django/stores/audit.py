@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from django.db import connections
 from django.db.models import Max, QuerySet
 
+from portalsec.audit.catalogue import CATALOGUES, foreign
 from portalsec.audit.ports import Entry, StoredCheckpoint, StoredEntry
 from portalsec.django.models import AuditCheckpoint, AuditEntry, AuditLock, AuditSubject
 from portalsec.django.stores._connection import own_transaction, reading
+from portalsec.errors import StoreError
 
 __all__ = ["DjangoAudit"]
 
@@ -40,8 +43,15 @@ class DjangoAudit:
             )
             for entry in entries
         ]
+        if not rows:
+            return
+        ids = {entry.id for entry in entries}
         with own_transaction(self._using):
-            AuditEntry.objects.using(self._using).bulk_create(rows, ignore_conflicts=True)
+            known = AuditEntry.objects.using(self._using)
+            known.bulk_create(rows, ignore_conflicts=True)
+            # Whatever swallowed an entry: an event that is not there must not be acknowledged.
+            if sum(known.filter(entry_id__in=some).count() for some in _batches(sorted(ids))) != len(ids):
+                raise StoreError(f"the database {self._using!r} did not keep an audit entry")
 
     def integrate(self) -> int:
         with own_transaction(self._using):
@@ -115,6 +125,16 @@ class DjangoAudit:
             rows = list(AuditCheckpoint.objects.using(self._using).order_by("size"))
         return tuple(StoredCheckpoint(size=row.size, note=row.note) for row in rows)
 
+    def intrusions(self) -> Sequence[str]:
+        catalogue = CATALOGUES.get(connections[self._using].vendor)
+        if catalogue is None:
+            return ()
+        with reading(self._using), connections[self._using].cursor() as cursor:
+            cursor.execute(catalogue)
+            rows = cursor.fetchall()
+        tables = [model._meta.db_table for model in (AuditEntry, AuditSubject, AuditCheckpoint, AuditLock)]
+        return foreign(rows, tables)
+
     def _alone(self) -> None:
         # A write comes first: it takes the lock, and whoever waited reads what the winner placed.
         locks = AuditLock.objects.using(self._using)
@@ -124,6 +144,10 @@ class DjangoAudit:
     def _size(self) -> int:
         highest = AuditEntry.objects.using(self._using).aggregate(highest=Max("index"))["highest"]
         return 0 if highest is None else max(0, highest + 1)
+
+
+def _batches(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
 
 
 def _stored(rows: QuerySet[AuditEntry]) -> Sequence[StoredEntry]:

@@ -48,6 +48,7 @@ class AuditStoreContract(StoreContract):
         assert list(store.of_subject("anyone", limit=10)) == []
         assert list(store.subject_index(0, 10)) == []
         assert list(store.checkpoints()) == []
+        assert list(store.intrusions()) == []
 
     def test_an_appended_entry_is_staged_until_it_is_placed(self, store: AuditStore) -> None:
         entries = [_entry(1, "s1", "s2"), _entry(2)]
@@ -233,5 +234,6 @@ class AuditStoreContract(StoreContract):
                 lambda: list(failing_store.subject_index(0, 1)),
                 lambda: failing_store.save_checkpoint(StoredCheckpoint(size=1, note="one")),
                 failing_store.checkpoints,
+                failing_store.intrusions,
             ]
         )
