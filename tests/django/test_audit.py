@@ -12,8 +12,9 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.models import F
 
+from portalsec.audit.anchor import FileAnchor
 from portalsec.django.models import AuditCheckpoint, AuditEntry, AuditSubject
-from portalsec.errors import AuditUnavailable
+from portalsec.errors import AuditUnavailable, Tampered
 from portalsec.events import Event, Purpose, SecurityEvent
 from tests.django.project import World
 
@@ -91,8 +92,6 @@ def test_auz_07_tampering_is_found_and_named(
 def test_auz_07_an_older_copy_is_found_against_the_anchor(
     world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from portalsec.audit.anchor import FileAnchor
-
     file = Path(connections["portalsec"].settings_dict["NAME"])
     fill(world)
     connections["portalsec"].cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -149,3 +148,17 @@ def test_auz_07_a_trigger_that_swallows_events_is_found_and_gives_no_receipt(
             cursor.execute("DROP TRIGGER t")
     assert code == 1
     assert "has a trigger that is not portalsec's" in said
+
+
+def test_a_missing_anchor_is_adopted_by_hand(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fill(world)
+    log, anchor = world.portal.audit, FileAnchor(tmp_path / "anchor")
+    log._anchors, log._anchored, log._frontier = (anchor,), [0], None  # as a portal that starts with one
+    with pytest.raises(Tampered, match="missing"):
+        log.resume()
+    code, said = verified(capsys, adopt_anchor=True)
+    assert (code, "newest checkpoint" in said) == (0, True)
+    assert anchor.read() is not None
+    log.resume()

@@ -15,7 +15,7 @@ from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Verifier
 from portalsec.audit.verify import UNSIGNED_LIMIT, Report, verify
 from portalsec.django.conf import get_portal
-from portalsec.errors import PortalsecError, StoreError
+from portalsec.errors import PortalsecError, StoreError, Tampered
 
 _OK, _TAMPERED, _CANNOT_TELL = 0, 1, 2
 _SHOWN = 20
@@ -28,6 +28,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--anchor", type=Path, help="the file outside the store with the newest checkpoint"
+        )
+
+        parser.add_argument(
+            "--adopt-anchor",
+            action="store_true",
+            help="where the log verifies: write the portal's anchor that is missing, from the log as it is now",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -49,6 +55,13 @@ class Command(BaseCommand):
             sys.exit(_TAMPERED)
         if not report.conclusive:
             sys.exit(_CANNOT_TELL)
+        if options["adopt_anchor"]:
+            try:
+                portal.audit.adopt_anchors()
+            except PortalsecError as error:
+                self.stderr.write(f"The anchor was not adopted: {error}")
+                sys.exit(_TAMPERED if isinstance(error, Tampered) else _CANNOT_TELL)
+            self.stdout.write("The anchor holds the log's newest checkpoint.")
 
 
 def _anchor(path: Path | None) -> str | None:
