@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs ../shared/{'/'.join(parts)}, which is not beside this checkout")
     return path
+
+
+def take_ctrl_c() -> None:
+    """``preexec_fn`` of a process that a test will interrupt: a suite run in the background hands down an ignored SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def totp_now(secret: str, now: datetime) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pyotp
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, take_ctrl_c
 
 SERVE = ROOT / "examples" / "portal_django" / "serve.py"
 
@@ -38,6 +38,7 @@ class Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=take_ctrl_c,
         )
         self.said = ""
         assert self.process.stdout is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, shared
+from tests.support import ROOT, shared, take_ctrl_c
 
 SERVE = ROOT / "examples" / "portal_fastapi" / "serve.py"
 
@@ -87,7 +87,7 @@ def serving(data: Path, *arguments: object) -> Iterator[Serving]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-u", str(SERVE), "--data", str(data), "--port", str(port), *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, preexec_fn=take_ctrl_c,
     )  # fmt: skip
     served = Serving(process, port)
     try:
