@@ -1,0 +1,85 @@
+"""The page of speeds is bench/results.json beside its targets; a row that misses one says what bounds it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.run import HERE
+from bench.targets import load_targets
+from tests.support import ROOT
+
+PAGE = ROOT / "docs" / "reference" / "speed.md"
+
+HEAD = """# Speed
+
+`make bench` measures every row pair by pair in one run: subject and baseline in turn, the median of the rounds'
+ratios, and their 10th to 90th percentile as the spread. The last run that was committed (`bench/results.json`) was on
+two shared cores. For throughput rows (target `>=`) the ratio is throughput over throughput.
+
+| row | ratio | spread | target | met |
+|---|---|---|---|---|
+"""
+
+# What stands between a row and its target; a row that meets its target has no line here.
+BOUNDS = {
+    "audit.append.durable": (
+        "An append is one encoded event and one committed SQLite transaction. Encoding in Python alone is about half of "
+        "the baseline, and a commit in SQLite's log costs more than one `fdatasync` of the same bytes. Reaching the target "
+        "takes a store that writes lines to a file of its own, which comes with the whole audit log."
+    ),
+    "audit.append.64": (
+        "With 64 waiting, the writer lane shares one commit, so what is left is the work in Python for each event. The "
+        "target leaves a few microseconds for it on this disk; it is the file store's to reach."
+    ),
+    "audit.append.many100": "As the row above: the work in Python for each event, not the disk, sets it.",
+    "crypto.encrypt.64": (
+        "The ratio lies at its target and moves across it from run to run. What is above raw AES-GCM is one Python call, "
+        "the random nonce, the row's place and the frame."
+    ),
+    "crypto.encrypt.64.vs_tink": "As the row above; it lies at its target and moves across it from run to run.",
+    "crypto.decrypt.64": (
+        "The ratio lies at its target and moves across it from run to run. What is above raw AES-GCM is one Python call, "
+        "finding the key by its prefix, two slices and the row's place."
+    ),
+}
+
+
+def results() -> list[dict[str, Any]]:
+    return json.loads((HERE / "results.json").read_text("utf-8"))
+
+
+def missed() -> list[str]:
+    targets = load_targets(HERE / "targets.csv")
+    return [
+        row["id"] for row in results() if row["id"] in targets and not targets[row["id"]].met_by(row["ratio"])
+    ]
+
+
+def page() -> str:
+    targets = load_targets(HERE / "targets.csv")
+    lines = [HEAD]
+    for row in results():
+        target = targets.get(row["id"])
+        low, high = row["spread"]
+        verdict = "" if target is None else "yes" if target.met_by(row["ratio"]) else "no"
+        shown = "–" if target is None else f"`{target}`"
+        lines.append(
+            f"| {row['id']} | {row['ratio']:.3g} | {low:.3g} to {high:.3g} | {shown} | {verdict} |\n"
+        )
+    if missed():
+        lines.append("\n## What bounds the rows that miss their target\n")
+        lines.extend(f"\n**{row}**: {BOUNDS[row]}\n" for row in missed())
+    return "".join(lines)
+
+
+def test_the_page_is_the_committed_results() -> None:
+    assert PAGE.read_text("utf-8") == page(), "write it anew: python -m tests.bench.test_page"
+
+
+def test_every_target_was_measured() -> None:
+    assert set(load_targets(HERE / "targets.csv")) <= {row["id"] for row in results()}
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
