@@ -10,7 +10,8 @@
     │   └── DecryptionError     ... a ciphertext did not open in its place
     ├── SubjectErased           the data is gone on purpose: the subject's key was shredded
     └── StoreError              the plumbing: a database, Redis or disk failed; the cause is attached
-        └── AuditUnavailable    ... the audit log could not acknowledge, so nothing may be shown
+        ├── AuditUnavailable    ... the audit log could not acknowledge, so nothing may be shown
+        └── KeyServiceUnavailable  ... a key service does not answer, refuses or has disabled the key
 
 Messages of `ConfigurationError` are sentences that name file, key and remedy. `str(Denied)` is the same text
 for every reason, so that an exception handler which prints it tells a stranger nothing. No error of this
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigurationError",
     "DecryptionError",
     "Denied",
+    "KeyServiceUnavailable",
     "MissingExtra",
     "PortalsecError",
     "Reason",
@@ -144,3 +146,11 @@ class StoreError(PortalsecError):
 
 class AuditUnavailable(StoreError):
     """The audit log could not acknowledge an event, so the action that needed it must not happen."""
+
+
+class KeyServiceUnavailable(StoreError):
+    """A key service (KMS, Vault, token) does not answer, refuses, or has disabled the key.
+
+    Never raised for a ciphertext that is wrong: that is `DecryptionError`. The text names the service and the key,
+    never a token, PIN or key.
+    """
