@@ -117,6 +117,9 @@ SPELLINGS = {
     "version written out": _with("key.0.keyData.value", b64(b"\x08\x00" + HIGH)),
     "fields in another order": _with("key.0.keyData.value", b64(HIGH + b"\x08\x00")),
     "no spaces": lambda doc: json.dumps(doc, separators=(",", ":")),
+    "unknown field of the proto": _with("key.0.keyData.value", b64(HIGH + b"\x20\x01")),
+    "field of the proto twice": _with("key.0.keyData.value", b64(PLAIN + HIGH)),
+    "overlong number": _with("key.0.keyData.value", b64(b"\x08\x80\x00" + HIGH)),
     "destroyed key without data": lambda doc: json.dumps(
         {**doc, "key": [*doc["key"], {"status": "DESTROYED", "keyId": 7}]}
     ),
@@ -234,12 +237,7 @@ ONLY_WE_REFUSE = {
     "one field in two spellings": json.dumps({**document(gcm_key()), "primary_key_id": 42}),
     "base64 with junk": _ONE.replace(b64(PLAIN), b64(PLAIN)[:8] + "!*" + b64(PLAIN)[8:]),
     "padding inside": _ONE.replace(b64(PLAIN), b64(PLAIN)[:8] + "=" + b64(PLAIN)[8:]),
-    "unknown field of the proto": _raw(PLAIN + b"\x20\x01"),
-    "field of the proto twice": _raw(PLAIN + PLAIN),
-    "overlong number": _raw(b"\x08\x80\x00" + PLAIN),
     "AES-192 while disabled": json.dumps(document(gcm_key(), gcm_key(7, bytes(24), status="DISABLED"))),
-    "CRUNCHY": json.dumps(document(gcm_key(prefix="CRUNCHY"))),
-    "PRF with SHA1": _raw(b"\x12\x02\x08\x01" + PLAIN, "HmacPrfKey", "RAW"),
 }
 
 

@@ -28,7 +28,7 @@ _PREFIX_NAMES = {
     "CRUNCHY": 4,
     "WITH_ID_REQUIREMENT": 5,
 }
-_PREFIXES: Mapping[int, Prefix] = {1: "TINK", 3: "RAW"}
+_PREFIXES: Mapping[int, Prefix] = {1: "TINK", 2: "LEGACY", 3: "RAW", 4: "CRUNCHY"}
 _MATERIAL_NAMES = {
     "UNKNOWN_KEYMATERIAL": 0,
     "SYMMETRIC": 1,
@@ -96,7 +96,7 @@ def _key_from_json(entry: object) -> Key:
     data = fields.get("keyData")
     material = None if data is None else _material(data, key_id, wanted=status != "DESTROYED")
     if prefix is None and status != "DESTROYED":
-        raise KeyProblem(f"key {key_id} has an output prefix other than TINK and RAW")
+        raise KeyProblem(f"key {key_id} has an output prefix that is not known")
     return Key(id=key_id, status=status, prefix=prefix, material=material)
 
 

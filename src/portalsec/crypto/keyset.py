@@ -7,23 +7,35 @@ process has loaded the new keyset, `promote`, re-encrypt, `disable`, and at last
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from portalsec.crypto._hidden import Hidden
-from portalsec.crypto._keys import TEMPLATES, Key, KeyProblem, Material, Prefix, Primitive, Status
+from portalsec.crypto._keys import (
+    TEMPLATES,
+    Key,
+    KeyProblem,
+    Material,
+    Prefix,
+    Primitive,
+    Status,
+    template_named,
+)
 from portalsec.crypto._keyset_json import parse
 from portalsec.errors import ConfigurationError
 from portalsec.secret import Secret
 
 if TYPE_CHECKING:
     from portalsec.crypto.aead import KeysetAead
+    from portalsec.crypto.daead import KeysetDaead
+    from portalsec.crypto.prf import KeysetPrf
 
 __all__ = ["KeyInfo", "Keyset"]
 
 _WANTED: dict[Primitive, tuple[str, str]] = {
-    "aead": ("encryption", "AES256_GCM"),
+    "aead": ("encryption", "XAES_256_GCM"),
+    "daead": ("deterministic encryption", "AES256_SIV"),
     "prf": ("a keyed hash", "HMAC_SHA256_PRF"),
 }
 
@@ -34,9 +46,10 @@ class KeyInfo:
 
     Attributes:
         id: 1 to 2^32 - 1, unique in its keyset.
-        type: "AES256_GCM", "AES128_GCM" or "HMAC_SHA256_PRF"; None for a destroyed key.
+        type: what it is, named as its template ("XAES_256_GCM", "HMAC_SHA256_PRF"); None for a destroyed key.
         status: "ENABLED", "DISABLED" or "DESTROYED".
-        prefix: "TINK" (outputs begin with the key's id) or "RAW" (they do not); None where a destroyed key has none.
+        prefix: "TINK", "CRUNCHY", "LEGACY" (outputs begin with the key's id) or "RAW" (they do not); None where a
+            destroyed key has none.
         primary: whether this key writes.
     """
 
@@ -74,11 +87,13 @@ class Keyset(Hidden):
         raise AttributeError("a Keyset is immutable; disable and destroy return a new one")
 
     @classmethod
-    def generate(cls, template: str) -> Keyset:
+    def generate(cls, template: str = "XAES_256_GCM") -> Keyset:
         """A keyset of one new key, which is primary.
 
         Args:
-            template: "AES256_GCM" (for fields) or "HMAC_SHA256_PRF" (for `KeyedHash`).
+            template: "XAES_256_GCM" (fields and everything else that is encrypted), "AES256_GCM" (cells that are 12
+                bytes shorter, for at most 2^32 of them a key), "AES128_GCM", "AES256_GCM_SIV", "AES256_SIV"
+                (deterministic), "HMAC_SHA256_PRF" (blind indexes and `KeyedHash`) or "HKDF_SHA256_PRF".
 
         Raises:
             ConfigurationError: another template.
@@ -174,15 +189,39 @@ class Keyset(Hidden):
 
     # -- use --------------------------------------------------------------------------------------------------
 
-    def aead(self) -> KeysetAead:
+    def aead(self, *, nonce: Literal["session", "message"] = "session") -> KeysetAead:
         """The keys as one cipher. Build it once and keep it: it expands every key.
+
+        Args:
+            nonce: how an XAES key draws its 24 bytes: "session" draws a salt once for many messages and 12 bytes
+                for each, which is as fast as AES-GCM; "message" draws all of them for each message.
 
         Raises:
             ConfigurationError: the keys are not for encryption.
         """
         from portalsec.crypto.aead import KeysetAead
 
-        return KeysetAead(self)
+        return KeysetAead(self) if nonce == "session" else KeysetAead(self, nonce=nonce)
+
+    def deterministic_aead(self) -> KeysetDaead:
+        """The keys as one deterministic cipher: equal values under equal associated data give equal bytes.
+
+        Raises:
+            ConfigurationError: the keys are not for deterministic encryption.
+        """
+        from portalsec.crypto.daead import KeysetDaead
+
+        return KeysetDaead(self)
+
+    def prf(self) -> KeysetPrf:
+        """The keys as one set of pseudo-random functions.
+
+        Raises:
+            ConfigurationError: the keys are not for hashing.
+        """
+        from portalsec.crypto.prf import KeysetPrf
+
+        return KeysetPrf(self)
 
     def _enabled(self, primitive: Primitive) -> tuple[Key, ...]:
         """The enabled keys, the primary first, if they are for ``primitive``."""
@@ -218,16 +257,16 @@ def _check(keys: Sequence[Key], primary_id: int) -> None:
     if keys[ids.index(primary_id)].status != "ENABLED":
         raise KeyProblem(f"its primary key {primary_id} is not enabled")
     if len({key.material.primitive for key in keys if key.material}) > 1:
-        raise KeyProblem("it mixes keys for encryption and keys for hashing")
+        raise KeyProblem("it mixes keys of several purposes")
 
 
 def _new_key(template: str, *, taken: frozenset[int]) -> Key:
-    if template not in TEMPLATES:
+    found = template_named(template)
+    if found is None:
         raise ConfigurationError(
             f"there is no key template {template!r}: choose one of {', '.join(TEMPLATES)}"
         )
-    make: Callable[[], Material]
-    make, prefix = TEMPLATES[template]
+    make, prefix = found
     while (key_id := secrets.randbelow(2**32 - 1) + 1) in taken:
         pass
     return Key(id=key_id, status="ENABLED", prefix=prefix, material=make())
