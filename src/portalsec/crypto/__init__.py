@@ -6,9 +6,22 @@
 from portalsec.crypto.codec import JSON
 from portalsec.crypto.context import RowId
 from portalsec.crypto.fields import EncryptedField
+from portalsec.crypto.keyring import AnyKeyset, Keyring, LiveKeyset
 from portalsec.crypto.keyset import KeyInfo, Keyset
 from portalsec.crypto.ports import Aead
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 
-__all__ = ["JSON", "Aead", "EncryptedField", "FieldSealer", "KeyInfo", "KeyedHash", "Keyset", "RowId"]
+__all__ = [
+    "JSON",
+    "Aead",
+    "AnyKeyset",
+    "EncryptedField",
+    "FieldSealer",
+    "KeyInfo",
+    "KeyedHash",
+    "Keyring",
+    "Keyset",
+    "LiveKeyset",
+    "RowId",
+]
