@@ -36,10 +36,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction of its own that is committed at the end of the block. Driver errors become `StoreError`."""
+def writing(engine: Engine, **options: Any) -> Iterator[Connection]:
+    """A transaction of its own that is committed at the end of the block. Driver errors become `StoreError`.
+
+    ``options`` are SQLAlchemy's execution options of the connection.
+    """
     with _translated(engine), engine.connect() as connection:
-        connection.execution_options(**{WRITE: True})
+        connection.execution_options(**{WRITE: True}, **options)
         with connection.begin():
             yield connection
 
