@@ -25,6 +25,7 @@ TABLES = {
         models.Throttle,
         models.Flow,
         models.RoleAssignment,
+        models.SubjectKey,
         models.AuditEntry,
         models.AuditSubject,
         models.AuditCheckpoint,

@@ -20,6 +20,7 @@ from portalsec.django.stores import (
     DjangoAudit,
     DjangoFlows,
     DjangoSessions,
+    DjangoSubjectKeys,
     DjangoThrottle,
     DjangoTotp,
 )
@@ -29,6 +30,7 @@ from portalsec.testing.contracts import (
     AuditStoreContract,
     FlowStoreContract,
     SessionStoreContract,
+    SubjectKeyStoreContract,
     ThrottleStoreContract,
     TotpStoreContract,
 )
@@ -92,6 +94,10 @@ class TestSessionsOnSqlite(_OnSqlite, SessionStoreContract):
 
 class TestAssignmentsOnSqlite(_OnSqlite, AssignmentStoreContract):
     kind = DjangoAssignments
+
+
+class TestSubjectKeysOnSqlite(_OnSqlite, SubjectKeyStoreContract):
+    kind = DjangoSubjectKeys
 
 
 class TestAuditOnSqlite(_OnSqlite, AuditStoreContract):
@@ -184,6 +190,10 @@ class TestSessionsOnPostgres(_OnPostgres, SessionStoreContract):
 
 class TestAssignmentsOnPostgres(_OnPostgres, AssignmentStoreContract):
     kind = DjangoAssignments
+
+
+class TestSubjectKeysOnPostgres(_OnPostgres, SubjectKeyStoreContract):
+    kind = DjangoSubjectKeys
 
 
 class TestAuditOnPostgres(_OnPostgres, AuditStoreContract):

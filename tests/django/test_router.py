@@ -26,6 +26,7 @@ def test_portalsecs_state_lies_in_its_own_database_and_the_link_beside_the_users
         "portalsec_roleassignment",
         "portalsec_session",
         "portalsec_sessiondata",
+        "portalsec_subjectkey",
         "portalsec_throttle",
         "portalsec_totpdevice",
     }

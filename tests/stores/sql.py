@@ -1,6 +1,6 @@
 """The contracts over SQL, once; SQLite and PostgreSQL bring the engines.
 
-A module that inherits these provides the fixtures ``security`` and ``audit`` (engines over empty tables),
+A module that inherits these provides the fixtures ``security``, ``audit`` and ``subjects`` (engines over empty tables),
 ``failing`` (an engine whose database is gone) and ``application_write`` (see `portalsec.testing.contracts`).
 """
 
@@ -17,6 +17,7 @@ from portalsec.sqlalchemy import (
     SqlAudit,
     SqlFlows,
     SqlSessions,
+    SqlSubjectKeys,
     SqlThrottle,
     SqlTotp,
 )
@@ -27,6 +28,7 @@ from portalsec.testing.contracts import (
     FlowStoreContract,
     SessionStoreContract,
     StoreContract,
+    SubjectKeyStoreContract,
     ThrottleStoreContract,
     TotpStoreContract,
 )
@@ -101,6 +103,16 @@ class SqlAuditContract(_Sql, AuditStoreContract):
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlAudit:
         return SqlAudit(failing)
+
+
+class SqlSubjectKeysContract(_Sql, SubjectKeyStoreContract):
+    @pytest.fixture
+    def store(self, subjects: Engine) -> SqlSubjectKeys:
+        return SqlSubjectKeys(subjects)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlSubjectKeys:
+        return SqlSubjectKeys(failing)
 
 
 class SqlAssignmentsContract(_Sql, AssignmentStoreContract):

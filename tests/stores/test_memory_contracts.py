@@ -12,6 +12,7 @@ from portalsec.stores.memory import (
     MemoryAudit,
     MemoryFlows,
     MemorySessions,
+    MemorySubjectKeys,
     MemoryThrottle,
     MemoryTotp,
 )
@@ -22,6 +23,7 @@ from portalsec.testing.contracts import (
     AuditStoreContract,
     FlowStoreContract,
     SessionStoreContract,
+    SubjectKeyStoreContract,
     ThrottleStoreContract,
     TotpStoreContract,
 )
@@ -67,6 +69,12 @@ class TestMemoryAssignments(AssignmentStoreContract):
     @pytest.fixture
     def store(self) -> MemoryAssignments:
         return MemoryAssignments()
+
+
+class TestMemorySubjectKeys(SubjectKeyStoreContract):
+    @pytest.fixture
+    def store(self) -> MemorySubjectKeys:
+        return MemorySubjectKeys()
 
 
 def test_counters_of_ended_windows_do_not_pile_up() -> None:

@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import Engine, text
 
 from portalsec.sqlalchemy import create_schema, open_engine
-from portalsec.sqlalchemy.tables import audit_metadata, security_metadata
+from portalsec.sqlalchemy.tables import audit_metadata, security_metadata, subjects_metadata
 from tests.stores.sql import (
     SqlAccountsContract,
     SqlAssignmentsContract,
     SqlAuditContract,
     SqlFlowsContract,
     SqlSessionsContract,
+    SqlSubjectKeysContract,
     SqlThrottleContract,
     SqlTotpContract,
 )
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.postgres
 
 _TABLES = ", ".join(
     table.name
-    for metadata in (security_metadata, audit_metadata)
+    for metadata in (security_metadata, audit_metadata, subjects_metadata)
     for table in metadata.sorted_tables
     if table.name != "portalsec_schema"
 )
@@ -35,6 +36,7 @@ def opened(postgres_url: str) -> Iterator[Engine]:
     engine = open_engine(postgres_url)
     create_schema(engine, "security")
     create_schema(engine, "audit")
+    create_schema(engine, "subjects")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE note (text text)"))
     yield engine
@@ -58,6 +60,11 @@ def audit(database: Engine) -> Engine:
     return database
 
 
+@pytest.fixture
+def subjects(database: Engine) -> Engine:
+    return database
+
+
 @pytest.fixture(scope="module")
 def failing(postgres_database: Callable[[], AbstractContextManager[str]]) -> Iterator[Engine]:
     """The database was dropped after it was opened, under connections that were in the pool."""
@@ -65,6 +72,7 @@ def failing(postgres_database: Callable[[], AbstractContextManager[str]]) -> Ite
         engine = open_engine(url)
         create_schema(engine, "security")
         create_schema(engine, "audit")
+        create_schema(engine, "subjects")
     yield engine
     engine.dispose()
 
@@ -108,4 +116,8 @@ class TestPostgresAudit(SqlAuditContract):
 
 
 class TestPostgresAssignments(SqlAssignmentsContract):
+    pass
+
+
+class TestPostgresSubjectKeys(SqlSubjectKeysContract):
     pass

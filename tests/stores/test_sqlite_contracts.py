@@ -17,6 +17,7 @@ from tests.stores.sql import (
     SqlAuditContract,
     SqlFlowsContract,
     SqlSessionsContract,
+    SqlSubjectKeysContract,
     SqlThrottleContract,
     SqlTotpContract,
 )
@@ -39,11 +40,20 @@ def audit(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def subjects(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(f"sqlite:///{tmp_path}/subjects.db")
+    create_schema(engine, "subjects")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
 def failing(tmp_path: Path) -> Iterator[Engine]:
     """Somebody wrote over the file after it was opened."""
     engine = open_engine(f"sqlite:///{tmp_path}/failing.db")
     create_schema(engine, "security")
     create_schema(engine, "audit")
+    create_schema(engine, "subjects")
     engine.dispose()
     (tmp_path / "failing.db").write_bytes(b"this is not a database" * 1000)
     yield engine
@@ -91,4 +101,8 @@ class TestSqliteAudit(SqlAuditContract):
 
 
 class TestSqliteAssignments(SqlAssignmentsContract):
+    pass
+
+
+class TestSqliteSubjectKeys(SqlSubjectKeysContract):
     pass

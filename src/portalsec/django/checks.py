@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.module_loading import import_string
 
-from portalsec.django.conf import audit_database, get_portal, security_database
+from portalsec.django.conf import audit_database, get_portal, security_database, subject_database
 from portalsec.errors import ConfigurationError
 from portalsec.web import SESSION_COOKIE
 
@@ -51,8 +51,8 @@ def _portal() -> Iterator[CheckMessage]:
 
 
 def _databases() -> Iterator[CheckMessage]:
-    security, audit = security_database(), audit_database()
-    for alias in sorted({security, audit}):
+    security = security_database()
+    for alias in sorted({security, audit_database(), subject_database()}):
         if alias not in settings.DATABASES:
             yield Error(
                 f"DATABASES has no {alias!r}, where portalsec keeps its state.",

@@ -14,9 +14,9 @@ from portalsec.errors import ConfigurationError
 if TYPE_CHECKING:
     from portalsec.portal import Portal
 
-__all__ = ["audit_database", "get_portal", "security_database"]
+__all__ = ["audit_database", "get_portal", "security_database", "subject_database"]
 
-_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE")
+_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE", "SUBJECT_DATABASE")
 _DEFAULT_ALIAS = "portalsec"
 
 
@@ -44,6 +44,14 @@ def security_database() -> str:
 def audit_database() -> str:
     """Alias of the database for the audit log: ``PORTALSEC["AUDIT_DATABASE"]``, else the security database."""
     return _setting("AUDIT_DATABASE") or security_database()
+
+
+def subject_database() -> str:
+    """Alias of the database for subject keys: ``PORTALSEC["SUBJECT_DATABASE"]``, else the security database.
+
+    One of its own can have backups that are kept for a shorter time: erasing a key does not reach them.
+    """
+    return _setting("SUBJECT_DATABASE") or security_database()
 
 
 def get_portal() -> Portal:

@@ -20,6 +20,7 @@ __all__ = [
     "RoleAssignment",
     "Session",
     "SessionData",
+    "SubjectKey",
     "Throttle",
     "TotpDevice",
 ]
@@ -138,6 +139,33 @@ class RoleAssignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject_id}: {self.role}"
+
+
+class SubjectKey(models.Model):
+    """A person's wrapped data key, or the tombstone of one; see `portalsec.crypto.ports.SubjectKeyStore`."""
+
+    purpose = models.CharField(max_length=64)
+    subject = models.CharField(max_length=255)
+    key_id = models.BigIntegerField(null=True)
+    commitment = models.BinaryField(null=True)
+    wrapped = models.BinaryField(null=True)
+    created_at = models.BigIntegerField()
+    erased_at = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = (
+            # Two keys of one subject would each open half of what was written; a second row beside a tombstone would
+            # bring an erased subject back.
+            models.UniqueConstraint(fields=["purpose", "subject"], name="portalsec_one_subject_key"),
+            models.CheckConstraint(
+                condition=models.Q(erased_at__isnull=True, wrapped__isnull=False)
+                | models.Q(erased_at__isnull=False, wrapped__isnull=True),
+                name="portalsec_subject_key_lives",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.purpose} key of {self.subject}"
 
 
 class AuditEntry(models.Model):

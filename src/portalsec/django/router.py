@@ -7,12 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, models
 
-from portalsec.django.conf import audit_database, security_database
+from portalsec.django.conf import audit_database, security_database, subject_database
 
 __all__ = ["PortalsecRouter"]
 
 _LABEL = "portalsec"
 _AUDIT = frozenset({"auditentry", "auditsubject", "auditcheckpoint", "auditlock"})
+_SUBJECTS = frozenset({"subjectkey"})
 _BESIDE_USERS = frozenset({"accountlink"})
 
 
@@ -20,6 +21,8 @@ def _home(app_label: str, model_name: str | None) -> str | None:
     """The alias where a model of portalsec lives; None for everything else and for what follows the user table."""
     if app_label != _LABEL or model_name is None or model_name in _BESIDE_USERS:
         return None
+    if model_name in _SUBJECTS:
+        return subject_database()
     return audit_database() if model_name in _AUDIT else security_database()
 
 
@@ -37,7 +40,7 @@ class PortalsecRouter:
     ) -> bool | None:
         if app_label != _LABEL:
             # portalsec's own databases hold nothing of the project's.
-            own = {security_database(), audit_database()} - {DEFAULT_DB_ALIAS, self._users()}
+            own = {security_database(), audit_database(), subject_database()} - {DEFAULT_DB_ALIAS, self._users()}
             return False if db in own else None
         if model_name in _BESIDE_USERS:
             return db == self._users()

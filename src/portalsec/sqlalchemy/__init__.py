@@ -24,6 +24,7 @@ from portalsec.sqlalchemy.audit import SqlAudit
 from portalsec.sqlalchemy.engine import open_engine
 from portalsec.sqlalchemy.flows import SqlFlows
 from portalsec.sqlalchemy.sessions import SqlSessions
+from portalsec.sqlalchemy.subject_keys import SqlSubjectKeys
 from portalsec.sqlalchemy.tables import check_schema, create_schema
 from portalsec.sqlalchemy.throttle import SqlThrottle
 from portalsec.sqlalchemy.totp import SqlTotp
@@ -34,6 +35,7 @@ __all__ = [
     "SqlAudit",
     "SqlFlows",
     "SqlSessions",
+    "SqlSubjectKeys",
     "SqlThrottle",
     "SqlTotp",
     "check_schema",

@@ -45,11 +45,13 @@ __all__ = [
     "security_metadata",
     "session",
     "session_epoch",
+    "subject_key",
+    "subjects_metadata",
     "throttle",
     "totp_device",
 ]
 
-Which = Literal["security", "audit"]
+Which = Literal["security", "audit", "subjects"]
 
 _VERSION = 1
 _SCHEMA_LOCK = 0x70736563_00000001  # "psec": PostgreSQL's advisory locks share one space of numbers
@@ -59,6 +61,9 @@ _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 security_metadata = MetaData()
 audit_metadata = MetaData()
+# Apart from security state, so that it may live in a database whose backups are kept for a shorter time: what is
+# erased here stays readable as long as an older copy of this table does.
+subjects_metadata = MetaData()
 
 
 def _schema_table(metadata: MetaData) -> Table:
@@ -73,8 +78,9 @@ def _schema_table(metadata: MetaData) -> Table:
 _schema_tables = {
     "security": _schema_table(security_metadata),
     "audit": _schema_table(audit_metadata),
+    "subjects": _schema_table(subjects_metadata),
 }
-_metadata = {"security": security_metadata, "audit": audit_metadata}
+_metadata = {"security": security_metadata, "audit": audit_metadata, "subjects": subjects_metadata}
 
 account = Table(
     "portalsec_account",
@@ -158,6 +164,22 @@ assignment = Table(
     Column("role", Text, primary_key=True),
 )
 
+subject_key = Table(
+    "portalsec_subject_key",
+    subjects_metadata,
+    Column("purpose", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("key_id", BigInteger),
+    Column("commitment", LargeBinary),
+    Column("wrapped", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("erased_at", BigInteger),
+    # Whoever edits the table by hand cannot put a key beside its tombstone either.
+    CheckConstraint(
+        "(erased_at IS NULL) = (wrapped IS NOT NULL)", name="portalsec_subject_key_lives_or_is_erased"
+    ),
+)
+
 audit_stage = Table(
     "portalsec_audit_stage",
     audit_metadata,
@@ -227,7 +249,7 @@ def check_schema(engine: Engine, which: Which) -> None:
     with reading(require_opened(engine)) as connection:
         known = inspect(connection).has_table(table.name)
         version = connection.scalar(select(table.c.version).where(table.c.part == which)) if known else None
-        strange = () if which == "security" else foreign_to_audit(connection)
+        strange = foreign_to_audit(connection) if which == "audit" else ()
     if version is None:
         raise ConfigurationError(
             f"the database {place} has no {which} tables of portalsec: check the URL, "

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from portalsec.audit.ports import Entry, StoredCheckpoint, StoredEntry
 from portalsec.auth.ports import Account, Flow, LoadedSession, SessionRecord, Take, TotpDevice
 from portalsec.clock import from_unix_microseconds, unix_microseconds
+from portalsec.crypto.ports import Erased, Rewrap, SubjectKey
 from portalsec.errors import StoreError
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryAudit",
     "MemoryFlows",
     "MemorySessions",
+    "MemorySubjectKeys",
     "MemoryThrottle",
     "MemoryTotp",
 ]
@@ -406,3 +408,51 @@ class MemoryAssignments:
                 return False
             roles.remove(role)
             return True
+
+
+class MemorySubjectKeys:
+    """`portalsec.crypto.ports.SubjectKeyStore`: what was written under a key is unreadable when the process ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[tuple[str, str], SubjectKey] = {}
+
+    def get(self, purpose: str, subject: str) -> SubjectKey | None:
+        with self._lock:
+            return self._keys.get((purpose, subject))
+
+    def get_or_create(self, key: SubjectKey) -> SubjectKey:
+        with self._lock:
+            return self._keys.setdefault((key.purpose, key.subject), key)
+
+    def erase(self, purpose: str, subject: str, *, now: datetime) -> Erased:
+        with self._lock:
+            key = self._keys.get((purpose, subject)) or SubjectKey(
+                purpose=purpose, subject=subject, key_id=None, commitment=None, wrapped=None, created_at=now
+            )
+            if key.erased_at is not None:
+                return Erased(key=key, won=False)
+            erased = replace(key, wrapped=None, erased_at=now)
+            self._keys[purpose, subject] = erased
+            return Erased(key=erased, won=True)
+
+    def rewrap(self, purpose: str, changes: Sequence[Rewrap]) -> Sequence[bool]:
+        with self._lock:
+            return tuple(self._rewrap(purpose, change) for change in changes)
+
+    def _rewrap(self, purpose: str, change: Rewrap) -> bool:
+        key = self._keys.get((purpose, change.subject))
+        if key is None or key.wrapped != change.expected:
+            return False
+        self._keys[purpose, change.subject] = replace(key, wrapped=change.wrapped)
+        return True
+
+    def page(self, purpose: str, *, after: str | None, limit: int) -> Sequence[SubjectKey]:
+        with self._lock:
+            living = [key for key in self._keys.values() if key.purpose == purpose and key.erased_at is None]
+        living.sort(key=lambda key: key.subject)
+        return tuple(key for key in living if after is None or key.subject > after)[:limit]
+
+    def count(self, purpose: str) -> int:
+        with self._lock:
+            return sum(1 for key in self._keys.values() if key.purpose == purpose and key.erased_at is None)

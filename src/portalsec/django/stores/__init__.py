@@ -6,6 +6,7 @@ from portalsec.django.stores.audit import DjangoAudit
 from portalsec.django.stores.bundle import django_stores
 from portalsec.django.stores.flows import DjangoFlows
 from portalsec.django.stores.sessions import DjangoSessions
+from portalsec.django.stores.subject_keys import DjangoSubjectKeys
 from portalsec.django.stores.throttle import DjangoThrottle
 from portalsec.django.stores.totp import DjangoTotp
 
@@ -15,6 +16,7 @@ __all__ = [
     "DjangoAudit",
     "DjangoFlows",
     "DjangoSessions",
+    "DjangoSubjectKeys",
     "DjangoThrottle",
     "DjangoTotp",
     "account_id_of",
