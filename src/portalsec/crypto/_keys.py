@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar, Literal, TypeAlias, cast, get_args
 
@@ -17,6 +17,8 @@ from portalsec.secret import Secret
 
 __all__ = [
     "MATERIALS",
+    "PREFIX_NUMBERS",
+    "STATUS_NUMBERS",
     "TEMPLATES",
     "AesGcmKey",
     "AesGcmSivKey",
@@ -31,6 +33,7 @@ __all__ = [
     "Primitive",
     "Status",
     "XAesGcmKey",
+    "read_key",
     "template_named",
 ]
 
@@ -43,6 +46,11 @@ _HASHES: Mapping[int, Hash] = MappingProxyType(
     {1: "SHA1", 2: "SHA384", 3: "SHA256", 4: "SHA512", 5: "SHA224"}  # google.crypto.tink.HashType
 )
 _HASH_NUMBERS: Mapping[Hash, int] = MappingProxyType({name: number for number, name in _HASHES.items()})
+
+STATUS_NUMBERS: Mapping[Status, int] = MappingProxyType({"ENABLED": 1, "DISABLED": 2, "DESTROYED": 3})
+PREFIX_NUMBERS: Mapping[Prefix, int] = MappingProxyType({"TINK": 1, "LEGACY": 2, "RAW": 3, "CRUNCHY": 4})
+_STATUS = {number: name for name, number in STATUS_NUMBERS.items()}
+_PREFIXES = {number: name for name, number in PREFIX_NUMBERS.items()}
 
 _ALL_PREFIXES = frozenset(get_args(Prefix))
 _START_BYTE: Mapping[Prefix, bytes] = MappingProxyType(
@@ -199,7 +207,7 @@ class HkdfPrfKey:
 
     value: Secret[bytes]
     hash: Hash = "SHA256"
-    salt: bytes = b""
+    salt: bytes = field(default=b"", repr=False)
 
     type_url: ClassVar[str] = "type.googleapis.com/google.crypto.tink.HkdfPrfKey"
     primitive: ClassVar[Primitive] = "prf"
@@ -295,8 +303,37 @@ class Key:
         return _START_BYTE[self.prefix] + self.id.to_bytes(4, "big")
 
 
+def read_key(*, key_id: int, status: int, prefix: int, data: tuple[str, bytes] | None) -> Key:
+    """An entry as the JSON and the binary reader find it.
+
+    Args:
+        key_id: as stored.
+        status: its number in Tink's enum.
+        prefix: its number in Tink's enum.
+        data: type URL and key proto; None where there is no key data at all.
+
+    Raises:
+        ValueError: `KeyProblem` or `ProtoError`: not a key that Tink uses, or not one of ours.
+    """
+    state = _STATUS.get(status)
+    if state is None:
+        raise KeyProblem(f"key {key_id} has an unknown status")
+    material: Material | None = None
+    if state != "DESTROYED":  # destroyed is destroyed, even where a tool left the bytes behind
+        if data is None:
+            raise KeyProblem(f"key {key_id} is {state} and has no key data")
+        if prefix not in _PREFIXES:
+            raise KeyProblem(f"key {key_id} has an output prefix that is not known")
+        kind = MATERIALS.get(data[0])
+        if kind is None:
+            known = ", ".join(sorted(url.rpartition(".")[2] for url in MATERIALS))
+            raise KeyProblem(f"key {key_id} is of a type that is not known (known: {known})")
+        material = kind.from_proto(data[1])
+    return Key(id=key_id, status=state, prefix=_PREFIXES.get(prefix), material=material)
+
+
 def _versioned(data: bytes) -> Message:
-    message = Message(data)
+    message = Message(data, wide=True)
     if message.uint(1) != 0:
         raise KeyProblem("only version 0 of a key is known")
     return message

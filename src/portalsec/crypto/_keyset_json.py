@@ -1,4 +1,4 @@
-"""Tink's JSON form of a keyset (proto3 JSON of `google.crypto.tink.Keyset`).
+"""Tink's JSON forms: a keyset in the clear (proto3 JSON of `google.crypto.tink.Keyset`) and an encrypted one.
 
 Written in one canonical form; read in every spelling that proto3 JSON allows: camelCase or snake_case names,
 standard base64 or base64url with or without padding, enums by name or number, ids as numbers or strings, null
@@ -14,21 +14,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from portalsec.crypto._keys import MATERIALS, Key, KeyProblem, Material, Prefix, Status
+from portalsec.crypto._keys import PREFIX_NUMBERS, STATUS_NUMBERS, Key, KeyProblem, read_key
 
-__all__ = ["parse", "write"]
+__all__ = ["parse", "parse_encrypted", "write", "write_encrypted"]
 
-_STATUS: Mapping[int, Status | None] = {0: None, 1: "ENABLED", 2: "DISABLED", 3: "DESTROYED"}
-_STATUS_NAMES = {"UNKNOWN_STATUS": 0, "ENABLED": 1, "DISABLED": 2, "DESTROYED": 3}
-_PREFIX_NAMES = {
-    "UNKNOWN_PREFIX": 0,
-    "TINK": 1,
-    "LEGACY": 2,
-    "RAW": 3,
-    "CRUNCHY": 4,
-    "WITH_ID_REQUIREMENT": 5,
-}
-_PREFIXES: Mapping[int, Prefix] = {1: "TINK", 2: "LEGACY", 3: "RAW", 4: "CRUNCHY"}
+_STATUS_NAMES: Mapping[str, int] = {"UNKNOWN_STATUS": 0, **STATUS_NUMBERS}
+_PREFIX_NAMES: Mapping[str, int] = {"UNKNOWN_PREFIX": 0, **PREFIX_NUMBERS, "WITH_ID_REQUIREMENT": 5}
 _MATERIAL_NAMES = {
     "UNKNOWN_KEYMATERIAL": 0,
     "SYMMETRIC": 1,
@@ -41,11 +32,15 @@ _MAX_CHARACTERS = 4 * 1024 * 1024
 _NUMBER = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,4}", re.ASCII)
 _WHITESPACE = re.compile(r"[ \t\r\n]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SNAKE = re.compile(r"_([a-z])")
 
 _KEYSET_FIELDS = frozenset({"primaryKeyId", "key"})
 _KEY_FIELDS = frozenset({"keyData", "status", "keyId", "outputPrefixType"})
 _KEY_DATA_FIELDS = frozenset({"typeUrl", "value", "keyMaterialType"})
+_ENCRYPTED_FIELDS = frozenset({"encryptedKeyset", "keysetInfo"})
+_INFO_FIELDS = frozenset({"primaryKeyId", "keyInfo"})
+_KEY_INFO_FIELDS = frozenset({"typeUrl", "status", "keyId", "outputPrefixType"})
 
 
 def write(keys: Iterable[Key], primary_id: int) -> str:
@@ -61,14 +56,43 @@ def parse(text: str) -> tuple[tuple[Key, ...], int]:
     Raises `KeyProblem`, `ProtoError` (both `ValueError`) with a text that holds nothing of the input besides key
     ids and field names.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise KeyProblem("it is longer than 4 MiB")
-    document = _fields(_load(text), _KEYSET_FIELDS, "the keyset")
-    primary_id = _uint32(document.get("primaryKeyId"), "primaryKeyId")
-    entries = document.get("key")
-    if entries is not None and not isinstance(entries, list):
-        raise KeyProblem("key is not a list")
-    return tuple(_key_from_json(entry) for entry in entries or ()), primary_id
+    document = _load(text)
+    if isinstance(document, dict) and ("encryptedKeyset" in document or "encrypted_keyset" in document):
+        raise KeyProblem("it is an encrypted keyset, which Keyset.from_encrypted_json reads")
+    fields = _fields(document, _KEYSET_FIELDS, "the keyset")
+    primary_id = _uint32(fields.get("primaryKeyId"), "primaryKeyId")
+    return tuple(_key_from_json(entry) for entry in _list(fields.get("key"), "key")), primary_id
+
+
+def write_encrypted(encrypted: bytes, keys: Iterable[Key], primary_id: int) -> str:
+    """Tink's `EncryptedKeyset`: the bytes, and what may be shown of the keys (``keysetInfo``)."""
+    info = [_key_info_to_json(key) for key in keys]
+    document = {
+        "encryptedKeyset": base64.b64encode(encrypted).decode("ascii"),
+        "keysetInfo": {"primaryKeyId": primary_id, "keyInfo": info},
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def parse_encrypted(text: str) -> bytes:
+    """The encrypted bytes. ``keysetInfo`` must be well-formed and is not looked at: nothing authenticates it."""
+    document = _load(text)
+    if isinstance(document, dict) and ("primaryKeyId" in document or "primary_key_id" in document):
+        raise KeyProblem("it is a keyset in the clear, which Keyset.from_json reads")
+    fields = _fields(document, _ENCRYPTED_FIELDS, "the encrypted keyset")
+    if fields.get("keysetInfo") is not None:
+        info = _fields(fields["keysetInfo"], _INFO_FIELDS, "keysetInfo")
+        _uint32(info.get("primaryKeyId"), "primaryKeyId")
+        for entry in _list(info.get("keyInfo"), "keyInfo"):
+            key = _fields(entry, _KEY_INFO_FIELDS, "keyInfo")
+            _text(key.get("typeUrl"), "typeUrl")
+            _enum(key.get("status"), _STATUS_NAMES, "status")
+            _uint32(key.get("keyId"), "keyId")
+            _enum(key.get("outputPrefixType"), _PREFIX_NAMES, "outputPrefixType")
+    encrypted = _base64(fields.get("encryptedKeyset"), "encryptedKeyset")
+    if not encrypted:
+        raise KeyProblem("it is empty")
+    return encrypted
 
 
 def _key_to_json(key: Key) -> dict[str, Any]:
@@ -79,49 +103,44 @@ def _key_to_json(key: Key) -> dict[str, Any]:
             "value": base64.b64encode(key.material.to_proto()).decode("ascii"),
             "keyMaterialType": "SYMMETRIC",
         }
-    entry["status"] = key.status
-    entry["keyId"] = key.id
+    return entry | _state_to_json(key)
+
+
+def _key_info_to_json(key: Key) -> dict[str, Any]:
+    return ({"typeUrl": key.material.type_url} if key.material else {}) | _state_to_json(key)
+
+
+def _state_to_json(key: Key) -> dict[str, Any]:
+    state: dict[str, Any] = {"status": key.status, "keyId": key.id}
     if key.prefix is not None:
-        entry["outputPrefixType"] = key.prefix
-    return entry
+        state["outputPrefixType"] = key.prefix
+    return state
 
 
 def _key_from_json(entry: object) -> Key:
     fields = _fields(entry, _KEY_FIELDS, "a key")
-    key_id = _uint32(fields.get("keyId"), "keyId")
-    status = _STATUS.get(_enum(fields.get("status"), _STATUS_NAMES, "status"))
-    if status is None:
-        raise KeyProblem(f"key {key_id} has an unknown status")
-    prefix = _PREFIXES.get(_enum(fields.get("outputPrefixType"), _PREFIX_NAMES, "outputPrefixType"))
     data = fields.get("keyData")
-    material = None if data is None else _material(data, key_id, wanted=status != "DESTROYED")
-    if prefix is None and status != "DESTROYED":
-        raise KeyProblem(f"key {key_id} has an output prefix that is not known")
-    return Key(id=key_id, status=status, prefix=prefix, material=material)
+    return read_key(
+        key_id=_uint32(fields.get("keyId"), "keyId"),
+        status=_enum(fields.get("status"), _STATUS_NAMES, "status"),
+        prefix=_enum(fields.get("outputPrefixType"), _PREFIX_NAMES, "outputPrefixType"),
+        data=None if data is None else _key_data(data),
+    )
 
 
-def _material(data: object, key_id: int, *, wanted: bool) -> Material | None:
+def _key_data(data: object) -> tuple[str, bytes]:
     fields = _fields(data, _KEY_DATA_FIELDS, "keyData")
-    _enum(
-        fields.get("keyMaterialType"), _MATERIAL_NAMES, "keyMaterialType"
-    )  # Tink does not look at it either
-    type_url = fields.get("typeUrl") or ""
-    value = _base64(fields.get("value"))
-    if not isinstance(type_url, str):
-        raise KeyProblem("typeUrl is not text")
-    if not wanted:
-        return None  # destroyed is destroyed, even where a tool left the bytes behind
-    kind = MATERIALS.get(type_url)
-    if kind is None:
-        known = ", ".join(sorted(url.rpartition(".")[2] for url in MATERIALS))
-        raise KeyProblem(f"key {key_id} is of a type that is not known (known: {known})")
-    return kind.from_proto(value)
+    # Tink does not look at the material type either, beyond its spelling.
+    _enum(fields.get("keyMaterialType"), _MATERIAL_NAMES, "keyMaterialType")
+    return _text(fields.get("typeUrl"), "typeUrl"), _base64(fields.get("value"), "value")
 
 
 # -- proto3 JSON ------------------------------------------------------------------------------------------------
 
 
 def _load(text: str) -> object:
+    if len(text) > _MAX_CHARACTERS:
+        raise KeyProblem("it is longer than 4 MiB")
     problem = "it is not JSON"
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
@@ -161,6 +180,18 @@ def _fields(value: object, known: frozenset[str], what: str) -> dict[str, object
     return fields
 
 
+def _list(value: object, what: str) -> list[object]:
+    if value is not None and not isinstance(value, list):
+        raise KeyProblem(f"{what} is not a list")
+    return value or []
+
+
+def _text(value: object, what: str) -> str:
+    if value is not None and not (isinstance(value, str) and not _SURROGATE.search(value)):
+        raise KeyProblem(f"{what} is not text")
+    return value or ""
+
+
 def _uint32(value: object, what: str) -> int:
     number = _integer(value)
     if number is None or not 0 <= number < 2**32:
@@ -194,7 +225,7 @@ def _integer(value: object) -> int | None:
     return None
 
 
-def _base64(value: object) -> bytes:
+def _base64(value: object, what: str) -> bytes:
     if value is None:
         return b""
     if isinstance(value, str):
@@ -204,4 +235,4 @@ def _base64(value: object) -> bytes:
             return base64.urlsafe_b64decode(
                 digits.replace("+", "-").replace("/", "_") + "=" * (-len(digits) % 4)
             )
-    raise KeyProblem("value is not base64")
+    raise KeyProblem(f"{what} is not base64")

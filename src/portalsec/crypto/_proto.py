@@ -40,18 +40,20 @@ class Message:
     Args:
         pieces: its encodings in their order, each whole in itself: usually one. Several are merged.
         depth: in how many messages this one lies, which counts against the limit of nesting.
+        wide: whether a field's tag may have more than 32 bits, which are dropped. Tink's reader of key values does
+            that, and the one of keysets refuses it.
 
     Raises:
         ProtoError: bytes that are no message.
     """
 
-    __slots__ = ("_fields", "depth")
+    __slots__ = ("_depth", "_fields", "_wide")
 
-    def __init__(self, *pieces: bytes, depth: int = 0) -> None:
-        self.depth = depth
+    def __init__(self, *pieces: bytes, depth: int = 0, wide: bool = False) -> None:
+        self._depth, self._wide = depth, wide
         self._fields: dict[int, list[int | bytes]] = {}
         for piece in pieces:
-            for number, value in _read(piece, _DEEPEST - depth):
+            for number, value in _read(piece, _DEEPEST - depth, wide):
                 self._fields.setdefault(number, []).append(value)
 
     def uint(self, number: int) -> int:
@@ -77,18 +79,22 @@ class Message:
 
     def message(self, number: int) -> Message:
         """The message in a field, merged of its pieces; an empty one where there is none."""
-        return Message(*self.all(number), depth=self.depth + 1)
+        return self.nested(*self.all(number))
+
+    def nested(self, *pieces: bytes) -> Message:
+        """A message that lies in this one."""
+        return Message(*pieces, depth=self._depth + 1, wide=self._wide)
 
 
-def _read(data: bytes, deepest: int) -> Iterator[tuple[int, int | bytes]]:
+def _read(data: bytes, deepest: int, wide: bool) -> Iterator[tuple[int, int | bytes]]:
     """The varint and length-delimited fields of the outermost level, in order."""
     at = 0
     groups: list[int] = []  # the numbers of the groups that are open: an old form, always unknown here
     while at < len(data):
         tag, at = _read_varint(data, at, longest=5)
-        if tag > _UINT32:
+        if tag > _UINT32 and not wide:
             raise ProtoError("a field has a number that is too large")
-        number, wire = tag >> 3, tag & 7
+        number, wire = (tag & _UINT32) >> 3, tag & 7
         if number == 0:
             raise ProtoError("a field has number 0")
         value: int | bytes | None = None

@@ -8,12 +8,18 @@ the old backups included.
 
 from __future__ import annotations
 
-from portalsec.crypto._keyset_json import write
+from portalsec.crypto import _keyset_binary, _keyset_json
 from portalsec.crypto.keyset import Keyset
 
-__all__ = ["keyset_to_json"]
+__all__ = ["keyset_to_bytes", "keyset_to_json"]
 
 
 def keyset_to_json(keyset: Keyset) -> str:
     """Tink's JSON form of the keyset with its keys in the clear, canonical, as `Keyset.from_json` reads it."""
-    return write(keyset._keys, keyset.primary_id)
+    return _keyset_json.write(keyset._keys, keyset.primary_id)
+
+
+def keyset_to_bytes(keyset: Keyset) -> bytes:
+    """Tink's binary form of the keyset with its keys in the clear, byte for byte Tink's own, as `Keyset.from_bytes`
+    reads it."""
+    return _keyset_binary.write(keyset._keys, keyset.primary_id)

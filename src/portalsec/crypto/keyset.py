@@ -7,10 +7,11 @@ process has loaded the new keyset, `promote`, re-encrypt, `disable`, and at last
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
+from portalsec.crypto import _keyset_binary, _keyset_json
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto._keys import (
     TEMPLATES,
@@ -22,16 +23,19 @@ from portalsec.crypto._keys import (
     Status,
     template_named,
 )
-from portalsec.crypto._keyset_json import parse
 from portalsec.errors import ConfigurationError
 from portalsec.secret import Secret
 
 if TYPE_CHECKING:
     from portalsec.crypto.aead import KeysetAead
     from portalsec.crypto.daead import KeysetDaead
+    from portalsec.crypto.ports import Aead
     from portalsec.crypto.prf import KeysetPrf
 
 __all__ = ["KeyInfo", "Keyset"]
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 _WANTED: dict[Primitive, tuple[str, str]] = {
     "aead": ("encryption", "XAES_256_GCM"),
@@ -61,7 +65,7 @@ class KeyInfo:
 
 
 class Keyset(Hidden):
-    """An immutable set of keys of one purpose, made by `generate` or `from_json`.
+    """An immutable set of keys of one purpose, made by `generate` or read by one of the ``from_`` methods.
 
     Every change returns a new keyset. It never shows a key: not in ``repr``, not in an error, not by pickle or copy;
     the one way out is `portalsec.crypto.insecure`.
@@ -73,7 +77,7 @@ class Keyset(Hidden):
     _primary_id: int
 
     def __init__(self, keys: Sequence[Key], primary_id: int) -> None:
-        """For this package; applications call `generate` or `from_json`."""
+        """For this package; applications call `generate` or read one."""
         _check(keys, primary_id)
         object.__setattr__(self, "_keys", tuple(keys))
         object.__setattr__(self, "_primary_id", primary_id)
@@ -103,7 +107,7 @@ class Keyset(Hidden):
 
     @classmethod
     def from_json(cls, text: str | Secret[str]) -> Keyset:
-        """Read Tink's JSON form, in any spelling that Tink reads.
+        """Read Tink's JSON form, in any spelling that proto3 JSON has.
 
         Raises:
             ConfigurationError: for everything that is not a usable keyset, in one sentence that holds no key: text
@@ -111,13 +115,73 @@ class Keyset(Hidden):
                 that is 0 or comes twice, keys of two purposes, an unknown type, prefix or status, a version other
                 than 0, a wrong size (AES-192 among them).
         """
-        try:
-            return cls(*parse(text.reveal() if isinstance(text, Secret) else _text(text)))
-        except ValueError as error:
-            problem = str(error)
-        # Out here, and without the text: neither the context nor the frame of this error holds a key.
-        del text
-        raise ConfigurationError(f"this is not a usable keyset: {problem}")
+        keyset, problem = _attempt(_keyset_json.parse, text, str)
+        del text  # raised without it: neither the context nor the frame of this error holds a key
+        return _usable(keyset, problem)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | Secret[bytes]) -> Keyset:
+        """Read Tink's binary form. Raises `ConfigurationError` as `from_json` does."""
+        keyset, problem = _attempt(_keyset_binary.parse, data, bytes)
+        del data
+        return _usable(keyset, problem)
+
+    @classmethod
+    def from_encrypted_json(cls, text: str, kek: Aead, associated_data: bytes = b"") -> Keyset:
+        """Read Tink's encrypted keyset in JSON, under a key-encryption key of any provider: one call of its ``decrypt``.
+
+        The ``keysetInfo`` beside the encrypted bytes is never used: nothing authenticates it.
+
+        Args:
+            text: as `to_encrypted_json` or ``tinkey`` wrote it.
+            kek: the key-encryption key: `portalsec.crypto.kms`, or another keyset's ``aead()``.
+            associated_data: the bytes with which it was encrypted.
+
+        Raises:
+            ConfigurationError: no encrypted keyset, or its content is not a usable keyset.
+            DecryptionError: it does not open: another key, other associated data, or the bytes were changed.
+        """
+        encrypted, problem = _attempt(_keyset_json.parse_encrypted, text, str)
+        if encrypted is None:
+            raise ConfigurationError(f"this is not an encrypted keyset: {problem}")
+        return _opened(encrypted, kek, associated_data)
+
+    @classmethod
+    def from_encrypted_bytes(cls, data: bytes, kek: Aead, associated_data: bytes = b"") -> Keyset:
+        """Read Tink's encrypted keyset in binary; otherwise as `from_encrypted_json`."""
+        encrypted, problem = _attempt(_keyset_binary.parse_encrypted, data, bytes)
+        if encrypted is None:
+            raise ConfigurationError(f"this is not an encrypted keyset: {problem}")
+        return _opened(encrypted, kek, associated_data)
+
+    def to_encrypted_json(self, kek: Aead, associated_data: bytes = b"") -> str:
+        """Tink's encrypted keyset in JSON: safe to store, with ids, types and states of the keys readable beside it.
+
+        It is opened again before it is returned, so that no keyset is stored that its own key service cannot open.
+
+        Args:
+            kek: the key-encryption key.
+            associated_data: bytes that must be given again to open it: what it is and where it is used.
+
+        Raises:
+            ConfigurationError: the key-encryption key does not open what it encrypted.
+        """
+        sealed = self._sealed(kek, associated_data)
+        return _keyset_json.write_encrypted(sealed, self._keys, self._primary_id)
+
+    def to_encrypted_bytes(self, kek: Aead, associated_data: bytes = b"") -> bytes:
+        """Tink's encrypted keyset in binary, which tells nothing of its keys; otherwise as `to_encrypted_json`."""
+        return _keyset_binary.write_encrypted(self._sealed(kek, associated_data))
+
+    def _sealed(self, kek: Aead, associated_data: bytes) -> bytes:
+        _check_kek(kek, associated_data)
+        # The keys in the clear are never a local of this frame: a crash report of a failing key service sends locals.
+        sealed = kek.encrypt(_keyset_binary.write(self._keys, self._primary_id), associated_data)
+        if kek.decrypt(sealed, associated_data) != _keyset_binary.write(self._keys, self._primary_id):
+            raise ConfigurationError(
+                "the key-encryption key does not open what it encrypted: the keyset was not written"
+            )
+        return sealed
 
     @property
     def primary_id(self) -> int:
@@ -272,7 +336,39 @@ def _new_key(template: str, *, taken: frozenset[int]) -> Key:
     return Key(id=key_id, status="ENABLED", prefix=prefix, material=make())
 
 
-def _text(text: object) -> str:
-    if not isinstance(text, str):
-        raise KeyProblem(f"text is needed, not {type(text).__name__}")
-    return text
+def _attempt(parser: Callable[[A], T], data: object, kind: type[A]) -> tuple[T | None, str]:
+    """What a parser makes of the data, or the problem in words: an error raised in here would hold the data."""
+    if isinstance(data, Secret):
+        data = data.reveal()
+    if not isinstance(data, kind):
+        wanted = "text is" if kind is str else "bytes are"
+        return None, f"{wanted} needed, not {type(data).__name__}"
+    try:
+        return parser(data), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def _usable(parsed: tuple[Sequence[Key], int] | None, problem: str) -> Keyset:
+    if parsed is not None:
+        try:
+            return Keyset(*parsed)
+        except KeyProblem as error:
+            problem = str(error)
+    raise ConfigurationError(f"this is not a usable keyset: {problem}")
+
+
+def _opened(encrypted: bytes, kek: Aead, associated_data: bytes) -> Keyset:
+    _check_kek(kek, associated_data)
+    keyset, problem = _attempt(_keyset_binary.parse, kek.decrypt(encrypted, associated_data), bytes)
+    return _usable(keyset, problem)
+
+
+def _check_kek(kek: object, associated_data: object) -> None:
+    if not (callable(getattr(kek, "encrypt", None)) and callable(getattr(kek, "decrypt", None))):
+        raise ConfigurationError(
+            f"a key-encryption key has encrypt and decrypt, which a {type(kek).__name__} has not: pass a key service, "
+            "or keyset.aead() of a keyset"
+        )
+    if not isinstance(associated_data, bytes):
+        raise TypeError(f"associated data are bytes, not {type(associated_data).__name__}")
