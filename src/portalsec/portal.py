@@ -24,8 +24,10 @@ from portalsec.auth.throttle import Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp
 from portalsec.clock import Clock, system_clock
 from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.ports import SubjectKeyStore
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
+from portalsec.crypto.subjects import SubjectKeys
 from portalsec.errors import ConfigurationError
 from portalsec.events import Vocabulary
 from portalsec.guard import Access, Guard
@@ -57,6 +59,7 @@ class Stores:
     sessions: SessionStore
     assignments: AssignmentStore
     audit: AuditStore
+    subjects: SubjectKeyStore
     close: Callable[[], None] = _nothing_to_close
 
 
@@ -107,6 +110,7 @@ class Portal:
     audit_writer: AuditWriter
     pdp: PDP
     guard: Guard
+    subjects: SubjectKeys
 
 
 def build_portal(
@@ -224,6 +228,7 @@ def build_portal(
         clock=clock,
         obligations=obligations,
     )
+    subjects = SubjectKeys(stores.subjects, keys=keys.fields, clock=clock, emit=emit)
     return Portal(
         name=name,
         base_url=base_url,
@@ -244,6 +249,7 @@ def build_portal(
         audit_writer=writer,
         pdp=pdp,
         guard=guard,
+        subjects=subjects,
     )
 
 

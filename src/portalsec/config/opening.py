@@ -155,6 +155,7 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
         SqlAudit,
         SqlFlows,
         SqlSessions,
+        SqlSubjectKeys,
         SqlThrottle,
         SqlTotp,
         create_schema,
@@ -169,6 +170,11 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
         audit = open_engine(audit_url)
         undo.callback(audit.dispose)
         create_schema(audit, "audit")
+        subjects = security
+        if settings["stores", "subjects"] is not None:
+            subjects = open_engine(settings.url("stores", "subjects"))
+            undo.callback(subjects.dispose)
+        create_schema(subjects, "subjects")
         short_lived = settings["stores", "short_lived"]
         if short_lived is None:
             throttle, flows = SqlThrottle(security), SqlFlows(security)
@@ -187,6 +193,7 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             sessions=SqlSessions(security),
             assignments=SqlAssignments(security),
             audit=SqlAudit(audit),
+            subjects=SqlSubjectKeys(subjects),
             close=undo.pop_all().close,
         )
 

@@ -135,6 +135,12 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 "sqlite:///audit.db",
                 "the audit log: an SQLAlchemy URL, never the application's own file",
             ),
+            "subjects": Key(
+                _text,
+                None,
+                "the subjects' own keys: an SQLAlchemy URL, whose backups are kept for a short time; "
+                "else [stores] security",
+            ),
             "short_lived": Key(
                 _text, None, "redis:// URL for throttle and pending sign-ins; else [stores] security"
             ),
@@ -261,12 +267,12 @@ def load_settings(
         problems.append(f"{name}: [sessions] idle is longer than absolute: shorten idle or lengthen absolute")
     if not problems and values["sessions", "warn_before"] >= values["sessions", "idle"]:
         problems.append(f"{name}: [sessions] warn_before must be shorter than idle")
-    if (
-        not problems
-        and values["stores", "security"] == values["stores", "audit"]
-        and "sqlite" in values["stores", "audit"]
-    ):
-        problems.append(f"{name}: [stores] audit is the same SQLite file as security: give each its own")
+    if not problems and "sqlite" in values["stores", "audit"]:
+        problems += [
+            f"{name}: [stores] audit is the same SQLite file as {other}: give each its own"
+            for other in ("security", "subjects")
+            if values["stores", other] == values["stores", "audit"]
+        ]
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Settings(values=MappingProxyType(values), base=base or Path(), source=name)

@@ -20,6 +20,7 @@ from portalsec.stores.memory import (
     MemoryAudit,
     MemoryFlows,
     MemorySessions,
+    MemorySubjectKeys,
     MemoryThrottle,
     MemoryTotp,
 )
@@ -53,6 +54,7 @@ def memory_stores() -> Stores:
         sessions=MemorySessions(),
         assignments=MemoryAssignments(),
         audit=MemoryAudit(),
+        subjects=MemorySubjectKeys(),
     )
 
 

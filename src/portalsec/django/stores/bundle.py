@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portalsec.django.conf import audit_database, security_database
+from portalsec.django.conf import audit_database, security_database, subject_database
 
 if TYPE_CHECKING:
     from portalsec.portal import Keys, Stores
@@ -13,7 +13,7 @@ __all__ = ["django_stores"]
 
 
 def django_stores(keys: Keys | None = None) -> Stores:
-    """A store for each port, on ``PORTALSEC["DATABASE"]`` and ``PORTALSEC["AUDIT_DATABASE"]``.
+    """A store for each port, on ``PORTALSEC["DATABASE"]`` and its like.
 
     Takes and ignores the keys, so that it can be handed to `portalsec.config.open_portal` as it is. Opens nothing.
     Call it once the apps are loaded (in the module that ``PORTALSEC["PORTAL"]`` names, say).
@@ -23,6 +23,7 @@ def django_stores(keys: Keys | None = None) -> Stores:
     from portalsec.django.stores.audit import DjangoAudit
     from portalsec.django.stores.flows import DjangoFlows
     from portalsec.django.stores.sessions import DjangoSessions
+    from portalsec.django.stores.subject_keys import DjangoSubjectKeys
     from portalsec.django.stores.throttle import DjangoThrottle
     from portalsec.django.stores.totp import DjangoTotp
     from portalsec.portal import Stores
@@ -37,4 +38,5 @@ def django_stores(keys: Keys | None = None) -> Stores:
         sessions=DjangoSessions(security),
         assignments=DjangoAssignments(security),
         audit=DjangoAudit(audit),
+        subjects=DjangoSubjectKeys(subject_database()),
     )
