@@ -1,4 +1,4 @@
-"""`KeyedHash`: auth's Mac, beside the real tink."""
+"""`KeysetPrf` and `KeyedHash`, auth's Mac, beside the real tink."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tink import prf as tink_prf_api
 
 from portalsec.auth.ports import Mac
 from portalsec.crypto import KeyedHash, Keyset
+from portalsec.crypto._keys import HkdfPrfKey, HmacPrfKey, Key
+from portalsec.crypto.insecure import keyset_to_json
+from portalsec.crypto.keyring import Keyring
+from portalsec.crypto.prf import KeysetPrf
 from portalsec.errors import ConfigurationError
-from tests.crypto.support import KEY, gcm_key, keyset, prf_key, tink_prf
+from portalsec.secret import Secret
+from tests.crypto.support import KEY, gcm_key, keyset, prf_key, tink_handle, tink_prf
 from tests.support import shared
 
 KEYS = keyset(prf_key())
@@ -87,16 +93,15 @@ def test_generated_keys_differ():
 
 
 def test_wycheproof():
-    """The bare HMAC under the purpose, through the private object that takes the input as it is."""
     groups = json.loads(shared("vectors", "crypto", "wycheproof", "hmac_sha256_test.json").read_text())[
         "testGroups"
     ]
     seen = 0
     for group in groups:
         for test in group["tests"]:
-            keyed = KeyedHash(keyset(prf_key(value=bytes.fromhex(test["key"]))))._keyed.copy()
-            keyed.update(bytes.fromhex(test["msg"]))
-            same = keyed.finalize()[: group["tagSize"] // 8].hex() == test["tag"]
+            prf = keyset(prf_key(value=bytes.fromhex(test["key"]))).prf()
+            size = group["tagSize"] // 8
+            same = prf.compute(bytes.fromhex(test["msg"]), size).hex() == test["tag"]
             assert same is (test["result"] == "valid"), test["tcId"]
             seen += 1
     assert seen > 100
@@ -118,3 +123,128 @@ def test_one_hash_serves_many_threads():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+# -- Tink's PrfSet ----------------------------------------------------------------------------------------------
+
+MATERIALS = [
+    *(HmacPrfKey(Secret(KEY), name) for name in ("SHA1", "SHA224", "SHA256", "SHA384", "SHA512")),
+    HmacPrfKey(Secret(KEY * 6)),  # longer than a block
+    *(
+        HkdfPrfKey(Secret(KEY), name, salt)
+        for name in ("SHA256", "SHA512")
+        for salt in (b"", b"a salt", KEY * 5)
+    ),
+]
+
+
+def of(*materials, primary=0):
+    keys = [Key(id=7 + n, status="ENABLED", prefix="RAW", material=m) for n, m in enumerate(materials)]
+    return Keyset(keys, keys[primary].id)
+
+
+@given(data=st.binary(max_size=300), share=st.floats(0, 1), primary=st.integers(0, len(MATERIALS) - 1))
+def test_every_key_is_tink_s_function(data, share, primary):
+    keys = of(*MATERIALS, primary=primary)
+    ours = keys.prf()
+    theirs = tink_handle(keyset_to_json(keys)).primitive(tink_prf_api.PrfSet)
+    assert ours.primary_id == theirs.primary_id() == next(iter(ours.all(data, 1)))
+    assert set(ours.all(data, 1)) == set(theirs.all())
+    for key_id, function in theirs.all().items():
+        most = ours._by_id[key_id].block * (255 if "HKDF" in ours._by_id[key_id].name else 1)
+        for length in {1, 1 + int(share * (most - 1)), min(most, 100), most}:
+            expected = function.compute(data, length)
+            assert len(expected) == length
+            assert ours.compute(data, length, key_id=key_id) == expected
+    assert ours.compute(data, 20) == theirs.primary().compute(data, 20)
+
+
+@pytest.mark.parametrize("material", MATERIALS, ids=lambda material: material.name)
+def test_a_length_that_the_key_does_not_give_is_refused(material):
+    prf = of(material).prf()
+    most = prf._functions[0].block * (255 if isinstance(material, HkdfPrfKey) else 1)
+    assert len(prf.compute(b"", most)) == most
+    for length in (0, -1, most + 1):
+        with pytest.raises(ValueError, match=f"1 to {most} bytes"):
+            prf.compute(b"", length)
+
+
+def test_only_enabled_keys_compute():
+    keys = of(*MATERIALS[2:5])
+    disabled, destroyed = keys.info()[1].id, keys.info()[2].id
+    prf = keys.disable(disabled).destroy(destroyed).prf()
+    assert list(prf.all(b"x")) == [keys.primary_id]
+    for key_id in (disabled, destroyed, 1):
+        with pytest.raises(ConfigurationError, match=f"no enabled key {key_id}"):
+            prf.compute(b"x", key_id=key_id)
+
+
+@pytest.mark.parametrize("data", ["text", None, bytearray(b"x")])
+def test_a_prf_takes_bytes(data):
+    with pytest.raises(TypeError, match="data are bytes"):
+        Keyset.generate("HKDF_SHA256_PRF").prf().compute(data)
+
+
+def test_keys_for_encryption_are_no_prf():
+    with pytest.raises(ConfigurationError, match="a keyed hash was given"):
+        Keyset.generate().prf()
+
+
+def test_a_keyed_hash_takes_hkdf_keys_and_longer_hashes():
+    for material in (MATERIALS[3], MATERIALS[4], *MATERIALS[6:]):
+        keys = of(material)
+        expected = tink_prf(keys).compute(hash_input("p", b"data"), 32)
+        assert KeyedHash(keys)("p", b"data") == expected == KeyedHash(keys).all("p", b"data")[0]
+
+
+def test_a_keyed_hash_refuses_a_key_that_gives_too_little():
+    with pytest.raises(ConfigurationError, match=r"key 8 \(HMAC_SHA1_PRF\) gives 20"):
+        KeyedHash(of(MATERIALS[2], MATERIALS[0]))
+
+
+# -- rotation ---------------------------------------------------------------------------------------------------
+
+
+def under(keys, *key_ids):
+    prf = keys.prf()
+    return tuple(prf.compute(hash_input("p", b"data"), key_id=key_id) for key_id in key_ids)
+
+
+def test_all_are_the_hashes_under_every_enabled_key_the_primary_s_first():
+    keys = Keyset.generate("HMAC_SHA256_PRF").add("HMAC_SHA256_PRF").add("HKDF_SHA256_PRF")
+    first, second, third = (info.id for info in keys.info())
+    assert KeyedHash(keys).all("p", b"data") == under(keys, first, second, third)
+    moved = keys.promote(third)
+    assert KeyedHash(moved).all("p", b"data") == under(keys, third, first, second)
+    assert KeyedHash(moved)("p", b"data") == under(keys, third)[0]
+    assert KeyedHash(moved.disable(first)).all("p", b"data") == under(keys, third, second)
+
+
+def test_a_keyed_hash_follows_its_keyring():
+    keys = Keyset.generate("HMAC_SHA256_PRF").add("HMAC_SHA256_PRF")
+    first, second = (info.id for info in keys.info())
+    now = {"mac": keys}
+    ring = Keyring()
+    mac = KeyedHash(ring["mac"])
+    for use in (lambda: mac("p", b"data"), lambda: mac.all("p", b"data")):
+        with pytest.raises(ConfigurationError, match="not loaded"):
+            use()
+    ring.load(lambda: now)
+    prf = KeysetPrf(ring["mac"])
+    assert mac.all("p", b"data") == under(keys, first, second)
+    now["mac"] = keys.promote(second).disable(first)
+    ring.reload()
+    assert mac.all("p", b"data") == under(keys, second)
+    assert mac("p", b"data") == under(keys, second)[0]
+    assert (prf.primary_id, list(prf.all(b"x"))) == (second, [second])
+
+
+def test_between_the_two_steps_of_a_reload_the_old_primary_writes_and_the_new_is_read():
+    keys = Keyset.generate("HMAC_SHA256_PRF").add("HMAC_SHA256_PRF")
+    first, second = (info.id for info in keys.info())
+    mac = KeyedHash(keys)
+    mac._read(keys.promote(second).disable(first))
+    assert mac.all("p", b"data") == under(keys, first, second)
+    assert mac("p", b"data") == under(keys, first)[0]
+    mac._write(keys.promote(second).disable(first))
+    assert mac.all("p", b"data") == under(keys, second)
