@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.measured", "tests.require", "tests.servers"]
+pytest_plugins = ["tests.measured", "tests.require", "tests.servers", "tests.keyservices"]
 
 # No test asserts wall time: on a busy machine any example, and the drawing of any, may take long.
 settings.register_profile("portalsec", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,6 +1,6 @@
 """A pytest plugin: under ``PORTALSEC_TEST_REQUIRE`` a skip for want of a server is a failure.
 
-``PORTALSEC_TEST_REQUIRE=postgres,redis,browser`` names what the machine is known to have. A test that skips and whose
+``PORTALSEC_TEST_REQUIRE=postgres,redis,browser,softhsm`` names what the machine is known to have. A test that skips and whose
 reason names one of them then fails, so that a gate cannot turn green because a server did not start.
 """
 
@@ -19,6 +19,7 @@ _WORDS = {
     "postgres": re.compile(r"postgres", re.IGNORECASE),
     "redis": re.compile(r"redis", re.IGNORECASE),
     "browser": re.compile(r"browser|chromium|playwright", re.IGNORECASE),
+    "softhsm": re.compile(r"softhsm|pkcs ?#?11", re.IGNORECASE),
 }
 
 

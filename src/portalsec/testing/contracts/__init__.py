@@ -33,7 +33,18 @@ except ModuleNotFoundError as error:
 pytest.register_assert_rewrite(
     *(
         f"portalsec.testing.contracts.{name}"
-        for name in ("base", "accounts", "assignments", "audit", "flows", "sessions", "throttle", "totp")
+        for name in (
+            "base",
+            "accounts",
+            "assignments",
+            "audit",
+            "flows",
+            "key_encryption",
+            "sessions",
+            "subjects",
+            "throttle",
+            "totp",
+        )
     )
 )
 
@@ -42,7 +53,9 @@ from portalsec.testing.contracts.assignments import AssignmentStoreContract  # n
 from portalsec.testing.contracts.audit import AuditStoreContract  # noqa: E402
 from portalsec.testing.contracts.base import StoreContract  # noqa: E402
 from portalsec.testing.contracts.flows import FlowStoreContract  # noqa: E402
+from portalsec.testing.contracts.key_encryption import KeyEncryptionContract  # noqa: E402
 from portalsec.testing.contracts.sessions import SessionStoreContract  # noqa: E402
+from portalsec.testing.contracts.subjects import SubjectKeyStoreContract  # noqa: E402
 from portalsec.testing.contracts.throttle import ThrottleStoreContract  # noqa: E402
 from portalsec.testing.contracts.totp import TotpStoreContract  # noqa: E402
 
@@ -51,8 +64,10 @@ __all__ = [
     "AssignmentStoreContract",
     "AuditStoreContract",
     "FlowStoreContract",
+    "KeyEncryptionContract",
     "SessionStoreContract",
     "StoreContract",
+    "SubjectKeyStoreContract",
     "ThrottleStoreContract",
     "TotpStoreContract",
 ]
