@@ -6,7 +6,6 @@ That is what it is for (a join, a unique column), and why a field is not encrypt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -27,25 +26,28 @@ _TAG = 16
 class KeysetDaead(Hidden):
     """Tink's DeterministicAead over a keyset; made by `Keyset.deterministic_aead`.
 
-    Safe to share between threads and across a fork: it keeps no state. Of the keys of one prefix and of the RAW
-    keys, each is tried, as in Tink: AES-SIV has no place for a key id of its own.
+    Safe to share between threads and across a fork: it keeps no state. The key is found by the first five bytes; RAW
+    keys are tried last and only where the keyset has them.
     """
 
     __slots__ = ("_ciphers", "_encrypt", "_prefix", "_raw")
 
     def __init__(self, keyset: Keyset) -> None:
         """Raises `ConfigurationError` where the keyset is not of AES-SIV keys."""
-        ciphers: dict[bytes, list[AESSIV]] = {}
-        keys = keyset._enabled("daead")
-        for key in keys:
+        self._ciphers: dict[bytes, AESSIV] = {}
+        raw: list[AESSIV] = []
+        primary: tuple[bytes, AESSIV] | None = None
+        for key in keyset._enabled("daead"):
             assert isinstance(key.material, AesSivKey)  # noqa: S101  (the only material of this primitive)
-            ciphers.setdefault(key.output_prefix, []).append(AESSIV(key.material.value.reveal()))
-        self._raw = tuple(ciphers.pop(b"", ()))
-        self._ciphers = {prefix: tuple(found) for prefix, found in ciphers.items()}
-        self._prefix = keys[0].output_prefix  # the primary comes first
-        self._encrypt: Callable[[bytes, list[bytes]], bytes] = (
-            self._ciphers[self._prefix] if self._prefix else self._raw
-        )[0].encrypt
+            cipher = AESSIV(key.material.value.reveal())
+            if key.output_prefix:
+                self._ciphers[key.output_prefix] = cipher  # one only: ids are unique
+            else:
+                raw.append(cipher)
+            primary = primary or (key.output_prefix, cipher)  # the primary comes first
+        assert primary is not None  # noqa: S101
+        self._prefix, self._encrypt = primary[0], primary[1].encrypt
+        self._raw = tuple(raw)
 
     def encrypt_deterministically(self, plaintext: bytes, associated_data: bytes) -> bytes:
         """Encrypt under the primary key; ``associated_data`` is authenticated and not stored.
@@ -64,15 +66,11 @@ class KeysetDaead(Hidden):
             ciphertext = bytes(ciphertext)  # some drivers hand out buffers
         if not isinstance(ciphertext, bytes):
             raise DecryptionError("not_bytes")
-        named = self._ciphers.get(ciphertext[:5], ())
-        for cipher in named:
+        named = self._ciphers.get(ciphertext[:5])
+        attempts = [(named, ciphertext[5:])] if named else []
+        for cipher, sealed in attempts + [(cipher, ciphertext) for cipher in self._raw]:
             try:
-                return cipher.decrypt(ciphertext[5:], [associated_data])
-            except (InvalidTag, ValueError, OverflowError):
-                continue
-        for cipher in self._raw:
-            try:
-                return cipher.decrypt(ciphertext, [associated_data])
+                return cipher.decrypt(sealed, [associated_data])
             except (InvalidTag, ValueError, OverflowError):
                 continue
         if len(ciphertext) < _TAG + (0 if self._raw else len(self._prefix)):

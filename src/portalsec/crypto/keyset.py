@@ -71,8 +71,9 @@ class Keyset(Hidden):
     the one way out is `portalsec.crypto.insecure`.
     """
 
-    __slots__ = ("_keys", "_primary_id")
+    __slots__ = ("_aeads", "_keys", "_primary_id")
 
+    _aeads: dict[str, KeysetAead]
     _keys: tuple[Key, ...]
     _primary_id: int
 
@@ -81,6 +82,7 @@ class Keyset(Hidden):
         _check(keys, primary_id)
         object.__setattr__(self, "_keys", tuple(keys))
         object.__setattr__(self, "_primary_id", primary_id)
+        object.__setattr__(self, "_aeads", {})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
@@ -254,7 +256,7 @@ class Keyset(Hidden):
     # -- use --------------------------------------------------------------------------------------------------
 
     def aead(self, *, nonce: Literal["session", "message"] = "session") -> KeysetAead:
-        """The keys as one cipher. Build it once and keep it: it expands every key.
+        """The keys as one cipher; one object for all who ask.
 
         Args:
             nonce: how an XAES key draws its 24 bytes: "session" draws a salt once for many messages and 12 bytes
@@ -265,7 +267,8 @@ class Keyset(Hidden):
         """
         from portalsec.crypto.aead import KeysetAead
 
-        return KeysetAead(self) if nonce == "session" else KeysetAead(self, nonce=nonce)
+        # One for all, so that a key has one salt at a time, however many fields there are.
+        return self._aeads.get(nonce) or self._aeads.setdefault(nonce, KeysetAead(self, nonce=nonce))
 
     def deterministic_aead(self) -> KeysetDaead:
         """The keys as one deterministic cipher: equal values under equal associated data give equal bytes.
