@@ -129,11 +129,28 @@ class Tampered(PortalsecError):
 
 
 class DecryptionError(Tampered):
-    """A ciphertext did not open. One error for every cause; ``reason`` is non-secret and for the log only."""
+    """A ciphertext did not open. One error for every cause; ``reason`` is non-secret and for the log only.
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("Decryption failed.")
+    Attributes:
+        reason: one word, such as "not_authentic" or "unknown_key".
+        position: of the value, from 0, where many were decrypted at once.
+    """
+
+    def __init__(self, reason: str, position: int | None = None) -> None:
+        # `args` is what a copy or a pickle is rebuilt from; the rest comes with its __dict__.
+        super().__init__(reason)
         self.reason = reason
+        self.position = position
+
+    def __str__(self) -> str:
+        return (
+            "Decryption failed."
+            if self.position is None
+            else f"Decryption failed at position {self.position}."
+        )
+
+    def __repr__(self) -> str:
+        return f"DecryptionError({self.reason!r})"
 
 
 class SubjectErased(PortalsecError):

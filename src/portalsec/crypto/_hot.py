@@ -1,47 +1,57 @@
-"""The usual cell (bound to its row, no tenant, keys in memory), flattened into one function each way.
+"""The usual cell (bound to its row, no tenant, bytes in the column), flattened into one function each way.
 
 Everything that `EncryptedField`, `portalsec.crypto.context` and `KeysetAead` do for such a cell, without their calls:
 beside an encryption of 64 bytes, which takes about a microsecond, each call of a Python function is felt. What is not
 usual, a failure among it, is left to ``general``, the method of the field, which does all of it again and says what
 is wrong. So there is one place that decides, and this one only agrees with it; a test holds the two side by side.
+
+The keys are looked at anew for each value, in one piece (a tuple), so that a function that somebody keeps follows
+every reload, and no value is sealed by one key under the prefix of another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from os import urandom
 from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 
-from portalsec.crypto.aead import KeysetAead
+from portalsec.crypto.aead import KeysetAead, urandom
 from portalsec.crypto.codec import Codec, codec_for
-from portalsec.crypto.context import NO_TENANT
+from portalsec.crypto.context import tenant_prefix
+from portalsec.crypto.ports import SubjectAeads
+from portalsec.errors import DecryptionError
 
-__all__ = ["opener", "sealer"]
+__all__ = [
+    "BYTES",
+    "LEFT_TO_GENERAL",
+    "Nothing",
+    "kinds",
+    "opener",
+    "quick",
+    "sealer",
+    "subject_opener",
+    "subject_sealer",
+]
 
-_BYTES = codec_for(bytes)
+BYTES = codec_for(bytes)
 _STR = codec_for(str)
 
-# Slices that are made once: a slice that is written out is built anew in each call.
-_KEY = slice(0, 5)
-_NONCE = slice(5, 17)
-_SEALED = slice(17, None)
-
-_LEFT_TO_GENERAL = (KeyError, InvalidTag, TypeError, ValueError, OverflowError)
+LEFT_TO_GENERAL = (KeyError, InvalidTag, TypeError, ValueError, OverflowError)
 
 
 def sealer(
     aead: KeysetAead, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
 ) -> Callable[..., Any]:
     """`EncryptedField.encrypt` for the usual cell."""
-    encrypt, frame, encode = aead._encrypt, aead._prefix, _quick(codec)[0]
-    as_is: type[Any] = bytes if codec is _BYTES else _Nothing
-    text, number, uuid = (prefix + NO_TENANT + kind for kind in (b"s", b"i", b"u"))
+    encode, as_is = quick(codec)[0], bytes if codec is BYTES else Nothing
+    text, number, uuid = kinds(tenant_prefix(prefix, None))
 
-    def field_encrypt(value: Any, row: Any = None, tenant: str | None = None) -> Any:
-        if tenant is None:
+    def field_encrypt(
+        value: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
+    ) -> Any:
+        if tenant is None and subject is None:
             try:
                 if type(row) is str and row:
                     place = text + row.encode()
@@ -50,12 +60,16 @@ def sealer(
                 elif type(row) is int:
                     place = number + b"%d" % row
                 else:
-                    return general(value, row=row, tenant=tenant)
+                    return general(value, row, tenant, subject)
+                plaintext = value if type(value) is as_is else encode(value)
+                start, encrypt, left = aead._session  # type: ignore[misc]  (None, before keys are loaded, is a TypeError)
+                if left is not None and next(left, None) is None:
+                    return general(value, row, tenant, subject)  # which begins a session
                 nonce = urandom(12)
-                return frame + nonce + encrypt(nonce, value if type(value) is as_is else encode(value), place)
+                return start + nonce + encrypt(nonce, plaintext, place)
             except (TypeError, ValueError, OverflowError):
                 pass
-        return general(value, row=row, tenant=tenant)
+        return general(value, row, tenant, subject)
 
     return field_encrypt
 
@@ -64,11 +78,13 @@ def opener(
     aead: KeysetAead, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
 ) -> Callable[..., Any]:
     """`EncryptedField.decrypt` for the usual cell."""
-    openers, decode = aead._openers, _quick(codec)[1]
-    text, number, uuid = (prefix + NO_TENANT + kind for kind in (b"s", b"i", b"u"))
+    decode = quick(codec)[1]
+    text, number, uuid = kinds(tenant_prefix(prefix, None))
 
-    def field_decrypt(ciphertext: Any, row: Any = None, tenant: str | None = None) -> Any:
-        if tenant is None:
+    def field_decrypt(
+        cell: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
+    ) -> Any:
+        if tenant is None and subject is None:
             try:
                 if type(row) is str and row:
                     place = text + row.encode()
@@ -77,24 +93,95 @@ def opener(
                 elif type(row) is int:
                     place = number + b"%d" % row
                 else:
-                    return general(ciphertext, row=row, tenant=tenant)
+                    return general(cell, row, tenant, subject)
                 # What is cut short has no whole tag and is refused as such: no length needs checking.
-                plaintext = openers[ciphertext[_KEY]](ciphertext[_NONCE], ciphertext[_SEALED], place)
+                openers, start, nonce, sealed = aead._hot  # type: ignore[misc]
+                plaintext = openers[cell[start]](cell[nonce], cell[sealed], place)
                 return plaintext if decode is None else decode(plaintext)
-            except _LEFT_TO_GENERAL:
+            except LEFT_TO_GENERAL:
                 pass
-        return general(ciphertext, row=row, tenant=tenant)
+        return general(cell, row, tenant, subject)
 
     return field_decrypt
 
 
-class _Nothing:
+def subject_sealer(
+    keys: SubjectAeads, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
+) -> Callable[..., Any]:
+    """`sealer` for a field over subject keys."""
+    encode, as_is = quick(codec)[0], bytes if codec is BYTES else Nothing
+    text, number, uuid = kinds(tenant_prefix(prefix, None))
+    writing = keys.writing
+
+    def field_encrypt(
+        value: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
+    ) -> Any:
+        if tenant is None and type(subject) is str and value is not None:
+            try:
+                if type(row) is str and row:
+                    place = text + row.encode()
+                elif type(row) is UUID:
+                    place = uuid + row.int.to_bytes(16, "big")
+                elif type(row) is int:
+                    place = number + b"%d" % row
+                else:
+                    return general(value, row, tenant, subject)
+                plaintext = value if type(value) is as_is else encode(value)
+            except (TypeError, ValueError, OverflowError):
+                return general(value, row, tenant, subject)
+            # Outside the handler: what a store raises is the caller's to see.
+            start, encrypt, left = writing(subject)._session  # type: ignore[misc]
+            if left is None and type(plaintext) is bytes:
+                nonce = urandom(12)
+                return start + nonce + encrypt(nonce, plaintext, place)
+        return general(value, row, tenant, subject)
+
+    return field_encrypt
+
+
+def subject_opener(
+    keys: SubjectAeads, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
+) -> Callable[..., Any]:
+    """`opener` for a field over subject keys."""
+    decode = quick(codec)[1]
+    text, number, uuid = kinds(tenant_prefix(prefix, None))
+    reading = keys.reading
+
+    def field_decrypt(
+        cell: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
+    ) -> Any:
+        if tenant is None and type(subject) is str and type(cell) is bytes:
+            try:
+                if type(row) is str and row:
+                    place = text + row.encode()
+                elif type(row) is UUID:
+                    place = uuid + row.int.to_bytes(16, "big")
+                elif type(row) is int:
+                    place = number + b"%d" % row
+                else:
+                    return general(cell, row, tenant, subject)
+                openers, start, nonce, sealed = reading(subject)._hot  # type: ignore[misc]
+                plaintext = openers[cell[start]](cell[nonce], cell[sealed], place)
+                return plaintext if decode is None else decode(plaintext)
+            except (*LEFT_TO_GENERAL, DecryptionError):
+                pass
+        return general(cell, row, tenant, subject)
+
+    return field_decrypt
+
+
+class Nothing:
     """No value is of this type."""
 
 
-def _quick(codec: Codec[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any] | None]:
+def kinds(there: bytes) -> tuple[bytes, bytes, bytes]:
+    """The associated data up to a row (`tenant_prefix`) and the kind of the row: a text, an int, a UUID."""
+    return there + b"s", there + b"i", there + b"u"
+
+
+def quick(codec: Codec[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any] | None]:
     """The codec, or what the interpreter has built in that does the same for the values it accepts."""
-    if codec is _BYTES:
+    if codec is BYTES:
         return codec.encode, None
     if codec is _STR:
         return str.encode, bytes.decode

@@ -6,9 +6,11 @@ with vectors, in ``docs/reference/crypto-formats.md``; it never changes under th
 
 ::
 
-    psc1     = "psc1" || text(table) || text(column) || type byte of the codec || tenant || row
+    psc1     = "psc1" || text(table) || text(column) || type || tenant || row
     text(s)  = sized(s in UTF-8)
     sized(b) = length of b, 4 bytes big-endian || b
+    type     = type byte of the codec
+             | "p" || type byte        the value is padded
     tenant   = 0x00                    no tenant
              | 0x01 || text(tenant)
     row      = kind || payload         to the end
@@ -27,7 +29,7 @@ from uuid import UUID
 from portalsec._encoding import length_prefixed
 from portalsec.errors import ConfigurationError
 
-__all__ = ["RowId", "associated_data", "cell_prefix", "place"]
+__all__ = ["RowId", "associated_data", "cell_prefix", "place", "tenant_prefix"]
 
 RowId: TypeAlias = "int | str | UUID | tuple[RowId, ...]"
 """A row's id. The type is part of it: the int 7, the text "7" and a UUID are three different rows."""
@@ -56,9 +58,13 @@ def cell_prefix(table: str, column: str, type_byte: bytes) -> bytes:
 
 def place(prefix: bytes, row: RowId | None, tenant: str | None) -> bytes:
     """The associated data of one cell, given its column's `cell_prefix`."""
-    whose = NO_TENANT if tenant is None else _TENANT + length_prefixed(_text("tenant", tenant))
     kind, payload = _row(row)
-    return prefix + whose + kind + payload
+    return tenant_prefix(prefix, tenant) + kind + payload
+
+
+def tenant_prefix(prefix: bytes, tenant: str | None) -> bytes:
+    """The part that is the same for every row of a tenant, or of a column without tenants."""
+    return prefix + (NO_TENANT if tenant is None else _TENANT + length_prefixed(_text("tenant", tenant)))
 
 
 def _row(row: RowId | None) -> tuple[bytes, bytes]:

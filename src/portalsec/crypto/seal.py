@@ -5,6 +5,7 @@ from __future__ import annotations
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto.codec import codec_for
 from portalsec.crypto.context import associated_data
+from portalsec.crypto.keyring import AnyKeyset, LiveKeyset
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.ports import Aead
 
@@ -18,9 +19,9 @@ class FieldSealer(Hidden):
 
     __slots__ = ("_aead",)
 
-    def __init__(self, keyset: Keyset | Aead) -> None:
-        """Raises `ConfigurationError` where the keyset is not for encryption."""
-        self._aead: Aead = keyset.aead() if isinstance(keyset, Keyset) else keyset
+    def __init__(self, keys: AnyKeyset | Aead) -> None:
+        """Raises `ConfigurationError` where the keys are not for encryption."""
+        self._aead: Aead = keys.aead() if isinstance(keys, (Keyset, LiveKeyset)) else keys
 
     def seal(self, plaintext: bytes, *, table: str, column: str, row: str) -> bytes:
         """Encrypt; the result opens only under the same table, column and row."""
