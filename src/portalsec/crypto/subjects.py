@@ -19,7 +19,7 @@ from weakref import ref
 
 from portalsec.clock import Clock
 from portalsec.crypto._hidden import Hidden
-from portalsec.crypto._psk1 import check_purpose, check_subject, new_key, unwrap
+from portalsec.crypto._psk1 import check_purpose, check_subject, names_key, new_key, rewrap, unwrap
 from portalsec.crypto.keyring import AnyKeyset, LiveKeyset
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.ports import Aead, SubjectKey, SubjectKeyStore
@@ -199,6 +199,35 @@ class SubjectKeys(Hidden):
         if len(self._hot) >= self._half and subject not in self._hot:
             self._cold, self._hot = self._hot, {}
         self._hot[subject] = held
+
+    # -- rotation of the wrapping keys; `portalsec.crypto.subject_cells` does all of them ------------------------
+
+    @property
+    def store(self) -> SubjectKeyStore:
+        """Where the wrapped keys lie."""
+        return self._store
+
+    @property
+    def wrapping_prefix(self) -> bytes:
+        """What the wrapping key that writes begins its outputs with; none where that does not tell keys apart."""
+        prefix: bytes = getattr(self._wrapping, "prefix", b"")
+        return prefix
+
+    def needs_rewrap(self, wrapped: bytes) -> bool:
+        """Whether a stored key is under another wrapping key than the one that writes; a look at its first bytes.
+
+        Always under a RAW wrapping key or a key service's, whose outputs do not tell.
+        """
+        prefix = self.wrapping_prefix
+        return not (prefix and names_key(wrapped, prefix))
+
+    def rewrapped(self, stored: SubjectKey) -> bytes:
+        """The same key under the wrapping key that writes now. The subject's cells do not change.
+
+        Raises:
+            DecryptionError: the stored key does not open here.
+        """
+        return rewrap(stored, self._purpose, stored.subject, self._wrapping)
 
     # -- erasure ----------------------------------------------------------------------------------------------
 
