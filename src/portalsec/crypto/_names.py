@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 __all__ = ["fold_name"]
@@ -25,6 +26,9 @@ _SPELLED = str.maketrans(
         "\u0640": None,  # Arabic tatweel: a stroke that stretches a word
     }
 )
+
+# What an accent that stands alone is taken apart into, such as the one typed for an apostrophe.
+_FREE_ACCENT = re.compile(" [\u0300-\u036f]+")
 
 # Accents and points that a search does without. Marks of other scripts are vowels (Indic, Thai) or letters (kana).
 _DROPPED_MARKS = (
@@ -57,7 +61,7 @@ def fold_name(text: str) -> str:
 
 def _once(text: str) -> str:
     bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_SPELLED)
-    kept = "".join(map(_kept, bare))
+    kept = "".join(map(_kept, _FREE_ACCENT.sub("", bare)))
     return unicodedata.normalize("NFC", " ".join(kept.split()))
 
 

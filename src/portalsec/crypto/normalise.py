@@ -243,7 +243,7 @@ def prefix(inner: Normaliser, n: int) -> Normaliser:
     """The first ``n`` characters (code points) of what ``inner`` makes of a text, for "begins with".
 
     A search finds what begins with the first ``n`` characters of the text that is searched for; what is shorter than
-    ``n`` is found by itself only. The fewer characters, the fewer values there are, and the more each tag says.
+    ``n`` is found by itself only. Of a text that ends in a space after ``n`` characters, the space is dropped. The fewer characters, the fewer values there are, and the more each tag says.
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 64:
         raise ConfigurationError(f"prefix(n={n!r}): give a number of characters from 1 to 64")
@@ -254,7 +254,7 @@ def prefix(inner: Normaliser, n: int) -> Normaliser:
             return None
         if not isinstance(text, str):
             raise TypeError(f"prefix needs a normaliser that makes text, and {inner.id} makes bytes")
-        return text[:n]
+        return text[:n] if inner is exact else text[:n].rstrip()
 
     return Normaliser(f"prefix/1({inner.id},{n})", apply)
 
