@@ -1,4 +1,4 @@
-"""The port of re-encryption: a table's cells, read in the order of their keys and changed by compare-and-swap.
+"""The port of re-encryption: a table's cells, read page by page and changed by compare-and-swap.
 
 `portalsec.sqlalchemy.SqlCells` and `portalsec.django.cells.DjangoCells` satisfy it.
 """
@@ -32,6 +32,7 @@ class Row(NamedTuple):
         id: what its cells are bound to (`EncryptedField`'s ``row=``); None for fields that are bound to a column.
         values: of the source's ``columns``, in their order.
         tenant, subject: what its cells are bound to besides, where its fields ask for it.
+        place: the source's own note, such as where the row lies on the disk.
     """
 
     key: Key
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     values: tuple[Cell, ...]
     tenant: str | None = None
     subject: str | None = None
+    place: Any = None
 
     def __repr__(self) -> str:
         return f"Row(key={self.key!r}, values hidden)"
@@ -75,7 +77,11 @@ class CellSource(Protocol):
         ...
 
     def page(self, after: Key | None, limit: int) -> Sequence[Row]:
-        """At most ``limit`` rows, in the order of their keys, behind ``after``; none at the end."""
+        """At most ``limit`` rows behind ``after``, in an order that does not change; none at the end.
+
+        The order is the source's own: of the keys, or of the disk. Rows that come meanwhile may be left out. Where
+        the source cannot tell any more where ``after`` was, it begins at the start: what is done is recognised.
+        """
         ...
 
     def read(self, keys: Sequence[Key]) -> Sequence[Row]:

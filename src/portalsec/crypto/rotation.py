@@ -1,0 +1,241 @@
+"""`Reencryption`: walks a table in batches and does its tasks to each row, beside the application that uses it.
+
+Newest writes, all read: while it runs, old cells and new ones lie side by side, and both open. It may be killed at any
+point and taken up again: each batch is swapped in by compare-and-swap, so that a row is either as it was or right,
+and what was done already is recognised by its first bytes and left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from portalsec.crypto.cells import CellSource, Change, Key, Row, key_from_json, key_to_json
+from portalsec.crypto.tasks import ERASED, Batch, Encrypt, RebuildIndex, Reencrypt, Task
+from portalsec.errors import ConfigurationError
+
+__all__ = ["Encrypt", "Failure", "Progress", "RebuildIndex", "Reencrypt", "Reencryption", "Remaining"]
+
+_TRIES = 8  # a row that the application writes this often within one batch is left for the next run
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell that was left as it was. No content: the row's key, the column, and why.
+
+    Attributes:
+        reason: a `DecryptionError`'s reason ("not_authentic", "unknown_key", ...); "wrong_type" or "not_encodable",
+            a value or row id that the field does not take; "not_converted"; "differs", plaintext and cell hold two
+            values; "busy", the application wrote the row each time.
+    """
+
+    key: Key
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is, after each batch. Counts are of the whole run, over all its resumptions.
+
+    Attributes:
+        done: rows looked at.
+        total: rows that there were at the start; rows may come and go meanwhile.
+        changed: rows written (in a dry run: that would be).
+        kept: rows that the application changed at the same moment. Its value was kept, and looked at again.
+        erased: cells of people whose keys were destroyed on purpose.
+        failed: cells that failed.
+        failures: those of this batch.
+        cursor: for ``run(resume=...)``, as JSON holds it.
+    """
+
+    done: int
+    total: int
+    changed: int
+    kept: int
+    erased: int
+    failed: int
+    failures: tuple[Failure, ...]
+    cursor: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """The cells of one column, by what they are under. A key may be disabled where none are left under it.
+
+    Attributes:
+        column: as the source names it.
+        current: cells under the primary key.
+        older: cells under each other key of the field's keyset, by its id; a disabled key's among them.
+        unknown: all others: of another library, plaintext, damaged, or under a key that the keyset does not have.
+    """
+
+    column: str
+    current: int
+    older: Mapping[int, int]
+    unknown: int
+
+    @property
+    def left(self) -> int:
+        """Cells not under the primary."""
+        return sum(self.older.values()) + self.unknown
+
+
+class Reencryption:
+    """Tasks over the cells of one table. It holds no state between runs but what it was made of.
+
+    Two runs at once over one table do no harm and gain nothing.
+    """
+
+    def __init__(self, source: CellSource, tasks: Sequence[Task], *, batch: int = 2000) -> None:
+        """
+        Args:
+            source: where the cells are.
+            tasks: what is done to each row, in this order.
+            batch: rows read, worked on and committed at a time.
+
+        Raises:
+            ConfigurationError: no task; two that write one column; a column that the source does not have.
+        """
+        if not tasks:
+            raise ConfigurationError("a re-encryption has at least one task")
+        if batch < 1:
+            raise ConfigurationError(f"batch={batch}: a batch has at least one row")
+        written: set[str] = set()
+        for task in tasks:
+            for column in task.columns:
+                if column not in source.columns:
+                    raise ConfigurationError(
+                        f"the task needs the column {column!r} and the source reads {', '.join(source.columns)}"
+                    )
+            twice = written.intersection(task.writes)
+            if twice:
+                raise ConfigurationError(
+                    f"two tasks write the column {min(twice)!r}: run one after the other"
+                )
+            written.update(task.writes)
+        self._source = source
+        self._tasks = tuple(tasks)
+        self._size = batch
+        self._at = {column: place for place, column in enumerate(source.columns)}
+
+    def run(self, resume: Mapping[str, Any] | None = None, *, dry_run: bool = False) -> Iterator[Progress]:
+        """Work to the end of the table, one `Progress` for each batch that is committed (and one if there is none).
+
+        Args:
+            resume: the cursor of an earlier run that was stopped. Where the primary keys are others by now, what
+                it had done is not done: the run begins at the start.
+            dry_run: does everything but the writing.
+
+        Raises:
+            ConfigurationError: a cursor that is none.
+            StoreError: the database failed. What the last `Progress` said is done, and its cursor goes on.
+        """
+        source = self._source
+        under = self._under()
+        state = _State.read(resume, under) or _State(total=source.count())
+        yielded = False
+        while True:
+            rows = source.page(state.after, self._size)
+            if not rows:
+                break
+            if (now := self._under()) != under:
+                # A keyring was reloaded: what lies behind is under a key that is no longer the primary.
+                under, state = now, _State(total=state.total)
+                continue
+            failures = self._batch(rows, state, dry_run=dry_run)
+            state.after = rows[-1].key
+            state.done += len(rows)
+            yielded = True
+            yield state.progress(under, failures)
+        if not yielded:
+            yield state.progress(under, ())
+
+    def remaining(self) -> tuple[Remaining, ...]:
+        """What each column of cells is under, counted by the database from the cells' first bytes."""
+        found = []
+        for task in self._tasks:
+            if isinstance(task, (Reencrypt, Encrypt)):
+                found.append(_remaining(self._source, task))
+        return tuple(found)
+
+    def _under(self) -> list[Any]:
+        return [task.under() for task in self._tasks]
+
+    def _batch(self, rows: Sequence[Row], state: _State, *, dry_run: bool) -> tuple[Failure, ...]:
+        problems: dict[tuple[Key, str], str] = {}
+        lost: set[Key] = set()
+        for _ in range(_TRIES):
+            batch = Batch(rows, self._at)
+            for task in self._tasks:
+                task.work(batch)
+            for index, column, reason in batch.problems:
+                problems[rows[index].key, column] = reason
+            changes = [
+                Change(row, tuple(draft))
+                for row, draft in zip(rows, batch.drafts, strict=True)
+                if draft is not None
+            ]
+            if not changes:
+                break
+            made = [True] * len(changes) if dry_run else self._source.swap(changes)
+            state.changed += sum(made)
+            again = [change.row.key for change, ok in zip(changes, made, strict=True) if not ok]
+            if not again:
+                break
+            lost.update(again)
+            rows = self._source.read(again)
+            problems = {place: reason for place, reason in problems.items() if place[0] not in again}
+        else:
+            problems.update({(row.key, self._tasks[0].columns[0]): "busy" for row in rows})
+        state.kept += len(lost)
+        failures = tuple(
+            Failure(key, column, reason) for (key, column), reason in problems.items() if reason != ERASED
+        )
+        state.erased += len(problems) - len(failures)
+        state.failed += len(failures)
+        return failures
+
+
+@dataclass(slots=True)
+class _State:
+    """What a cursor carries."""
+
+    total: int
+    after: Key | None = None
+    done: int = 0
+    changed: int = 0
+    kept: int = 0
+    erased: int = 0
+    failed: int = 0
+
+    def progress(self, under: Sequence[Any], failures: tuple[Failure, ...]) -> Progress:
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        after = None if self.after is None else key_to_json(self.after)
+        cursor = {"version": _VERSION, "under": list(under), "after": after, **counts}
+        return Progress(failures=failures, cursor=cursor, **counts)
+
+    @classmethod
+    def read(cls, cursor: Mapping[str, Any] | None, under: Sequence[Any]) -> _State | None:
+        """The state to go on from; None to begin."""
+        if cursor is None:
+            return None
+        try:
+            if cursor["version"] == _VERSION:
+                if cursor["under"] != list(under):
+                    return None
+                counts = {name: int(cursor[name]) for name in _COUNTS}
+                after = cursor["after"]
+                return cls(after=None if after is None else key_from_json(after), **counts)
+        except (KeyError, TypeError, ValueError):
+            pass
+        raise ConfigurationError("this is not the cursor of a re-encryption: begin without one")
+
+
+_COUNTS = ("total", "done", "changed", "kept", "erased", "failed")
+
+
+def _remaining(source: CellSource, task: Reencrypt | Encrypt) -> Remaining:
+    raise NotImplementedError

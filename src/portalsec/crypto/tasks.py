@@ -1,0 +1,381 @@
+"""What can be done to the cells of a table: re-encrypt, encrypt a column of plaintext, rebuild an index.
+
+A task looks at a batch of rows and writes into their drafts. It knows no database; `portalsec.crypto.rotation` runs
+it, and swaps the drafts in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from portalsec.crypto.cells import Cell, Row
+from portalsec.crypto.fields import EncryptedField
+from portalsec.errors import ConfigurationError, DecryptionError, SubjectErased
+
+__all__ = ["ERASED", "Batch", "Encrypt", "Index", "RebuildIndex", "Reencrypt", "Task"]
+
+ERASED = "erased"
+"""Not a failure: the person's key was destroyed on purpose, and the cell opens no more."""
+
+
+class Index(Protocol):
+    """What a task asks of `portalsec.crypto.BlindIndex`."""
+
+    def tag_many(self, values: Sequence[Any], tenant: str | None = None) -> Sequence[bytes | None]: ...
+
+
+class Batch:
+    """Rows, what they shall hold (None where nothing changes), and what is wrong with some of them."""
+
+    __slots__ = ("at", "drafts", "problems", "rows")
+
+    def __init__(self, rows: Sequence[Row], at: Mapping[str, int]) -> None:
+        self.rows = rows
+        self.at = at  # column -> its place in a row's values
+        self.drafts: list[list[Cell] | None] = [None] * len(rows)
+        self.problems: list[tuple[int, str, str]] = []  # row, column, reason
+
+    def set(self, index: int, column: str, value: Cell) -> None:
+        draft = self.drafts[index]
+        if draft is None:
+            draft = self.drafts[index] = list(self.rows[index].values)
+        draft[self.at[column]] = value
+
+    def set_many(self, indexes: Sequence[int], column: str, values: Sequence[Cell]) -> None:
+        drafts, rows, place = self.drafts, self.rows, self.at[column]
+        for index, value in zip(indexes, values, strict=True):
+            draft = drafts[index]
+            if draft is None:
+                draft = drafts[index] = list(rows[index].values)
+            draft[place] = value
+
+
+class Task(Protocol):
+    """One thing to do to each row."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """All that it reads or writes."""
+        ...
+
+    @property
+    def writes(self) -> Sequence[str]:
+        """Those of them that it writes: no other task of the run may."""
+        ...
+
+    def under(self) -> Any:
+        """What it writes under at the moment, as JSON holds it: where that changed, a run begins anew."""
+        ...
+
+    def work(self, batch: Batch) -> None: ...
+
+
+# -- the tasks ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reencrypt:
+    """Cells that are not under the primary key are opened and written under it, and their tags anew.
+
+    A cell that is current, by its first bytes, is left alone, and so are its tags: where only the keys of an index
+    were rotated, run `RebuildIndex`. What a legacy reader of the field opens is re-encrypted too, which is how a
+    column of another library, or of plaintext in place, is taken over.
+
+    Attributes:
+        field: what opens and writes the cells.
+        column: the column of the cells, as the source names it.
+        tags: the columns of the field's indexes.
+    """
+
+    field: EncryptedField[Any]
+    column: str
+    tags: Mapping[str, Index] = dataclasses.field(default_factory=dict)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return (self.column, *self.tags)
+
+    @property
+    def writes(self) -> Sequence[str]:
+        return self.columns
+
+    def under(self) -> Any:
+        return self.field.current_prefix.hex()
+
+    def work(self, batch: Batch) -> None:
+        place, stale = batch.at[self.column], self.field.needs_reencrypt
+        wanted = [
+            index
+            for index, row in enumerate(batch.rows)
+            if row.values[place] is not None and stale(row.values[place])
+        ]
+        _through(self.field, self.column, self.tags, batch, wanted, _opened)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encrypt:
+    """A column of plaintext is encrypted into a column of cells, and emptied.
+
+    Where both hold something, they are compared: the same value empties the plaintext, another one is listed as a
+    failure ("differs") and left alone, since only the application knows which of the two is newer.
+
+    Attributes:
+        source: the column of the plaintext; rows where it is NULL are done.
+        column: the column of the cells.
+        tags: the columns of the field's indexes.
+        clear: whether the plaintext becomes NULL. False fills the cells and keeps the plaintext, for the time in
+            which an older version of the application still reads it; run it again with True after that.
+        convert: from what the column holds to what the field takes, such as ``date.fromisoformat``.
+    """
+
+    field: EncryptedField[Any]
+    source: str
+    column: str
+    tags: Mapping[str, Index] = dataclasses.field(default_factory=dict)
+    clear: bool = True
+    convert: Callable[[Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.source == self.column:
+            raise ConfigurationError(
+                f"{self.column}: plaintext is encrypted in place by Reencrypt, through the field's legacy reader; "
+                "Encrypt moves it to another column"
+            )
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return (self.source, self.column, *self.tags)
+
+    @property
+    def writes(self) -> Sequence[str]:
+        return self.columns if self.clear else self.columns[1:]
+
+    def under(self) -> Any:
+        return self.field.current_prefix.hex()
+
+    def work(self, batch: Batch) -> None:
+        plain, cell = batch.at[self.source], batch.at[self.column]
+        wanted = [index for index, row in enumerate(batch.rows) if row.values[plain] is not None]
+        empty = [index for index in wanted if batch.rows[index].values[cell] is None]
+        done = _through(self.field, self.column, self.tags, batch, empty, self._plaintext)
+        done += self._compared(
+            batch, [index for index in wanted if batch.rows[index].values[cell] is not None]
+        )
+        if self.clear:
+            batch.set_many(done, self.source, [None] * len(done))
+
+    def _plaintext(self, batch: Batch, column: str, of: _Whose, indexes: Sequence[int]) -> dict[int, Any]:
+        place, convert, values = batch.at[self.source], self.convert, {}
+        for index in indexes:
+            value = batch.rows[index].values[place]
+            try:
+                values[index] = value if convert is None else convert(value)
+            except (TypeError, ValueError, ArithmeticError):
+                batch.problems.append((index, self.source, "not_converted"))
+        return values
+
+    def _compared(self, batch: Batch, both: Sequence[int]) -> list[int]:
+        same = []
+        for whose, indexes in _by_owner(self.field, batch, both):
+            cells = _opened(batch, self.column, whose, indexes)
+            plain = self._plaintext(batch, self.column, whose, list(cells))
+            for index, value in plain.items():
+                if type(cells[index]) is type(value) and cells[index] == value:
+                    same.append(index)
+                else:
+                    batch.problems.append((index, self.column, "differs"))
+        return same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildIndex:
+    """Tags are computed anew from the cells: after the keys, bits or normaliser of an index changed.
+
+    Opens every cell, since a tag does not tell which key made it. A NULL cell has NULL tags.
+    """
+
+    field: EncryptedField[Any]
+    column: str
+    tags: Mapping[str, Index]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return (self.column, *self.tags)
+
+    @property
+    def writes(self) -> Sequence[str]:
+        return tuple(self.tags)
+
+    def under(self) -> Any:
+        return [_primary_of(index) for index in self.tags.values()]
+
+    def work(self, batch: Batch) -> None:
+        place = batch.at[self.column]
+        held = []
+        for index, row in enumerate(batch.rows):
+            if row.values[place] is not None:
+                held.append(index)
+            else:
+                self._corrected(batch, index, dict.fromkeys(self.tags))
+        for whose, indexes in _by_owner(self.field, batch, held):
+            values = _opened(batch, self.column, whose, indexes)
+            for index, tags in _tags(self.tags, batch, whose, values).items():
+                self._corrected(batch, index, tags)
+
+    def _corrected(self, batch: Batch, index: int, tags: Mapping[str, Cell]) -> None:
+        for column, tag in tags.items():
+            old = batch.rows[index].values[batch.at[column]]
+            if (old if old is None or isinstance(old, str) else bytes(old)) != tag:
+                batch.set(index, column, tag)
+
+
+# -- the common way: open, write, index ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    """Rows that go through a field in one call: of one tenant and one subject, as far as the field asks."""
+
+    field: EncryptedField[Any]
+    tenant: str | None
+    subject: str | None
+
+    def named(self) -> dict[str, str]:
+        named = {"tenant": self.tenant, "subject": self.subject}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+_Values = Callable[[Batch, str, _Whose, Sequence[int]], dict[int, Any]]
+
+
+def _through(  # noqa: PLR0917 - of this file
+    field: EncryptedField[Any],
+    column: str,
+    tags: Mapping[str, Index],
+    batch: Batch,
+    wanted: Sequence[int],
+    values_of: _Values,
+) -> list[int]:
+    """Writes the cells and tags of ``wanted`` from the values that ``values_of`` finds; the rows where it worked."""
+    done: list[int] = []
+    for whose, indexes in _by_owner(field, batch, wanted):
+        values = values_of(batch, column, whose, indexes)
+        cells = _written(batch, column, whose, values)
+        if len(cells) != len(values):
+            values = {index: values[index] for index in cells}
+        made = _tags(tags, batch, whose, values) if tags else None
+        if made is None or len(made) == len(cells):
+            batch.set_many(list(cells), column, list(cells.values()))
+            for name in tags:
+                assert made is not None  # noqa: S101
+                batch.set_many(list(made), name, [each[name] for each in made.values()])
+            done += cells
+        else:
+            # A cell never changes without its tags: a search would miss the row.
+            for index, of_row in made.items():
+                batch.set(index, column, cells[index])
+                for name, tag in of_row.items():
+                    batch.set(index, name, tag)
+                done.append(index)
+    return done
+
+
+def _by_owner(
+    field: EncryptedField[Any], batch: Batch, indexes: Sequence[int]
+) -> Sequence[tuple[_Whose, Sequence[int]]]:
+    if not indexes:
+        return ()
+    tenanted, subjected = field._tenanted, getattr(field, "_subjects", None) is not None
+    if not tenanted and not subjected:
+        return ((_Whose(field, None, None), indexes),)
+    owners: dict[tuple[str | None, str | None], list[int]] = {}
+    for index in indexes:
+        row = batch.rows[index]
+        owners.setdefault((row.tenant if tenanted else None, row.subject if subjected else None), []).append(
+            index
+        )
+    return [(_Whose(field, *owner), of_owner) for owner, of_owner in owners.items()]
+
+
+def _opened(batch: Batch, column: str, whose: _Whose, indexes: Sequence[int]) -> dict[int, Any]:
+    place, rows, field = batch.at[column], batch.rows, whose.field
+    named, ids = whose.named(), _ids(whose, batch, indexes)
+    cells = [rows[index].values[place] for index in indexes]
+    try:
+        return dict(zip(indexes, field.decrypt_many(cells, rows=ids, **named), strict=True))
+    except (DecryptionError, SubjectErased, TypeError, ValueError):
+        pass  # one of them does not open: find out which
+    values = {}
+    for number, index in enumerate(indexes):
+        try:
+            values[index] = field.decrypt(cells[number], row=ids and ids[number], **named)
+        except (DecryptionError, SubjectErased, TypeError, ValueError) as error:
+            batch.problems.append((index, column, _reason(error)))
+    return values
+
+
+def _written(batch: Batch, column: str, whose: _Whose, values: Mapping[int, Any]) -> dict[int, Cell]:
+    indexes, field = list(values), whose.field
+    named, ids = whose.named(), _ids(whose, batch, indexes)
+    try:
+        return dict(zip(indexes, field.encrypt_many(list(values.values()), rows=ids, **named), strict=True))
+    except (SubjectErased, TypeError, ValueError):
+        pass
+    cells = {}
+    for number, index in enumerate(indexes):
+        try:
+            cells[index] = field.encrypt(values[index], row=ids and ids[number], **named)
+        except (SubjectErased, TypeError, ValueError) as error:
+            batch.problems.append((index, column, _reason(error)))
+    return cells
+
+
+def _tags(
+    indexes: Mapping[str, Index], batch: Batch, whose: _Whose, values: Mapping[int, Any]
+) -> dict[int, dict[str, Cell]]:
+    """The tags of each row; a row of which one cannot be made is listed, and left out."""
+    made: dict[int, dict[str, Cell]] = {row: {} for row in values}
+    for name, index in indexes.items():
+        kept = list(made)
+        wanted = [values[row] for row in kept]
+        named = (
+            {"tenant": whose.tenant}
+            if getattr(index, "_tenanted", False) and whose.tenant is not None
+            else {}
+        )
+        try:
+            for row, tag in zip(kept, index.tag_many(wanted, **named), strict=True):
+                made[row][name] = tag
+            continue
+        except (TypeError, ValueError):
+            pass
+        for row, value in zip(kept, wanted, strict=True):
+            try:
+                (made[row][name],) = index.tag_many([value], **named)
+            except (TypeError, ValueError) as error:
+                batch.problems.append((row, name, _reason(error)))
+                del made[row]
+    return made
+
+
+def _ids(whose: _Whose, batch: Batch, indexes: Sequence[int]) -> list[Any] | None:
+    rows = batch.rows
+    return [rows[index].id for index in indexes] if whose.field._bound else None
+
+
+def _reason(error: Exception) -> str:
+    """A code for the list of failures: no error's text, which is somebody else's to keep free of content."""
+    if isinstance(error, DecryptionError):
+        return error.reason
+    if isinstance(error, SubjectErased):
+        return ERASED
+    return "wrong_type" if isinstance(error, TypeError) else "not_encodable"
+
+
+def _primary_of(index: Index) -> int | None:
+    keys = getattr(index, "_keys", None)
+    keyset = getattr(keys, "keyset", keys)
+    return getattr(keyset, "primary_id", None)
