@@ -203,7 +203,7 @@ def _enum(value: object, names: Mapping[str, int], what: str) -> int:
     number = names.get(value) if isinstance(value, str) else None
     if number is None:
         number = _integer(value)
-    if number is None or number not in names.values():
+    if number is None or not -(2**31) <= number < 2**31:  # proto3's enums are open: any number that fits
         raise KeyProblem(f"{what} has a value that is not known")
     return number
 
