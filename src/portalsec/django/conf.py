@@ -20,7 +20,12 @@ _KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE", "SUBJECT_DATABASE")
 _DEFAULT_ALIAS = "portalsec"
 
 
-def _setting(key: str) -> str | None:
+def setting(key: str) -> str | None:
+    """A value of the setting ``PORTALSEC``; None where it is not set.
+
+    Raises:
+        ConfigurationError: no such setting, an unknown key in it, or a value that is no text.
+    """
     table = getattr(settings, "PORTALSEC", None)
     if not isinstance(table, Mapping):
         raise ConfigurationError(
@@ -38,12 +43,12 @@ def _setting(key: str) -> str | None:
 
 def security_database() -> str:
     """Alias of the database for sessions, counters, factors and roles: ``PORTALSEC["DATABASE"]``, else ``portalsec``."""
-    return _setting("DATABASE") or _DEFAULT_ALIAS
+    return setting("DATABASE") or _DEFAULT_ALIAS
 
 
 def audit_database() -> str:
     """Alias of the database for the audit log: ``PORTALSEC["AUDIT_DATABASE"]``, else the security database."""
-    return _setting("AUDIT_DATABASE") or security_database()
+    return setting("AUDIT_DATABASE") or security_database()
 
 
 def subject_database() -> str:
@@ -51,7 +56,7 @@ def subject_database() -> str:
 
     One of its own can have backups that are kept for a shorter time: erasing a key does not reach them.
     """
-    return _setting("SUBJECT_DATABASE") or security_database()
+    return setting("SUBJECT_DATABASE") or security_database()
 
 
 def get_portal() -> Portal:
@@ -64,7 +69,7 @@ def get_portal() -> Portal:
     """
     from portalsec.portal import Portal
 
-    path = _setting("PORTAL")
+    path = setting("PORTAL")
     if path is None:
         raise ConfigurationError(
             'settings: PORTALSEC["PORTAL"] is missing: name your portal, as "config.portal.portal"'

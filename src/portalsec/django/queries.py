@@ -1,0 +1,167 @@
+"""`EncryptedQuerySet`: what a plain QuerySet refuses of encrypted fields, where it can be done right.
+
+::
+
+    class Patient(models.Model):
+        ...
+        objects = EncryptedQuerySet.as_manager()
+
+A plain QuerySet searches as well; what it finds may hold false positives, since tags are truncated on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import NotSupportedError, models
+from django.db.models.expressions import Value
+
+from portalsec.django._encrypted_signals import check_moved
+
+__all__ = ["EncryptedQuerySet", "drop_false_positives"]
+
+M = TypeVar("M", bound=models.Model)
+
+
+def drop_false_positives(rows: Iterable[M], **sought: Any) -> Iterator[M]:
+    """Those rows whose values, opened, are what was searched for.
+
+    ::
+
+        drop_false_positives(Patient.objects.filter(ssn="078-05-1120"), ssn="078-05-1120")
+
+    Args:
+        rows: of one model; related ones are followed (``patient__ssn=``), so use select_related.
+        sought: as in ``filter``: a field with an index and a value, or ``__in`` and several. None is not asked for.
+
+    Raises:
+        DecryptionError: a cell that was found does not open.
+        ValueError: a name that is no field with an index.
+    """
+    for row in rows:
+        if all(_matches(row, name, value) for name, value in sought.items()):
+            yield row
+
+
+def _matches(row: models.Model, name: str, value: Any) -> bool:
+    index, path, many = _indexed(type(row), name)
+    if index is None:
+        raise ValueError(
+            f"{name}: this is no encrypted field with an index, nor reached by foreign keys alone"
+        )
+    owner: Any = row
+    for step in path:
+        owner = getattr(owner, step, None)
+        if owner is None:
+            return False
+    return index.same(owner, value if many else [value])  # type: ignore[no-any-return]
+
+
+def _indexed(model: type[models.Model], name: str) -> tuple[Any, Sequence[str], bool]:
+    """The index that serves this condition, the way to it, and whether it is an ``__in``; (None, ...) if there is none."""
+    parts = name.split("__")
+    many = parts[-1] == "in"
+    if parts[-1] in ("exact", "in"):
+        parts.pop()
+    path = []
+    for place, part in enumerate(parts):
+        try:
+            field: Any = model._meta.get_field(part)
+        except FieldDoesNotExist:
+            break
+        last = place == len(parts) - 1
+        if last and getattr(field, "portalsec_index", False):
+            return field, path, many
+        if last and getattr(field, "portalsec_encrypted", False):
+            single = [index for index in field.indexes if len(index.sources) == 1]
+            return (single[0] if single else None), path, many
+        if not (field.many_to_one or field.one_to_one):
+            break
+        path.append(part)
+        model = field.related_model
+    return None, path, many
+
+
+class _Prepared:
+    """An instance as `bulk_update` reads it, with cells in place of values."""
+
+    def __init__(self, instance: models.Model, cells: Mapping[str, Any]) -> None:
+        self._instance = instance
+        self.__dict__.update(cells)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._instance, name)
+
+
+class EncryptedQuerySet(models.QuerySet[M]):
+    """A QuerySet whose `bulk_update` encrypts, and whose `get` (and what is built on it) drops false positives."""
+
+    def get(self, *args: Any, **kwargs: Any) -> M:
+        """As Django's, and never a row that only has the same tag; so are get_or_create and update_or_create."""
+        sought = {
+            name: value
+            for name, value in kwargs.items()
+            if value is not None and _indexed(self.model, name)[0] is not None
+        }
+        if not sought:
+            return super().get(*args, **kwargs)
+        found = list(drop_false_positives(self.filter(*args, **kwargs), **sought))
+        if not found:
+            raise self.model.DoesNotExist(f"{self.model._meta.object_name} matching query does not exist.")
+        if len(found) > 1:
+            raise self.model.MultipleObjectsReturned(
+                f"get() returned more than one {self.model._meta.object_name} -- it returned {len(found)}!"
+            )
+        return found[0]
+
+    def matching(self, **sought: Any) -> list[M]:
+        """``filter(...)`` without false positives."""
+        return list(drop_false_positives(self.filter(**sought), **sought))
+
+    def update(self, **kwargs: Any) -> int:
+        """As Django's. Of encrypted fields it takes None alone, which empties the index too."""
+        meta = self.model._meta
+        encrypted = [field for field in meta.concrete_fields if getattr(field, "portalsec_encrypted", False)]
+        places = {part.name: field for field in encrypted for part in field.place_fields}  # type: ignore[attr-defined]
+        for name in list(kwargs):
+            try:
+                field: Any = meta.get_field("pk" if name == "pk" else name)
+            except FieldDoesNotExist:
+                continue
+            if field.name in places:
+                raise NotSupportedError(
+                    f"update({name}=...): cells of {places[field.name].label} are bound to it, and would open no more. "  # type: ignore[attr-defined]
+                    "Load the rows, assign and save them."
+                )
+            if getattr(field, "portalsec_encrypted", False) and kwargs[name] is None:
+                for index in field.indexes:
+                    kwargs.setdefault(index.name, None)
+        return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
+        """As Django's; values are encrypted for their rows, and their indexes go along."""
+        instances, meta = tuple(objs), self.model._meta
+        named = [meta.get_field(name) for name in fields]
+        encrypted: list[Any] = [field for field in named if getattr(field, "portalsec_encrypted", False)]
+        indexes = {index for field in encrypted for index in field.indexes}
+        indexes |= {field for field in named if getattr(field, "portalsec_index", False)}
+        names = list(dict.fromkeys([*(field.name for field in named), *(index.name for index in indexes)]))
+        of_model = [field for field in meta.concrete_fields if getattr(field, "portalsec_encrypted", False)]
+        prepared = []
+        for instance in instances:
+            if not instance._state.adding:
+                check_moved(instance, of_model, names)
+            cells: dict[str, Any] = {
+                field.attname: Value(field.pre_save(instance, add=False), output_field=field)
+                for field in encrypted
+            }
+            for index in indexes:
+                index.pre_save(instance, add=False)
+            prepared.append(_Prepared(instance, cells) if cells else instance)
+        return super().bulk_update(prepared, names, batch_size)  # type: ignore[arg-type]
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
