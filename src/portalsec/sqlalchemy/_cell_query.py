@@ -1,0 +1,193 @@
+"""What an encrypted attribute is in a query: comparisons of its blind index, and a reason for all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+from sqlalchemy import ClauseElement, and_, inspect, or_
+from sqlalchemy.orm import InspectionAttr, PropComparator
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import Null
+from sqlalchemy.sql.operators import Operators
+
+from portalsec.errors import ConfigurationError
+from portalsec.sqlalchemy._cell_plan import Cell, Plan, Search, plan_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm.util import AliasedInsp
+
+__all__ = ["EncryptedComparator"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_UNEQUAL_BITS = 64
+
+
+class EncryptedComparator(InspectionAttr, PropComparator[T_co], Generic[T_co]):
+    """``Patient.ssn`` in a query.
+
+    ``== value``, ``in_([...])`` and their opposites compare tags, ``is_(None)`` and ``is_not(None)`` look at the cell.
+    The database can do nothing else with a ciphertext, and everything else raises `ConfigurationError`.
+    """
+
+    def __init__(self, name: str, entity: Any, tenant: str | None = None) -> None:
+        # Not the initialiser of the parent: it takes a mapped property, and this one has none of its own.
+        self._name, self._entity, self._tenant = name, entity, tenant
+
+    def __repr__(self) -> str:
+        return f"<{self._where}, encrypted>"
+
+    @property
+    def key(self) -> str:
+        """The name of the attribute."""
+        return self._name
+
+    def for_tenant(self, tenant: str) -> EncryptedComparator[T_co]:
+        """The same attribute of one tenant: an index with a tenant has unrelated tags for each."""
+        return EncryptedComparator(self._name, self._entity, str(tenant))
+
+    def operate(self, op: Callable[..., Any], *other: Any, **kwargs: Any) -> Any:
+        comparison = _COMPARISONS.get(op)
+        if comparison is None:
+            self._cannot(
+                f"cannot be used with {getattr(op, '__name__', 'this operator')} in a query: the database holds "
+                "ciphertext, which can be compared for equality by a blind index and in no other way; declare "
+                "an index for what is searched (prefix, bucket, year, parts), or load the rows and compare in Python"
+            )
+        return comparison(self, *other)
+
+    def reverse_operate(self, op: Callable[..., Any], other: Any, **kwargs: Any) -> Any:
+        return self.operate(op, other, **kwargs)
+
+    def any(self, criterion: Any = None, **kwargs: Any) -> NoReturn:
+        self._cannot("is no relationship")
+
+    has = any
+
+    def __clause_element__(self) -> NoReturn:
+        self._cannot(
+            "is no column and cannot be selected, ordered or grouped by: select the object and read its attribute, "
+            "and sort in Python"
+        )
+
+    def adapt_to_entity(self, adapt_to_entity: AliasedInsp[Any]) -> EncryptedComparator[T_co]:  # type: ignore[override]
+        return EncryptedComparator(self._name, adapt_to_entity.entity, self._tenant)
+
+    def _bulk_update_tuples(self, value: Any) -> Sequence[tuple[Any, Any]]:
+        """For ``update(Patient).values(ssn=...)`` and ``insert(Patient).values(ssn=...)``."""
+        if getattr(value, "value", value) is not None:
+            self._cannot(
+                "is bound to its row, and one statement has one value for many: assign it to each object, "
+                "or give a row for each, as in session.execute(insert(Patient), [{...}, {...}]) "
+                "and session.execute(update(Patient), [{...}, {...}])"
+            )
+        plan, class_ = self._plan, self._plan.mapper.class_
+        keys = [plan.cells[self._name].key] if self._name in plan.cells else []
+        keys += [
+            search.key for search in plan.searches.values() if any(c.name == self._name for c in search.of)
+        ]
+        return [(getattr(class_, key), None) for key in keys]
+
+    def _bulk_dml_setter(self, key: str) -> Callable[[MutableMapping[str, Any]], None] | None:
+        """For an INSERT or UPDATE of many rows, given as mappings (SQLAlchemy 2.1)."""
+        return self._plan.encrypt_mapping if self._name in self._plan.cells else None
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    @property
+    def _plan(self) -> Plan:
+        mapper = inspect(self._entity).mapper
+        mapper._check_configure()
+        return plan_of(mapper)
+
+    @property
+    def _where(self) -> str:
+        return f"{getattr(self._entity, '__name__', 'an alias')}.{self._name}"
+
+    def _cannot(self, why: str) -> NoReturn:
+        raise ConfigurationError(f"{self._where} {why}")
+
+    @property
+    def _search(self) -> Search:
+        search = self._plan.searches.get(self._name)
+        if search is None:
+            self._cannot(
+                "has no blind index, and the database cannot search ciphertext: declare one, "
+                "encrypted(..., index=BlindIndex(...), tag=...)"
+            )
+        return search
+
+    @property
+    def _cells(self) -> Sequence[Cell]:
+        plan = self._plan
+        return (plan.cells[self._name],) if self._name in plan.cells else plan.searches[self._name].of
+
+    def _tags(self, values: Iterable[Any]) -> tuple[Any, list[bytes]]:
+        search = self._search
+        index = search.index
+        if index.tenanted is (self._tenant is None):
+            self._cannot(
+                f"is indexed for each tenant by itself: compare {self._where}.for_tenant(...)"
+                if index.tenanted
+                else "has an index without a tenant: leave for_tenant() away"
+            )
+        found: dict[bytes, None] = {}
+        for value in values:
+            if value is None:
+                self._cannot("is compared with None by is_(None)")
+            if isinstance(value, (Operators, ClauseElement)):
+                # A variable of a lambda statement among them: its tags would be kept for the next value.
+                self._cannot(
+                    "can be compared with values only, not with columns, subqueries, parameters or in lambdas"
+                )
+            found.update(dict.fromkeys(index.tags(value, self._tenant)))
+        return getattr(self._entity, search.key), list(found)
+
+    def _equal(self, value: Any) -> ColumnElement[bool]:
+        if value is None:
+            return self._is(None)
+        column, tags = self._tags([value])
+        return column.in_(tags)  # type: ignore[no-any-return]
+
+    def _one_of(self, values: Any) -> ColumnElement[bool]:
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            self._cannot("can be compared with a list of values only, in in_()")
+        column, tags = self._tags(values)
+        return column.in_(tags)  # type: ignore[no-any-return]
+
+    def _none_of(self, values: Any) -> ColumnElement[bool]:
+        search = self._search
+        if search.index.bits < _UNEQUAL_BITS:
+            self._cannot(
+                f"has an index of {search.index.bits} bits, whose tags other values share: those rows would be left "
+                "out of a search for what is not equal; load the rows and compare in Python"
+            )
+        column, tags = self._tags(values)
+        present = [getattr(self._entity, cell.key).is_not(None) for cell in self._cells]
+        return and_(*present, or_(column.is_(None), column.not_in(tags)))
+
+    def _unequal(self, value: Any) -> ColumnElement[bool]:
+        return self._is_not(None) if value is None else self._none_of([value])
+
+    def _is(self, value: Any) -> ColumnElement[bool]:
+        if value is not None and not isinstance(value, Null):
+            self._cannot("can be compared by is_() with None only")
+        return and_(*(getattr(self._entity, cell.key).is_(None) for cell in self._cells))
+
+    def _is_not(self, value: Any) -> ColumnElement[bool]:
+        if value is not None and not isinstance(value, Null):
+            self._cannot("can be compared by is_not() with None only")
+        return and_(*(getattr(self._entity, cell.key).is_not(None) for cell in self._cells))
+
+
+_COMPARISONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    operators.eq: EncryptedComparator._equal,
+    operators.ne: EncryptedComparator._unequal,
+    operators.in_op: EncryptedComparator._one_of,
+    operators.not_in_op: EncryptedComparator._none_of,
+    operators.is_: EncryptedComparator._is,
+    operators.is_not: EncryptedComparator._is_not,
+}
