@@ -16,9 +16,11 @@ from tink import aead, json_proto_keyset_format, secret_key_access  # type: igno
 
 from bench.harness import Row
 from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.codec import Codec, codec_for
 from portalsec.crypto.context import associated_data
 from portalsec.crypto.insecure import keyset_to_json
+from portalsec.crypto.normalise import exact
 
 __all__ = ["rows"]
 
@@ -42,6 +44,7 @@ def rows() -> list[Row]:
         _decrypt("crypto.decrypt.64.int_row", bytes, _PLAIN, 123_456),
         _encrypt("crypto.encrypt.64.uuid_row", bytes, _PLAIN, uuid),
         _decrypt("crypto.decrypt.64.uuid_row", bytes, _PLAIN, uuid),
+        _blind_index("crypto.blind_index"),
     ]
 
 
@@ -112,6 +115,27 @@ def _decrypt_beside_tink(row_id: str) -> Row:
             decrypt(cell, row=_ROW)
 
     return _row(row_id, subject, baseline, note="beside tink's Aead with the same keyset and associated data")
+
+
+def _blind_index(row_id: str) -> Row:
+    """A tag without a normaliser beside one encryption of 16 bytes: what an index adds to writing a cell."""
+    index = BlindIndex[str](
+        Keyset.generate("HMAC_SHA256_PRF"), table="patients", column="address", bits=32, normalise=exact
+    )
+    cipher, plain, context, value = AESGCM(os.urandom(32)), os.urandom(16), os.urandom(40), "0123456789abcdef"
+
+    def baseline() -> None:
+        encrypt, random = cipher.encrypt, os.urandom
+        for _ in range(_TURNS):
+            nonce = random(12)
+            nonce + encrypt(nonce, plain, context)
+
+    def subject() -> None:
+        tag = index.tag
+        for _ in range(_TURNS):
+            tag(value)
+
+    return _row(row_id, subject, baseline, note="beside AESGCM over 16 bytes with a fresh nonce")
 
 
 def _tink() -> tuple[aead.Aead, bytes, EncryptedField[bytes]]:
