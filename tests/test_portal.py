@@ -50,6 +50,7 @@ def test_an_audit_key_of_another_log_is_refused() -> None:
             keys=Keys(
                 fields=Keyset.generate("AES256_GCM"),
                 mac=Keyset.generate("HMAC_SHA256_PRF"),
+                index=Keyset.generate("HMAC_SHA256_PRF"),
                 audit=Ed25519Signer.generate("other.example/audit"),
             ),
             stores=memory_stores(),
@@ -66,7 +67,7 @@ def test_keys_of_the_wrong_kind_are_refused() -> None:
         build_portal(
             name="Test",
             base_url="https://portal.example",
-            keys=Keys(fields=mac, mac=mac, audit=Ed25519Signer.generate("o")),
+            keys=Keys(fields=mac, mac=mac, index=mac, audit=Ed25519Signer.generate("o")),
             stores=memory_stores(),
             policies=Policies(access=load_policy(EMPTY, source="policy"), hashing=CHEAP_ARGON2),
             relations=RelationTable(),
@@ -81,7 +82,12 @@ def test_a_rotated_mac_keyset_is_refused_before_reports_come_out_empty() -> None
         build_portal(
             name="Test",
             base_url="https://portal.example",
-            keys=Keys(fields=Keyset.generate("AES256_GCM"), mac=rotated, audit=Ed25519Signer.generate("o")),
+            keys=Keys(
+                fields=Keyset.generate("AES256_GCM"),
+                mac=rotated,
+                index=rotated,
+                audit=Ed25519Signer.generate("o"),
+            ),
             stores=memory_stores(),
             policies=Policies(access=load_policy(EMPTY, source="policy"), hashing=CHEAP_ARGON2),
             relations=RelationTable(),

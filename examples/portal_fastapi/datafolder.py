@@ -4,7 +4,7 @@
 
     portalsec.toml      the settings; written last, so that a folder which has it is complete
     policy.toml         who may do what, a copy to play with
-    keys/               fields.json, mac.json, audit.key: mode 0600, in a folder of mode 0700
+    keys/               fields.json, mac.json, index.json, audit.key: mode 0600, in a folder of mode 0700
     security.db         accounts, factors, sessions, counters
     audit.db            the audit log
     app.db              the clinic's own data, sealed field by field
@@ -186,7 +186,8 @@ def open_site(folder: Path, how: Opening) -> Site:
     app = (folder / "app.db").absolute()
     if is_complete(folder):  # before anything is opened, since opening makes a file that is not there
         _require_databases(settings, app)
-    clinic = Clinic(open_engine(f"sqlite:///{app}"), open_keys(settings, env=env).fields)
+    keys = open_keys(settings, env=env)
+    clinic = Clinic(open_engine(f"sqlite:///{app}"), keys.fields)
     clinic.check()
     portal = open_portal(
         settings,
@@ -194,6 +195,7 @@ def open_site(folder: Path, how: Opening) -> Site:
         hashing=how.hashing,
         clock=how.clock,
         env=env,
+        keys=keys,
     )
     return Site(
         portal=portal,

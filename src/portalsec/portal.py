@@ -23,6 +23,7 @@ from portalsec.auth.signin import SignIn, SignInPolicy
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp
 from portalsec.clock import Clock, system_clock
+from portalsec.crypto.keyring import AnyKeyset, Keyring
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.ports import SubjectKeyStore
 from portalsec.crypto.prf import KeyedHash
@@ -36,7 +37,17 @@ from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import AssignmentStore, RelationSource
 from portalsec.typing import Emit, NewId
 
-__all__ = ["Keys", "Policies", "Portal", "Purged", "Stores", "build_portal", "close_portal", "purge"]
+__all__ = [
+    "Keys",
+    "Policies",
+    "Portal",
+    "Purged",
+    "Stores",
+    "build_portal",
+    "check_mac",
+    "close_portal",
+    "purge",
+]
 
 
 def _nothing_to_close() -> None:
@@ -65,11 +76,37 @@ class Stores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The portal's keys. None of them shows itself."""
+    """The portal's keys. None of them shows itself.
 
-    fields: Keyset
-    mac: Keyset
+    Attributes:
+        fields: encrypts fields.
+        mac: keyed hashes: sign-in names, counters, subjects of the audit log.
+        index: blind indexes.
+        audit: signs the audit log's checkpoints.
+        ring: where the three keysets are names of a keyring, that ring; `reload` asks it.
+    """
+
+    fields: AnyKeyset
+    mac: AnyKeyset
+    index: AnyKeyset
     audit: Ed25519Signer
+    ring: Keyring | None = None
+
+    def reload(self) -> None:
+        """Read the keysets again and use them from now on, in every part, while requests are served.
+
+        All or nothing: where one cannot be read, or is not what it was, this raises and the old keys stay in use.
+        New keys read before the first of them writes. The audit key is not read again.
+
+        Raises:
+            ConfigurationError: a keyset is missing, damaged, of another purpose; or these keys have no source.
+            KeyServiceUnavailable: the key service does not answer, or refuses.
+        """
+        if self.ring is None:
+            raise ConfigurationError(
+                "these keys cannot be reloaded: they were given as keysets, not as names of a Keyring"
+            )
+        self.ring.reload()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,12 +197,7 @@ def build_portal(
             f"[audit] origin is {origin!r}, but the audit key was made for {keys.audit.name!r}: "
             "name the same origin, or make a key for the new one"
         )
-    if len(keys.mac.info()) > 1:
-        # Sign-in names and the subjects of the audit log are looked up by this key's hashes. Under a new primary
-        # nothing old would be found: reports would come out empty and taken names would be free.
-        raise ConfigurationError(
-            "the mac keyset has more than one key, and this version cannot rotate it: keep the one it began with"
-        )
+    check_mac(keys.mac if isinstance(keys.mac, Keyset) else keys.mac.keyset)
     mac = KeyedHash(keys.mac)
     sealer = FieldSealer(keys.fields)
 
@@ -251,6 +283,18 @@ def build_portal(
         guard=guard,
         subjects=subjects,
     )
+
+
+def check_mac(mac: Keyset) -> None:
+    """Refuse a mac keyset with more than one key.
+
+    Sign-in names and the subjects of the audit log are looked up by this key's hashes. Under a new primary nothing old
+    would be found: reports would come out empty and taken names would be free.
+    """
+    if len(mac.info()) > 1:
+        raise ConfigurationError(
+            "the mac keyset has more than one key, and this version cannot rotate it: keep the one it began with"
+        )
 
 
 def close_portal(portal: Portal) -> None:

@@ -39,7 +39,7 @@ def test_existing_keys_are_never_overwritten(tmp_path: Path) -> None:
     assert {name: path.read_bytes() for name, path in paths.items()} == before
     with pytest.raises(ConfigurationError, match="exists already"):
         write_new(paths["fields"], Secret("other"))
-    assert len(set(before.values())) == 3
+    assert len(set(before.values())) == 4
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666])

@@ -119,7 +119,7 @@ def test_a_missing_or_open_key_is_one_sentence_and_nothing_is_made(folder: Path)
     assert not list(folder.glob("*.db*"))
 
 
-@pytest.mark.parametrize("name", ["fields.json", "mac.json", "audit.key"])
+@pytest.mark.parametrize("name", ["fields.json", "mac.json", "index.json", "audit.key"])
 def test_a_damaged_key_names_its_setting_and_shows_nothing_of_it(folder: Path, name: str) -> None:
     key = folder / "keys" / name
     text = key.read_text()

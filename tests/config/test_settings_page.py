@@ -18,7 +18,8 @@ What is not listed here is refused at start, with the nearest known name. An env
 `PORTALSEC__SESSIONS__IDLE=10m` overrides `idle` of `[sessions]`.
 
 Durations are `"30s"`, `"15m"`, `"12h"` or `"2d"`. Budgets are tries per window: `"10/15m"`. Keys are references,
-`"file:PATH"` or `"env:NAME"`, never the secret itself. Relative paths start at the settings file's folder.
+`"file:PATH"` or `"env:NAME"`, never the secret itself. Relative paths start at the settings file's folder. What `kek` may be
+is said in [Keep keys in a key service](../how-to/keep-keys-in-a-key-service.md).
 """
 
 

@@ -41,6 +41,7 @@ def test_the_folder_has_what_it_says(tmp_path: Path) -> None:
         "policy.toml",
         "keys",
         "keys/fields.json",
+        "keys/index.json",
         "keys/mac.json",
         "keys/audit.key",
         "security.db",
@@ -176,7 +177,7 @@ def problem(folder: Path) -> str:
     return text
 
 
-@pytest.mark.parametrize("key", ["fields.json", "mac.json", "audit.key"])
+@pytest.mark.parametrize("key", ["fields.json", "mac.json", "index.json", "audit.key"])
 def test_a_key_that_is_missing_readable_by_others_or_damaged(made: Path, key: str) -> None:
     path = made / "keys" / key
     path.chmod(0o644)

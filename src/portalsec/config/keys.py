@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,9 @@ from portalsec.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["create_keys", "read_private", "resolve_reference", "write_new"]
+    from portalsec.crypto.ports import Aead
+
+__all__ = ["create_keys", "read_private", "replace_private", "resolve_reference", "write_new"]
 
 _MAX_BYTES = 1 << 20  # no key file is near this; a wrong path to a large file is refused before it is read
 
@@ -40,6 +44,34 @@ def write_new(path: Path, secret: Secret[str]) -> None:
         file.write(secret.reveal())
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_private(path: Path, secret: Secret[str]) -> None:
+    """Write a key file in place of another: mode 0600, wholly or not at all, durable when this returns.
+
+    Raises:
+        ConfigurationError: it cannot be written; the old file stands.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(secret.reveal())
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+        if os.name == "posix":
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # the new name, too, survives a loss of power
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise ConfigurationError(f"key file {path} cannot be replaced ({error.strerror})") from error
 
 
 def read_private(path: Path) -> Secret[str]:
@@ -98,18 +130,27 @@ def resolve_reference(reference: str, *, key: str, base: Path, env: Mapping[str,
     raise ConfigurationError(f'{key}: write a reference, "file:PATH" or "env:NAME", never the secret itself')
 
 
-def create_keys(folder: Path, *, origin: str) -> dict[str, Path]:
-    """Make the three keys of a new portal in ``folder`` (mode 0700): field, mac and audit. Existing keys are kept.
+def create_keys(folder: Path, *, origin: str, kek: Aead | None = None) -> dict[str, Path]:
+    """Make the keys of a new portal in ``folder`` (mode 0700): fields, mac, index and audit. Existing keys are kept.
+
+    So it also makes the index keyset of a portal that is older than blind indexes.
 
     Args:
         folder: where; made if it is missing.
-        origin: the name of the audit log, part of its signing key (C2SP signed note).
+        origin: the name of the audit log: part of its signing key (C2SP signed note), and of what the keyset files
+            are bound to where they are encrypted.
+        kek: a key-encryption key (``[keys] kek``), under which the keyset files are encrypted. The audit key is not a
+            keyset; it stays a file of mode 0600.
 
     Returns:
         The path of each key by name.
+
+    Raises:
+        ConfigurationError: the folder or a file cannot be written.
+        KeyServiceUnavailable: the key service does not answer, or refuses.
     """
     from portalsec.audit.checkpoint import Ed25519Signer
-    from portalsec.crypto.insecure import keyset_to_json  # writing a key file is the one need for it
+    from portalsec.config.keysets import KEYSETS, keyset_context, keyset_text
     from portalsec.crypto.keyset import Keyset
 
     try:
@@ -118,11 +159,11 @@ def create_keys(folder: Path, *, origin: str) -> dict[str, Path]:
         raise ConfigurationError(
             f"key folder {folder} cannot be made ({error.strerror}): choose a folder you may write"
         ) from error
-    paths = {"fields": folder / "fields.json", "mac": folder / "mac.json", "audit": folder / "audit.key"}
-    if not paths["fields"].exists():
-        write_new(paths["fields"], Secret(_text(keyset_to_json(Keyset.generate("AES256_GCM")))))
-    if not paths["mac"].exists():
-        write_new(paths["mac"], Secret(_text(keyset_to_json(Keyset.generate("HMAC_SHA256_PRF")))))
+    paths = {name: folder / f"{name}.json" for name in KEYSETS} | {"audit": folder / "audit.key"}
+    for name, (_, template) in KEYSETS.items():
+        if not paths[name].exists():
+            keyset = Keyset.generate(template)
+            write_new(paths[name], keyset_text(keyset, kek=kek, context=keyset_context(origin, name)))
     if not paths["audit"].exists():
         write_new(paths["audit"], Secret(_text(Ed25519Signer.generate(origin).to_text()) + "\n"))
     return paths

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
@@ -20,13 +19,15 @@ from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.throttle import Lane, ThrottlePolicy
 from portalsec.clock import Clock, system_clock
 from portalsec.config.keys import resolve_reference
+from portalsec.config.keysets import KeysetFiles, audit_origin
 from portalsec.config.settings import Settings
+from portalsec.crypto.keyring import Keyring
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import ConfigurationError
 from portalsec.guard import Access
-from portalsec.portal import Keys, Policies, Portal, Stores, build_portal
+from portalsec.portal import Keys, Policies, Portal, Stores, build_portal, check_mac
 from portalsec.rbac.load import load_policy
 from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import RelationSource
@@ -39,6 +40,7 @@ def open_portal(
     settings: Settings,
     *,
     relations: Callable[[Stores], RelationSource],
+    keys: Keys | None = None,
     stores: Callable[[Keys], Stores] | None = None,
     hashing: Argon2Parameters | None = None,
     obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
@@ -51,6 +53,7 @@ def open_portal(
     Args:
         settings: from `load_settings`.
         relations: given the stores, returns the application's relation source.
+        keys: from `open_keys`, for an application that encrypts with them before its portal is open.
         stores: given the keys, returns other stores than those of ``[stores]`` (Django passes its own).
         hashing: Argon2 parameters in place of ``[passwords] hashing``, from a calibration.
         obligations: how each obligation that the access policy names is met.
@@ -59,9 +62,10 @@ def open_portal(
 
     Raises:
         ConfigurationError: a setting, key or policy is wrong; the text names file, key and remedy.
+        KeyServiceUnavailable: the service of ``[keys] kek`` does not answer, or refuses.
         StoreError: a database does not answer.
     """
-    keys = open_keys(settings, env=env)
+    keys = open_keys(settings, env=env) if keys is None else keys
     policies = open_policies(settings, hashing=hashing)  # before the stores: a wrong policy opens no database
     opened = stores(keys) if stores is not None else open_stores(settings, keys)
     return build_portal(
@@ -80,36 +84,35 @@ def open_portal(
     )
 
 
-def audit_origin(settings: Settings) -> str:
-    """The name of the audit log: ``[audit] origin``, or ``host/audit`` of the portal's address."""
-    return settings["audit", "origin"] or f"{urlsplit(settings['portal', 'base_url']).netloc}/audit"
-
-
 def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Keys:
-    """Resolve the references of ``[keys]``."""
+    """Read the keys that ``[keys]`` names; ``keys.reload()`` reads the keysets again from the same places.
+
+    Raises:
+        ConfigurationError: a key is missing, damaged or of another purpose; the text names it and the remedy.
+        KeyServiceUnavailable: the service of ``[keys] kek`` does not answer, or refuses. There is no start without it.
+    """
     environment = os.environ if env is None else env
 
-    def secret(key: str) -> str:
-        return resolve_reference(
-            settings["keys", key], key=f"{settings.source}: [keys] {key}", base=settings.base, env=environment
-        ).reveal()
+    def keysets() -> Mapping[str, Keyset]:
+        found = KeysetFiles(settings, env=environment).read_all()
+        check_mac(found["mac"])
+        return found
 
-    def named(key: str, error: ConfigurationError) -> ConfigurationError:
-        return ConfigurationError(f"{settings.source}: [keys] {key} ({settings['keys', key]}): {error}")
-
-    parsed = {}
-    for key, parse in (("fields", Keyset.from_json), ("mac", Keyset.from_json)):
-        text = secret(key)
-        try:
-            parsed[key] = parse(text)
-        except ConfigurationError as error:
-            raise named(key, error) from None  # the cause may quote the key file
-    text = secret("audit")
+    ring = Keyring(keysets)
+    text = resolve_reference(
+        settings["keys", "audit"],
+        key=f"{settings.source}: [keys] audit",
+        base=settings.base,
+        env=environment,
+    ).reveal()
     try:
         signer = Ed25519Signer.from_text(text.strip())
     except ConfigurationError as error:
-        raise named("audit", error) from None
-    return Keys(fields=parsed["fields"], mac=parsed["mac"], audit=signer)
+        # the cause may quote the key file
+        raise ConfigurationError(
+            f"{settings.source}: [keys] audit ({settings['keys', 'audit']}): {error}"
+        ) from None
+    return Keys(fields=ring["fields"], mac=ring["mac"], index=ring["index"], audit=signer, ring=ring)
 
 
 def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None) -> Policies:

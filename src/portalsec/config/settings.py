@@ -148,7 +148,13 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
         "keys": {
             "fields": Key(_text, "file:keys/fields.json", "reference to the keyset that seals fields"),
             "mac": Key(_text, "file:keys/mac.json", "reference to the keyset of keyed hashes"),
+            "index": Key(_text, "file:keys/index.json", "reference to the keyset of blind indexes"),
             "audit": Key(_text, "file:keys/audit.key", "reference to the key that signs checkpoints"),
+            "kek": Key(
+                _text,
+                None,
+                "the key that the keyset files are encrypted under: file:, env:, aws-kms://, hcvault:// or pkcs11:",
+            ),
         },
         "passwords": {
             "policy": Key(

@@ -83,6 +83,7 @@ def memory_portal(
         keys=Keys(
             fields=Keyset.generate("AES256_GCM"),
             mac=Keyset.generate("HMAC_SHA256_PRF"),
+            index=Keyset.generate("HMAC_SHA256_PRF"),
             audit=Ed25519Signer.generate(_ORIGIN),
         ),
         stores=stores or memory_stores(),
