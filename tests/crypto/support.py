@@ -31,6 +31,25 @@ def gcm_key(
     return _entry("AesGcmKey", proto, key_id, prefix, status)
 
 
+def siv_key(
+    key_id: Any = 42, value: bytes = KEY, *, prefix: str = "TINK", status: str = "ENABLED"
+) -> dict[str, Any]:
+    proto = b"\x1a" + bytes([len(value)]) + value
+    return _entry("AesGcmSivKey", proto, key_id, prefix, status)
+
+
+def xaes_key(
+    key_id: Any = 42,
+    value: bytes = KEY,
+    *,
+    salt_size: int = 12,
+    prefix: str = "TINK",
+    status: str = "ENABLED",
+) -> dict[str, Any]:
+    proto = b"\x12\x02\x08" + bytes([salt_size]) + b"\x1a" + bytes([len(value)]) + value
+    return _entry("XAesGcmKey", proto, key_id, prefix, status)
+
+
 def prf_key(
     key_id: Any = 42, value: bytes = KEY, *, prefix: str = "RAW", status: str = "ENABLED"
 ) -> dict[str, Any]:

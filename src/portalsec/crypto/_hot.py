@@ -24,18 +24,17 @@ from portalsec.crypto.ports import SubjectAeads
 from portalsec.errors import DecryptionError
 
 __all__ = [
-    "BYTES",
     "LEFT_TO_GENERAL",
-    "Nothing",
     "kinds",
     "opener",
     "quick",
     "sealer",
     "subject_opener",
     "subject_sealer",
+    "taken_as_is",
 ]
 
-BYTES = codec_for(bytes)
+_BYTES = codec_for(bytes)
 _STR = codec_for(str)
 
 LEFT_TO_GENERAL = (KeyError, InvalidTag, TypeError, ValueError, OverflowError)
@@ -45,7 +44,7 @@ def sealer(
     aead: KeysetAead, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
 ) -> Callable[..., Any]:
     """`EncryptedField.encrypt` for the usual cell."""
-    encode, as_is = quick(codec)[0], bytes if codec is BYTES else Nothing
+    encode, as_is = quick(codec)[0], taken_as_is(codec)
     text, number, uuid = kinds(tenant_prefix(prefix, None))
 
     def field_encrypt(
@@ -62,7 +61,8 @@ def sealer(
                 else:
                     return general(value, row, tenant, subject)
                 plaintext = value if type(value) is as_is else encode(value)
-                start, encrypt, left = aead._session  # type: ignore[misc]  (None, before keys are loaded, is a TypeError)
+                # Before keys are loaded it is None, which cannot be unpacked: a TypeError.
+                start, encrypt, left = aead._session  # type: ignore[misc]
                 if left is not None and next(left, None) is None:
                     return general(value, row, tenant, subject)  # which begins a session
                 nonce = urandom(12)
@@ -109,7 +109,7 @@ def subject_sealer(
     keys: SubjectAeads, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
 ) -> Callable[..., Any]:
     """`sealer` for a field over subject keys."""
-    encode, as_is = quick(codec)[0], bytes if codec is BYTES else Nothing
+    encode, as_is = quick(codec)[0], taken_as_is(codec)
     text, number, uuid = kinds(tenant_prefix(prefix, None))
     writing = keys.writing
 
@@ -170,8 +170,13 @@ def subject_opener(
     return field_decrypt
 
 
-class Nothing:
+class _Nothing:
     """No value is of this type."""
+
+
+def taken_as_is(codec: Codec[Any]) -> type[Any]:
+    """The type whose values are their own encoding."""
+    return bytes if codec is _BYTES else _Nothing
 
 
 def kinds(there: bytes) -> tuple[bytes, bytes, bytes]:
@@ -181,7 +186,7 @@ def kinds(there: bytes) -> tuple[bytes, bytes, bytes]:
 
 def quick(codec: Codec[Any]) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any] | None]:
     """The codec, or what the interpreter has built in that does the same for the values it accepts."""
-    if codec is BYTES:
+    if codec is _BYTES:
         return codec.encode, None
     if codec is _STR:
         return str.encode, bytes.decode

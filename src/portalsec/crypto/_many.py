@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from portalsec._encoding import b64url
-from portalsec.crypto._hot import BYTES, LEFT_TO_GENERAL, Nothing, kinds, quick
+from portalsec.crypto._hot import LEFT_TO_GENERAL, kinds, quick, taken_as_is
 from portalsec.crypto._xaes import NONCE
 from portalsec.crypto.aead import KeysetAead
 from portalsec.crypto.context import RowId, tenant_prefix
@@ -65,7 +65,7 @@ def _seal(
     field._check_place(rows[0], tenant, subject)
     there = tenant_prefix(field._prefix, tenant)
     text, number, uuid = kinds(there)
-    encode, as_is = quick(field._codec)[0], bytes if field._codec is BYTES else Nothing
+    encode, as_is = quick(field._codec)[0], taken_as_is(field._codec)
     as_text, most = field._text, aead._batch
     for first in range(0, len(values), most):
         chunk = values[first : first + most]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 from portalsec._encoding import b64url, unb64url
 from portalsec.crypto._hidden import Hidden
@@ -162,7 +162,7 @@ class EncryptedField(Hidden, Generic[T, C]):
         if isinstance(keys, (Keyset, LiveKeyset)):
             self._aead = keys.aead()
         elif hasattr(keys, "writing") and hasattr(keys, "reading"):
-            self._subjects = keys
+            self._subjects = cast("SubjectAeads", keys)
         elif hasattr(keys, "encrypt") and hasattr(keys, "decrypt"):
             self._aead = keys
         else:
@@ -180,13 +180,13 @@ class EncryptedField(Hidden, Generic[T, C]):
 
     def _flatten(self) -> None:
         """Puts functions for the usual cell, in which every call is flattened, before the methods of the class."""
-        from portalsec.crypto import _hot
+        from portalsec.crypto import _hot, _hot_subjects
         from portalsec.crypto.aead import KeysetAead
 
         seal, unseal = self.encrypt, self.decrypt
         if self._subjects is not None:
-            self.encrypt = _hot.subject_sealer(self._subjects, self._codec, self._prefix, seal)  # type: ignore[method-assign]
-            self.decrypt = _hot.subject_opener(self._subjects, self._codec, self._prefix, unseal)  # type: ignore[method-assign]
+            self.encrypt = _hot_subjects.sealer(self._subjects, self._codec, self._prefix, seal)  # type: ignore[method-assign]
+            self.decrypt = _hot_subjects.opener(self._subjects, self._codec, self._prefix, unseal)  # type: ignore[method-assign]
         elif isinstance(self._aead, KeysetAead):
             self.encrypt = _hot.sealer(self._aead, self._codec, self._prefix, seal)  # type: ignore[method-assign]
             self.decrypt = _hot.opener(self._aead, self._codec, self._prefix, unseal)  # type: ignore[method-assign]
@@ -291,7 +291,7 @@ class EncryptedField(Hidden, Generic[T, C]):
     # -- many values --------------------------------------------------------------------------------------------
 
     @overload
-    def encrypt_many(  # type: ignore[overload-overlap]  (a list without None is the narrower answer)
+    def encrypt_many(
         self,
         values: Sequence[T],
         rows: Sequence[RowId] | None = None,
@@ -328,7 +328,7 @@ class EncryptedField(Hidden, Generic[T, C]):
         return seal_many(self, values, rows, tenant, subject)
 
     @overload
-    def decrypt_many(  # type: ignore[overload-overlap]
+    def decrypt_many(
         self,
         cells: Sequence[C],
         rows: Sequence[RowId] | None = None,
@@ -416,8 +416,34 @@ class EncryptedField(Hidden, Generic[T, C]):
 
         Raises as `decrypt` and `encrypt` do.
         """
-        value: Any = self.decrypt(cell, row, tenant, subject)
+        value: Any = None if cell is None else self.decrypt(cell, row, tenant, subject)
         return self.encrypt(value, row, tenant, subject)
+
+    @overload
+    def rebind(
+        self,
+        cell: None,
+        row: RowId | None = None,
+        *,
+        to_row: RowId | None = None,
+        tenant: str | None = None,
+        to_tenant: str | None = None,
+        subject: str | None = None,
+        to_subject: str | None = None,
+    ) -> None: ...
+
+    @overload
+    def rebind(
+        self,
+        cell: C,
+        row: RowId | None = None,
+        *,
+        to_row: RowId | None = None,
+        tenant: str | None = None,
+        to_tenant: str | None = None,
+        subject: str | None = None,
+        to_subject: str | None = None,
+    ) -> C: ...
 
     def rebind(
         self,
@@ -437,7 +463,7 @@ class EncryptedField(Hidden, Generic[T, C]):
         """
         if to_row is None and to_tenant is None and to_subject is None:
             raise TypeError("rebind names where the cell goes: pass to_row=, to_tenant= or to_subject=")
-        value: Any = self.decrypt(cell, row, tenant, subject)
+        value: Any = None if cell is None else self.decrypt(cell, row, tenant, subject)
         return self.encrypt(
             value,
             row if to_row is None else to_row,

@@ -41,10 +41,10 @@ class LiveKeyset(Hidden):
 
     __slots__ = ("_aeads", "_followers", "_keyset", "_lock", "_name")
 
-    def __init__(self, name: str, lock: RLock) -> None:  # type: ignore[valid-type]
+    def __init__(self, name: str, lock: Any) -> None:
         """For this module; applications ask their ring."""
         self._name = name
-        self._lock: Any = lock
+        self._lock = lock
         self._keyset: Keyset | None = None
         self._followers: list[tuple[WeakMethod[_Take], WeakMethod[_Take]]] = []
         self._aeads: dict[str, KeysetAead] = {}
@@ -132,7 +132,7 @@ class Keyring(Hidden):
         Raises:
             ConfigurationError: the ring is loaded and has no such name.
         """
-        if not isinstance(name, str) or not name:
+        if not _is_name(name):
             raise ConfigurationError("the name of a keyset is a text that is not empty")
         with self._lock:
             if name not in self._live:
@@ -194,7 +194,7 @@ class Keyring(Hidden):
 
     def _check(self, fresh: Mapping[str, Keyset]) -> None:
         for name, keyset in fresh.items():
-            if not isinstance(name, str) or not isinstance(keyset, Keyset):
+            if not _is_name(name) or not _is_keyset(keyset):
                 raise ConfigurationError(
                     f"the source of a keyring gives a Keyset for each name, and for {name!r} it gave "
                     f"a {type(keyset).__name__}: read it with Keyset.from_json or its like"
@@ -225,6 +225,14 @@ def _mind_forks(ring: Keyring) -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=unlock)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name != ""
+
+
+def _is_keyset(keyset: object) -> bool:
+    return isinstance(keyset, Keyset)
 
 
 def _list(names: Mapping[str, object]) -> str:
