@@ -13,9 +13,14 @@ from pathlib import Path
 import pytest
 
 import portalsec
-from portalsec.crypto import EncryptedField, FieldSealer, KeyedHash, Keyset
-from portalsec.crypto.insecure import keyset_to_json
-from portalsec.errors import PortalsecError
+from portalsec.crypto import BlindIndex, EncryptedField, FieldSealer, KeyedHash, Keyset
+from portalsec.crypto._keys import AesSivKey, Key
+from portalsec.crypto._proto import bytes_field, uint_field
+from portalsec.crypto.envelope import KmsEnvelopeAead
+from portalsec.crypto.insecure import keyset_to_bytes, keyset_to_json
+from portalsec.errors import PortalsecError, StoreError
+from portalsec.secret import Secret
+from tests.crypto import test_keyset_binary
 from tests.crypto.support import gcm_key, keyset, prf_key
 from tests.crypto.test_keyset_json import ONLY_WE_REFUSE, TINK_REFUSES_TOO
 
@@ -60,6 +65,7 @@ def test_the_search_itself_finds_a_key():
 def holders():
     gcm = keyset(gcm_key(value=SECRET), gcm_key(7, SECRET[:16], status="DISABLED"))
     prf = keyset(prf_key(value=SECRET))
+    siv = Keyset([Key(id=1, status="ENABLED", prefix="TINK", material=AesSivKey(Secret(SECRET * 2)))], 1)
     return {
         "keyset": gcm,
         "prf keyset": prf,
@@ -70,6 +76,11 @@ def holders():
         "field": EncryptedField[str](gcm, table="t", column="c"),
         "sealer": FieldSealer(gcm),
         "hash": KeyedHash(prf),
+        "prf": prf.prf(),
+        "deterministic keyset": siv,
+        "deterministic aead": siv.deterministic_aead(),
+        "envelope": KmsEnvelopeAead(gcm.aead()),
+        "index": BlindIndex[str](prf, table="t", column="c", bits=20),
     }
 
 
@@ -145,13 +156,107 @@ REFUSED |= {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_no_refused_keyset_is_shown_by_its_error(case):
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_no_refused_keyset_is_shown_by_its_error(case, wrapped):
     try:
-        Keyset.from_json(REFUSED[case])
+        Keyset.from_json(Secret(REFUSED[case]) if wrapped else REFUSED[case])
     except PortalsecError as error:
         assert not shows(told(error))
     else:
         pytest.fail("accepted")
+
+
+def _other_bytes(data: bytes) -> bytes:
+    return data.replace(bytes(range(0x80, 0xA0)), SECRET)
+
+
+BINARY = {**test_keyset_binary.REFUSED, **test_keyset_binary.ONLY_WE_REFUSE}
+BINARY = {name: _other_bytes(data) for name, data in BINARY.items()}
+BINARY |= {
+    "key alone": SECRET,
+    "key as a field": bytes_field(9, SECRET) + b"\x4c",
+    "key as text": bytes_field(2, bytes_field(1, bytes_field(1, SECRET))),
+    "key as a version": uint_field(1, 42)
+    + test_keyset_binary.key(proto=uint_field(1, int.from_bytes(SECRET[:4], "big")) + bytes_field(3, SECRET)),
+}
+
+
+@pytest.mark.parametrize("case", BINARY)
+def test_no_refused_bytes_are_shown_by_their_error(case):
+    for read in (
+        Keyset.from_bytes,
+        lambda data: Keyset.from_encrypted_bytes(bytes_field(2, bytes(reversed(data)) or b"x"), Reverses()),
+        lambda data: Keyset.from_encrypted_json(
+            json.dumps({"encryptedKeyset": base64.b64encode(bytes(reversed(data)) or b"x").decode()}),
+            Reverses(),
+        ),
+    ):
+        try:
+            read(BINARY[case])
+        except PortalsecError as error:
+            assert not shows(told(error))
+        else:
+            pytest.fail("accepted")
+
+
+class Opens:
+    """A key-encryption key that changes nothing: what it opens is what was stored."""
+
+    def encrypt(self, plaintext, associated_data):
+        return plaintext
+
+    def decrypt(self, ciphertext, associated_data):
+        return ciphertext
+
+
+class Reverses(Opens):
+    """What it opens is nowhere in what was stored."""
+
+    def decrypt(self, ciphertext, associated_data):
+        return bytes(reversed(ciphertext))
+
+
+class Fails(Opens):
+    """A key service that fails in the one call or the other."""
+
+    def __init__(self, *, late):
+        self.late = late
+
+    def encrypt(self, plaintext, associated_data):
+        if self.late:
+            return bytes(reversed(plaintext))
+        del plaintext  # a local of the key service's frame, which is not ours
+        raise StoreError("the key service does not answer")
+
+    def decrypt(self, ciphertext, associated_data):
+        raise StoreError("the key service does not answer")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_no_frame_of_ours_shows_a_keyset_when_a_key_service_fails(late):
+    keys = holders()["keyset"]
+    for call in (
+        lambda: keys.to_encrypted_json(Fails(late=late)),
+        lambda: keys.to_encrypted_bytes(Fails(late=late)),
+        lambda: KmsEnvelopeAead(Fails(late=late)).decrypt(bytes(4) + SECRET, b""),
+    ):
+        with pytest.raises(StoreError) as raised:
+            call()
+        assert SECRET not in _locals(raised.value)
+
+
+def _locals(error: BaseException) -> list[object]:
+    """The values of the locals of our frames, but for an envelope's own argument."""
+    frames, found = error.__traceback__, []
+    while frames is not None:
+        if frames.tb_frame.f_code.co_filename.startswith(str(Path(portalsec.__file__).parent)):
+            found += list(frames.tb_frame.f_locals.values())
+        frames = frames.tb_next
+    assert found
+    assert not any(
+        isinstance(value, bytes) and keyset_to_bytes(holders()["keyset"]) in value for value in found
+    )
+    return found
 
 
 def test_no_other_error_shows_a_key():
@@ -173,6 +278,16 @@ def test_no_other_error_shows_a_key():
         lambda: made["sealer"].open(b"junk", table="t", column="c", row="r"),
         lambda: made["hash"]("", b""),
         lambda: made["hash"]("purpose", "text"),
+        lambda: made["prf"].compute("text"),
+        lambda: made["deterministic keyset"].aead(),
+        lambda: made["deterministic keyset"].add("AES256_GCM"),
+        lambda: made["deterministic aead"].decrypt_deterministically(
+            b"\x01\x00\x00\x00\x01" + bytes(40), b""
+        ),
+        lambda: made["deterministic aead"].encrypt_deterministically("text", b""),
+        lambda: made["envelope"].decrypt(b"junk", b""),
+        lambda: made["envelope"].decrypt(made["envelope"].encrypt(b"m", b"")[:-1] + b"x", b""),
+        lambda: made["keyset"].to_encrypted_json(Reverses()),
     ]
     for call in calls:
         with pytest.raises((PortalsecError, TypeError)) as error:
