@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from portalsec._encoding import b64url
 from portalsec.crypto.cells import CellSource, Change, Key, Row, key_from_json, key_to_json
 from portalsec.crypto.tasks import ERASED, Batch, Encrypt, RebuildIndex, Reencrypt, Task
 from portalsec.errors import ConfigurationError
@@ -154,12 +155,14 @@ class Reencryption:
             yield state.progress(under, ())
 
     def remaining(self) -> tuple[Remaining, ...]:
-        """What each column of cells is under, counted by the database from the cells' first bytes."""
-        found = []
-        for task in self._tasks:
-            if isinstance(task, (Reencrypt, Encrypt)):
-                found.append(_remaining(self._source, task))
-        return tuple(found)
+        """What each column of cells is under, counted by the database from the cells' first bytes.
+
+        Tags do not tell: where the keys of an index were rotated, a dry run of `RebuildIndex` counts what is left.
+        Over subject keys every cell is current, as long as it is one: the keys are wrapped anew, not the cells.
+        """
+        return tuple(
+            _remaining(self._source, task) for task in self._tasks if isinstance(task, (Reencrypt, Encrypt))
+        )
 
     def _under(self) -> list[Any]:
         return [task.under() for task in self._tasks]
@@ -187,7 +190,7 @@ class Reencryption:
                 break
             lost.update(again)
             rows = self._source.read(again)
-            problems = {place: reason for place, reason in problems.items() if place[0] not in again}
+            problems = {place: reason for place, reason in problems.items() if place[0] not in lost}
         else:
             problems.update({(row.key, self._tasks[0].columns[0]): "busy" for row in rows})
         state.kept += len(lost)
@@ -238,4 +241,27 @@ _COUNTS = ("total", "done", "changed", "kept", "erased", "failed")
 
 
 def _remaining(source: CellSource, task: Reencrypt | Encrypt) -> Remaining:
-    raise NotImplementedError
+    aead = getattr(task.field, "_aead", None)
+    current = task.field.current_prefix
+    known = getattr(getattr(aead, "_reading", None), "named", None) or frozenset({current} if current else ())
+    ids = {int.from_bytes(prefix[1:], "big"): prefix for prefix in known if prefix != current}
+    beginnings = [_beginnings(prefix, text=task.field._text) for prefix in (current, *ids.values())]
+    first, *others, unknown = source.tally(task.column, beginnings)
+    if not current:
+        # A RAW key's cells have no mark: those that begin with no other key's are taken for its own.
+        first, unknown = unknown, 0
+    older = {key: count for key, count in zip(ids, others, strict=True) if count}
+    return Remaining(column=task.column, current=first, older=older, unknown=unknown)
+
+
+def _beginnings(prefix: bytes, *, text: bool) -> frozenset[bytes | str]:
+    """What a cell under this key begins with; in base64url, five bytes and two bits of what follows are a character."""
+    if not prefix:
+        return frozenset()
+    if not text:
+        return frozenset((prefix,))
+    if len(prefix) % 3 == 0:
+        return frozenset((b64url(prefix),))
+    spare = {1: 4, 2: 2}[len(prefix) % 3]  # bits of the last character that the prefix does not fix
+    size = -(-len(prefix) * 8 // 6)
+    return frozenset(b64url(prefix + bytes([bits << (8 - spare)]))[:size] for bits in range(2**spare))

@@ -90,7 +90,7 @@ class Reencrypt:
         tags: the columns of the field's indexes.
     """
 
-    field: EncryptedField[Any]
+    field: EncryptedField[Any, Any]
     column: str
     tags: Mapping[str, Index] = dataclasses.field(default_factory=dict)
 
@@ -131,7 +131,7 @@ class Encrypt:
         convert: from what the column holds to what the field takes, such as ``date.fromisoformat``.
     """
 
-    field: EncryptedField[Any]
+    field: EncryptedField[Any, Any]
     source: str
     column: str
     tags: Mapping[str, Index] = dataclasses.field(default_factory=dict)
@@ -197,7 +197,7 @@ class RebuildIndex:
     Opens every cell, since a tag does not tell which key made it. A NULL cell has NULL tags.
     """
 
-    field: EncryptedField[Any]
+    field: EncryptedField[Any, Any]
     column: str
     tags: Mapping[str, Index]
 
@@ -210,7 +210,7 @@ class RebuildIndex:
         return tuple(self.tags)
 
     def under(self) -> Any:
-        return [_primary_of(index) for index in self.tags.values()]
+        return [_under(index) for index in self.tags.values()]
 
     def work(self, batch: Batch) -> None:
         place = batch.at[self.column]
@@ -239,7 +239,7 @@ class RebuildIndex:
 class _Whose:
     """Rows that go through a field in one call: of one tenant and one subject, as far as the field asks."""
 
-    field: EncryptedField[Any]
+    field: EncryptedField[Any, Any]
     tenant: str | None
     subject: str | None
 
@@ -252,7 +252,7 @@ _Values = Callable[[Batch, str, _Whose, Sequence[int]], dict[int, Any]]
 
 
 def _through(  # noqa: PLR0917 - of this file
-    field: EncryptedField[Any],
+    field: EncryptedField[Any, Any],
     column: str,
     tags: Mapping[str, Index],
     batch: Batch,
@@ -284,7 +284,7 @@ def _through(  # noqa: PLR0917 - of this file
 
 
 def _by_owner(
-    field: EncryptedField[Any], batch: Batch, indexes: Sequence[int]
+    field: EncryptedField[Any, Any], batch: Batch, indexes: Sequence[int]
 ) -> Sequence[tuple[_Whose, Sequence[int]]]:
     if not indexes:
         return ()
@@ -375,7 +375,7 @@ def _reason(error: Exception) -> str:
     return "wrong_type" if isinstance(error, TypeError) else "not_encodable"
 
 
-def _primary_of(index: Index) -> int | None:
+def _under(index: Index) -> list[Any]:
+    """What tags are made under: the primary key, and the index as it describes itself (bits and normaliser)."""
     keys = getattr(index, "_keys", None)
-    keyset = getattr(keys, "keyset", keys)
-    return getattr(keyset, "primary_id", None)
+    return [getattr(getattr(keys, "keyset", keys), "primary_id", None), repr(index)]
