@@ -115,13 +115,7 @@ def key_to_json(key: Key) -> list[Any]:
 
 def key_from_json(parts: Sequence[Any]) -> Key:
     """The key of `key_to_json`. Raises `ValueError` for anything else."""
-    try:
-        return tuple(
-            _READ[next(iter(part))](next(iter(part.values()))) if isinstance(part, dict) else _plain(part)
-            for part in parts
-        )
-    except (KeyError, TypeError, ArithmeticError, StopIteration):
-        raise ValueError("this is not a key of a cursor") from None
+    return tuple(map(_read, parts))
 
 
 def _part(value: Any) -> Any:
@@ -136,9 +130,16 @@ def _part(value: Any) -> Any:
     )
 
 
-def _plain(part: Any) -> int | str:
+def _read(part: Any) -> Any:
     if type(part) in (int, str):
-        return part  # type: ignore[no-any-return]
+        return part
+    if isinstance(part, dict) and len(part) == 1:
+        ((kind, text),) = part.items()
+        if kind in _READ and isinstance(text, str):
+            try:
+                return _READ[kind](text)
+            except (ValueError, ArithmeticError):
+                pass
     raise ValueError("this is not a key of a cursor")
 
 
