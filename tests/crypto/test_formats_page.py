@@ -10,12 +10,16 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given
+from tink import aead, daead, json_proto_keyset_format, proto_keyset_format, secret_key_access
 
 from portalsec.crypto import JSON, EncryptedField, KeyedHash, Keyset
+from portalsec.crypto._keys import MATERIALS, TEMPLATES
 from portalsec.crypto.codec import codec_for
 from portalsec.crypto.context import associated_data
-from portalsec.crypto.insecure import keyset_to_json
-from tests.crypto.support import tink_aead, tink_prf
+from portalsec.crypto.envelope import KmsEnvelopeAead
+from portalsec.crypto.insecure import keyset_to_bytes, keyset_to_json
+from tests.crypto.keysets import tink_reads
+from tests.crypto.support import tink_aead, tink_handle, tink_prf
 from tests.crypto.test_codec import same
 from tests.crypto.test_context import places
 from tests.support import ROOT
@@ -119,3 +123,86 @@ def test_the_hashes():
 def test_the_keysets_on_the_page_are_in_the_canonical_form():
     for text in blocks("json"):
         assert keyset_to_json(Keyset.from_json(text)) == text
+
+
+def test_the_keysets_in_both_forms():
+    assert len(vectors("keyset")) == 9
+    for vector in vectors("keyset"):
+        text, data = json.dumps(vector["keyset"]), bytes.fromhex(vector["binary"])
+        for keys in (Keyset.from_json(text), Keyset.from_bytes(data)):
+            assert json.loads(keyset_to_json(keys)) == vector["keyset"]
+            assert keyset_to_bytes(keys) == data
+        theirs = tink_handle(text)
+        assert proto_keyset_format.serialize(theirs, secret_key_access.TOKEN) == data
+        assert tink_reads(data) is not None
+
+
+def test_the_table_of_kinds_is_complete():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|.*\| (.*?) \| .*? \|$", PAGE, re.M)
+    kinds = {name: (templates, prefixes) for name, templates, prefixes in rows if name.endswith("Key")}
+    assert set(kinds) == {url.rpartition(".")[2] for url in MATERIALS}
+    for url, material in MATERIALS.items():
+        templates, prefixes = kinds[url.rpartition(".")[2]]
+        made = [name for name, (make, _) in TEMPLATES.items() if type(make()) is material]
+        assert sorted(re.findall("`(.*?)`", templates)) == sorted(made)
+        shown = (
+            {"TINK", "RAW", "CRUNCHY", "LEGACY"}
+            if prefixes == "all four"
+            else set(re.findall("`(.*?)`", prefixes))
+        )
+        assert shown == material.prefixes
+
+
+def by_type(kind: str, key_id: int) -> Keyset:
+    """The keyset of the page's list with this key."""
+    (found,) = (
+        vector["keyset"]
+        for vector in vectors("keyset")
+        if vector["keyset"]["primaryKeyId"] == key_id and kind in json.dumps(vector)
+    )
+    return Keyset.from_json(json.dumps(found))
+
+
+def test_the_encrypted_keysets_open():
+    kek = by_type("AesGcmKey", 320083222)
+    theirs = tink_aead(kek)
+    assert len(vectors("encrypted")) == 2
+    for vector in vectors("encrypted"):
+        text, place = json.dumps(vector["encrypted"]), bytes.fromhex(vector["associated_data"])
+        data, inside = bytes.fromhex(vector["binary"]), bytes.fromhex(vector["opens_to"])
+        assert keyset_to_bytes(Keyset.from_encrypted_json(text, kek.aead(), place)) == inside
+        assert keyset_to_bytes(Keyset.from_encrypted_bytes(data, kek.aead(), place)) == inside
+        for handle in (
+            json_proto_keyset_format.parse_encrypted(text, theirs, place),
+            proto_keyset_format.parse_encrypted(data, theirs, place),
+        ):
+            assert proto_keyset_format.serialize(handle, secret_key_access.TOKEN) == inside
+        written = json.loads(Keyset.from_bytes(inside).to_encrypted_json(kek.aead(), place))
+        assert written["keysetInfo"] == vector["encrypted"]["keysetInfo"]
+
+
+def test_the_deterministic_ciphertexts():
+    keys = by_type("AesSivKey", 623257384)
+    theirs = tink_handle(keys).primitive(daead.DeterministicAead)
+    assert len(vectors("deterministic")) == 4
+    for vector in vectors("deterministic"):
+        plaintext, place = bytes.fromhex(vector["plaintext"]), bytes.fromhex(vector["associated_data"])
+        for cipher in (keys.deterministic_aead(), theirs):
+            assert cipher.encrypt_deterministically(plaintext, place).hex() == vector["deterministic"]
+            assert (
+                cipher.decrypt_deterministically(bytes.fromhex(vector["deterministic"]), place) == plaintext
+            )
+
+
+def test_the_envelopes_open():
+    kek = by_type("AesGcmKey", 320083222)
+    templates = {
+        name: getattr(aead.aead_key_templates, name)
+        for name in ("AES256_GCM", "AES128_GCM", "AES256_GCM_SIV")
+    }
+    assert {vector["dek"] for vector in vectors("envelope")} == set(templates)
+    for vector in vectors("envelope"):
+        sealed, place = bytes.fromhex(vector["envelope"]), bytes.fromhex(vector["associated_data"])
+        theirs = aead.KmsEnvelopeAead(templates[vector["dek"]], tink_aead(kek))
+        for cipher in (KmsEnvelopeAead(kek.aead(), vector["dek"]), theirs):
+            assert cipher.decrypt(sealed, place).hex() == vector["plaintext"]
