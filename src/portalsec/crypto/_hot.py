@@ -20,8 +20,6 @@ from cryptography.exceptions import InvalidTag
 from portalsec.crypto.aead import KeysetAead, urandom
 from portalsec.crypto.codec import Codec, codec_for
 from portalsec.crypto.context import tenant_prefix
-from portalsec.crypto.ports import SubjectAeads
-from portalsec.errors import DecryptionError
 
 __all__ = [
     "LEFT_TO_GENERAL",
@@ -29,8 +27,6 @@ __all__ = [
     "opener",
     "quick",
     "sealer",
-    "subject_opener",
-    "subject_sealer",
     "taken_as_is",
 ]
 
@@ -77,9 +73,33 @@ def sealer(
 def opener(
     aead: KeysetAead, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """`EncryptedField.decrypt` for the usual cell."""
+    """`EncryptedField.decrypt` for the usual cell, of the layout that the primary key has now.
+
+    Where a reload changes that (from AES-GCM to XAES, say), such a cell is left to ``general`` until the field asks
+    for another function.
+    """
     decode = quick(codec)[1]
     text, number, uuid = kinds(tenant_prefix(prefix, None))
+    start, nonce, sealed = aead._layout
+
+    # What is cut short has no whole tag and is refused as such: no length needs checking.
+    def bytes_decrypt(
+        cell: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
+    ) -> Any:
+        if tenant is None and subject is None:
+            try:
+                if type(row) is str and row:
+                    return aead._openers[cell[start]](cell[nonce], cell[sealed], text + row.encode())
+                if type(row) is UUID:
+                    place = uuid + row.int.to_bytes(16, "big")
+                elif type(row) is int:
+                    place = number + b"%d" % row
+                else:
+                    return general(cell, row, tenant, subject)
+                return aead._openers[cell[start]](cell[nonce], cell[sealed], place)
+            except LEFT_TO_GENERAL:
+                pass
+        return general(cell, row, tenant, subject)
 
     def field_decrypt(
         cell: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
@@ -94,80 +114,12 @@ def opener(
                     place = number + b"%d" % row
                 else:
                     return general(cell, row, tenant, subject)
-                # What is cut short has no whole tag and is refused as such: no length needs checking.
-                openers, start, nonce, sealed = aead._hot  # type: ignore[misc]
-                plaintext = openers[cell[start]](cell[nonce], cell[sealed], place)
-                return plaintext if decode is None else decode(plaintext)
+                return decode(aead._openers[cell[start]](cell[nonce], cell[sealed], place))  # type: ignore[misc]
             except LEFT_TO_GENERAL:
                 pass
         return general(cell, row, tenant, subject)
 
-    return field_decrypt
-
-
-def subject_sealer(
-    keys: SubjectAeads, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
-) -> Callable[..., Any]:
-    """`sealer` for a field over subject keys."""
-    encode, as_is = quick(codec)[0], taken_as_is(codec)
-    text, number, uuid = kinds(tenant_prefix(prefix, None))
-    writing = keys.writing
-
-    def field_encrypt(
-        value: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
-    ) -> Any:
-        if tenant is None and type(subject) is str and value is not None:
-            try:
-                if type(row) is str and row:
-                    place = text + row.encode()
-                elif type(row) is UUID:
-                    place = uuid + row.int.to_bytes(16, "big")
-                elif type(row) is int:
-                    place = number + b"%d" % row
-                else:
-                    return general(value, row, tenant, subject)
-                plaintext = value if type(value) is as_is else encode(value)
-            except (TypeError, ValueError, OverflowError):
-                return general(value, row, tenant, subject)
-            # Outside the handler: what a store raises is the caller's to see.
-            start, encrypt, left = writing(subject)._session  # type: ignore[misc]
-            if left is None and type(plaintext) is bytes:
-                nonce = urandom(12)
-                return start + nonce + encrypt(nonce, plaintext, place)
-        return general(value, row, tenant, subject)
-
-    return field_encrypt
-
-
-def subject_opener(
-    keys: SubjectAeads, codec: Codec[Any], prefix: bytes, general: Callable[..., Any]
-) -> Callable[..., Any]:
-    """`opener` for a field over subject keys."""
-    decode = quick(codec)[1]
-    text, number, uuid = kinds(tenant_prefix(prefix, None))
-    reading = keys.reading
-
-    def field_decrypt(
-        cell: Any, row: Any = None, tenant: str | None = None, subject: str | None = None
-    ) -> Any:
-        if tenant is None and type(subject) is str and type(cell) is bytes:
-            try:
-                if type(row) is str and row:
-                    place = text + row.encode()
-                elif type(row) is UUID:
-                    place = uuid + row.int.to_bytes(16, "big")
-                elif type(row) is int:
-                    place = number + b"%d" % row
-                else:
-                    return general(cell, row, tenant, subject)
-                openers, start, nonce, sealed = reading(subject)._hot  # type: ignore[misc]
-                plaintext = openers[cell[start]](cell[nonce], cell[sealed], place)
-                return plaintext if decode is None else decode(plaintext)
-            except (*LEFT_TO_GENERAL, DecryptionError):
-                pass
-        return general(cell, row, tenant, subject)
-
-    return field_decrypt
+    return bytes_decrypt if decode is None else field_decrypt
 
 
 class _Nothing:

@@ -134,7 +134,8 @@ def _open(
     there = tenant_prefix(field._prefix, tenant)
     text, number, uuid = kinds(there)
     decode = quick(field._codec)[1]
-    openers, start, nonce, sealed = (aead._reading or aead._not_loaded()).hot
+    reading = aead._reading or aead._not_loaded()
+    openers, (start, nonce, sealed) = reading.openers, reading.layout
     for cell, row in zip(cells, rows, strict=True):
         try:
             if type(row) is str and row:

@@ -20,7 +20,8 @@ import os
 from collections.abc import Callable, Mapping
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 from weakref import WeakSet
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -40,10 +41,17 @@ __all__ = ["KeysetAead"]
 _PREFIX = 5
 _SESSION = 2**20  # messages under one XAES salt
 
-# Slices that are made once: a slice that is written out is built anew in each call.
-_START = slice(0, _PREFIX)
-_AT_PREFIX = slice(_PREFIX, _PREFIX + NONCE)
-_BEHIND = slice(_PREFIX + NONCE, None)
+Layout: TypeAlias = tuple[slice, slice, slice]
+"""What a ciphertext's opener is found by, its nonce, the rest."""
+
+
+def _layout(start: int) -> Layout:
+    # Slices that are made once: a slice that is written out is built anew in each call.
+    return slice(0, start), slice(start, start + NONCE), slice(start + NONCE, None)
+
+
+_PLAIN = _layout(_PREFIX)  # of AES-GCM and AES-GCM-SIV
+_NONE: Mapping[bytes, Transform] = MappingProxyType({})
 
 _REFUSALS = (InvalidTag, ValueError, OverflowError)
 
@@ -68,7 +76,7 @@ urandom = _random_bytes()
 class _Reading:
     """What opens ciphertexts; never changed, but for the salts that are remembered."""
 
-    __slots__ = ("hot", "named", "openers", "raw", "readers")
+    __slots__ = ("layout", "named", "openers", "raw", "readers")
 
     def __init__(self, keyset: Keyset) -> None:
         # Bound methods are taken once here: looking them up for each value costs a tenth of a small encryption.
@@ -76,7 +84,7 @@ class _Reading:
         self.readers: dict[bytes, XAesReader] = {}
         salts = Subkeys(self.openers)
         raw: list[Callable[[bytes, bytes], bytes]] = []
-        layouts: list[tuple[slice, slice, slice]] = []
+        layouts: list[Layout] = []
         for key in keyset._enabled("aead"):
             prefix = key.output_prefix
             if isinstance(key.material, XAesGcmKey):
@@ -87,19 +95,19 @@ class _Reading:
                 else:
                     raw.append(reader.open)
                 start = len(prefix) + xaes.salt_size
-                layouts.append((slice(0, start), slice(start, start + NONCE), slice(start + NONCE, None)))
+                layouts.append(_layout(start))
             else:
                 decrypt = _cipher(key).decrypt
                 if prefix:
                     self.openers[prefix] = decrypt
                 else:
                     raw.append(_framed(decrypt, 0))
-                layouts.append((_START, _AT_PREFIX, _BEHIND))
+                layouts.append(_PLAIN)
         self.raw = tuple(raw)
         # Also what is disabled or destroyed: its cells are ours, and no other reader is to be asked about them.
         self.named = frozenset(start for key in keyset._keys for start in _starts(key))
         # The primary, whose cells are most, comes first: what they begin with, their nonce, the rest.
-        self.hot = (self.openers, *layouts[0])
+        self.layout = layouts[0]
 
 
 class _Writing:
@@ -132,7 +140,17 @@ class KeysetAead(Hidden):
     Safe to share between threads and across a fork.
     """
 
-    __slots__ = ("__weakref__", "_hot", "_live", "_lock", "_message", "_reading", "_session", "_writing")
+    __slots__ = (
+        "__weakref__",
+        "_layout",
+        "_live",
+        "_lock",
+        "_message",
+        "_openers",
+        "_reading",
+        "_session",
+        "_writing",
+    )
 
     def __init__(
         self, keys: Keyset | LiveKeyset, *, nonce: Literal["session", "message"] = "session"
@@ -143,9 +161,10 @@ class KeysetAead(Hidden):
         self._lock = Lock()  # the sealing side's changes: new keys, a new session
         self._reading: _Reading | None = None
         self._writing: _Writing | None = None
-        # This and `_session` are what `portalsec.crypto._hot` takes, each in one piece, so that a value is never half
-        # under new keys.
-        self._hot: tuple[Mapping[bytes, Transform], slice, slice, slice] | None = None
+        # What `portalsec.crypto._hot` takes. The session is one piece, so that no value is sealed by one key under the
+        # prefix of another; openers that meet the layout of another key find nothing, or what is not authentic.
+        self._openers: Mapping[bytes, Transform] = _NONE
+        self._layout: Layout = _PLAIN
         self._session: Session | None = None
         self._live: LiveKeyset | None = None
         _OPEN.add(self)
@@ -158,7 +177,7 @@ class KeysetAead(Hidden):
 
     def _read(self, keyset: Keyset) -> None:
         reading = _Reading(keyset)
-        self._reading, self._hot = reading, reading.hot
+        self._reading, self._openers, self._layout = reading, reading.openers, reading.layout
 
     def _write(self, keyset: Keyset) -> None:
         writing = _Writing(keyset, message=self._message)
@@ -230,11 +249,11 @@ class KeysetAead(Hidden):
         if associated_data is None:
             _no_bytes(None)
         reading = self._reading or self._not_loaded()
-        openers, start, nonce, sealed = reading.hot
+        start, nonce, sealed = reading.layout
         opener: Transform | None = None
         try:
             # No length is checked here: what is cut short has no whole tag, and so is never authentic.
-            opener = openers[ciphertext[start]]
+            opener = reading.openers[ciphertext[start]]
             return opener(ciphertext[nonce], ciphertext[sealed], associated_data)
         except (KeyError, TypeError, *_REFUSALS):
             pass  # outside the handler, so that the error below has no context
@@ -296,7 +315,7 @@ def _cipher(key: Key) -> AESGCM | AESGCMSIV:
 
 def _framed(opener: Transform, prefix: int) -> Callable[[bytes, bytes], bytes]:
     """An opener that takes a whole ciphertext."""
-    nonce, sealed = slice(prefix, prefix + NONCE), slice(prefix + NONCE, None)
+    _, nonce, sealed = _layout(prefix)
     return lambda ciphertext, associated_data: opener(ciphertext[nonce], ciphertext[sealed], associated_data)
 
 

@@ -175,6 +175,7 @@ class EncryptedField(Hidden, Generic[T, C]):
                 f"{table}.{column} reads legacy data, and its cipher cannot say which ciphertexts are its own: "
                 "give it a Keyset or a name of a Keyring"
             )
+        self._flat_for: object = None
         if self._bound and not tenanted and not text:
             self._flatten()
 
@@ -183,11 +184,14 @@ class EncryptedField(Hidden, Generic[T, C]):
         from portalsec.crypto import _hot, _hot_subjects
         from portalsec.crypto.aead import KeysetAead
 
-        seal, unseal = self.encrypt, self.decrypt
+        # The methods themselves, also where they were put aside before.
+        kind = EncryptedField
+        seal, unseal = kind.encrypt.__get__(self), kind.decrypt.__get__(self)
         if self._subjects is not None:
             self.encrypt = _hot_subjects.sealer(self._subjects, self._codec, self._prefix, seal)  # type: ignore[method-assign]
             self.decrypt = _hot_subjects.opener(self._subjects, self._codec, self._prefix, unseal)  # type: ignore[method-assign]
         elif isinstance(self._aead, KeysetAead):
+            self._flat_for = self._aead._layout
             self.encrypt = _hot.sealer(self._aead, self._codec, self._prefix, seal)  # type: ignore[method-assign]
             self.decrypt = _hot.opener(self._aead, self._codec, self._prefix, unseal)  # type: ignore[method-assign]
 
@@ -264,6 +268,8 @@ class EncryptedField(Hidden, Generic[T, C]):
         if cell is None:
             return None
         where = self._place(row, tenant, subject)
+        if self._flat_for is not None and self._flat_for is not self._aead._layout:  # type: ignore[union-attr]
+            self._flatten()  # the primary key is of another kind since the last reload
         data: Any = cell
         reason, aead = "", None
         if self._text:
