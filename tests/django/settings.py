@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "portalsec.django",
+    "tests.django.clinic",
 ]
 
 MIDDLEWARE = [
@@ -54,7 +55,12 @@ _SQLITE = {
 DATABASES = {"default": _SQLITE, "portalsec": {**_SQLITE}}
 DATABASE_ROUTERS = ["portalsec.django.router.PortalsecRouter"]
 
-PORTALSEC = {"PORTAL": "tests.django.project.portal", "DATABASE": "portalsec"}
+PORTALSEC = {
+    "PORTAL": "tests.django.project.portal",
+    "DATABASE": "portalsec",
+    "KEYRING": "tests.django.clinic.keys.ring",
+    "SUBJECT_KEYS": "tests.django.clinic.keys.subjects",
+}
 AUTHENTICATION_BACKENDS = ["portalsec.django.backends.PolicyBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 

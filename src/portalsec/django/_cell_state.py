@@ -11,15 +11,19 @@ import binascii
 import copy
 from typing import Any, NoReturn, TypeAlias
 
+from portalsec.crypto.codec import JSON
 from portalsec.crypto.context import RowId
 
 __all__ = ["MARK", "UNREAD", "Cell", "Place", "Plain", "RawCell", "SerialisedCell"]
 
-Place: TypeAlias = tuple[RowId | None, str | None, str | None]
+Place: TypeAlias = "tuple[RowId | None, str | None, str | None]"
 """Row, tenant and subject: what a cell is bound to besides its labels."""
 
 MARK = "portalsec:"
 """How a cell begins in a fixture."""
+
+
+_UNSAVED = "this instance has a value of an encrypted field that is not saved: save it before it is pickled"
 
 
 class _Unread:
@@ -64,7 +68,13 @@ class Cell:
     def __hash__(self) -> int:
         return hash(self._data)
 
+    def changed(self) -> bool:
+        """Whether a mutable value was changed in place since it was read."""
+        return self.seen is not None and JSON.encode(self.value) != self.seen
+
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.changed():
+            raise TypeError(_UNSAVED)
         # The plaintext stays here: a pickle of an instance goes to caches and queues.
         return type(self), (self._data, self.label, self.place)
 
@@ -124,6 +134,4 @@ class Plain:
         return Plain(copy.deepcopy(self.value, memo))
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "this instance has a value of an encrypted field that is not saved: save it before it is pickled"
-        )
+        raise TypeError(_UNSAVED)

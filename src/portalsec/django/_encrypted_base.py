@@ -103,7 +103,6 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
         ("row", None),
         ("tenant", None),
         ("subject", None),
-        ("context", "row"),
         ("pad", None),
         ("keys", "fields"),
         ("legacy", None),
@@ -144,7 +143,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
         self.row = row
         self.tenant = tenant
         self.subject = subject
-        self.context = context
+        self.binding = context  # DecimalField has a context of its own
         self.pad = pad
         self.keys = keys
         self.legacy = legacy
@@ -162,6 +161,8 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
         for option, default in self._options:
             if (value := getattr(self, option)) != default:
                 kwargs[option] = value
+        if self.binding != "row":
+            kwargs["context"] = self.binding
         return name, path, args, kwargs
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
@@ -172,11 +173,11 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
     def get_internal_type(self) -> str:
         return "BinaryField"
 
-    def contribute_to_class(self, cls: Any, name: str, private_only: bool = False) -> None:
+    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:
         # A field of an abstract model is copied into each of its heirs, which have rows and indexes of their own.
         for derived in ("indexes", "row_fields", "place_fields", "cached_col"):
             self.__dict__.pop(derived, None)
-        super().contribute_to_class(cls, name, private_only)
+        super().contribute_to_class(cls, name, **kwargs)
 
     def cast_db_type(self, connection: Any) -> str | None:
         return models.Field.cast_db_type(self, connection)
@@ -209,7 +210,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
                 table=self.table,
                 column=self.column_label,
                 type=self.codec,
-                context=self.context,
+                context=self.binding,
                 tenanted=self.tenant is not None,
                 **options,
             )
@@ -228,7 +229,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
     @cached_property
     def row_fields(self) -> Sequence[models.Field[Any, Any]]:
         """The fields whose values are the row id; empty where cells are bound to the column."""
-        if self.context == "column":
+        if self.binding == "column":
             return ()
         meta = self.model._meta
         return (meta.get_field(self.row),) if self.row else tuple(meta.pk_fields)  # type: ignore[arg-type,attr-defined,return-value]
@@ -302,9 +303,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
                 )
             if instance._state.adding or state.place != place:
                 self.opened(instance, state)  # a copy, or of unknown origin: only what opens is moved
-            if state.seen is not None and JSON.encode(state.value) != state.seen:
-                return self._seal(state.value, place)
-            if state.place == place:
+            if state.place == place and not state.changed():
                 return self._newest(state, place)
             return self._seal(state.value, place)
         return self._seal(self.converted(state.value), place)

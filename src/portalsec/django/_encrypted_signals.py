@@ -80,7 +80,7 @@ def _check_indexes(instance: models.Model, fields: list[Any], names: frozenset[s
         if field.name not in names:
             continue
         state = instance.__dict__.get(field.attname)
-        if isinstance(state, Cell) and state.seen is None and state.place == field.place_of(instance):
+        if isinstance(state, Cell) and not state.changed() and state.place == field.place_of(instance):
             continue  # as it was
         for index in field.indexes:
             if index.name not in names:

@@ -60,7 +60,7 @@ class _Tags(tuple[bytes, ...]):
         return f"<{len(self)} tags>"
 
 
-class _Search(Lookup[Any]):
+class _Search(Lookup):  # type: ignore[type-arg]
     """Equality, through the index. The value is turned into tags at once, so that no query holds a plaintext."""
 
     index: BlindIndexField
@@ -87,7 +87,7 @@ class _Search(Lookup[Any]):
         return compiler.compile(In(column, self.rhs))
 
 
-def searching_lookup(index: BlindIndexField, name: str) -> type[Lookup[Any]]:
+def searching_lookup(index: BlindIndexField, name: str) -> type[Any]:
     """The lookup "exact" or "in" of a field that this index is of."""
     many = name == "in"
     return type(f"Blind{name.title()}", (_Search,), {"lookup_name": name, "index": index, "many": many})
@@ -110,7 +110,7 @@ class _IndexExact(_IndexIn):
     many = False
 
 
-def index_lookup(index: BlindIndexField, name: str) -> type[Lookup[Any]]:
+def index_lookup(index: BlindIndexField, name: str) -> type[Any]:
     """The same on the index itself, for a compound one and for a second index of a field."""
     base = _IndexIn if name == "in" else _IndexExact
     return type(base.__name__, (base,), {"index": index})

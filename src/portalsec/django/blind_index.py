@@ -14,11 +14,13 @@ from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.normalise import Normaliser, exact
 from portalsec.crypto.stretch import Argon2Cost
 from portalsec.django import keys as key_source
-from portalsec.django._cell_state import UNREAD, Cell, Plain
+from portalsec.django._cell_state import UNREAD, Cell
 from portalsec.django._encrypted_sql import InTenant, index_lookup, refused_lookup
 from portalsec.errors import ConfigurationError
 
 __all__ = ["BlindIndexField"]
+
+_DEFERRED: Any = object()
 
 
 class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
@@ -71,10 +73,10 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
         kwargs["editable"] = False
         super().__init__(**kwargs)
 
-    def contribute_to_class(self, cls: Any, name: str, private_only: bool = False) -> None:
+    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:
         for derived in ("labels", "source_fields"):  # of the abstract model that it was copied from
             self.__dict__.pop(derived, None)
-        super().contribute_to_class(cls, name, private_only)
+        super().contribute_to_class(cls, name, **kwargs)
 
     @property
     def label(self) -> str:
@@ -94,6 +96,7 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
 
     def deconstruct(self) -> Any:
         name, path, _, kwargs = super().deconstruct()
+        path = path.replace("portalsec.django.blind_index", "portalsec.django.fields")
         for forced in ("null", "blank", "editable"):
             kwargs.pop(forced, None)
         kwargs["bits"] = self.bits
@@ -169,26 +172,28 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
 
     def tag_of(self, instance: models.Model) -> bytes | None:
         """The tag to store for this instance. What was neither read nor assigned keeps the one that it has."""
-        states = [instance.__dict__.get(field.attname) for field in self.source_fields]
-        loaded = [field.attname in instance.__dict__ for field in self.source_fields]
+        fields = self.source_fields
+        states = [instance.__dict__.get(field.attname, _DEFERRED) for field in fields]
+        if None in states:
+            return None
         kept = instance.__dict__.get(self.attname)
-        moved = self.tenant is not None and any(
-            isinstance(state, Cell) and state.place is not None and state.place != field.place_of(instance)
-            for state, field in zip(states, self.source_fields, strict=True)
-        )
-        if (
-            kept is not None
-            and all(loaded)
-            and not moved
-            and not any(map(_known, states))
-            and None not in states
+        if kept is not None and not any(
+            self._newer(*each, instance) for each in zip(fields, states, strict=True)
         ):
             return bytes(kept)
-        values = [_value(field, instance) for field in self.source_fields]
-        tenant = self.source_fields[0].place_of(instance)[1] if self.tenant else None
+        values = [_value(field, instance) for field in fields]
         if None in values:
             return None
+        tenant = fields[0].place_of(instance)[1]
         return self.crypto.tag(values[0] if len(values) == 1 else tuple(values), tenant)
+
+    def _newer(self, field: Any, state: Any, instance: models.Model) -> bool:
+        """Whether the stored tag may be another's: where the value is at hand, it is made anew under the newest key."""
+        if not isinstance(state, Cell) or state.value is not UNREAD:
+            return True
+        if self.tenant is None or state.place is None:
+            return False
+        return bool(state.place[1] != field.place_of(instance)[1])
 
     # -- searching ----------------------------------------------------------------------------------------------
 
@@ -241,11 +246,6 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
 
 def _id(declared: Any) -> Any:
     return getattr(declared, "id", declared)
-
-
-def _known(state: Any) -> bool:
-    """Whether the value is at hand: then the tag is made anew, under the newest key."""
-    return isinstance(state, Plain) or (isinstance(state, Cell) and state.value is not UNREAD)
 
 
 def _value(field: Any, instance: models.Model) -> Any:

@@ -14,9 +14,9 @@ from portalsec.errors import ConfigurationError
 if TYPE_CHECKING:
     from portalsec.portal import Portal
 
-__all__ = ["audit_database", "get_portal", "security_database", "subject_database"]
+__all__ = ["audit_database", "get_portal", "security_database", "setting", "subject_database"]
 
-_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE", "SUBJECT_DATABASE")
+_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE", "SUBJECT_DATABASE", "KEYRING", "SUBJECT_KEYS")
 _DEFAULT_ALIAS = "portalsec"
 
 

@@ -1,0 +1,1 @@
+"""A small application whose models have encrypted fields."""
