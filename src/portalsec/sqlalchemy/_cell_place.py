@@ -54,7 +54,7 @@ class Places:
         self._rows: tuple[_Part, ...] = ()
         if self._primary:
             self._rows = tuple(
-                _Part(mapper, where, _key_of(mapper, where, column)) for column in mapper.primary_key
+                _Part(mapper, where, _key_of(mapper, where, column), column) for column in mapper.primary_key
             )
         elif row is not None:
             names = (row,) if isinstance(row, str) else tuple(row)
@@ -138,12 +138,11 @@ class Places:
 class _Part:
     """One attribute that decides the place."""
 
-    def __init__(self, mapper: Mapper[Any], where: str, key: str) -> None:
+    def __init__(self, mapper: Mapper[Any], where: str, key: str, column: Any = None) -> None:
         self.where, self.key = where, key
-        try:
-            (column,) = mapper.column_attrs[key].columns[:1]
-        except KeyError:
-            column = None
+        if column is None and key in mapper.column_attrs:
+            # Of joined inheritance a key is an attribute over a column of each table; the last is the first's.
+            column = mapper.column_attrs[key].columns[-1]
         if not isinstance(column, Column) or not isinstance(column.table, Table):
             raise ConfigurationError(
                 f"{where}: {mapper.class_.__name__} has no attribute {key!r} over a column of a table"
