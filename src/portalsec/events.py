@@ -125,6 +125,8 @@ class Event(StrEnum):
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
     KEY_DISABLED = "key.disabled"
+    KEY_ENABLED = "key.enabled"
+    KEY_DESTROYED = "key.destroyed"
 
     SYSTEM_STARTED = "system.started"
     SYSTEM_STOPPED = "system.stopped"
