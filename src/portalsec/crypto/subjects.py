@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from weakref import ref
 
 from portalsec.clock import Clock
 from portalsec.crypto._hidden import Hidden
+from portalsec.crypto._keys import AesGcmKey
 from portalsec.crypto._psk1 import check_purpose, check_subject, names_key, new_key, rewrap, unwrap
 from portalsec.crypto.keyring import AnyKeyset, LiveKeyset
 from portalsec.crypto.keyset import Keyset
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["ShredReceipt", "SubjectKeys"]
 
 _NOWHERE = Source()
+
+_Cipher: TypeAlias = Callable[[bytes, bytes, bytes], bytes]
+_Held: TypeAlias = "tuple[float, KeysetAead, bytes, _Cipher, _Cipher]"
+"""Good until when; the cipher; and of its one key the prefix, the sealing and the opening."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +85,10 @@ class SubjectKeys(Hidden):
         "_half",
         "_hot",
         "_lock",
+        "_opening",
         "_purpose",
         "_remember",
+        "_sealing",
         "_store",
         "_wrapping",
     )
@@ -106,7 +113,7 @@ class SubjectKeys(Hidden):
             clock: for the moments that are recorded.
             emit: the audit log.
             purpose: what these keys are for; keys of another purpose are unrelated, and shredded apart.
-            cached: how many keys are remembered at most, about 3 KiB each; at least half as many of the last used are.
+            cached: how many keys are remembered at most, about 9 KiB each; at least half as many of the last used are.
             remember: for how long; within it, an erasure by another process is noticed here.
             elapsed: seconds that only go forward, for ``remember``. The wall clock would not do: set back, it would
                 keep erased keys alive.
@@ -130,8 +137,11 @@ class SubjectKeys(Hidden):
         # Two generations: when the young one is full it becomes the old one, and the old one is forgotten. So a hit
         # changes nothing and takes no lock, and what is used again stays.
         self._half = cached // 2
-        self._hot: dict[str, tuple[float, KeysetAead]] = {}
-        self._cold: dict[str, tuple[float, KeysetAead]] = {}
+        self._hot: dict[str, _Held] = {}
+        self._cold: dict[str, _Held] = {}
+        # The young ones taken apart, for `portalsec.crypto._hot_subjects`: until when, the prefix, the function.
+        self._sealing: dict[str, tuple[float, bytes, _Cipher]] = {}
+        self._opening: dict[str, tuple[float, bytes, _Cipher]] = {}
         self._erasures = 0
         self._lock = Lock()
         _mind_forks(self)
@@ -187,18 +197,25 @@ class SubjectKeys(Hidden):
                 )
             if stored.erased_at is not None:
                 raise SubjectErased("The data of this subject was erased on purpose.")
-            aead = unwrap(stored, self._purpose, subject, self._wrapping).aead()
+            keyset = unwrap(stored, self._purpose, subject, self._wrapping)
+            held = _held(keyset, asked + self._remember)
             with self._lock:
                 # A shredding that ended since may have been of this very subject: then the answer is out of date.
                 if self._erasures == seen:
-                    self._keep(subject, (asked + self._remember, aead))
-                    return aead
+                    self._keep(subject, held)
+                    return held[1]
 
-    def _keep(self, subject: str, held: tuple[float, KeysetAead]) -> None:
+    def _keep(self, subject: str, held: _Held) -> None:
         """With the lock held."""
         if len(self._hot) >= self._half and subject not in self._hot:
-            self._cold, self._hot = self._hot, {}
+            self._cold = self._hot.copy()
+            self._hot.clear()
+            self._sealing.clear()
+            self._opening.clear()
+        until, _, start, encrypt, decrypt = held
         self._hot[subject] = held
+        self._sealing[subject] = (until, start, encrypt)
+        self._opening[subject] = (until, start, decrypt)
 
     # -- rotation of the wrapping keys; `portalsec.crypto.subject_cells` does all of them ------------------------
 
@@ -316,6 +333,17 @@ class SubjectKeys(Hidden):
             self._erasures += 1
             self._hot.pop(subject, None)
             self._cold.pop(subject, None)
+            self._sealing.pop(subject, None)
+            self._opening.pop(subject, None)
+
+
+def _held(keyset: Keyset, until: float) -> _Held:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    (key,) = keyset._keys  # `unwrap` checked that it is one AES-GCM key with a prefix
+    assert isinstance(key.material, AesGcmKey)  # noqa: S101
+    cipher = AESGCM(key.material.value.reveal())
+    return until, keyset.aead(), key.output_prefix, cipher.encrypt, cipher.decrypt
 
 
 def _hex(key: SubjectKey) -> str | None:

@@ -1,0 +1,116 @@
+"""Every subject's key under the wrapping key that writes now, by the engine of `portalsec.crypto.rotation`.
+
+After a wrapping key was promoted::
+
+    for progress in rewrapping(portal.subjects).run():
+        print(progress.done, progress.total)
+
+The subjects' keys stay what they are, and so do all cells: ten million people are ten million small rows, whatever they
+have in their records. When `Reencryption.run` has come to its end without failures, nothing needs the old wrapping key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from portalsec.crypto._psk1 import names_key
+from portalsec.crypto.cells import Change, Key, Row
+from portalsec.crypto.ports import Rewrap, SubjectKey
+from portalsec.crypto.rotation import Reencryption
+from portalsec.crypto.subjects import SubjectKeys
+from portalsec.crypto.tasks import Batch
+from portalsec.errors import DecryptionError
+
+__all__ = ["RewrapSubjectKeys", "SubjectKeyCells", "rewrapping"]
+
+_WRAPPED = "wrapped"
+_STORED = "stored"  # the whole `SubjectKey`, which what is checked at unwrapping comes from
+_COLUMNS = (_WRAPPED, _STORED)
+_PAGE = 1000
+
+
+def rewrapping(keys: SubjectKeys, *, batch: int = 500) -> Reencryption:
+    """A run over the living keys of one purpose. Each batch is one transaction of the store."""
+    return Reencryption(SubjectKeyCells(keys), [RewrapSubjectKeys(keys)], batch=batch)
+
+
+class SubjectKeyCells:
+    """A `portalsec.crypto.cells.CellSource` over the living keys of one purpose. Only ``wrapped`` can be changed."""
+
+    def __init__(self, keys: SubjectKeys) -> None:
+        self._store = keys.store
+        self._purpose = keys.purpose
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return _COLUMNS
+
+    def count(self) -> int:
+        return self._store.count(self._purpose)
+
+    def page(self, after: Key | None, limit: int) -> Sequence[Row]:
+        found = self._store.page(self._purpose, after=None if after is None else after[0], limit=limit)
+        return [_row(key) for key in found]
+
+    def read(self, keys: Sequence[Key]) -> Sequence[Row]:
+        found = (self._store.get(self._purpose, subject) for (subject,) in keys)
+        # One that was erased meanwhile is no row any more: there is nothing left to wrap.
+        return [_row(key) for key in found if key is not None and key.erased_at is None]
+
+    def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        return self._store.rewrap(
+            self._purpose,
+            [
+                Rewrap(subject=change.row.key[0], expected=change.row.values[0], wrapped=change.values[0])
+                for change in changes
+            ],
+        )
+
+    def tally(self, column: str, beginnings: Sequence[Collection[bytes | str]]) -> Sequence[int]:
+        """By the output prefix of the wrapping key; reads every key."""
+        counts = [0] * (len(beginnings) + 1)
+        for key in self._all():
+            counts[_place(key.wrapped or b"", beginnings)] += 1
+        return counts
+
+    def _all(self) -> Iterator[SubjectKey]:
+        after: str | None = None
+        while page := self._store.page(self._purpose, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].subject
+
+
+class RewrapSubjectKeys:
+    """A `portalsec.crypto.tasks.Task`: keys under an older wrapping key are put under the one that writes."""
+
+    columns: Sequence[str] = _COLUMNS
+    writes: Sequence[str] = (_WRAPPED,)
+
+    def __init__(self, keys: SubjectKeys) -> None:
+        self._keys = keys
+
+    def under(self) -> Any:
+        return self._keys.wrapping_prefix.hex()
+
+    def work(self, batch: Batch) -> None:
+        for index, row in enumerate(batch.rows):
+            if not self._keys.needs_rewrap(row.values[batch.at[_WRAPPED]]):
+                continue
+            try:
+                fresh = self._keys.rewrapped(row.values[batch.at[_STORED]])
+            except DecryptionError as error:
+                batch.problems.append((index, _WRAPPED, error.reason))
+            else:
+                batch.set(index, _WRAPPED, fresh)
+
+
+def _row(key: SubjectKey) -> Row:
+    return Row(key=(key.subject,), id=None, values=(key.wrapped, key), subject=key.subject)
+
+
+def _place(wrapped: bytes, beginnings: Sequence[Collection[bytes | str]]) -> int:
+    for place, prefixes in enumerate(beginnings):
+        if any(isinstance(prefix, bytes) and names_key(wrapped, prefix) for prefix in prefixes):
+            return place
+    return len(beginnings)
