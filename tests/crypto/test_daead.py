@@ -62,7 +62,8 @@ def test_any_key_of_the_set_opens_what_it_wrote_and_tink_agrees(keys, data, plai
     except DecryptionError:
         ours = None
     assert ours == theirs
-    assert (ours == plaintext) is (kind == "whole")
+    if kind == "whole":
+        assert ours == plaintext
 
 
 def test_the_vectors_of_tink():

@@ -49,19 +49,19 @@ def test_what_is_written_is_read(fields):
     )
     message = Message(data)
     for number, value in fields:
-        assert (message.uint(number) if isinstance(value, int) else message.bytes(number)) == value
+        assert (message.uint(number) if isinstance(value, int) else message.octets(number)) == value
 
 
 def test_zero_is_left_out_and_read_where_it_was_written():
     assert uint_field(1, 0) == b""
     assert Message(b"\x08\x00").uint(1) == 0
-    assert Message(b"").uint(1) == 0 and Message(b"").bytes(1) == b"" and Message(b"").text(1) == ""
+    assert Message(b"").uint(1) == 0 and Message(b"").octets(1) == b"" and Message(b"").text(1) == ""
 
 
 def test_protobuf_s_own_rules():
     assert Message(b"\x08\x01\x08\x02").uint(1) == 2  # the last one wins
-    assert Message(b"\x0a\x01a\x0a\x01b").bytes(1) == b"b"
-    assert Message(b"\x0a\x01a\x08\x02").bytes(1) == b"a"  # another wire type: an unknown field
+    assert Message(b"\x0a\x01a\x0a\x01b").octets(1) == b"b"
+    assert Message(b"\x0a\x01a\x08\x02").octets(1) == b"a"  # another wire type: an unknown field
     assert Message(b"\x08\x02\x0a\x01a").uint(1) == 2
     merged = Message(b"\x0a\x02\x08\x07\x0a\x02\x10\x08").message(1)
     assert (merged.uint(1), merged.uint(2)) == (7, 8)
@@ -131,7 +131,7 @@ def test_any_bytes_are_read_as_protobuf_reads_them_or_are_one_error(data):
             Message(data)
         return
     ours = Message(data)
-    assert (ours.uint(1), ours.bytes(2)) == (theirs.hash & 0xFFFFFFFF, theirs.salt)
+    assert (ours.uint(1), ours.octets(2)) == (theirs.hash & 0xFFFFFFFF, theirs.salt)
 
 
 @given(st.binary(min_size=32, max_size=32), st.integers(8, 12), st.binary(max_size=40))

@@ -232,7 +232,7 @@ class HkdfPrfKey:
     def from_proto(cls, data: bytes) -> HkdfPrfKey:
         message = _versioned(data)
         params = message.message(2)
-        return cls(_secret(message, 3), _hash(params), params.bytes(2))
+        return cls(_secret(message, 3), _hash(params), params.octets(2))
 
 
 Material: TypeAlias = AesGcmKey | AesGcmSivKey | XAesGcmKey | AesSivKey | HmacPrfKey | HkdfPrfKey
@@ -340,7 +340,7 @@ def _versioned(data: bytes) -> Message:
 
 
 def _secret(message: Message, number: int) -> Secret[bytes]:
-    return Secret(message.bytes(number))
+    return Secret(message.octets(number))
 
 
 def _hash(params: Message) -> Hash:

@@ -46,7 +46,7 @@ def parse_encrypted(data: bytes) -> bytes:
     info = message.message(3)
     for entry in info.all(2):
         info.nested(entry).text(1)
-    encrypted = message.bytes(2)
+    encrypted = message.octets(2)
     if not encrypted:
         raise KeyProblem("it is empty")
     return encrypted
@@ -74,5 +74,5 @@ def _key_from_proto(key: Message) -> Key:
         key_id=key.uint(3),
         status=key.uint(2),
         prefix=key.uint(4),
-        data=(type_url, data.bytes(2)) if key.all(1) else None,
+        data=(type_url, data.octets(2)) if key.all(1) else None,
     )

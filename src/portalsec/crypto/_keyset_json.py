@@ -18,8 +18,10 @@ from portalsec.crypto._keys import PREFIX_NUMBERS, STATUS_NUMBERS, Key, KeyProbl
 
 __all__ = ["parse", "parse_encrypted", "write", "write_encrypted"]
 
-_STATUS_NAMES: Mapping[str, int] = {"UNKNOWN_STATUS": 0, **STATUS_NUMBERS}
-_PREFIX_NAMES: Mapping[str, int] = {"UNKNOWN_PREFIX": 0, **PREFIX_NUMBERS, "WITH_ID_REQUIREMENT": 5}
+_STATUS_NAMES = {"UNKNOWN_STATUS": 0} | {str(name): number for name, number in STATUS_NUMBERS.items()}
+_PREFIX_NAMES = {"UNKNOWN_PREFIX": 0, "WITH_ID_REQUIREMENT": 5} | {
+    str(name): number for name, number in PREFIX_NUMBERS.items()
+}
 _MATERIAL_NAMES = {
     "UNKNOWN_KEYMATERIAL": 0,
     "SYMMETRIC": 1,

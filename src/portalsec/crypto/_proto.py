@@ -63,7 +63,7 @@ class Message:
                 return value & _UINT32
         return 0
 
-    def bytes(self, number: int) -> bytes:
+    def octets(self, number: int) -> bytes:
         """The last value of a bytes field; empty where there is none."""
         values = self.all(number)
         return values[-1] if values else b""

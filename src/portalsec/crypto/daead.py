@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto._keys import AesSivKey
+from portalsec.crypto._octets import as_ciphertext, check_bytes
 from portalsec.errors import DecryptionError
 
 if TYPE_CHECKING:
@@ -55,17 +56,14 @@ class KeysetDaead(Hidden):
         Raises:
             TypeError: what is not bytes.
         """
-        _check_bytes(plaintext, "a plaintext is")
-        _check_bytes(associated_data, "associated data are")
+        check_bytes(plaintext, "a plaintext is")
+        check_bytes(associated_data, "associated data are")
         return self._prefix + self._encrypt(plaintext, [associated_data])
 
     def decrypt_deterministically(self, ciphertext: bytes, associated_data: bytes) -> bytes:
         """The plaintext. Raises `DecryptionError`, one error for every cause."""
-        _check_bytes(associated_data, "associated data are")
-        if isinstance(ciphertext, (bytearray, memoryview)):
-            ciphertext = bytes(ciphertext)  # some drivers hand out buffers
-        if not isinstance(ciphertext, bytes):
-            raise DecryptionError("not_bytes")
+        check_bytes(associated_data, "associated data are")
+        ciphertext = as_ciphertext(ciphertext)
         named = self._ciphers.get(ciphertext[:5])
         attempts = [(named, ciphertext[5:])] if named else []
         for cipher, sealed in attempts + [(cipher, ciphertext) for cipher in self._raw]:
@@ -76,8 +74,3 @@ class KeysetDaead(Hidden):
         if len(ciphertext) < _TAG + (0 if self._raw else len(self._prefix)):
             raise DecryptionError("too_short")
         raise DecryptionError("not_authentic" if named or self._raw else "unknown_key")
-
-
-def _check_bytes(value: object, what: str) -> None:
-    if not isinstance(value, bytes):
-        raise TypeError(f"{what} bytes, not {type(value).__name__}")

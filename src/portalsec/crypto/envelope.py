@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto._keys import AesGcmKey, AesGcmSivKey, template_named
+from portalsec.crypto._octets import as_ciphertext, check_bytes
 from portalsec.crypto.ports import Aead
 from portalsec.errors import ConfigurationError, DecryptionError
 
@@ -44,8 +45,8 @@ class KmsEnvelopeAead(Hidden):
         Raises:
             ConfigurationError: another template, or a remote that is none.
         """
-        found = template_named(dek_template) if isinstance(dek_template, str) else None
-        if found is None or dek_template not in _DEKS:
+        found = template_named(dek_template) if dek_template in _DEKS else None
+        if found is None:
             raise ConfigurationError(
                 f"{dek_template!r} is no kind of key for an envelope: choose one of {', '.join(_DEKS)}"
             )
@@ -65,8 +66,8 @@ class KmsEnvelopeAead(Hidden):
             ConfigurationError: the key service wraps into more than 4096 bytes, for which the format has no room.
             KeyServiceUnavailable: from the key service.
         """
-        _check_bytes(plaintext, "a plaintext is")
-        _check_bytes(associated_data, "associated data are")
+        check_bytes(plaintext, "a plaintext is")
+        check_bytes(associated_data, "associated data are")
         dek = self._make()
         wrapped = self._remote.encrypt(dek.to_proto(), b"")
         if len(wrapped) > _LONGEST:
@@ -86,11 +87,8 @@ class KmsEnvelopeAead(Hidden):
             DecryptionError: one error for every cause.
             KeyServiceUnavailable: from the key service.
         """
-        _check_bytes(associated_data, "associated data are")
-        if isinstance(ciphertext, (bytearray, memoryview)):
-            ciphertext = bytes(ciphertext)  # some drivers hand out buffers
-        if not isinstance(ciphertext, bytes):
-            raise DecryptionError("not_bytes")
+        check_bytes(associated_data, "associated data are")
+        ciphertext = as_ciphertext(ciphertext)
         end = _LENGTH + int.from_bytes(ciphertext[:_LENGTH], "big")
         if len(ciphertext) < _LENGTH or end - _LENGTH > _LONGEST or end > len(ciphertext):
             raise DecryptionError("too_short")
@@ -116,8 +114,3 @@ def _cipher(dek: object) -> AESGCM | AESGCMSIV:
         return AESGCMSIV(dek.value.reveal())
     assert isinstance(dek, AesGcmKey)  # noqa: S101  (the constructor allows these two kinds)
     return AESGCM(dek.value.reveal())
-
-
-def _check_bytes(value: object, what: str) -> None:
-    if not isinstance(value, bytes):
-        raise TypeError(f"{what} bytes, not {type(value).__name__}")
