@@ -10,9 +10,10 @@ from portalsec.crypto.fields import EncryptedField
 from portalsec.crypto.index_plan import IndexPlan
 from portalsec.crypto.keyring import AnyKeyset, Keyring, LiveKeyset
 from portalsec.crypto.keyset import KeyInfo, Keyset
-from portalsec.crypto.ports import Aead
+from portalsec.crypto.ports import Aead, SubjectKeyStore
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
+from portalsec.crypto.subjects import ShredReceipt, SubjectKeys
 
 __all__ = [
     "JSON",
@@ -28,4 +29,7 @@ __all__ = [
     "Keyset",
     "LiveKeyset",
     "RowId",
+    "ShredReceipt",
+    "SubjectKeyStore",
+    "SubjectKeys",
 ]
