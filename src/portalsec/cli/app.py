@@ -10,6 +10,7 @@ except ImportError:
     raise MissingExtra("cli", package="click") from None
 
 from portalsec.cli.audit import audit
+from portalsec.cli.fields import fields
 from portalsec.cli.keys import keys
 
 __all__ = ["portalsec"]
@@ -22,3 +23,4 @@ def portalsec() -> None:
 
 portalsec.add_command(audit)
 portalsec.add_command(keys)
+portalsec.add_command(fields)

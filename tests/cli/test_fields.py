@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner, Result
+
+from portalsec.cli import fields as module
+from portalsec.cli.app import portalsec
+from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto.insecure import keyset_to_json
+from portalsec.crypto.rotation import Reencrypt
+from portalsec.sqlalchemy.cells import EncryptedTable
+
+APPLICATION = """
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto.rotation import Reencrypt
+from portalsec.sqlalchemy.cells import EncryptedTable
+
+metadata = sa.MetaData()
+patients = sa.Table("patients", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("ssn", sa.LargeBinary))
+notes = sa.Table("notes", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.LargeBinary))
+
+
+def field(table, column):
+    return EncryptedField(Keyset.from_json(Path("fields.json").read_text()), table=table, column=column)
+
+
+def tables():
+    return [
+        EncryptedTable(table=patients, tasks=[Reencrypt(field=field("patients", "ssn"), column="ssn")]),
+        EncryptedTable(table=notes, tasks=[Reencrypt(field=field("notes", "text"), column="text")]),
+    ]
+
+
+alone = tables()[0]
+nothing = []
+number = 7
+"""
+
+MAPPED = """
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from portalsec.crypto import EncryptedField, Keyset
+from portalsec.sqlalchemy.fields import encrypted
+
+keys = Keyset.from_json(Path("fields.json").read_text())
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Clinic(Base):
+    __tablename__ = "clinics"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Patient(Base):
+    __tablename__ = "patients"
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    ssn_cell: Mapped[bytes | None]
+    ssn = encrypted(EncryptedField(keys, table="patients", column="ssn"), cell="ssn_cell")
+"""
+
+URL = "sqlite:///app.db"
+OLD = Keyset.generate("AES256_GCM")
+OLD_ID = OLD.primary_id
+ADDED = OLD.add("AES256_GCM")
+NEW = ADDED.promote(ADDED.info()[-1].id)
+
+
+@pytest.fixture(autouse=True)
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The folder of an application with 25 patients and 5 notes under the older key."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("cli_application.py").write_text(APPLICATION)
+    Path("fields.json").write_text(keyset_to_json(OLD))
+    monkeypatch.delitem(sys.modules, "cli_application", raising=False)
+    import cli_application
+
+    engine = sa.create_engine(URL)
+    cli_application.metadata.create_all(engine)
+    with engine.begin() as connection:
+        for table, column, count in (
+            (cli_application.patients, "ssn", 25),
+            (cli_application.notes, "text", 5),
+        ):
+            write = cli_application.field(table.name, column).encrypt
+            connection.execute(
+                table.insert(), [{"id": n, column: write(f"{n}", row=n)} for n in range(count)]
+            )
+    engine.dispose()
+    Path("fields.json").write_text(keyset_to_json(NEW))
+    del sys.modules["cli_application"]
+    yield
+    sys.modules.pop("cli_application", None)
+
+
+def run(*arguments: str, target: str = "cli_application:tables", database: str = URL) -> Result:
+    return CliRunner().invoke(
+        portalsec, ["fields", arguments[0], target, "--database", database, *arguments[1:]]
+    )
+
+
+def answer(*arguments: str, **options: str) -> dict[str, Any]:
+    result = run(*arguments, "--json", **options)
+    held: dict[str, Any] = json.loads(result.stdout)
+    assert held["exit"] == result.exit_code
+    return held
+
+
+def break_patients(*ids: int) -> None:
+    engine = sa.create_engine(URL)
+    with engine.begin() as connection:
+        for each in ids:
+            connection.exec_driver_sql("UPDATE patients SET ssn = ? WHERE id = ?", (b"secret bytes", each))
+    engine.dispose()
+
+
+def test_everything_is_put_under_the_key_that_writes() -> None:
+    assert run("status").exit_code == 1
+    before = answer("status")
+    assert before["left"] == 30
+    assert before["tables"]["patients"] == {"ssn": {"current": 0, "older": {str(OLD_ID): 25}, "unknown": 0}}
+    result = run("reencrypt")
+    assert result.exit_code == 0, result.output
+    assert "30 rows looked at, 30 written." in result.output
+    assert answer("status")["left"] == 0
+    assert "Nothing is left." in run("status").output
+    assert answer("reencrypt")["changed"] == 0
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    assert answer("reencrypt", "--dry-run")["changed"] == 30
+    assert answer("status")["left"] == 30
+    assert "would be written" in run("reencrypt", "--dry-run").output
+    assert run("reencrypt", "--dry-run", "--resume", "state").exit_code == 2
+
+
+def test_failures_are_listed_and_exit_1() -> None:
+    break_patients(3, 20)
+    result = run("reencrypt", "--failures", "failed.jsonl")
+    assert result.exit_code == 1
+    assert "2 cells failed" in result.output
+    assert "patients [3] ssn: too_short" in result.output
+    assert "secret" not in result.output
+    lines = [json.loads(line) for line in Path("failed.jsonl").read_text().splitlines()]
+    assert lines == [
+        {"table": "patients", "key": [n], "column": "ssn", "reason": "too_short"} for n in (3, 20)
+    ]
+    again = answer("reencrypt")
+    assert (again["failed"], again["changed"], again["failures"]) == (2, 0, lines)
+    assert answer("status")["tables"]["patients"]["ssn"]["unknown"] == 2
+
+
+def test_ctrl_c_stops_after_the_batch_and_the_same_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_patients(0)
+    kept, keep = [], module._State.keep
+
+    def press(state: Any, table: str, cursor: Any) -> None:
+        keep(state, table, cursor)
+        kept.append((table, cursor["done"]))
+        if len(kept) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(module._State, "keep", press)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = run("reencrypt", "--resume", "state.json", "--batch", "10")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.exit_code == 130
+    assert "goes on from here, by state.json" in result.output
+    assert stat.S_IMODE(Path("state.json").stat().st_mode) == 0o600
+    assert kept == [("patients", 10), ("patients", 20)]
+    assert answer("status")["left"] == 11
+    rest = answer("reencrypt", "--resume", "state.json", "--batch", "10")
+    assert (rest["rows"], rest["changed"], rest["failed"], rest["exit"]) == (30, 29, 1, 1)
+    assert kept[2:] == [("patients", 25), ("notes", 5)]
+    assert not Path("state.json").exists()
+
+
+def test_a_state_of_another_run_is_refused() -> None:
+    for text in ("nonsense", '{"version": 1, "target": "other:tables", "cursors": {}}', "{}"):
+        Path("state.json").write_text(text)
+        result = run("reencrypt", "--resume", "state.json")
+        assert result.exit_code == 2
+        assert "state.json is not the state" in result.output
+        assert Path("state.json").read_text() == text
+    assert answer("status")["left"] == 30
+
+
+def test_a_mapped_class_and_a_declarative_base() -> None:
+    Path("cli_mapped.py").write_text(MAPPED)
+    try:
+        import cli_mapped  # type: ignore[import-not-found]
+
+        cli_mapped.Base.metadata.create_all(engine := sa.create_engine("sqlite:///mapped.db"))
+        engine.dispose()
+        for target in ("cli_mapped:Base", "cli_mapped:Patient"):
+            found = answer("status", target=target, database="sqlite:///mapped.db")
+            assert list(found["tables"]) == ["patients"]
+            assert list(found["tables"]["patients"]) == ["ssn_cell"]
+        assert run("status", target="cli_mapped:Clinic", database="sqlite:///mapped.db").exit_code == 2
+    finally:
+        sys.modules.pop("cli_mapped", None)
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("cli_application", "module:name"),
+        ("nowhere:tables", "no module nowhere"),
+        ("cli_application:other", "has no other"),
+        ("cli_application:nothing", "no encrypted columns"),
+        ("cli_application:number", "is a int"),
+    ],
+)
+def test_a_target_that_is_none_is_a_sentence(target: str, says: str) -> None:
+    result = run("status", target=target)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+@pytest.mark.parametrize(
+    ("database", "says"),
+    [
+        ("sqlite:///absent.db", "no database"),
+        ("not a url", "not one"),
+        ("sqlite:///empty.db", "no table patients"),
+        ("postgresql+psycopg://u:hunter2@localhost:1/x", "does not answer"),
+    ],
+)
+def test_a_database_that_is_none_is_a_sentence(database: str, says: str) -> None:
+    Path("empty.db").touch()
+    result = run("status", database=database)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert "hunter2" not in result.output
+    assert not Path("absent.db").exists()
+    assert answer("reencrypt", database=database)["exit"] == 2
+
+
+def test_a_database_that_fails_in_the_middle_is_a_sentence_and_the_place_is_kept() -> None:
+    engine = sa.create_engine(URL)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE UPDATE ON patients WHEN new.id = 15 BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    result = run("reencrypt", "--resume", "state.json", "--batch", "10")
+    assert result.exit_code == 2
+    assert "COULD NOT: " in result.output
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER full")
+    engine.dispose()
+    assert answer("status")["left"] == 20
+    assert answer("reencrypt", "--resume", "state.json")["changed"] == 30
+
+
+def test_two_descriptions_of_one_table_have_two_places() -> None:
+    table = sa.Table(
+        "t", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("c", sa.LargeBinary)
+    )
+    one = EncryptedTable(
+        table=table, tasks=[Reencrypt(field=EncryptedField(NEW, table="t", column="c"), column="c")]
+    )
+    assert [module._name(one, n, [one, one]) for n in range(2)] == ["t#0", "t#1"]
+    assert module._name(one, 0, [one]) == "t"
