@@ -114,7 +114,7 @@ def test_the_cell_is_that_of_the_core_so_that_others_read_it() -> None:
 
 def test_values_are_converted_when_they_are_saved() -> None:
     saved = Patient.objects.create(
-        surname=12, born="1990-02-03", weight=1.5, children="7", seen="2026-01-02T03:04:05+01:00", smoker="true",
+        surname=12, born="1990-02-03", weight=1.5, children="7", seen="2026-01-02T03:04:05+01:00", smoker="True",
         scan=bytearray(b"x"),
     )  # fmt: skip
     for patient in (saved, Patient.objects.get(pk=saved.pk)):
@@ -145,7 +145,7 @@ def test_what_is_no_value_is_refused_without_showing_it(name: str, value: Any) -
     assert "secret" not in str(error.value) and "123456" not in str(error.value)
     assert error.value.__context__ is None
     with pytest.raises(ValidationError) as refused:
-        patient = Patient(**{"surname": "x", "born": "secret-1"})
+        patient = Patient(surname="x", born="secret-1")
         patient.clean_fields()
     assert "secret" not in str(refused.value)
 
@@ -157,7 +157,7 @@ def test_the_other_ways_to_name_a_row(clinic: str) -> None:
     assert Letter.objects.get(pk=letter.pk).text == "dear"
     setting = Setting.objects.create(value="x")
     assert Setting.objects.get(pk=setting.pk).value == "x"
-    place = Placement.objects.create(ward="W", bed=7, reason="broken leg")
+    Placement.objects.create(ward="W", bed=7, reason="broken leg")
     assert Placement.objects.get(pk=("W", 7)).reason == "broken leg"
     doctor = Doctor.objects.create(code="D1", phone="555 01", licence="L1")
     for kind in (Doctor, OnCall):
@@ -421,7 +421,7 @@ def test_a_tenant_that_changes_takes_cell_and_index_along() -> None:
 def test_deconstruction_is_stable_and_holds_no_key() -> None:
     for model in (Patient, Visit, Sample, Letter, Finding, Setting):
         for field in model._meta.local_concrete_fields:
-            name, path, args, kwargs = field.deconstruct()
+            _, path, args, kwargs = field.deconstruct()
             again = field.clone()
             assert again.deconstruct()[1:] == (path, args, kwargs)
             assert "Keyset" not in repr(kwargs)

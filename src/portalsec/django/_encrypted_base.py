@@ -7,7 +7,7 @@ a data descriptor, which opens the cell when the attribute is read, and `pre_sav
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from django.core.checks import CheckMessage
 from django.core.exceptions import ValidationError
@@ -189,6 +189,12 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
             return False
         return super().has_default()
 
+    def get_default(self) -> Any:
+        # Of an instance, in a migration too.
+        if self.default is not models.NOT_PROVIDED:
+            return self.default() if callable(self.default) else self.default
+        return super().get_default()
+
     # -- keys and places ---------------------------------------------------------------------------------------
 
     @property
@@ -307,6 +313,10 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
                 return self._newest(state, place)
             return self._seal(state.value, place)
         return self._seal(self.converted(state.value), place)
+
+    def refuse_serialised(self) -> NoReturn:
+        """To a saved instance that was given what `to_python` made of a text: the text may be a visitor's."""
+        raise ValueError(f"{self.label}: a serialised cell is written by loaddata only: assign the value")
 
     def _seal(self, value: Any, place: Place) -> Cell:
         row, tenant, subject = place

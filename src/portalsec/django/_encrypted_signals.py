@@ -11,7 +11,7 @@ from typing import Any
 from django.db import models
 from django.db.models.signals import class_prepared, post_init, post_save, pre_save
 
-from portalsec.django._cell_state import Cell, Plain, RawCell
+from portalsec.django._cell_state import Cell, Plain, RawCell, SerialisedCell
 
 __all__ = ["check_moved"]
 
@@ -69,6 +69,9 @@ def _saving(
     if raw:
         _make_raw(instance, fields)
         return
+    for field in fields:
+        if type(instance.__dict__.get(field.attname)) is SerialisedCell:
+            field.refuse_serialised()
     if update_fields is not None:
         _check_indexes(instance, fields, update_fields)
     if not instance._state.adding:

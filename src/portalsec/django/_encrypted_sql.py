@@ -203,7 +203,7 @@ def check_write(field: Any, value: Any, compiler: Any) -> None:
         return  # a cell that pre_save made
     if hasattr(value, "as_sql"):
         parts = list(_flat(value))
-        plain = [part for part in parts if isinstance(part, Value) and part.output_field is field]
+        plain = [part for part in parts if isinstance(part, Value) and part._output_field_or_none is field]
         foreign = any(isinstance(part, Col) and not _of_a_key(part.target) for part in parts)
         if (
             foreign

@@ -123,18 +123,18 @@ class EncryptedQuerySet(models.QuerySet[M]):
     def update(self, **kwargs: Any) -> int:
         """As Django's. Of encrypted fields it takes None alone, which empties the index too."""
         meta = self.model._meta
-        encrypted = [field for field in meta.concrete_fields if getattr(field, "portalsec_encrypted", False)]
-        places = {part.name: field for field in encrypted for part in field.place_fields}  # type: ignore[attr-defined]
+        encrypted: list[Any] = [f for f in meta.concrete_fields if getattr(f, "portalsec_encrypted", False)]
         for name in list(kwargs):
             try:
-                field: Any = meta.get_field("pk" if name == "pk" else name)
+                field: Any = meta.get_field(name)
             except FieldDoesNotExist:
                 continue
-            if field.name in places:
-                raise NotSupportedError(
-                    f"update({name}=...): cells of {places[field.name].label} are bound to it, and would open no more. "  # type: ignore[attr-defined]
-                    "Load the rows, assign and save them."
-                )
+            for bound in encrypted:
+                if field in bound.place_fields and bound.name not in kwargs:
+                    raise NotSupportedError(
+                        f"update({name}=...): cells of {bound.label} are bound to it, and would open no more. "
+                        "Load the rows, assign and save them."
+                    )
             if getattr(field, "portalsec_encrypted", False) and kwargs[name] is None:
                 for index in field.indexes:
                     kwargs.setdefault(index.name, None)

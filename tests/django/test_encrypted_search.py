@@ -1,0 +1,214 @@
+"""Equality goes through the blind index; everything that would need an order or a pattern is refused with the reason."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from django.core.exceptions import FieldError
+from django.db import connection
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
+from django.db.models.functions import Upper
+from django.test.utils import CaptureQueriesContext
+
+from portalsec.django.fields import InTenant
+from portalsec.django.queries import drop_false_positives
+from tests.django.clinic import keys
+from tests.django.clinic.models import Letter, Patient, Sample, Visit
+from tests.django.test_encrypted_fields import FULL, raw, rotate
+
+pytestmark = pytest.mark.usefixtures("clinic")
+
+NAMES = ["Curie", "Franklin", "Hodgkin", "Lovelace", "Meitner", "Noether"] * 6
+
+
+@pytest.fixture
+def people(clinic: str) -> list[Patient]:
+    made = [
+        Patient(ssn=f"{number:03}-00-0000", surname=name, born=date(1900 + number, 1, 1))
+        for number, name in enumerate(NAMES)
+    ]
+    return Patient.objects.bulk_create(made)
+
+
+def test_filter_get_and_in(people: list[Patient]) -> None:
+    assert Patient.objects.get(ssn="007-00-0000") == people[7]
+    assert Patient.objects.get(ssn__exact="007000000") == people[7]
+    assert set(Patient.objects.filter(ssn__in=["007-00-0000", "008000000", None])) == set(people[7:9])
+    assert not Patient.objects.filter(ssn__in=[])
+    assert Patient.objects.exclude(ssn__in=["007-00-0000"]).count() == len(people) - 1
+    assert Patient.objects.exclude(ssn="007-00-0000").count() == len(people) - 1
+    assert not Patient.objects.filter(ssn="999-00-0000").exists()
+    assert not Patient.objects.filter(ssn="no digit at all").exists()
+    assert Patient.objects.exclude(ssn="no digit at all").count() == len(people)
+
+
+def test_null(people: list[Patient]) -> None:
+    nobody = Patient.objects.create(surname="x", ssn=None)
+    for found in (
+        Patient.objects.filter(ssn=None),
+        Patient.objects.filter(ssn__isnull=True),
+        Patient.objects.exclude(ssn__isnull=False),
+    ):
+        assert list(found) == [nobody]
+    assert Patient.objects.filter(ssn__isnull=False).count() == len(people)
+    assert nobody in Patient.objects.exclude(ssn="007-00-0000")
+
+
+def test_in_expressions_and_across_relations(people: list[Patient]) -> None:
+    visit = Visit.objects.create(patient=people[3], note="n")
+    Visit.objects.create(patient=people[4], note="m")
+    assert list(Visit.objects.filter(patient__ssn="003-00-0000")) == [visit]
+    assert list(Visit.objects.filter(patient__ssn__in=["003-00-0000"])) == [visit]
+    assert list(Patient.objects.filter(visits__patient__ssn="003-00-0000")) == [people[3]]
+    assert Visit.objects.exclude(patient__ssn="003-00-0000").count() == 1
+    assert list(Patient.objects.exclude(visits__isnull=True).exclude(visits__patient__ssn="003-00-0000")) == [
+        people[4]
+    ]
+    either = Q(ssn="001-00-0000") | ~Q(ssn__in=[p.ssn for p in people[1:]])
+    assert set(Patient.objects.filter(either)) == set(people[:2])
+    marked = Patient.objects.annotate(it=Case(When(ssn="001-00-0000", then=Value(1)), default=Value(0)))
+    assert next(iter(marked.order_by("-it"))) == people[1]
+    inner = Patient.objects.filter(pk=OuterRef("patient"), ssn="003-00-0000")
+    assert list(Visit.objects.filter(Exists(inner))) == [visit]
+    assert Patient.objects.filter(ssn="003-00-0000").aggregate(n=Count("visits"))["n"] == 1
+    assert Patient.objects.filter(ssn="003-00-0000").delete()[0] == 2
+
+
+def test_the_statement_holds_tags_alone(people: list[Patient]) -> None:
+    with CaptureQueriesContext(connection, ) as queries:  # fmt: skip
+        query = Patient.objects.filter(ssn="007-00-0000")
+        list(query)
+    for shown in (str(query.query), repr(query.query.where), *(each["sql"] for each in queries)):
+        assert "007" not in shown.replace(str(people[7].pk), "")
+    assert "ssn_index" in str(query.query)
+
+
+def test_search_goes_on_through_a_rotation(people: list[Patient]) -> None:
+    rotate("index")
+    assert Patient.objects.get(ssn="007-00-0000") == people[7]
+    later = Patient.objects.create(surname="x", ssn="007-00-0000")
+    assert raw(later, "ssn_index") != raw(people[7], "ssn_index")
+    assert set(Patient.objects.filter(ssn="007-00-0000")) == {people[7], later}
+    people[7].save()  # its value is at hand: it moves to the new key
+    assert raw(later, "ssn_index") == raw(people[7], "ssn_index")
+    fresh = Patient.objects.get(pk=people[8].pk)
+    fresh.save()  # nothing was read: the tag stays
+    assert raw(fresh, "ssn_index") != raw(later, "ssn_index")
+    assert Patient.objects.get(ssn="008-00-0000") == fresh
+
+
+def test_false_positives_are_dropped_after_decryption(people: list[Patient]) -> None:
+    found = list(Patient.objects.filter(surname="noether"))
+    right = {p for p in people if p.surname == "Noether"}
+    assert right <= set(found)
+    assert len(right) < Patient.objects.filter(surname__in=set(NAMES)).count() == len(people)
+    assert set(drop_false_positives(found, surname="NOETHER")) == right
+    assert set(drop_false_positives(people, surname__in=["Noether", "curie"])) == {
+        p for p in people if p.surname in ("Noether", "Curie")
+    }
+    assert set(Patient.exact.matching(surname="noether")) == right
+    visit = Visit.objects.create(patient=people[0], note="n")
+    assert list(drop_false_positives([visit], patient__surname="curie")) == [visit]
+    assert list(drop_false_positives([visit], patient__surname="noether")) == []
+    with pytest.raises(ValueError, match="no encrypted field with an index"):
+        list(drop_false_positives(people, ward="x"))
+
+
+def test_get_never_takes_a_row_that_only_has_the_same_tag(people: list[Patient]) -> None:
+    names = [f"name {letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]  # 26 of them in 16 tags
+    tags = {name: Patient._meta.get_field("surname_index").tags(name)[0] for name in names}
+    one, other = next((a, b) for a in names for b in names if a != b and tags[a] == tags[b])
+    first = Patient.objects.create(surname=one)
+    assert first in Patient.objects.filter(surname=other)
+    with pytest.raises(Patient.DoesNotExist):
+        Patient.exact.get(surname=other)
+    second, made = Patient.exact.get_or_create(surname=other)
+    assert made and second != first
+    assert Patient.exact.get(surname=one) == first
+    assert Patient.exact.get(surname__in=[other]) == second
+    changed, made = Patient.exact.update_or_create(surname=one, defaults={"ward": "w", "ssn": "9"})
+    assert (changed.pk, made, changed.ward) == (first.pk, False, "w")
+    assert Patient.objects.get(ssn="9") == first
+    Patient.objects.create(surname=one)
+    with pytest.raises(Patient.MultipleObjectsReturned):
+        Patient.exact.get(surname=one)
+    assert Visit.objects.create(patient=first, note="n") == Visit.objects.get(
+        patient__surname=one, patient__ssn="9"
+    )
+
+
+def test_further_and_compound_indexes_by_their_own_names(people: list[Patient]) -> None:
+    assert people[1] in Patient.objects.filter(surname_begins="Fra")
+    assert set(Patient.objects.filter(surname_begins__in=["fra", "noe"])) >= {people[1], people[5]}
+    assert list(Patient.objects.filter(who=("LOVELACE", date(1903, 7, 7)))) == [people[3]]
+    assert Patient.exact.matching(who=("Lovelace", "1903-01-01")) == [people[3]]
+    with pytest.raises(ValueError, match="tuple of 2"):
+        Patient.objects.filter(who="Lovelace")
+    with pytest.raises(FieldError):
+        Patient.objects.filter(surname_begins__startswith="x")
+
+
+def test_within_a_tenant() -> None:
+    north, south = (Letter.objects.create(site=site, text="dear") for site in ("north", "south"))
+    assert raw(north, "text_index") != raw(south, "text_index")
+    assert Letter.objects.get(text=InTenant("dear", "north")) == north
+    assert list(Letter.objects.filter(text__in=[InTenant("dear", "south"), InTenant("x", "north")])) == [
+        south
+    ]
+    with pytest.raises(ValueError, match="InTenant"):
+        Letter.objects.filter(text="dear")
+    with pytest.raises(ValueError, match="no tenants"):
+        Sample.objects.filter(result=InTenant("x", "north"))
+    assert "dear" not in repr(InTenant("dear", "north"))
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    ["ssn__contains", "ssn__icontains", "ssn__iexact", "ssn__gt", "ssn__startswith", "ssn__regex", "ssn__range", "born__year", "born__gte",
+     "children__lt", "history__a", "seen__date", "ssn__length"],
+)  # fmt: skip
+def test_other_lookups_are_refused(lookup: str) -> None:
+    for query in (Patient.objects.filter, Patient.objects.exclude, Patient.exact.filter):
+        with pytest.raises(FieldError, match="is encrypted"):
+            query(**{lookup: "x"})
+
+
+def test_a_field_without_an_index_cannot_be_searched() -> None:
+    with pytest.raises(FieldError, match=r"visits\.note is encrypted and has no index"):
+        Visit.objects.filter(note="x")
+    assert not Visit.objects.filter(note__isnull=True)
+
+
+@pytest.mark.parametrize("value", [F("surname"), Value("x"), Upper(Value("x"))])
+def test_comparing_with_a_column_is_refused(value: Any) -> None:
+    with pytest.raises(FieldError, match="compared with values"):
+        Patient.objects.filter(ssn=value)
+    with pytest.raises(FieldError, match="compared with values"):
+        Patient.objects.filter(ssn__in=Patient.objects.values("ssn"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["ssn"], ["-ssn"], ["ward", "ssn"], [F("ssn").desc()], [F("ssn")], ["copied"], ["-copied", "pk"]],
+)
+def test_an_order_is_refused(names: list[Any]) -> None:
+    Patient.objects.create(**FULL)
+    with pytest.raises(FieldError, match="encrypted"):
+        list(Patient.objects.annotate(copied=F("ssn")).order_by(*names))
+    with pytest.raises(FieldError, match="encrypted"):
+        list(Patient.objects.order_by("ssn").defer("ssn"))
+    with pytest.raises(FieldError, match="encrypted"):
+        list(Visit.objects.order_by("patient__ssn"))
+    with pytest.raises(FieldError, match="encrypted"):
+        Patient.objects.latest("born")
+
+
+def test_without_index_keys_nothing_is_searched(settings: Any) -> None:
+    settings.PORTALSEC = {"KEYRING": "tests.django.clinic.keys.nothing"}
+    from portalsec.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError):
+        Patient.objects.filter(ssn="1")
+    assert keys.ring is not None
