@@ -294,10 +294,14 @@ def _by_owner(
     owners: dict[tuple[str | None, str | None], list[int]] = {}
     for index in indexes:
         row = batch.rows[index]
-        owners.setdefault((row.tenant if tenanted else None, row.subject if subjected else None), []).append(
-            index
-        )
+        owner = (_named(row.tenant) if tenanted else None, _named(row.subject) if subjected else None)
+        owners.setdefault(owner, []).append(index)
     return [(_Whose(field, *owner), of_owner) for owner, of_owner in owners.items()]
+
+
+def _named(owner: Any) -> str | None:
+    """A tenant or subject as the fields of both ORMs name it: the text of a column of UUIDs or numbers."""
+    return owner if owner is None or isinstance(owner, str) else str(owner)
 
 
 def _opened(batch: Batch, column: str, whose: _Whose, indexes: Sequence[int]) -> dict[int, Any]:

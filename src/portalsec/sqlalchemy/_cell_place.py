@@ -75,8 +75,14 @@ class Places:
                 event.listen(getattr(mapper.class_, part.key), "set", _remember, active_history=True)
 
     @property
+    def needs_row(self) -> bool:
+        """Whether cells are bound to a row at all."""
+        return bool(self._rows)
+
+    @property
     def row_columns(self) -> tuple[Column[Any], ...]:
-        return tuple(part.column for part in self._rows)
+        """What stands in for the primary key; none where that is the row id."""
+        return () if self._primary else tuple(part.column for part in self._rows)
 
     @property
     def tenant_column(self) -> Column[Any] | None:

@@ -259,7 +259,6 @@ def cells_of(model: type[Any]) -> EncryptedTable:
 
     mapper: Mapper[Any] = plan_of(model).mapper
     table = mapper.local_table
-    name = model.__name__
     cells: dict[str, Cell] = {}
     tags: dict[str, dict[str, BlindIndex[Any]]] = {}
     for each in mapper.self_and_descendants:
@@ -271,14 +270,33 @@ def cells_of(model: type[Any]) -> EncryptedTable:
             if len(search.of) == 1 and search.column.table is table:
                 tags.setdefault(search.of[0].column.key, {})[search.column.key] = search.index
     if not cells or not isinstance(table, Table):
-        raise ConfigurationError(f"the table of {name} has no encrypted attribute")
+        raise ConfigurationError(f"the table of {model.__name__} has no encrypted attribute")
+    bound = [cell.places for cell in cells.values()]
     return EncryptedTable(
         table=table,
         tasks=[
             Reencrypt(field=cell.field, column=column, tags=tags.get(column, {}))
             for column, cell in cells.items()
         ],
+        row=_the_one(model, table, "row=", [each.row_columns for each in bound if each.needs_row]),
+        tenant=_the_one(model, table, "tenant=", [(each.tenant_column,) for each in bound]),
+        subject=_the_one(model, table, "subject=", [(each.subject_column,) for each in bound]),
     )
+
+
+def _the_one(model: type[Any], table: Table, what: str, named: Iterable[tuple[Any, ...]]) -> Any:
+    """The column, or columns, by which all cells of a table name one thing; None where none does."""
+    found = {columns for columns in named if all(column is not None for column in columns)}
+    if found <= {()}:
+        return None  # the primary key of the table
+    columns = found.pop()
+    if found or any(column.table is not table for column in columns):
+        raise ConfigurationError(
+            f"the cells of {model.__name__} have no {what} in common that lies in their table: "
+            "describe them by several EncryptedTable"
+        )
+    keys = tuple(column.key for column in columns)
+    return keys[0] if len(keys) == 1 else keys
 
 
 def _unchanged(cell: Cell, instance: Any, value: Any) -> bool:
