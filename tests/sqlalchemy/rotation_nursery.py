@@ -1,0 +1,69 @@
+"""A process that makes children who re-encrypt a table until they are killed. Run by test_rotation_kill.py.
+
+Everything is imported once here, so that a child costs a fork and not a start of Python.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from portalsec.cli.fields import _State
+from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto.blind_index import BlindIndex
+from portalsec.crypto.rotation import Reencrypt
+from portalsec.sqlalchemy.cells import EncryptedTable
+
+BATCH = 20
+
+patients = sa.Table(
+    "patients",
+    sa.MetaData(),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("phone", sa.LargeBinary),
+    sa.Column("phone_tag", sa.LargeBinary, index=True),
+)
+
+
+def field_of(keys: Keyset) -> EncryptedField[str, bytes]:
+    return EncryptedField(keys, table="patients", column="phone")
+
+
+def index_of(keys: Keyset) -> BlindIndex[str]:
+    return BlindIndex(keys, table="patients", column="phone", bits=32)
+
+
+def reencrypt(folder: Path, url: str) -> None:
+    """Go on from where the last child was; a line for each batch that is committed."""
+    keys, prf = (Keyset.from_json((folder / name).read_text()) for name in ("fields.json", "index.json"))
+    tasks = [Reencrypt(field=field_of(keys), column="phone", tags={"phone_tag": index_of(prf)})]
+    engine = sa.create_engine(url)
+    state = _State(folder / "state.json", "patients")
+    for progress in (
+        EncryptedTable(table=patients, tasks=tasks).over(engine, batch=BATCH).run(state.cursors.get("t"))
+    ):
+        state.keep("t", progress.cursor)
+        assert not progress.failures, progress.failures
+        os.write(1, b"batch\n")
+    os.write(1, b"end\n")
+
+
+def main() -> None:
+    folder, url = Path(sys.argv[1]), sys.argv[2]
+    for _ in sys.stdin:  # a line asks for a child
+        child = os.fork()
+        if child == 0:
+            try:
+                reencrypt(folder, url)
+            finally:
+                os._exit(0)
+        os.write(1, f"pid {child}\n".encode())
+        os.waitpid(child, 0)
+        os.write(1, b"gone\n")
+
+
+if __name__ == "__main__":
+    main()
