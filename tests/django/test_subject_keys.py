@@ -1,0 +1,73 @@
+"""Subject keys through Django: which database, and what is left of an erased key on the disk."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test import override_settings
+
+from portalsec.crypto.ports import SubjectKey
+from portalsec.django import models
+from portalsec.django.conf import subject_database
+from portalsec.django.router import PortalsecRouter
+from portalsec.django.stores import DjangoSubjectKeys, django_stores
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+SECRET = b"this is the wrapped key of patient number %03d, and it is as long as one"
+
+
+def key(number: int) -> SubjectKey:
+    return SubjectKey(
+        purpose="subject",
+        subject=f"patient-{number:03}",
+        key_id=number + 1,
+        commitment=bytes(32),
+        wrapped=SECRET % number,
+        created_at=NOW,
+    )
+
+
+def test_an_erased_key_is_nowhere_in_the_files(database: Any) -> None:
+    store = DjangoSubjectKeys("portalsec")
+    file = Path(connections["portalsec"].settings_dict["NAME"])
+
+    def on_disk() -> bytes:
+        return b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
+
+    for number in range(100):
+        store.get_or_create(key(number))
+    assert SECRET % 77 in on_disk()
+    store.erase("subject", "patient-077", now=NOW)
+    assert SECRET % 77 not in on_disk()
+    assert SECRET % 78 in on_disk()
+
+
+def test_the_keys_lie_with_the_security_state_or_where_the_setting_says() -> None:
+    router = PortalsecRouter()
+    assert subject_database() == "portalsec"
+    assert router.db_for_write(models.SubjectKey) == "portalsec"
+    with override_settings(PORTALSEC={"DATABASE": "portalsec", "SUBJECT_DATABASE": "subjects"}):
+        assert router.db_for_read(models.SubjectKey) == router.db_for_write(models.SubjectKey) == "subjects"
+        assert router.allow_migrate("subjects", "portalsec", "subjectkey")
+        assert not router.allow_migrate("portalsec", "portalsec", "subjectkey")
+        assert not router.allow_migrate("subjects", "portalsec", "session")
+        assert router.allow_migrate("subjects", "auth", "user") is False
+        assert django_stores().subjects._using == "subjects"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("alias", ["subjects"])
+def test_a_database_that_is_not_configured_is_a_check_s_error(alias: str) -> None:
+    from portalsec.django.checks import check_settings
+
+    with override_settings(
+        PORTALSEC={
+            "PORTAL": "tests.django.project.portal",
+            "DATABASE": "portalsec",
+            "SUBJECT_DATABASE": alias,
+        }
+    ):
+        assert [message.id for message in check_settings(None) if alias in message.msg] == ["portalsec.E002"]
