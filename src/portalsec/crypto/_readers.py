@@ -36,6 +36,14 @@ class Readers(Hidden):
                     f"two legacy readers of {where} are named {name!r}: give one of them another name"
                 )
             names.add(name)
+            if getattr(reader, "takes_anything", False) and reader is not self._readers[-1]:
+                raise ConfigurationError(
+                    f"the legacy reader {name!r} of {where} takes anything: list it last"
+                )
+            if getattr(reader, "takes_anything", False) and reader is not self._readers[-1]:
+                raise ConfigurationError(
+                    f"the legacy reader {name!r} of {where} takes anything, so those behind it are never asked: list it last"
+                )
 
     def __len__(self) -> int:
         return len(self._readers)
