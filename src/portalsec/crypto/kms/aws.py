@@ -46,7 +46,7 @@ class AwsKmsAead(Hidden):
         self._key_arn = key_arn
 
     @staticmethod
-    def region(key_arn: str) -> str:
+    def region(key_arn: object) -> str:
         """The region that a key's ARN names. Raises `ConfigurationError` where it is not one of KMS."""
         match = _ARN.fullmatch(key_arn) if isinstance(key_arn, str) else None
         if match is None:

@@ -16,7 +16,7 @@ AnySecret = str | bytes | Secret[str] | Secret[bytes]
 
 def to_bytes(secret: AnySecret, what: str) -> bytes:
     """The secret's bytes, UTF-8 where it is text. Raises `ConfigurationError` for what is none, or is empty."""
-    value = secret.reveal() if isinstance(secret, Secret) else secret
+    value: object = secret.reveal() if isinstance(secret, Secret) else secret
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogatepass")
     if not isinstance(value, bytes) or not value:

@@ -61,6 +61,7 @@ def scalar(data: bytes) -> object:
 def _run(data: bytes) -> object:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    argument: Any
     for step, (opcode, argument, at) in enumerate(pickletools.genops(data)):
         if step > _MOST_STEPS:
             raise PickleRefused("it has more steps than a scalar")
@@ -153,7 +154,8 @@ def _datetime(arguments: tuple[Any, ...]) -> datetime:
     fold, month = packed[2] >> 7, packed[2] & 0x7F
     microsecond = int.from_bytes(packed[7:10], "big")
     year = packed[0] << 8 | packed[1]
-    return datetime(year, month, *packed[3:7], microsecond, tzinfo=zone, fold=fold)
+    day, hour, minute, second = packed[3:7]
+    return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=zone, fold=fold)
 
 
 def _timedelta(arguments: tuple[Any, ...]) -> timedelta:

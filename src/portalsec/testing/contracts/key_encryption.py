@@ -129,7 +129,7 @@ class KeyEncryptionContract(StoreContract):
         assert not [secret for secret in self.secrets() if secret in shown]
         for carry in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError):
-                carry(kek)  # type: ignore[operator]
+                carry(kek)
 
     def test_a_service_that_does_not_answer_is_unavailable_and_never_a_wrong_ciphertext(
         self, kek: Aead, unavailable_kek: Aead, caplog: pytest.LogCaptureFixture
