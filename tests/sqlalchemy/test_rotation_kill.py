@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -37,11 +38,18 @@ PRF = Keyset.generate("HMAC_SHA256_PRF")
 
 
 class Writer(threading.Thread):
-    """The application: it writes under the new key, and knows what every row has to be."""
+    """The application: it writes under the new key, and knows what every row has to be.
 
-    def __init__(self, engine: sa.Engine, rows: dict[UUID, str | None]) -> None:
+    It mostly writes where the re-encryption is at work, so that both want the same row at the same moment.
+    """
+
+    def __init__(self, engine: sa.Engine, rows: dict[UUID, str | None], state: Path) -> None:
         super().__init__(daemon=True)
         self.engine, self.rows, self.written = engine, rows, 0
+        self._state = state
+        # PostgreSQL is walked by the key, SQLite as its rows were inserted.
+        self._walk = sorted(rows) if engine.dialect.name == "postgresql" else list(rows)
+        self._places = {row: place for place, row in enumerate(self._walk)}
         self.done = threading.Event()
         self.failed: BaseException | None = None
         self._chance = random.Random(7)
@@ -55,9 +63,18 @@ class Writer(threading.Thread):
         except BaseException as error:  # carried to the test's own thread
             self.failed = error
 
+    def _near(self) -> UUID:
+        try:
+            (after,) = json.loads(self._state.read_text())["cursors"]["t"]["after"]
+            place = self._places[UUID(after["uuid"])] + 1
+        except (OSError, KeyError):
+            place = 0
+        near = [row for row in self._walk[place : place + 2 * BATCH] if row in self.rows]
+        return self._chance.choice(near if near and self._chance.random() < 0.9 else list(self.rows))
+
     def _write(self) -> None:
         what = self._chance.random()
-        row = UUID(int=self._chance.getrandbits(128)) if what < 0.1 else self._chance.choice(list(self.rows))
+        row = UUID(int=self._chance.getrandbits(128)) if what < 0.1 else self._near()
         value = None if 0.1 <= what < 0.15 else f"written {self.written}"
         cells = {
             "phone": None if value is None else self._field.encrypt(value, row=row),
@@ -95,7 +112,7 @@ def rotate_under_fire(folder: Path, url: str, engine: sa.Engine) -> int:
                 if value is not None
             ],
         )
-    writer = Writer(engine, rows)
+    writer = Writer(engine, rows, folder / "state.json")
     writer.start()
     ended = False
     with subprocess.Popen(
