@@ -86,11 +86,11 @@ class Places:
 
     @property
     def tenant_column(self) -> Column[Any] | None:
-        return self._tenant and self._tenant.column
+        return None if self._tenant is None else self._tenant.column
 
     @property
     def subject_column(self) -> Column[Any] | None:
-        return self._subject and self._subject.column
+        return None if self._subject is None else self._subject.column
 
     def stored(self, instance: Any, state: InstanceState[Any]) -> Place:
         """The place of the cells as they were read: that of the row in the database, whatever was assigned since."""

@@ -53,7 +53,7 @@ class Cell:
     name: str
     key: str
     column: Column[Any]
-    field: EncryptedField[Any]
+    field: EncryptedField[Any, Any]
     places: Places
     where: str
 
@@ -222,7 +222,7 @@ def plan_of(class_or_mapper: Any) -> Plan:
     plan = info.get(_INFO)
     if plan is None or plan.mapper is not mapper:
         plan = info[_INFO] = Plan(mapper)
-    return plan  # type: ignore[no-any-return]
+    return plan
 
 
 def configured(mapper: Mapper[Any], class_: type[Any]) -> None:

@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["EncryptedComparator"]
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 _UNEQUAL_BITS = 64
 
 
-class EncryptedComparator(InspectionAttr, PropComparator[T_co], Generic[T_co]):
+class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
     """``Patient.ssn`` in a query.
 
     ``== value``, ``in_([...])`` and their opposites compare tags, ``is_(None)`` and ``is_not(None)`` look at the cell.
@@ -45,7 +44,7 @@ class EncryptedComparator(InspectionAttr, PropComparator[T_co], Generic[T_co]):
         """The name of the attribute."""
         return self._name
 
-    def for_tenant(self, tenant: str) -> EncryptedComparator[T_co]:
+    def for_tenant(self, tenant: str) -> EncryptedComparator[T]:
         """The same attribute of one tenant: an index with a tenant has unrelated tags for each."""
         return EncryptedComparator(self._name, self._entity, str(tenant))
 
@@ -73,7 +72,7 @@ class EncryptedComparator(InspectionAttr, PropComparator[T_co], Generic[T_co]):
             "and sort in Python"
         )
 
-    def adapt_to_entity(self, adapt_to_entity: AliasedInsp[Any]) -> EncryptedComparator[T_co]:  # type: ignore[override]
+    def adapt_to_entity(self, adapt_to_entity: AliasedInsp[Any]) -> EncryptedComparator[T]:
         return EncryptedComparator(self._name, adapt_to_entity.entity, self._tenant)
 
     def _bulk_update_tuples(self, value: Any) -> Sequence[tuple[Any, Any]]:

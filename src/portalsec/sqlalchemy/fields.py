@@ -67,7 +67,7 @@ class Encrypted(InspectionAttrInfo, Generic[T]):
 
     def __init__(
         self,
-        field: EncryptedField[T] | Callable[[type[Any]], EncryptedField[T]],
+        field: EncryptedField[T, Any] | Callable[[type[Any]], EncryptedField[T, Any]],
         *,
         cell: str,
         index: BlindIndex[T] | Callable[[type[Any]], BlindIndex[T]] | None,
@@ -168,7 +168,7 @@ class Searchable(InspectionAttrInfo, Generic[T]):
 
 
 def encrypted(
-    field: EncryptedField[T] | Callable[[type[Any]], EncryptedField[T]],
+    field: EncryptedField[T, Any] | Callable[[type[Any]], EncryptedField[T, Any]],
     *,
     cell: str,
     index: BlindIndex[T] | Callable[[type[Any]], BlindIndex[T]] | None = None,
