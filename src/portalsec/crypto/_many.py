@@ -1,13 +1,14 @@
 """Many cells of one column at once: `EncryptedField.encrypt_many` and `decrypt_many`.
 
-What is the same for all is looked up once, the nonces are drawn together, and the loop is flat, as in
-`portalsec.crypto._hot`. Whatever is not usual, a failure among it, is left to the field's own methods.
+What is the same for all is looked up once, the nonces are drawn together, and the loops are the interpreter's. Whatever
+is not usual, a failure among it, begins again with the field's own methods, value by value, which also know where.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from struct import iter_unpack
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -23,138 +24,137 @@ if TYPE_CHECKING:
 
 __all__ = ["open_many", "seal_many"]
 
-_Rows = Sequence[RowId] | None
+_NONCES = f"{NONCE}s"
 
 
 def seal_many(
     field: EncryptedField[Any, Any],
     values: Sequence[Any],
-    rows: _Rows,
+    rows: Sequence[RowId] | None,
+    *,
     tenant: str | None,
     subject: str | None,
 ) -> list[Any]:
     """`EncryptedField.encrypt` of each."""
     ids = _rows_of(field, values, rows)
+    if not values:
+        return []
+    field._check_place(0 if field._bound else None, tenant, subject)
+    aead = field._writing(subject)
+    if isinstance(aead, KeysetAead):
+        try:
+            return _seal(field, aead, values, _places(field, ids, tenant, subject))
+        except LEFT_TO_GENERAL:
+            pass  # outside the handler, so that the error below has no context
     cells: list[Any] = []
-    try:
-        if values:
-            _seal(field, values, ids, cells, tenant=tenant, subject=subject)
-        return cells
-    except (TypeError, ValueError):
-        pass
-    # Outside the handler, and once more by the field's own method, whose words hold nothing of a value.
-    at = len(cells)
-    raise _at(at, lambda: field.encrypt(values[at], ids[at], tenant, subject))
+    for at, value in enumerate(values):
+        kind: type[TypeError | ValueError] = ValueError
+        try:
+            cells.append(field.encrypt(value, ids[at], tenant, subject))
+            continue
+        except (TypeError, ValueError) as error:
+            kind, text = TypeError if isinstance(error, TypeError) else ValueError, str(error)
+        raise kind(f"at position {at}: {text}")
+    return cells
 
 
 def _seal(
-    field: EncryptedField[Any, Any],
-    values: Sequence[Any],
-    rows: Sequence[Any],
-    cells: list[Any],
-    *,
-    tenant: str | None,
-    subject: str | None,
-) -> None:
-    aead = field._writing(subject)
-    if not isinstance(aead, KeysetAead) or field._bound is (rows[0] is None):
-        cells.extend(
-            field.encrypt(value, row, tenant, subject) for value, row in zip(values, rows, strict=True)
-        )
-        return
-    field._check_place(rows[0], tenant, subject)
-    there = tenant_prefix(field._prefix, tenant)
-    text, number, uuid = kinds(there)
-    encode, as_is = quick(field._codec)[0], taken_as_is(field._codec)
-    as_text, most = field._text, aead._batch
+    field: EncryptedField[Any, Any], aead: KeysetAead, values: Sequence[Any], places: list[bytes]
+) -> list[Any]:
+    types = set(map(type, values))
+    encode = quick(field._codec)[0]
+    plaintexts: Sequence[Any] = values
+    if type(None) in types:
+        plaintexts = [None if value is None else encode(value) for value in values]
+    elif types != {taken_as_is(field._codec)}:
+        plaintexts = [encode(value) for value in values]
+    cells: list[Any] = []
+    most = aead._batch
     for first in range(0, len(values), most):
-        chunk = values[first : first + most]
+        chunk = plaintexts[first : first + most]
         start, encrypt = aead._take(len(chunk))
-        random = os.urandom(NONCE * len(chunk))
-        at = 0
-        for value, row in zip(chunk, rows[first : first + most], strict=True):
-            if value is None:
-                cells.append(None)
-                continue
-            if type(row) is str and row:
-                where = text + row.encode()
-            elif type(row) is UUID:
-                where = uuid + row.int.to_bytes(16, "big")
-            elif type(row) is int:
-                where = number + b"%d" % row
-            else:
-                where = field._place(row, tenant, subject)
-            nonce = random[at : at + NONCE]
-            at += NONCE
-            cell = start + nonce + encrypt(nonce, value if type(value) is as_is else encode(value), where)
-            cells.append(b64url(cell) if as_text else cell)
+        nonces = iter_unpack(_NONCES, os.urandom(NONCE * len(chunk)))
+        cells += [
+            None if plaintext is None else start + nonce + encrypt(nonce, plaintext, place)
+            for plaintext, place, (nonce,) in zip(chunk, places[first : first + most], nonces, strict=True)
+        ]
+    return [cell and b64url(cell) for cell in cells] if field._text else cells
 
 
 def open_many(
     field: EncryptedField[Any, Any],
     cells: Sequence[Any],
-    rows: _Rows,
+    rows: Sequence[RowId] | None,
+    *,
     tenant: str | None,
     subject: str | None,
 ) -> list[Any]:
     """`EncryptedField.decrypt` of each."""
     ids = _rows_of(field, cells, rows)
+    if not cells:
+        return []
+    field._check_place(0 if field._bound else None, tenant, subject)
+    if not field._legacy and not field._text:
+        aead = field._reading(subject)
+        if isinstance(aead, KeysetAead):
+            try:
+                return _open(field, aead, cells, _places(field, ids, tenant, subject))
+            except (*LEFT_TO_GENERAL, DecryptionError):
+                pass
     values: list[Any] = []
-    reason = ""
-    try:
-        if cells:
-            _open(field, cells, ids, values, tenant=tenant, subject=subject)
-        return values
-    except DecryptionError as error:
-        reason = error.reason
-    except (TypeError, ValueError):
-        pass
-    at = len(values)
-    if reason:
-        raise DecryptionError(reason, at)
-    raise _at(at, lambda: field.decrypt(cells[at], ids[at], tenant, subject))
+    for at, cell in enumerate(cells):
+        kind: type[TypeError | ValueError] = ValueError
+        reason = text = ""
+        try:
+            values.append(field.decrypt(cell, ids[at], tenant, subject))
+            continue
+        except DecryptionError as error:
+            reason = error.reason
+        except (TypeError, ValueError) as error:
+            kind, text = TypeError if isinstance(error, TypeError) else ValueError, str(error)
+        if reason:
+            raise DecryptionError(reason, at)
+        raise kind(f"at position {at}: {text}")
+    return values
 
 
 def _open(
-    field: EncryptedField[Any, Any],
-    cells: Sequence[Any],
-    rows: Sequence[Any],
-    values: list[Any],
-    *,
-    tenant: str | None,
-    subject: str | None,
-) -> None:
-    aead = field._reading(subject) if not field._legacy else None
-    if not isinstance(aead, KeysetAead) or field._text or field._bound is (rows[0] is None):
-        values.extend(
-            field.decrypt(cell, row, tenant, subject) for cell, row in zip(cells, rows, strict=True)
-        )
-        return
-    field._check_place(rows[0], tenant, subject)
-    there = tenant_prefix(field._prefix, tenant)
-    text, number, uuid = kinds(there)
-    decode = quick(field._codec)[1]
+    field: EncryptedField[Any, Any], aead: KeysetAead, cells: Sequence[Any], places: list[bytes]
+) -> list[Any]:
     reading = aead._reading or aead._not_loaded()
+    decode, decrypt = quick(field._codec)[1], aead.decrypt
     openers, (start, nonce, sealed) = reading.openers, reading.layout
-    for cell, row in zip(cells, rows, strict=True):
-        try:
-            if type(row) is str and row:
-                where = text + row.encode()
-            elif type(row) is UUID:
-                where = uuid + row.int.to_bytes(16, "big")
-            elif type(row) is int:
-                where = number + b"%d" % row
-            else:
-                where = field._place(row, tenant, subject)
-            plaintext = openers[cell[start]](cell[nonce], cell[sealed], where)
-            value = plaintext if decode is None else decode(plaintext)
-        except LEFT_TO_GENERAL:
-            value = None
-        # None is no value: the cell is NULL, or it is for the method that says what is wrong.
-        values.append(field.decrypt(cell, row, tenant, subject) if value is None else value)
+    values: list[Any] = []
+    append = values.append
+    for cell, place in zip(cells, places, strict=True):
+        if cell is None:
+            append(None)
+            continue
+        opener = openers.get(cell[start])
+        # None is a key unlike the primary, or a salt not seen yet.
+        plaintext = opener(cell[nonce], cell[sealed], place) if opener else decrypt(cell, place)
+        append(plaintext if decode is None else decode(plaintext))
+    return values
 
 
-def _rows_of(field: EncryptedField[Any, Any], values: Sequence[Any], rows: _Rows) -> Sequence[Any]:
+def _places(
+    field: EncryptedField[Any, Any], rows: Sequence[Any], tenant: str | None, subject: str | None
+) -> list[bytes]:
+    """The associated data of each row."""
+    types = set(map(type, rows))
+    text, number, uuid = kinds(tenant_prefix(field._prefix, tenant))
+    if types == {str} and all(rows):
+        return [text + row.encode() for row in rows]
+    if types == {UUID}:
+        return [uuid + row.int.to_bytes(16, "big") for row in rows]
+    if types == {int}:
+        return [number + b"%d" % row for row in rows]
+    return [field._place(row, tenant, subject) for row in rows]
+
+
+def _rows_of(
+    field: EncryptedField[Any, Any], values: Sequence[Any], rows: Sequence[RowId] | None
+) -> Sequence[Any]:
     if rows is None:
         if field._bound and values:
             raise TypeError(f"{field.table}.{field.column} is bound to its row: pass rows=")
@@ -164,14 +164,3 @@ def _rows_of(field: EncryptedField[Any, Any], values: Sequence[Any], rows: _Rows
     if len(rows) != len(values):
         raise ValueError(f"{len(values)} values or cells, and {len(rows)} rows")
     return rows
-
-
-def _at(position: int, call: Callable[[], object]) -> Exception:
-    """What the call raises, with the position before its text."""
-    try:
-        call()
-    except TypeError as error:
-        return TypeError(f"at position {position}: {error}")
-    except ValueError as error:
-        return ValueError(f"at position {position}: {error}")
-    return ValueError(f"at position {position}: changed while it was read")

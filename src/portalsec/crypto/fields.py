@@ -331,7 +331,7 @@ class EncryptedField(Hidden, Generic[T, C]):
         """
         from portalsec.crypto._many import seal_many
 
-        return seal_many(self, values, rows, tenant, subject)
+        return seal_many(self, values, rows, tenant=tenant, subject=subject)
 
     @overload
     def decrypt_many(
@@ -366,7 +366,7 @@ class EncryptedField(Hidden, Generic[T, C]):
         """
         from portalsec.crypto._many import open_many
 
-        return open_many(self, cells, rows, tenant, subject)
+        return open_many(self, cells, rows, tenant=tenant, subject=subject)
 
     # -- rotation and moves -------------------------------------------------------------------------------------
 
