@@ -1,0 +1,160 @@
+"""``manage.py portalsec_reencrypt [app.Model ...]``: brings the cells of models under the primary key.
+
+Beside the running application: what it writes meanwhile is kept. Exit codes: 0 done, 1 some cells were left as they
+were (they are listed), 2 it could not be run to its end.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DEFAULT_DB_ALIAS
+
+from portalsec.crypto.rotation import Progress, Reencryption
+from portalsec.django.cells import encrypted_models, reencryptions
+from portalsec.errors import PortalsecError
+
+_FAILED, _STOPPED = 1, 2
+
+
+class Command(BaseCommand):
+    help = "Re-encrypt the cells of models under the primary key; exit code 0: done, 1: with failures, 2: stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "models", nargs="*", metavar="app.Model", help="all with encrypted fields by default"
+        )
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="alias of the database")
+        parser.add_argument("--batch", type=int, default=2000, help="rows a transaction")
+        parser.add_argument("--dry-run", action="store_true", help="do everything but the writing")
+        parser.add_argument(
+            "--cursor",
+            type=Path,
+            metavar="FILE",
+            help="keep here how far it is, and go on from there the next time",
+        )
+        parser.add_argument(
+            "--rebuild-index", action="store_true", help="compute the tags of blind indexes anew instead"
+        )
+        parser.add_argument(
+            "--fill",
+            action="append",
+            metavar="FIELD=COLUMN",
+            help="encrypt a column of plaintext into this field, and empty it; of one model",
+        )
+        parser.add_argument("--keep", action="store_true", help="with --fill: do not empty the column yet")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        chosen = [_model(name) for name in options["models"]] or encrypted_models()
+        fill = _fill(options["fill"])
+        if fill is not None and len(options["models"]) != 1:
+            raise CommandError("--fill is of one model: name it", returncode=_STOPPED)
+        kept = _Cursors(None if options["dry_run"] else options["cursor"])
+        failed = 0
+        try:
+            for model in chosen:
+                runs = reencryptions(
+                    model,
+                    using=options["database"],
+                    batch=options["batch"],
+                    rebuild=options["rebuild_index"],
+                    fill=fill,
+                    clear=not options["keep"],
+                )
+                for name, run in runs.items():
+                    failed += self._run(name, run, kept, dry_run=options["dry_run"])
+        except PortalsecError as error:
+            raise CommandError(str(error), returncode=_STOPPED) from error
+        kept.finished()
+        if failed:
+            self.stderr.write(f"{failed} cells were left as they were.")
+            sys.exit(_FAILED)
+
+    def _run(self, name: str, run: Reencryption, kept: _Cursors, *, dry_run: bool) -> int:
+        began = time.monotonic()
+        first: int | None = None
+        progress: Progress | None = None
+        for progress in run.run(kept.of(name), dry_run=dry_run):
+            kept.put(name, progress.cursor)
+            for failure in progress.failures:
+                key = failure.key[0] if len(failure.key) == 1 else failure.key
+                self.stderr.write(f"  {name}: row {key}, {failure.column}: {failure.reason}")
+            if first is None:
+                first, began = progress.done, time.monotonic()
+            self._say(name, progress, progress.done - first, time.monotonic() - began)
+        if progress is None:
+            return 0
+        word = "would be written" if dry_run else "written"
+        self._end_of_line()
+        self.stdout.write(
+            f"{name}: {progress.done} rows, {progress.changed} {word}, {progress.kept} changed by others meanwhile, "
+            f"{progress.erased} erased, {progress.failed} failed"
+        )
+        return progress.failed
+
+    def _say(self, name: str, progress: Progress, rows: int, seconds: float) -> None:
+        if not self.stdout.isatty():
+            return
+        rate = rows / seconds if seconds > 0 else 0.0
+        left = f", {(progress.total - progress.done) / rate:.0f} s left" if rate else ""
+        share = 100 * progress.done // max(progress.total, 1)
+        self.stdout.write(
+            f"\r{name}: {share:3}%  {progress.done}/{progress.total}  {rate:.0f}/s{left}   ", ending=""
+        )
+        self.stdout.flush()
+
+    def _end_of_line(self) -> None:
+        if self.stdout.isatty():
+            self.stdout.write("")
+
+
+class _Cursors:
+    """How far each run is, in a file that is replaced as a whole."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._held: dict[str, Any] = {}
+        if path is not None and path.exists():
+            try:
+                self._held = dict(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError) as error:
+                raise CommandError(
+                    f"{path} is no file of cursors: remove it to begin anew", returncode=_STOPPED
+                ) from error
+
+    def of(self, name: str) -> Mapping[str, Any] | None:
+        return self._held.get(name)
+
+    def put(self, name: str, cursor: Mapping[str, Any]) -> None:
+        if self._path is not None:
+            self._held[name] = cursor
+            partly = self._path.with_name(f"{self._path.name}.new")
+            partly.write_text(json.dumps(self._held), encoding="utf-8")
+            partly.replace(self._path)
+
+    def finished(self) -> None:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def _model(name: str) -> Any:
+    try:
+        return apps.get_model(name)
+    except (LookupError, ValueError) as error:
+        raise CommandError(str(error), returncode=_STOPPED) from error
+
+
+def _fill(given: list[str] | None) -> dict[str, str] | None:
+    if not given:
+        return None
+    pairs = [pair.partition("=") for pair in given]
+    if not all(field and column for field, _, column in pairs):
+        raise CommandError("--fill takes FIELD=COLUMN", returncode=_STOPPED)
+    return {field: column for field, _, column in pairs}
