@@ -61,7 +61,17 @@ def test_both_ways_agree(keys, kind, values):
                     for cell in (flat, general):
                         assert field.decrypt(cell, **named) == value
                         assert general_decrypt(field, cell, **named) == value
-                    bad = [flat[:-1], flat[:20], b"", b"\x01", 7, "text", None, bytearray(flat)]
+                    bad = [
+                        b"\x01\x00\x00\x00\x01" + flat[5:],
+                        flat[:-1],
+                        flat[:20],
+                        b"",
+                        b"\x01",
+                        7,
+                        "text",
+                        None,
+                        bytearray(flat),
+                    ]
                     for cell in bad:
                         assert outcome(field.decrypt, cell, **named) == outcome(
                             general_decrypt, field, cell, **named
