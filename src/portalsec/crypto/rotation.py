@@ -20,6 +20,7 @@ __all__ = ["Encrypt", "Failure", "Progress", "RebuildIndex", "Reencrypt", "Reenc
 
 _TRIES = 8  # a row that the application writes this often within one batch is left for the next run
 _VERSION = 1
+_new = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class Reencryption:
             for index, column, reason in batch.problems:
                 problems[rows[index].key, column] = reason
             changes = [
-                Change(row, tuple(draft))
+                _new(Change, (row, tuple(draft)))  # `Change(...)` without a call of Python's for each row
                 for row, draft in zip(rows, batch.drafts, strict=True)
                 if draft is not None
             ]

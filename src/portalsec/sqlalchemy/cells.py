@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -20,6 +20,7 @@ from portalsec.sqlalchemy.transaction import reading
 
 __all__ = ["EncryptedTable", "SqlCells"]
 
+_new = tuple.__new__
 _READ_AT_ONCE = 500  # below SQLite's oldest limit of 999 parameters, for a key of one column
 
 
@@ -199,13 +200,14 @@ class SqlCells:
         return [*found, held - sum(found)]
 
     def _rows(self, connection: Connection, statement: sa.Select[Any]) -> list[Row]:
-        found: Iterable[tuple[Any, ...]] = map(tuple, connection.execute(statement))
+        found = connection.execute(statement).all()
         head, size, ids, tenant, subject = self._head, len(self._key), self._id, self._tenant, self._subject
         end = None if self._lies is None else -1
         if head == 1:
+            # Without a call of Python's for each row: `Row` would be the dearest part of reading one.
             if end is None:
-                return [Row(row[:1], row[0], row[1:]) for row in found]
-            return [Row(row[:1], row[0], row[1:-1], None, None, row[-1]) for row in found]
+                return [_new(Row, (row[:1], row[0], row[1:], None, None, None)) for row in found]
+            return [_new(Row, (row[:1], row[0], row[1:-1], None, None, row[-1])) for row in found]
         return [
             Row(
                 row[:size],
