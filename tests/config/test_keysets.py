@@ -22,6 +22,7 @@ from portalsec.crypto.keyset import Keyset
 from portalsec.errors import ConfigurationError, DecryptionError, KeyServiceUnavailable
 from portalsec.portal import Keys
 from tests.keyservices import Token, Transit
+from tests.support import ROOT
 
 ORIGIN = "portal.example/audit"
 PORTAL = {"name": "Riverside", "base_url": "https://portal.example"}
@@ -330,3 +331,25 @@ def test_a_cell_that_was_written_under_a_lost_keyset_stays_closed(folder: Path) 
     cell = EncryptedField(Keyset.generate("XAES_256_GCM"), table="t", column="c").encrypt("x", row=1)
     with pytest.raises(DecryptionError):
         EncryptedField(keys.fields, table="t", column="c").decrypt(cell, row=1)
+
+
+def test_the_real_tink_opens_the_file_that_the_formats_page_shows() -> None:
+    tink = pytest.importorskip("tink")
+    from tink import aead, json_proto_keyset_format, secret_key_access
+
+    aead.register()
+    page = (ROOT / "docs" / "reference" / "crypto-formats.md").read_text("utf-8")
+    (vector,) = (json.loads(line) for line in page.splitlines() if line.startswith('{"kek":'))
+    context = keyset_context(vector["origin"], vector["name"])
+    assert context.hex() == vector["pse1"]
+    kek = json_proto_keyset_format.parse(json.dumps(vector["kek"]), secret_key_access.TOKEN).primitive(
+        aead.Aead
+    )
+    handle = json_proto_keyset_format.parse_encrypted(json.dumps(vector["file"]), kek, context)
+    ours = Keyset.from_encrypted_json(
+        json.dumps(vector["file"]), Keyset.from_json(json.dumps(vector["kek"])).aead(), context
+    )
+    for cipher in (handle.primitive(aead.Aead), ours.aead()):
+        opened = cipher.decrypt(bytes.fromhex(vector["ciphertext"]), bytes.fromhex(vector["associated_data"]))
+        assert opened.hex() == vector["plaintext"]
+    assert tink

@@ -82,6 +82,7 @@ def test_a_refusal_says_why_in_our_words(transit: Transit, change: dict[str, Any
         (301, b""),
         (400, b'{"errors": "hunter2"}'),
         (400, b'{"errors": ["hunter2", 7]}'),
+        (400, b'{"errors": 7}'),
         (404, b"{}"),
         (500, b"hunter2"),
     ],

@@ -12,7 +12,8 @@ from typing import Any
 
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto.kms._arguments import ciphertext_bytes, require_bytes
-from portalsec.errors import ConfigurationError, DecryptionError, KeyServiceUnavailable
+from portalsec.crypto.kms._failure import unavailable
+from portalsec.errors import ConfigurationError, DecryptionError, PortalsecError
 
 __all__ = ["AwsKmsAead"]
 
@@ -67,7 +68,11 @@ class AwsKmsAead(Hidden):
             raise ConfigurationError(
                 f"AWS KMS wraps 1 to {_MOST} bytes, and this is {len(plaintext)}: destroy keys that the keyset no longer needs"
             )
-        return self._ask("encrypt", "CiphertextBlob", Plaintext=plaintext, context=associated_data)
+        sealed, failure = self._ask("encrypt", "CiphertextBlob", Plaintext=plaintext, context=associated_data)
+        del plaintext
+        if failure is not None:
+            raise failure
+        return sealed
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes) -> bytes:
         """Raises `DecryptionError` for what this key did not wrap, `KeyServiceUnavailable` for all else."""
@@ -75,26 +80,33 @@ class AwsKmsAead(Hidden):
         blob = ciphertext_bytes(ciphertext)
         if not 1 <= len(blob) <= 6144:  # KMS's own bounds; outside of them the client would print the value
             raise DecryptionError("too_short" if not blob else "not_authentic")
-        return self._ask("decrypt", "Plaintext", CiphertextBlob=blob, context=associated_data)
+        opened, failure = self._ask("decrypt", "Plaintext", CiphertextBlob=blob, context=associated_data)
+        if failure is not None:
+            raise failure
+        return opened
 
-    def _ask(self, verb: str, answer: str, *, context: bytes, **arguments: bytes) -> bytes:
+    def _ask(
+        self, verb: str, answer: str, *, context: bytes, **arguments: bytes
+    ) -> tuple[bytes, PortalsecError | None]:
+        """The answer, or the error to raise: not from here, where the arguments are."""
         if context:
             arguments["EncryptionContext"] = {"associatedData": context.hex()}  # type: ignore[assignment]
         try:
             data = getattr(self._client, verb)(KeyId=self._key_arn, **arguments)[answer]
         except Exception as error:  # noqa: BLE001  (botocore's own tree is not imported here; all of it fails closed)
-            code = _code(error)
             cause = error
         else:
             if isinstance(data, bytes):
-                return data
-            raise KeyServiceUnavailable(f"AWS KMS gave no {answer} for {self._key_arn}")
+                return data, None
+            return b"", unavailable(f"AWS KMS gave no {answer} for {self._key_arn}")
+        code = _code(cause)
         if verb == "decrypt" and (code in _WRONG or (code == _MAYBE_WRONG and self._works(context))):
-            raise DecryptionError("not_authentic")
-        raise KeyServiceUnavailable(
+            return b"", DecryptionError("not_authentic")
+        return b"", unavailable(
             f"AWS KMS did not {verb} with {self._key_arn} ({code}): see that the key is enabled, that this process "
-            "may use it, and that the service can be reached"
-        ) from cause
+            "may use it, and that the service can be reached",
+            cause,
+        )
 
     def _works(self, context: bytes) -> bool:
         """Whether this process may use the key in both directions."""

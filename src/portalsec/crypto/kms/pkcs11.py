@@ -23,8 +23,9 @@ from typing import Any
 
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto.kms._arguments import ciphertext_bytes, require_bytes
+from portalsec.crypto.kms._failure import unavailable
 from portalsec.crypto.kms.pkcs11_uri import Pkcs11Uri
-from portalsec.errors import DecryptionError, KeyServiceUnavailable, MissingExtra
+from portalsec.errors import ConfigurationError, DecryptionError, MissingExtra, PortalsecError
 from portalsec.secret import Secret
 
 __all__ = ["Pkcs11Aead"]
@@ -81,7 +82,11 @@ class Pkcs11Aead(Hidden):
         require_bytes(plaintext=plaintext, associated_data=associated_data)
         nonce = os.urandom(_NONCE)
         with self._module.lock:
-            return nonce + self._run("encrypt", plaintext, nonce, associated_data)
+            sealed, failure = self._run("encrypt", plaintext, nonce, associated_data)
+        del plaintext
+        if failure is not None:
+            raise failure
+        return nonce + sealed
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes) -> bytes:
         """Raises `DecryptionError` for what this key did not wrap, `KeyServiceUnavailable` for all else."""
@@ -90,33 +95,37 @@ class Pkcs11Aead(Hidden):
         if len(data) < _NONCE + _TAG:
             raise DecryptionError("too_short")
         with self._module.lock:
-            return self._run("decrypt", data[_NONCE:], data[:_NONCE], associated_data)
+            opened, failure = self._run("decrypt", data[_NONCE:], data[:_NONCE], associated_data)
+        if failure is not None:
+            raise failure
+        return opened
 
     # -- the token --------------------------------------------------------------------------------------------
 
-    def _run(self, verb: str, data: bytes, nonce: bytes, associated_data: bytes) -> bytes:
+    def _run(
+        self, verb: str, data: bytes, nonce: bytes, associated_data: bytes
+    ) -> tuple[bytes, PortalsecError | None]:
+        """The result, or the error to raise: not from here, where the plaintext is."""
         import pkcs11
 
         for last in (False, True):
             try:
-                result = self._call(verb, data, nonce, associated_data)
+                return self._call(verb, data, nonce, associated_data), None
             except pkcs11.PKCS11Error as error:
-                failure = error
-            else:
-                return result
-            kind = type(failure).__name__
-            if kind in _STALE and not last:
-                self._opened.clear()
-                self._login = None
-                continue
-            break
-        # Out of the handler: a refusal of the ciphertext has no context.
+                cause, kind = error, type(error).__name__
+            except ConfigurationError as error:  # of the PIN's reference
+                return b"", error.with_traceback(None)
+            if kind not in _STALE or last:
+                break
+            self._opened.clear()
+            self._login = None
         if verb == "decrypt" and (kind in _WRONG or (kind in _MAYBE_WRONG and self._works())):
-            raise DecryptionError("not_authentic")
-        raise KeyServiceUnavailable(
+            return b"", DecryptionError("not_authentic")
+        return b"", unavailable(
             f"{self._where} did not {verb} ({kind}): see that the token is there, that the PIN is right, and that the "
-            "key may encrypt and decrypt"
-        ) from failure
+            "key may encrypt and decrypt",
+            cause,
+        )
 
     def _call(self, verb: str, data: bytes, nonce: bytes, associated_data: bytes) -> bytes:
         from pkcs11 import FunctionNotSupported, GCMParams, Mechanism

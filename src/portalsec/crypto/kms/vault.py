@@ -25,7 +25,8 @@ from urllib.parse import quote, urlsplit
 
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto.kms._arguments import ciphertext_bytes, require_bytes
-from portalsec.errors import ConfigurationError, DecryptionError, KeyServiceUnavailable
+from portalsec.crypto.kms._failure import unavailable
+from portalsec.errors import ConfigurationError, DecryptionError, PortalsecError
 from portalsec.secret import Secret
 
 __all__ = ["VaultTransitAead"]
@@ -105,9 +106,12 @@ class VaultTransitAead(Hidden):
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
         """Wrap. Raises `KeyServiceUnavailable` where there is no answer, or a refusal."""
         require_bytes(plaintext=plaintext, associated_data=associated_data)
-        text = self._ask("encrypt", "ciphertext", {"plaintext": _b64(plaintext)}, associated_data)
+        text, failure = self._ask("encrypt", "ciphertext", {"plaintext": _b64(plaintext)}, associated_data)
+        del plaintext
+        if failure is not None:
+            raise failure
         if not _CIPHERTEXT.fullmatch(text):
-            raise KeyServiceUnavailable(f"{self._where} gave something that is no ciphertext of Transit")
+            raise unavailable(f"{self._where} gave something that is no ciphertext of Transit")
         return text.encode("ascii")
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes) -> bytes:
@@ -118,52 +122,55 @@ class VaultTransitAead(Hidden):
         # The server reads base64 loosely, so that two texts would stand for one ciphertext; here there is one.
         if match is None or _unb64(match[1]) is None:
             raise DecryptionError("not_authentic")
-        plaintext = _unb64(self._ask("decrypt", "plaintext", {"ciphertext": text}, associated_data))
+        answer, failure = self._ask("decrypt", "plaintext", {"ciphertext": text}, associated_data)
+        if failure is not None:
+            raise failure
+        plaintext = _unb64(answer)
+        del answer
         if plaintext is None:
-            raise KeyServiceUnavailable(f"{self._where} gave something that is no plaintext of Transit")
+            raise unavailable(f"{self._where} gave something that is no plaintext of Transit")
         return plaintext
 
     # -- HTTP -------------------------------------------------------------------------------------------------
 
-    def _ask(self, verb: str, answer: str, body: dict[str, str], associated_data: bytes) -> str:
+    def _ask(
+        self, verb: str, answer: str, body: dict[str, str], associated_data: bytes
+    ) -> tuple[str, PortalsecError | None]:
+        """The answer, or the error to raise: not from here, where the plaintext and the token are."""
         if associated_data:
             body["associated_data"] = _b64(associated_data)
-        status, document = self._post(f"/v1/{quote(self._mount)}/{verb}/{quote(self._name)}", body)
+        try:
+            status, document = self._post(f"/v1/{quote(self._mount)}/{verb}/{quote(self._name)}", body)
+        except (OSError, http.client.HTTPException) as error:
+            untrusted = isinstance(error, ssl.SSLCertVerificationError)
+            kind = "its certificate is not trusted" if untrusted else type(error).__name__
+            message = f"{self._where} does not answer ({kind}): see that it runs and can be reached from here"
+            return "", unavailable(message, error)
+        except ConfigurationError as error:
+            return "", error.with_traceback(None)
         if status == 200:
             data = document.get("data")
             text = data.get(answer) if isinstance(data, dict) else None
             if isinstance(text, str):
-                return text
-            raise KeyServiceUnavailable(f"{self._where} answered without a {answer}")
-        said = " ".join(str(line) for line in document.get("errors") or () if isinstance(line, str))
+                return text, None
+            return "", unavailable(f"{self._where} answered without a {answer}")
+        errors = document.get("errors")
+        said = " ".join(line for line in errors if isinstance(line, str)) if isinstance(errors, list) else ""
         if verb == "decrypt" and status == 400 and _WRONG.search(said):
-            raise DecryptionError("not_authentic")
+            return "", DecryptionError("not_authentic")
         why = next((ours for theirs, ours in _WHY if theirs.search(said)), "see its own log")
-        raise KeyServiceUnavailable(f"{self._where} did not {verb} (status {status}): {why}")
+        return "", unavailable(f"{self._where} did not {verb} (status {status}): {why}")
 
     def _post(self, path: str, body: dict[str, str]) -> tuple[int, dict[str, Any]]:
         headers = {"X-Vault-Token": self._checked_token(), "X-Vault-Request": "true"}
         if self._namespace is not None:
             headers["X-Vault-Namespace"] = self._namespace
+        headers |= {"Content-Type": "application/json", "Connection": "close"}
         connection = self._connection()
         try:
-            connection.request(
-                "POST",
-                path,
-                json.dumps(body),
-                {**headers, "Content-Type": "application/json", "Connection": "close"},
-            )
+            connection.request("POST", path, json.dumps(body), headers)
             response = connection.getresponse()
             status, data = response.status, response.read(_MOST + 1)
-        except (OSError, http.client.HTTPException) as error:
-            kind = (
-                "its certificate is not trusted"
-                if isinstance(error, ssl.SSLCertVerificationError)
-                else type(error).__name__
-            )
-            raise KeyServiceUnavailable(
-                f"{self._where} does not answer ({kind}): see that it runs and can be reached from here"
-            ) from error
         finally:
             connection.close()
         try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+import traceback
+from base64 import b64encode
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -146,3 +149,20 @@ class KeyEncryptionContract(StoreContract):
             said = f"{caught.value} {caught.value!r} {caught.value.__cause__} {caplog.text}"
             assert "\n" not in str(caught.value)
             assert not [secret for secret in self.secrets() if secret in said]
+            held = "".join(map(repr, _locals_of(caught.value)))
+            for secret in (*self.secrets(), repr(_KEYSET)[2:-1], b64encode(_KEYSET).decode()):
+                assert secret not in held, "a crash report would have it: a frame of the error holds it"
+
+
+def _locals_of(error: BaseException) -> Iterator[object]:
+    """What the frames of an error and of all that led to it hold, besides this file's."""
+    waiting, seen = [error], set()
+    while waiting:
+        each = waiting.pop()
+        seen.add(id(each))
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                yield from frame.f_locals.values()
+        waiting += [
+            one for one in (each.__cause__, each.__context__) if one is not None and id(one) not in seen
+        ]
