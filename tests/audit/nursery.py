@@ -27,6 +27,9 @@ class PlainVault:
     def pseudonym(self, subject_id: str) -> str:
         return subject_id
 
+    def pseudonyms(self, subject_id: str) -> tuple[str, ...]:
+        return (subject_id,)
+
 
 def write_for_ever(folder: Path) -> None:
     """Append and sign; print the id of each event only after the log said that it is durable."""

@@ -18,8 +18,22 @@ SIGNER = Ed25519Signer.generate(ORIGIN)
 VERIFIER = Verifier.from_text(SIGNER.verifier_text)
 
 
-def mac(purpose: str, data: bytes) -> bytes:
-    return hmac.digest(b"test key", purpose.encode() + b"\x00" + data, hashlib.sha256)
+class TestMac:
+    """A keyed hash under the first of some keys, and under all of them."""
+
+    __test__ = False
+
+    def __init__(self, *keys: bytes) -> None:
+        self.keys = keys
+
+    def __call__(self, purpose: str, data: bytes) -> bytes:
+        return self.all(purpose, data)[0]
+
+    def all(self, purpose: str, data: bytes) -> tuple[bytes, ...]:
+        return tuple(hmac.digest(key, purpose.encode() + b"\x00" + data, hashlib.sha256) for key in self.keys)
+
+
+mac = TestMac(b"test key")
 
 
 VAULT = KeyedVault(mac)

@@ -105,6 +105,9 @@ def test_a_vault_that_fails_is_audit_unavailable() -> None:
         def pseudonym(self, subject_id: str) -> str:
             raise StoreError("down")
 
+        def pseudonyms(self, subject_id: str) -> tuple[str, ...]:
+            raise StoreError("down")
+
     with pytest.raises(AuditUnavailable):
         make_log(OpenStore(), vault=Down()).record(read_event())
 

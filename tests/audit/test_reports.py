@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from portalsec.audit import KeyedVault
 from portalsec.audit.merkle import leaf_hash
 from portalsec.audit.ports import StoredEntry
 from portalsec.audit.reports import recent, who_has_seen
 from portalsec.errors import ConfigurationError, Reason, Tampered
 from portalsec.events import Actor, Event, Outcome, Purpose, ResourceRef, SecurityEvent
 from portalsec.stores.memory import MemoryAudit
-from portalsec.testing import FrozenClock
-from tests.audit.support import VAULT, OpenStore, fill, make_log, read_event, sign_in_event
+from portalsec.testing import FrozenClock, SequentialIds
+from tests.audit.support import VAULT, OpenStore, TestMac, fill, make_log, read_event, sign_in_event
 
 
 @pytest.fixture(params=[OpenStore, MemoryAudit])
@@ -62,6 +63,37 @@ def test_nobody_has_seen_a_stranger(store: Any) -> None:
     log = make_log(store)
     fill(log, 4)
     assert who_has_seen(log, "nobody") == []
+
+
+def test_a_person_s_report_goes_on_over_a_rotation_of_the_key(store: Any) -> None:
+    shared = {"clock": FrozenClock(), "new_id": SequentialIds()}
+    logs = {
+        "old": make_log(store, vault=KeyedVault(TestMac(b"old")), **shared),
+        "added": make_log(store, vault=KeyedVault(TestMac(b"old", b"new")), **shared),
+        "moved": make_log(store, vault=KeyedVault(TestMac(b"new", b"old")), **shared),
+    }
+    for log in logs.values():
+        for turn in range(3):
+            log.record(read_event("ann"))
+            log.record(replace(read_event("ann"), resource=ResourceRef(type="record", id="ann")))
+            log.record(read_event(f"ben {turn}"))
+    everything = [n for n in range(26, -1, -1) if n % 3 != 2]
+    for reader in ("added", "moved"):
+        log = logs[reader]
+        lines = who_has_seen(log, "ann")
+        assert [line.index for line in lines] == everything
+        # One's own id is never shown as a pseudonym, whatever key it was written under.
+        assert {line.resource.id for line in lines} == {"ann", "record-of-ann"}
+        paged = []
+        before = None
+        while page := who_has_seen(log, "ann", limit=4, before=before):
+            assert len(page) <= 4
+            paged += page
+            before = page[-1].index
+        assert paged == lines
+    # Without the old key the older entries are not found.
+    forgot = make_log(store, vault=KeyedVault(TestMac(b"new")), **shared)
+    assert [line.index for line in who_has_seen(forgot, "ann")] == [n for n in everything if n >= 18]
 
 
 def test_pages(store: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from portalsec.audit.vault import KeyedVault
 from portalsec.errors import ConfigurationError
-from tests.audit.support import mac
+from tests.audit.support import TestMac, mac
 
 
 def test_pseudonyms_are_the_mac_under_their_own_purpose() -> None:
@@ -15,13 +15,23 @@ def test_pseudonyms_are_the_mac_under_their_own_purpose() -> None:
 
 
 def test_another_key_gives_unrelated_pseudonyms() -> None:
-    other = KeyedVault(lambda purpose, data: mac("other" + purpose, data))
+    other = KeyedVault(TestMac(b"other"))
     assert other.pseudonym("patient-1") != KeyedVault(mac).pseudonym("patient-1")
 
 
 def test_an_empty_id_is_refused() -> None:
     with pytest.raises(ConfigurationError):
         KeyedVault(mac).pseudonym("")
+    with pytest.raises(ConfigurationError):
+        KeyedVault(mac).pseudonyms("")
+
+
+def test_a_person_is_known_under_every_key_that_is_read_the_current_one_first() -> None:
+    old, new = KeyedVault(TestMac(b"old")), KeyedVault(TestMac(b"new"))
+    both = KeyedVault(TestMac(b"new", b"old"))
+    assert both.pseudonyms("ann") == (new.pseudonym("ann"), old.pseudonym("ann"))
+    assert both.pseudonym("ann") == new.pseudonym("ann")
+    assert old.pseudonyms("ann") == (old.pseudonym("ann"),)
 
 
 def test_atk_40_the_vault_does_not_show_its_key() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from portalsec.auth._pending import Pending, open_data, password_digest, seal_data
+from portalsec.auth._pending import Pending, is_password, open_data, password_digest, seal_data
 from portalsec.auth.ports import Flow
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
@@ -60,6 +60,29 @@ def test_any_changed_byte_is_found() -> None:
 def test_another_portals_key_opens_nothing() -> None:
     with pytest.raises(Tampered):
         open_data(KeyedHash(Keyset.generate("HMAC_SHA256_PRF")), flow())
+
+
+def test_a_flow_outlives_a_rotation_of_the_key() -> None:
+    old = Keyset.generate("HMAC_SHA256_PRF")
+    both = old.add("HMAC_SHA256_PRF")
+    new_id = both.info()[-1].id
+    place = {"digest": b"d" * 32, "purpose": "sign-in.totp", "account_id": "robin"}
+
+    def written(keys: Keyset) -> Flow:
+        return replace(flow(), data=seal_data(KeyedHash(keys), STATE.encode(), **place))
+
+    moved = both.promote(new_id)
+    for writer, reader in ((old, both), (old, moved), (both, moved), (moved, both), (moved, moved)):
+        assert Pending.decode(open_data(KeyedHash(reader), written(writer))) == STATE
+        digest = password_digest(KeyedHash(writer), "hash")
+        assert is_password(KeyedHash(reader), digest, "hash")
+        assert not is_password(KeyedHash(reader), digest, "other")
+        assert not is_password(KeyedHash(reader), digest, None)
+    # A key that is no longer read opens nothing.
+    gone = moved.disable(old.primary_id)
+    with pytest.raises(Tampered):
+        open_data(KeyedHash(gone), written(old))
+    assert not is_password(KeyedHash(gone), password_digest(KeyedHash(old), "hash"), "hash")
 
 
 @pytest.mark.parametrize(

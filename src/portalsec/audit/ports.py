@@ -132,4 +132,10 @@ class Signer(Protocol):
 class SubjectVault(Protocol):
     """From a subject's id to the pseudonym that the log holds; unlinking it is what erasure will be."""
 
-    def pseudonym(self, subject_id: str) -> str: ...
+    def pseudonym(self, subject_id: str) -> str:
+        """What is written."""
+        ...
+
+    def pseudonyms(self, subject_id: str) -> Sequence[str]:
+        """What may have been written: each pseudonym under which the log may know this person, the current one first."""
+        ...

@@ -74,18 +74,21 @@ def who_has_seen(
         Tampered: an entry is not what was written, or is not this person's. No line is shown in doubt.
         StoreError: the log cannot be read.
     """
-    pseudonym = log.vault.pseudonym(subject_id)
+    pseudonyms = log.vault.pseudonyms(subject_id)
     log.integrate()  # so that the newest event is in its place
-    lines = []
-    for entry in log.store.of_subject(pseudonym, limit=_limited(limit), before=before):
-        record = _read(entry)
-        if pseudonym not in record.subjects:
-            raise Tampered(f"Audit entry {entry.index} is filed under a person whom it does not name.")
-        line = _line(entry, record)
-        if line.resource is not None and line.resource.id == pseudonym:
-            line = replace(line, resource=replace(line.resource, id=subject_id))
-        lines.append(line)
-    return lines
+    lines = {}
+    for (
+        pseudonym
+    ) in pseudonyms:  # more than one where the key was rotated: the newest of each, and of those the newest
+        for entry in log.store.of_subject(pseudonym, limit=_limited(limit), before=before):
+            record = _read(entry)
+            if pseudonym not in record.subjects:
+                raise Tampered(f"Audit entry {entry.index} is filed under a person whom it does not name.")
+            line = _line(entry, record)
+            if line.resource is not None and line.resource.id in pseudonyms:
+                line = replace(line, resource=replace(line.resource, id=subject_id))
+            lines[entry.index] = line
+    return [lines[index] for index in sorted(lines, reverse=True)[:limit]]
 
 
 def recent(log: AuditLog, *, limit: int = 100, before: int | None = None) -> list[AccessLine]:

@@ -15,9 +15,10 @@ from portalsec.auth.ports import Flow, Mac
 from portalsec.auth.throttle import Units
 from portalsec.errors import Tampered
 
-__all__ = ["Pending", "open_data", "password_digest", "seal_data"]
+__all__ = ["Pending", "is_password", "open_data", "password_digest", "seal_data"]
 
 _TAG = 16
+_FLOW = "flow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +61,33 @@ class Pending:
 
 def password_digest(mac: Mac, password_hash: str | None) -> str:
     """What tells whether an account's password is still the one that was proven, whoever changed it and where."""
-    data = b"" if password_hash is None else b"+" + password_hash.encode("utf-8")
-    return mac("pending-password", data)[:_TAG].hex()
+    return mac("pending-password", _hash_bytes(password_hash))[:_TAG].hex()
+
+
+def is_password(mac: Mac, digest: str, password_hash: str | None) -> bool:
+    """Whether ``digest`` is `password_digest` of this hash, under any key that is read."""
+    hashes = mac.all("pending-password", _hash_bytes(password_hash))
+    return any(hmac.compare_digest(digest, each[:_TAG].hex()) for each in hashes)
+
+
+def _hash_bytes(password_hash: str | None) -> bytes:
+    return b"" if password_hash is None else b"+" + password_hash.encode("utf-8")
 
 
 def seal_data(mac: Mac, payload: bytes, *, digest: bytes, purpose: str, account_id: str | None) -> bytes:
     """``payload`` under a tag that binds it to its flow."""
-    return _tag(mac, payload, digest, purpose, account_id) + payload
+    return mac(_FLOW, _bound(payload, digest, purpose, account_id))[:_TAG] + payload
 
 
 def open_data(mac: Mac, flow: Flow) -> bytes:
-    """The payload of a flow; `Tampered` where the tag is not ours."""
+    """The payload of a flow; `Tampered` where the tag is not ours, under any key that is read."""
     tag, payload = flow.data[:_TAG], flow.data[_TAG:]
-    if not hmac.compare_digest(tag, _tag(mac, payload, flow.digest, flow.purpose, flow.account_id)):
+    bound = _bound(payload, flow.digest, flow.purpose, flow.account_id)
+    if not any(hmac.compare_digest(tag, each[:_TAG]) for each in mac.all(_FLOW, bound)):
         raise Tampered("short-lived state was not written by this portal")
     return payload
 
 
-def _tag(mac: Mac, payload: bytes, digest: bytes, purpose: str, account_id: str | None) -> bytes:
+def _bound(payload: bytes, digest: bytes, purpose: str, account_id: str | None) -> bytes:
     owner = b"" if account_id is None else b"+" + account_id.encode("utf-8")
-    return mac("flow", length_prefixed(digest, purpose.encode("utf-8"), owner, payload))[:_TAG]
+    return length_prefixed(digest, purpose.encode("utf-8"), owner, payload)

@@ -52,7 +52,11 @@ class Mac(Protocol):
     """A keyed hash: what is looked up or referred to without being readable in a store or log."""
 
     def __call__(self, purpose: str, data: bytes) -> bytes:
-        """32 bytes; different purposes are unrelated."""
+        """32 bytes to store; different purposes are unrelated."""
+        ...
+
+    def all(self, purpose: str, data: bytes) -> tuple[bytes, ...]:
+        """What may have been stored: the hash under every key that is read, that of the call first."""
         ...
 
 

@@ -17,7 +17,6 @@ Each refusal is one `portalsec.errors.Denied` with one face; its reason is for t
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from portalsec._encoding import new_token
 from portalsec.auth._door import DOOR, require_door
 from portalsec.auth._input import canonical_login, password_text, token_text
-from portalsec.auth._pending import Pending, open_data, password_digest, seal_data
+from portalsec.auth._pending import Pending, is_password, open_data, password_digest, seal_data
 from portalsec.auth.evidence import Evidence, Factor, mint
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac
 from portalsec.auth.sessions import NewSession, Sessions
@@ -563,9 +562,7 @@ class SignIn:
 
     def _still(self, account: Account, password: str | None) -> bool:
         """Whether the account's password is the one that was proven; None where no password was looked at here."""
-        return password is None or hmac.compare_digest(
-            password, password_digest(self._mac, account.password_hash)
-        )
+        return password is None or is_password(self._mac, password, account.password_hash)
 
     def _not_enrolled(self, account: Account, source: Source) -> None:
         # A password alone must never add an authenticator beside one that the owner has: the sign-in may have been

@@ -136,7 +136,8 @@ class Throttle:
     """Takes units of the budgets that a kind of try needs.
 
     Safe for concurrent use; the store decides who gets the last unit. The store sees keyed hashes only, never a
-    sign-in name, an account's id or an address.
+    sign-in name, an account's id or an address. Under another primary key these are other counters: a rotation begins
+    every budget anew, once.
     """
 
     KINDS = ("password", "second_factor", "enrolment", "invitation")

@@ -194,6 +194,9 @@ class _Nobody:
     def pseudonym(self, subject_id: str) -> str:
         raise ConfigurationError("an event about a key names no person")
 
+    def pseudonyms(self, subject_id: str) -> tuple[str, ...]:
+        raise ConfigurationError("an event about a key names no person")
+
 
 # -- the commands -------------------------------------------------------------------------------------------------
 
