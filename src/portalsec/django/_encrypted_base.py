@@ -69,14 +69,21 @@ class Sealed:
     A serializer writes plain numbers and dates as they are; this makes it ask for the field's text, which is the cell.
     """
 
-    __slots__ = ("_field", "_instance")
+    __slots__ = ("_field", "_instance", "_state")
 
     def __init__(self, field: EncryptedModelField, instance: models.Model) -> None:
         self._field = field
         self._instance = instance
+        # As it is now: a form asks what has changed after it has put the new value into the instance.
+        self._state = instance.__dict__.get(field.attname, _MISSING)
 
     def __call__(self) -> Any:
-        return getattr(self._instance, self._field.attname)
+        state = self._state
+        if state is _MISSING:
+            return getattr(self._instance, self._field.attname)
+        if isinstance(state, Cell) and state.value is UNREAD:
+            return self._field.opened(self._instance, state)
+        return state.value
 
     def __repr__(self) -> str:
         return f"<value of {self._field.label}, hidden: call it>"

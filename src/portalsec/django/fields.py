@@ -52,6 +52,13 @@ class _Text(EncryptedModelField):
             raise TypeError("bytes are no text")  # str() would store "b'...'"
         return super()._convert(value)
 
+    def formfield(self, **kwargs: Any) -> Any:
+        if self.null:
+            kwargs.setdefault(
+                "empty_value", None
+            )  # nothing was entered: NULL, as a CharField of Django's has it
+        return super().formfield(**kwargs)
+
 
 class EncryptedTextField(_Text, models.TextField):  # type: ignore[type-arg]
     """Text of any length. A form shows a text area; `EncryptedCharField` shows one line."""
