@@ -15,10 +15,11 @@ from sqlalchemy import Engine, event, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import Session, defer, make_transient, undefer
 
+from portalsec.crypto import EncryptedField
 from portalsec.errors import ConfigurationError, DecryptionError
 from portalsec.sqlalchemy._cell_plan import Unflushed
 from portalsec.sqlalchemy.fields import rebind
-from tests.sqlalchemy.clinic import AEAD, Clinic, Letter, Patient, Visit, engine_for, patients, stored
+from tests.sqlalchemy.clinic import AEAD, KEYS, Clinic, Letter, Patient, Visit, engine_for, patients, stored
 
 SSN = "078-05-1120"
 
@@ -172,6 +173,34 @@ def test_an_equal_value_is_written_over_a_cell_that_does_not_open(
     patient.ssn = SSN
     session.commit()
     assert patient.ssn == SSN
+
+
+def test_an_equal_value_is_written_again_under_a_new_key(
+    engine: Engine, session: Session, patient: Patient, monkeypatch: pytest.MonkeyPatch
+):
+    both = KEYS.add("XAES_256_GCM")
+    (new,) = {each.id for each in both.info()} - {each.id for each in KEYS.info()}
+    aead = both.promote(new).aead()
+    monkeypatch.setattr(AEAD, "inner", aead)
+    monkeypatch.setattr(
+        EncryptedField, "needs_reencrypt", lambda self, cell: not cell.startswith(aead.prefix)
+    )
+    assert patient.ssn == SSN  # loaded
+    patient.ssn = SSN
+    assert patient in session.dirty
+    session.commit()
+    ((cell,),) = stored(engine, "SELECT ssn_cell FROM patient")
+    assert bytes(cell).startswith(aead.prefix)
+
+
+def test_an_equal_value_gets_the_tag_that_it_lacks(engine: Engine, session: Session, patient: Patient):
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE patient SET ssn_tag = NULL"))
+    session.expire_all()
+    assert patient.ssn == SSN
+    patient.ssn = SSN
+    session.commit()
+    assert session.scalars(select(Patient).where(Patient.ssn == SSN)).one() is patient
 
 
 @pytest.mark.parametrize("value", [7, b"x", date(2000, 1, 1), "half \ud800 of a pair"])

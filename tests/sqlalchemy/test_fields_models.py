@@ -455,6 +455,23 @@ def test_a_mixin_with_one_label_for_two_tables_is_refused(base: Any):
     assert Animal.__table__ is not None
 
 
+def test_concrete_inheritance_is_two_tables(base: Any):
+    class Person(base):
+        __tablename__ = "person"
+        id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+        ssn_cell: Mapped[bytes | None]
+        ssn = encrypted(field("ssn", table="people"), cell="ssn_cell")
+
+    class Doctor(Person):
+        __tablename__ = "doctor"
+        id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+        ssn_cell: Mapped[bytes | None]
+        __mapper_args__ = {"concrete": True}
+
+    with pytest.raises(ConfigurationError, match=r"Doctor\.ssn: its field serves table 'person' already"):
+        configure_mappers()
+
+
 def test_a_mapped_dataclass(base: Any):
     class Person(MappedAsDataclass, base):
         __tablename__ = "person"

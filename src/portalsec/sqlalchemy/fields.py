@@ -300,13 +300,16 @@ def _the_one(model: type[Any], table: Table, what: str, named: Iterable[tuple[An
 
 
 def _unchanged(cell: Cell, instance: Any, value: Any) -> bool:
-    """Whether the row holds this value already, under the primary key: then there is nothing to write."""
+    """Whether the row holds this value already, under the primary key and with tags: there is nothing to write."""
     state = instance_state(instance)
     held = state.dict.get(cell.key)
     if state.key is None or held is None or type(value) not in _PLAIN or type(held) is Unflushed:
         return False
     if cell.key in state.committed_state or cell.field.needs_reencrypt(held):
         return False
+    tags = [search.key for search in plan_of(type(instance)).searches.values() if cell in search.of]
+    if any(state.dict.get(key, held) is None for key in tags):
+        return False  # an index that was declared after the row was written
     try:
         current = cell.open(instance, held)
     except (DecryptionError, SubjectErased):
