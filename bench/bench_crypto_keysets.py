@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tink import aead, json_proto_keyset_format, secret_key_access  # type: ignore[import-untyped]
+from tink import aead, json_proto_keyset_format, secret_key_access
 
 from bench.harness import Row
 from portalsec.crypto import EncryptedField, Keyset

@@ -83,8 +83,8 @@ def _fernet() -> Callable[[], object]:
 def _sqlalchemy_utils() -> Callable[[], object]:
     from sqlalchemy import Unicode
     from sqlalchemy.dialects.sqlite import dialect
-    from sqlalchemy_utils import StringEncryptedType  # type: ignore[import-untyped]
-    from sqlalchemy_utils.types.encrypted.encrypted_type import AesGcmEngine  # type: ignore[import-untyped]
+    from sqlalchemy_utils import StringEncryptedType
+    from sqlalchemy_utils.types.encrypted.encrypted_type import AesGcmEngine
 
     peer, there = StringEncryptedType(Unicode, "a secret of the application", AesGcmEngine), dialect()
     return lambda: peer.process_bind_param(_TEXT, there)
@@ -107,7 +107,7 @@ def _django_cryptography() -> Callable[[], object]:
 
 def _django_fernet_fields() -> Callable[[], object]:
     _django_settings()
-    from encrypted_fields.fields import EncryptedTextField  # type: ignore[import-untyped]
+    from encrypted_fields.fields import EncryptedTextField
 
     peer = EncryptedTextField()
     peer.__dict__["keys"] = [Fernet.generate_key()]  # derived once and kept, as the field does
@@ -116,9 +116,9 @@ def _django_fernet_fields() -> Callable[[], object]:
 
 def _pymongocrypt() -> Callable[[], object]:
     import bson
-    from pymongocrypt.mongocrypt import MongoCrypt, MongoCryptOptions  # type: ignore[import-untyped]
-    from pymongocrypt.synchronous.explicit_encrypter import ExplicitEncrypter  # type: ignore[import-untyped]
-    from pymongocrypt.synchronous.state_machine import MongoCryptCallback  # type: ignore[import-untyped]
+    from pymongocrypt.mongocrypt import MongoCrypt, MongoCryptOptions
+    from pymongocrypt.synchronous.explicit_encrypter import ExplicitEncrypter
+    from pymongocrypt.synchronous.state_machine import MongoCryptCallback
 
     class Vault(MongoCryptCallback):  # type: ignore[misc]
         """A key vault in memory."""
@@ -152,10 +152,10 @@ def _pymongocrypt() -> Callable[[], object]:
 
 
 def _aws_encryption_sdk() -> Callable[[], object]:
-    import aws_encryption_sdk as sdk  # type: ignore[import-untyped]
-    from aws_encryption_sdk.identifiers import EncryptionKeyType, WrappingAlgorithm  # type: ignore[import-untyped]
-    from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey  # type: ignore[import-untyped]
-    from aws_encryption_sdk.key_providers.raw import RawMasterKeyProvider  # type: ignore[import-untyped]
+    import aws_encryption_sdk as sdk
+    from aws_encryption_sdk.identifiers import EncryptionKeyType, WrappingAlgorithm
+    from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey
+    from aws_encryption_sdk.key_providers.raw import RawMasterKeyProvider
 
     class Provider(RawMasterKeyProvider):  # type: ignore[misc]
         provider_id = "bench"

@@ -42,6 +42,18 @@ BOUNDS = {
         "The ratio lies at its target and moves across it from run to run. What is above raw AES-GCM is one Python call, "
         "finding the key by its prefix, two slices and the row's place."
     ),
+    "crypto.encrypt.vs_fernet": (
+        "The ratio lies at its target and moves across it from run to run. A nonce from the operating system and AES-GCM "
+        "itself take four fifths of our time."
+    ),
+    "crypto.blind_index": (
+        "The ratio lies at its target and moves across it from run to run. A tag is one copy of a keyed HMAC and its "
+        "SHA-256 blocks."
+    ),
+    "crypto.subject.hit": (
+        "The ratio lies at its target and moves across it from run to run. Above `crypto.encrypt.64` it is one look-up of "
+        "the subject and one look at the clock, without which an erased key would be used for ever."
+    ),
 }
 
 
