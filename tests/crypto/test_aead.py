@@ -1,4 +1,4 @@
-"""AES-GCM under a keyset: beside the real tink, under published vectors, under attack."""
+"""Encryption under a keyset: beside the real tink, under published vectors, under attack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from portalsec.crypto import Keyset
 from portalsec.errors import DecryptionError
-from tests.crypto.support import KEY, gcm_key, keyset, tink_aead
+from tests.crypto.support import KEY, gcm_key, keyset, siv_key, tink_aead, xaes_key
 from tests.support import shared
 
 OTHER = bytes(range(32))
@@ -34,6 +34,18 @@ SETS = {
     "AES-128": keyset(gcm_key(value=KEY[:16])),
     "RAW": keyset(gcm_key(prefix="RAW")),
     "RAW AES-128": keyset(gcm_key(value=KEY[:16], prefix="RAW")),
+    "CRUNCHY": keyset(gcm_key(prefix="CRUNCHY")),
+    "LEGACY": keyset(gcm_key(prefix="LEGACY")),
+    "SIV": keyset(siv_key()),
+    "SIV RAW AES-128": keyset(siv_key(value=KEY[:16], prefix="RAW")),
+    "XAES": keyset(xaes_key()),
+    "XAES RAW": keyset(xaes_key(salt_size=8, prefix="RAW")),
+    "all kinds": keyset(
+        xaes_key(),
+        siv_key(7, OTHER, prefix="CRUNCHY"),
+        gcm_key(8, OTHER, prefix="LEGACY"),
+        xaes_key(9, KEY[::-1], prefix="RAW"),
+    ),
     "three": keyset(gcm_key(7, OTHER), gcm_key(), gcm_key(2**32 - 1, KEY[:16], prefix="RAW")),
 }
 
@@ -59,9 +71,7 @@ def test_the_size_that_a_cell_costs(prefix, overhead):
 def test_tink_s_vectors_open():
     opened = 0
     for vector in json.loads(shared("vectors", "crypto", "tink", "aes_gcm.json").read_text())["vectors"]:
-        prefix = {"NoPrefix": "RAW", "Tink": "TINK"}.get(vector["variant"])
-        if prefix is None:
-            continue  # CRUNCHY is not read yet
+        prefix = {"NoPrefix": "RAW", "Tink": "TINK", "Crunchy": "CRUNCHY"}[vector["variant"]]
         key_id = vector["id_requirement"] or 42
         key = gcm_key(key_id, bytes.fromhex(vector["key_hex"]), prefix=prefix)
         cipher = keyset(key, primary=key_id).aead()
@@ -69,7 +79,7 @@ def test_tink_s_vectors_open():
         assert cipher.decrypt(
             bytes.fromhex(vector["ciphertext_hex"]), bytes.fromhex(vector["associated_data_hex"])
         ) == bytes.fromhex(vector["plaintext_hex"])
-    assert opened == 4
+    assert opened == 6
 
 
 @pytest.mark.parametrize("prefix", ["RAW", "TINK"])
@@ -94,6 +104,20 @@ def test_wycheproof(prefix, monkeypatch):
             else:
                 assert refused(cipher, stored, data["aad"]) == "not_authentic", test["tcId"]
     assert seen["valid"] > 50 and seen["invalid"] > 30
+
+
+@pytest.mark.parametrize(
+    ("size", "result"),
+    [(16, "dc20e2d83f25705bb49e439eca56de25"), (32, "07f5f4169bbf55a8400cd47ea6fd400f")],
+)
+def test_the_first_vectors_of_rfc_8452(size, result, monkeypatch):
+    """AES-GCM-SIV: appendices C.1 and C.2, no plaintext and no associated data."""
+    nonce = b"\x03" + bytes(11)
+    cipher = keyset(siv_key(value=b"\x01" + bytes(size - 1))).aead()
+    stored = b"\x01\x00\x00\x00\x2a" + nonce + bytes.fromhex(result)
+    assert cipher.decrypt(stored, b"") == b""
+    monkeypatch.setattr("portalsec.crypto.aead.urandom", lambda size: nonce)
+    assert cipher.encrypt(b"", b"") == stored
 
 
 # -- attacks ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import portalsec
-from portalsec.crypto import BlindIndex, EncryptedField, FieldSealer, KeyedHash, Keyset
+from portalsec.crypto import BlindIndex, EncryptedField, FieldSealer, KeyedHash, Keyring, Keyset
 from portalsec.crypto._keys import AesSivKey, Key
 from portalsec.crypto._proto import bytes_field, uint_field
 from portalsec.crypto.envelope import KmsEnvelopeAead
@@ -21,7 +21,7 @@ from portalsec.crypto.insecure import keyset_to_bytes, keyset_to_json
 from portalsec.errors import PortalsecError, StoreError
 from portalsec.secret import Secret
 from tests.crypto import test_keyset_binary
-from tests.crypto.support import gcm_key, keyset, prf_key
+from tests.crypto.support import gcm_key, keyset, prf_key, siv_key, xaes_key
 from tests.crypto.test_keyset_json import ONLY_WE_REFUSE, TINK_REFUSES_TOO
 
 SECRET = bytes.fromhex("a35f0c9d17e8b264c1fe3a5b7790d4826e1c48f7b95d20ae63f81b7c05d9e24f")
@@ -66,6 +66,8 @@ def holders():
     gcm = keyset(gcm_key(value=SECRET), gcm_key(7, SECRET[:16], status="DISABLED"))
     prf = keyset(prf_key(value=SECRET))
     siv = Keyset([Key(id=1, status="ENABLED", prefix="TINK", material=AesSivKey(Secret(SECRET * 2)))], 1)
+    xaes = keyset(xaes_key(value=SECRET), siv_key(7, SECRET))
+    ring = Keyring(lambda: {"phi": xaes})
     return {
         "keyset": gcm,
         "prf keyset": prf,
@@ -73,6 +75,13 @@ def holders():
         "material": gcm._keys[0].material,
         "info": gcm.info(),
         "aead": gcm.aead(),
+        "xaes keyset": xaes,
+        "xaes aead": xaes.aead(),
+        "xaes parts": xaes.aead()._writing._xaes,
+        "ring": ring,
+        "live keyset": ring["phi"],
+        "live aead": ring["phi"].aead(),
+        "live field": EncryptedField[str](ring["phi"], table="t", column="c", text=True, pad=16),
         "field": EncryptedField[str](gcm, table="t", column="c"),
         "sealer": FieldSealer(gcm),
         "hash": KeyedHash(prf),
