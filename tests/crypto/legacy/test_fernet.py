@@ -56,6 +56,9 @@ def test_a_token_that_does_not_open_is_refused_and_what_is_no_token_is_another_r
         assert caught.value.__context__ is None
     with pytest.raises(DecryptionError):
         reader.read(Fernet(NEW).encrypt(b"value"))
+    for cut in (token[:-1], token[:-4], token[:20], token[:-2] + b"AA"):
+        with pytest.raises(DecryptionError):
+            reader.read(cut)
     for other in (
         "",
         b"",
@@ -64,8 +67,9 @@ def test_a_token_that_does_not_open_is_refused_and_what_is_no_token_is_another_r
         "plain text",
         "gAAAAAplain text",
         "ä" * 100,
-        token[:-4],
         b" " + token,
+        token + b"=",
+        token[1:],
     ):
         assert reader.read(other) is None
 

@@ -60,10 +60,8 @@ class DjangoCryptographyReader(Hidden):
         Raises:
             DecryptionError: it does not open; or its pickle holds anything else ("pickle_refused").
         """
-        if not isinstance(data, bytes) or data[:1] != b"\x80" or len(data) < _HEAD + 2 * _IV + _SIGNATURE:
-            return None
-        if (len(data) - _HEAD - _SIGNATURE) % _IV:
-            return None
+        if not isinstance(data, bytes) or data[:1] != b"\x80" or len(data) < _HEAD + _SIGNATURE:
+            return None  # what is longer and was cut has the form too, and is refused below
         signed, signature = data[:-_SIGNATURE], data[-_SIGNATURE:]
         if not hmac.compare_digest(hmac.digest(self._secret_key, signed, "sha256"), signature):
             raise DecryptionError("not_authentic")
@@ -80,10 +78,10 @@ class DjangoCryptographyReader(Hidden):
         from cryptography.hazmat.primitives.ciphers.modes import CBC
         from cryptography.hazmat.primitives.padding import PKCS7
 
-        decryptor = Cipher(AES(self._derived()), CBC(iv)).decryptor()
-        padded = decryptor.update(ciphertext) + decryptor.finalize()
         unpadder = PKCS7(128).unpadder()
         try:
+            decryptor = Cipher(AES(self._derived()), CBC(iv)).decryptor()
+            padded = decryptor.update(ciphertext) + decryptor.finalize()
             return unpadder.update(padded) + unpadder.finalize()
         except ValueError:
             pass
