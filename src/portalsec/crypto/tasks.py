@@ -46,13 +46,16 @@ class Batch:
             draft = self.drafts[index] = list(self.rows[index].values)
         draft[self.at[column]] = value
 
-    def set_many(self, indexes: Sequence[int], column: str, values: Sequence[Cell]) -> None:
-        drafts, rows, place = self.drafts, self.rows, self.at[column]
-        for index, value in zip(indexes, values, strict=True):
+    def put(self, indexes: Sequence[int], columns: Mapping[str, Sequence[Cell]]) -> None:
+        """Several columns of several rows, by position."""
+        drafts, rows = self.drafts, self.rows
+        places = [self.at[column] for column in columns]
+        for index, values in zip(indexes, zip(*columns.values(), strict=True), strict=True):
             draft = drafts[index]
             if draft is None:
-                draft = drafts[index] = list(rows[index].values)
-            draft[place] = value
+                draft = drafts[index] = list(rows[index][2])  # row.values
+            for place, value in zip(places, values, strict=True):
+                draft[place] = value
 
 
 class Task(Protocol):
@@ -168,25 +171,26 @@ class Encrypt:
             batch, [index for index in wanted if batch.rows[index].values[cell] is not None]
         )
         if self.clear:
-            batch.set_many(done, self.source, [None] * len(done))
+            batch.put(done, {self.source: [None] * len(done)})
 
-    def _plaintext(self, batch: Batch, column: str, of: _Whose, indexes: Sequence[int]) -> dict[int, Any]:
-        place, convert, values = batch.at[self.source], self.convert, {}
+    def _plaintext(self, batch: Batch, column: str, of: _Whose, indexes: Sequence[int]) -> _Found:
+        place, convert = batch.at[self.source], self.convert
+        kept, values = [], []
         for index in indexes:
             value = batch.rows[index].values[place]
             try:
-                values[index] = value if convert is None else convert(value)
+                values.append(value if convert is None else convert(value))
+                kept.append(index)
             except (TypeError, ValueError, ArithmeticError):
                 batch.problems.append((index, self.source, "not_converted"))
-        return values
+        return kept, values
 
     def _compared(self, batch: Batch, both: Sequence[int]) -> list[int]:
         same = []
         for whose, indexes in _by_owner(self.field, batch, both):
-            cells = _opened(batch, self.column, whose, indexes)
-            plain = self._plaintext(batch, self.column, whose, list(cells))
-            for index, value in plain.items():
-                if type(cells[index]) is type(value) and cells[index] == value:
+            held = dict(zip(*_opened(batch, self.column, whose, indexes), strict=True))
+            for index, value in zip(*self._plaintext(batch, self.column, whose, list(held)), strict=True):
+                if type(held[index]) is type(value) and held[index] == value:
                     same.append(index)
                 else:
                     batch.problems.append((index, self.column, "differs"))
@@ -224,9 +228,10 @@ class RebuildIndex:
             else:
                 self._corrected(batch, index, dict.fromkeys(self.tags))
         for whose, indexes in _by_owner(self.field, batch, held):
-            values = _opened(batch, self.column, whose, indexes)
-            for index, tags in _tags(self.tags, batch, whose, values).items():
-                self._corrected(batch, index, tags)
+            kept, values = _opened(batch, self.column, whose, indexes)
+            kept, _, made = _tags(self.tags, batch, whose, kept, values)
+            for index, tags in zip(kept, zip(*made.values(), strict=True), strict=True):
+                self._corrected(batch, index, dict(zip(made, tags, strict=True)))
 
     def _corrected(self, batch: Batch, index: int, tags: Mapping[str, Cell]) -> None:
         for column, tag in tags.items():
@@ -251,7 +256,10 @@ class _Whose:
         return {name: value for name, value in named.items() if value is not None}
 
 
-_Values = Callable[[Batch, str, _Whose, Sequence[int]], dict[int, Any]]
+_Found = tuple[Sequence[int], list[Any]]
+"""Rows, and a value for each: what is wrong with a row takes it out of both, and into the batch's problems."""
+
+_Values = Callable[[Batch, str, _Whose, Sequence[int]], _Found]
 
 
 def _through(  # noqa: PLR0917 - of this file
@@ -262,27 +270,23 @@ def _through(  # noqa: PLR0917 - of this file
     wanted: Sequence[int],
     values_of: _Values,
 ) -> list[int]:
-    """Writes the cells and tags of ``wanted`` from the values that ``values_of`` finds; the rows where it worked."""
+    """Writes the cells and tags of ``wanted`` from the values that ``values_of`` finds; the rows where it worked.
+
+    A cell never changes without its tags: a search would miss the row.
+    """
     done: list[int] = []
     for whose, indexes in _by_owner(field, batch, wanted):
-        values = values_of(batch, column, whose, indexes)
-        cells = _written(batch, column, whose, values)
-        if len(cells) != len(values):
-            values = {index: values[index] for index in cells}
-        made = _tags(tags, batch, whose, values) if tags else None
-        if made is None or len(made) == len(cells):
-            batch.set_many(list(cells), column, list(cells.values()))
-            for name in tags:
-                assert made is not None  # noqa: S101
-                batch.set_many(list(made), name, [each[name] for each in made.values()])
-            done += cells
-        else:
-            # A cell never changes without its tags: a search would miss the row.
-            for index, of_row in made.items():
-                batch.set(index, column, cells[index])
-                for name, tag in of_row.items():
-                    batch.set(index, name, tag)
-                done.append(index)
+        kept, values = values_of(batch, column, whose, indexes)
+        kept, values, made = _tags(tags, batch, whose, kept, values)
+        written, cells = _written(batch, column, whose, kept, values)
+        if len(written) != len(kept):
+            left = set(written)
+            made = {
+                name: [tag for index, tag in zip(kept, of_rows, strict=True) if index in left]
+                for name, of_rows in made.items()
+            }
+        batch.put(written, {column: cells, **made})
+        done += written
     return done
 
 
@@ -307,65 +311,69 @@ def _named(owner: Any) -> str | None:
     return owner if owner is None or isinstance(owner, str) else str(owner)
 
 
-def _opened(batch: Batch, column: str, whose: _Whose, indexes: Sequence[int]) -> dict[int, Any]:
+def _opened(batch: Batch, column: str, whose: _Whose, indexes: Sequence[int]) -> _Found:
     place, rows, field = batch.at[column], batch.rows, whose.field
     named, ids = whose.named(), _ids(whose, batch, indexes)
     cells = [rows[index][2][place] for index in indexes]
     try:
-        return dict(zip(indexes, field.decrypt_many(cells, rows=ids, **named), strict=True))
+        return indexes, field.decrypt_many(cells, rows=ids, **named)
     except (DecryptionError, SubjectErased, TypeError, ValueError):
         pass  # one of them does not open: find out which
-    values = {}
+    kept, values = [], []
     for number, index in enumerate(indexes):
         try:
-            values[index] = field.decrypt(cells[number], row=ids and ids[number], **named)
+            values.append(field.decrypt(cells[number], row=ids and ids[number], **named))
+            kept.append(index)
         except (DecryptionError, SubjectErased, TypeError, ValueError) as error:
             batch.problems.append((index, column, _reason(error)))
-    return values
+    return kept, values
 
 
-def _written(batch: Batch, column: str, whose: _Whose, values: Mapping[int, Any]) -> dict[int, Cell]:
-    indexes, field = list(values), whose.field
-    named, ids = whose.named(), _ids(whose, batch, indexes)
+def _written(
+    batch: Batch, column: str, whose: _Whose, indexes: Sequence[int], values: Sequence[Any]
+) -> _Found:
+    field, named, ids = whose.field, whose.named(), _ids(whose, batch, indexes)
     try:
-        return dict(zip(indexes, field.encrypt_many(list(values.values()), rows=ids, **named), strict=True))
+        return indexes, field.encrypt_many(values, rows=ids, **named)
     except (SubjectErased, TypeError, ValueError):
         pass
-    cells = {}
+    kept, cells = [], []
     for number, index in enumerate(indexes):
         try:
-            cells[index] = field.encrypt(values[index], row=ids and ids[number], **named)
+            cells.append(field.encrypt(values[number], row=ids and ids[number], **named))
+            kept.append(index)
         except (SubjectErased, TypeError, ValueError) as error:
             batch.problems.append((index, column, _reason(error)))
-    return cells
+    return kept, cells
 
 
 def _tags(
-    indexes: Mapping[str, Index], batch: Batch, whose: _Whose, values: Mapping[int, Any]
-) -> dict[int, dict[str, Cell]]:
-    """The tags of each row; a row of which one cannot be made is listed, and left out."""
-    made: dict[int, dict[str, Cell]] = {row: {} for row in values}
-    for name, index in indexes.items():
-        kept = list(made)
-        wanted = [values[row] for row in kept]
-        named = (
-            {"tenant": whose.tenant}
-            if getattr(index, "_tenanted", False) and whose.tenant is not None
-            else {}
-        )
-        try:
-            for row, tag in zip(kept, index.tag_many(wanted, **named), strict=True):
-                made[row][name] = tag
-            continue
-        except (TypeError, ValueError):
-            pass
-        for row, value in zip(kept, wanted, strict=True):
+    indexes: Mapping[str, Index], batch: Batch, whose: _Whose, rows: Sequence[int], values: list[Any]
+) -> tuple[Sequence[int], list[Any], dict[str, list[Cell]]]:
+    """The tags of each row by their column, and the rows and values; a row of which one cannot be made is left out."""
+    try:
+        return rows, values, {name: _tag(index, values, whose) for name, index in indexes.items()}
+    except (TypeError, ValueError):
+        pass
+    kept: list[tuple[int, Any, list[Cell]]] = []
+    for row, value in zip(rows, values, strict=True):
+        tags: list[Cell] = []
+        for name, index in indexes.items():
             try:
-                (made[row][name],) = index.tag_many([value], **named)
+                tags += _tag(index, [value], whose)
             except (TypeError, ValueError) as error:
                 batch.problems.append((row, name, _reason(error)))
-                del made[row]
-    return made
+                break
+        else:
+            kept.append((row, value, tags))
+    made = {name: [tags[place] for _, _, tags in kept] for place, name in enumerate(indexes)}
+    return [row for row, _, _ in kept], [value for _, value, _ in kept], made
+
+
+def _tag(index: Index, values: Sequence[Any], whose: _Whose) -> list[Cell]:
+    if getattr(index, "_tenanted", False) and whose.tenant is not None:
+        return list(index.tag_many(values, tenant=whose.tenant))
+    return list(index.tag_many(values))
 
 
 def _ids(whose: _Whose, batch: Batch, indexes: Sequence[int]) -> list[Any] | None:
