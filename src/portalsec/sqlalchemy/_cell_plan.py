@@ -7,23 +7,29 @@ the database without a flush fails by its type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sqlalchemy import CHAR, Column, Table, event
+from sqlalchemy import event
 from sqlalchemy.orm import Composite, Mapper, PropComparator
 from sqlalchemy.orm.attributes import instance_state, set_attribute
 
-from portalsec.crypto.fields import EncryptedField
-from portalsec.errors import ConfigurationError, DecryptionError
-from portalsec.sqlalchemy._cell_place import Place, Places
+from portalsec.errors import ConfigurationError
+from portalsec.sqlalchemy._cell_declared import (
+    Cell,
+    Search,
+    cell_of,
+    check_labels,
+    declared_of,
+    python_type,
+    search_of,
+)
+from portalsec.sqlalchemy._cell_place import Place
 
 if TYPE_CHECKING:
-    from portalsec.crypto.blind_index import BlindIndex
-    from portalsec.sqlalchemy.fields import Encrypted, Searchable
+    pass
 
-__all__ = ["Cell", "Plan", "Search", "Unflushed", "configured", "plan_of"]
+__all__ = ["Plan", "Unflushed", "configured", "plan_of"]
 
 _INFO = "portalsec.sqlalchemy.fields"
 _MISSING = object()
@@ -46,58 +52,6 @@ class Unflushed:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One encrypted attribute of one mapped class."""
-
-    name: str
-    key: str
-    column: Column[Any]
-    field: EncryptedField[Any, Any]
-    places: Places
-    where: str
-
-    def open(self, instance: Any, cell: Any) -> Any:
-        """The value of a stored cell, in the row that the object was read from."""
-        state = instance_state(instance)
-        if self.places.simple and state.key is not None:
-            return self.field.decrypt(cell, state.key[1][0])
-        return self.field.decrypt(cell, **self.places.stored(instance, state).named())
-
-    def check(self, value: Any) -> None:
-        """Raises at the assignment what the flush would raise: `TypeError` and `ValueError` of another type."""
-        self.field._codec.encode(value)
-
-    def require(self, cell: Any, place: Place) -> Any:
-        """The value of a cell that was given as it is stored: it opens where it is written, or is not written."""
-        try:
-            return self.field.decrypt(cell, **place.named())
-        except DecryptionError:
-            pass
-        raise ConfigurationError(
-            f"{self.where}: the bytes in {self.key!r} are no cell of this row: assign the value to {self.name!r}, "
-            "or move the cells of an object with portalsec.sqlalchemy.fields.rebind() before you change its row"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """One blind index of one mapped class: of one encrypted attribute, or of several."""
-
-    name: str
-    key: str
-    column: Column[Any]
-    index: BlindIndex[Any]
-    of: tuple[Cell, ...]
-    compound: bool
-    where: str
-
-    def tag(self, values: Mapping[str, Any], place: Place) -> bytes | None:
-        parts = tuple(values[cell.name] for cell in self.of)
-        value = parts if self.compound else parts[0]
-        return self.index.tag(value, place.tenant if self.index.tenanted else None)
-
-
 class Plan:
     """All cells and indexes of one mapper."""
 
@@ -105,17 +59,17 @@ class Plan:
         from portalsec.sqlalchemy.fields import Encrypted, Searchable
 
         self.mapper = mapper
-        found = dict(_declared(mapper.class_))
+        found = dict(declared_of(mapper.class_))
         self.cells = {
-            name: _cell(mapper, name, each) for name, each in found.items() if isinstance(each, Encrypted)
+            name: cell_of(mapper, name, each) for name, each in found.items() if isinstance(each, Encrypted)
         }
-        _check_labels(self.cells.values())
+        check_labels(self.cells.values())
         self.searches: dict[str, Search] = {}
         for name, each in found.items():
             if isinstance(each, Searchable):
-                self.searches[name] = _search(mapper, name, each, each.of, self.cells)
+                self.searches[name] = search_of(mapper, name, each, each.of, self.cells)
             elif each.index is not None or each.tag is not None:
-                self.searches[name] = _search(mapper, name, each, name, self.cells)
+                self.searches[name] = search_of(mapper, name, each, name, self.cells)
         if not self.cells:
             return
         event.listen(mapper, "before_insert", self._before_insert)
@@ -227,138 +181,12 @@ def plan_of(class_or_mapper: Any) -> Plan:
 
 def configured(mapper: Mapper[Any], class_: type[Any]) -> None:
     """Listens to every mapper's ``mapper_configured``: what cannot work is refused there, and not at the first use."""
-    if any(True for _ in _declared(class_)):
+    if any(True for _ in declared_of(class_)):
         plan_of(mapper)
 
 
-def _declared(class_: type[Any]) -> Iterator[tuple[str, Encrypted[Any] | Searchable[Any]]]:
-    """The encrypted attributes of a class, of its mixins and of its parents, as attribute lookup finds them."""
-    from portalsec.sqlalchemy.fields import Encrypted, Searchable
-
-    seen: set[str] = set()
-    for each in class_.__mro__:
-        for name, value in vars(each).items():
-            if name not in seen:
-                seen.add(name)
-                if isinstance(value, (Encrypted, Searchable)):
-                    yield name, value
-
-
-def _cell(mapper: Mapper[Any], name: str, declared: Encrypted[Any]) -> Cell:
-    class_ = mapper.class_
-    where = f"{class_.__name__}.{name}"
-    if mapper.has_property(name):
-        raise ConfigurationError(
-            f"{where} is a mapped attribute too: give the column of its cells a name of its own"
-        )
-    field = _made(declared.field, class_)
-    if not isinstance(field, EncryptedField):
-        raise ConfigurationError(
-            f"{where}: encrypted() is given an EncryptedField, or a function from a class to one"
-        )
-    column = _column(mapper, where, "cell", declared.cell)
-    kind: type = str if getattr(field, "_text", False) else bytes
-    if _python_type(column) is not kind or isinstance(column.type, CHAR):
-        wanted = "Mapped[str | None] = mapped_column(Text)" if kind is str else "Mapped[bytes | None]"
-        raise ConfigurationError(
-            f"{where}: its cells are {kind.__name__}, so declare {declared.cell}: {wanted}"
-        )
-    for what, given, asked in (
-        ("tenant", declared.tenant, field._tenanted),
-        ("subject", declared.subject, getattr(field, "_subjects", None) is not None),
-    ):
-        if (given is not None) is not asked:
-            raise ConfigurationError(
-                f"{where}: its field is bound to a {what}: name the attribute that holds it, {what}="
-                if asked
-                else f"{where}: its field knows no {what}: leave {what}= away, or declare the field with one"
-            )
-    if declared.row is not None and not field._bound:
-        raise ConfigurationError(
-            f'{where}: its field has context="column" and is bound to no row: leave row= away'
-        )
-    declared._claim(column.table, where)
-    places = Places(
-        mapper, where, row=declared.row, tenant=declared.tenant, subject=declared.subject, bound=field._bound
-    )
-    return Cell(name, declared.cell, column, field, places, where)
-
-
-def _search(
-    mapper: Mapper[Any],
-    name: str,
-    declared: Encrypted[Any] | Searchable[Any],
-    of: str | tuple[str, ...],
-    cells: Mapping[str, Cell],
-) -> Search:
-    from portalsec.crypto.blind_index import BlindIndex
-
-    where = f"{mapper.class_.__name__}.{name}"
-    index, tag = _made(declared.index, mapper.class_), declared.tag
-    if not isinstance(index, BlindIndex) or tag is None:
-        raise ConfigurationError(
-            f"{where}: an index takes index=BlindIndex(...) and tag=, the attribute of its tags"
-        )
-    column = _column(mapper, where, "tag", tag)
-    if _python_type(column) is not bytes:
-        raise ConfigurationError(
-            f"{where}: tags are bytes, so declare {tag}: Mapped[bytes | None] = mapped_column(index=True)"
-        )
-    names = (of,) if isinstance(of, str) else tuple(of)
-    if not names or not all(each in cells for each in names):
-        raise ConfigurationError(f"{where}: of= names encrypted attributes of the class")
-    found = tuple(cells[each] for each in names)
-    if index.tenanted and any(cell.places.tenant_column is None for cell in found):
-        raise ConfigurationError(
-            f"{where}: its index has a tenant: name the attribute that holds it, tenant="
-        )
-    if index.tenanted and len({cell.places.tenant_column for cell in found}) > 1:
-        raise ConfigurationError(f"{where}: the attributes of an index belong to one tenant")
-    return Search(name, tag, column, index, found, not isinstance(of, str), where)
-
-
-def _made(declared: Any, class_: type[Any]) -> Any:
-    """What was declared, or what its function makes for this class: a mixin declares for several tables."""
-    from portalsec.crypto.blind_index import BlindIndex
-
-    if isinstance(declared, (EncryptedField, BlindIndex)) or not callable(declared):
-        return declared
-    return declared(class_)
-
-
-def _column(mapper: Mapper[Any], where: str, what: str, key: str) -> Column[Any]:
-    columns = mapper.column_attrs[key].columns if key in mapper.column_attrs else []
-    if len(columns) != 1 or not isinstance(columns[0], Column) or not isinstance(columns[0].table, Table):
-        raise ConfigurationError(f"{where}: {what}={key!r} is no attribute over one column of a table")
-    return columns[0]
-
-
-def _python_type(column: Column[Any]) -> type[Any] | None:
-    try:
-        return column.type.python_type
-    except NotImplementedError:
-        return None
-
-
-def _check_labels(cells: Collection[Cell]) -> None:
-    seen: dict[Any, Cell] = {}
-    for cell in cells:
-        for what in ((cell.field.table, cell.field.column), cell.key):
-            other = seen.setdefault(what, cell)
-            if other is not cell:
-                raise ConfigurationError(
-                    f"{cell.where} and {other.where} have the same "
-                    + (
-                        f"column {cell.key!r}"
-                        if what == cell.key
-                        else "labels, so that their cells could be swapped"
-                    )
-                    + ": give each its own"
-                )
-
-
 def _guard(cell: Cell) -> Callable[[Any, Any, Any, Any], None]:
-    kind: tuple[type, ...] = (str,) if _python_type(cell.column) is str else (bytes,)
+    kind: tuple[type, ...] = (str,) if python_type(cell.column) is str else (bytes,)
 
     def guard(target: object, value: Any, oldvalue: object, initiator: object) -> None:
         if value is not None and not isinstance(value, (*kind, Unflushed)):

@@ -12,7 +12,8 @@ from sqlalchemy.sql.elements import Null
 from sqlalchemy.sql.operators import Operators
 
 from portalsec.errors import ConfigurationError
-from portalsec.sqlalchemy._cell_plan import Cell, Plan, Search, plan_of
+from portalsec.sqlalchemy._cell_declared import Cell, Search
+from portalsec.sqlalchemy._cell_plan import Plan, plan_of
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

@@ -30,7 +30,8 @@ from sqlalchemy.orm.attributes import instance_state, set_attribute
 from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.fields import EncryptedField
 from portalsec.errors import ConfigurationError, DecryptionError, SubjectErased
-from portalsec.sqlalchemy._cell_plan import Cell, Unflushed, configured, plan_of
+from portalsec.sqlalchemy._cell_declared import Cell
+from portalsec.sqlalchemy._cell_plan import Unflushed, configured, plan_of
 from portalsec.sqlalchemy._cell_query import EncryptedComparator
 
 if TYPE_CHECKING:
