@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.audit.ports import StoredEntry
+from portalsec.audit.record import decode
 from portalsec.crypto.keyset import Keyset
-from portalsec.errors import ConfigurationError, Denied, Reason
-from portalsec.events import Source
-from portalsec.portal import Keys, Policies, build_portal, close_portal, purge
+from portalsec.errors import ConfigurationError, Denied, Reason, SubjectErased
+from portalsec.events import Actor, Source
+from portalsec.portal import Keys, Policies, Portal, build_portal, close_portal, purge
 from portalsec.rbac.load import load_policy
 from portalsec.testing.hashing import CHEAP_ARGON2
 from portalsec.testing.portal import RelationTable, memory_portal, memory_stores
@@ -128,3 +131,22 @@ def test_closing_signs_a_last_checkpoint_and_ends_the_connections() -> None:
     close_portal(portal)
     assert ended == ["closed"]
     assert portal.stores.audit.checkpoints()[-1].size == portal.stores.audit.size() == 1
+
+
+def test_a_person_is_shredded_and_the_audit_log_keeps_the_receipt() -> None:
+    portal = memory_portal(EMPTY)
+    cell = portal.subjects.writing("patient-7").encrypt(b"value", b"place")
+    receipt = portal.subjects.shred("patient-7", actor=Actor(type="user", id="account-3"))
+    with pytest.raises(SubjectErased):
+        portal.subjects.reading("patient-7").decrypt(cell, b"place")
+    records = [decode(entry.body) for entry in reversed(_logged(portal))]
+    assert [record.name for record in records][-2:] == ["subject.erasure_begun", "subject.erased"]
+    assert records[-1].details["fingerprint"] == receipt.fingerprint
+    assert records[-1].details["key_id"] == receipt.key_id
+    assert b"patient-7" not in b"".join(entry.body for entry in _logged(portal))
+    close_portal(portal)
+
+
+def _logged(portal: Portal) -> Sequence[StoredEntry]:
+    portal.stores.audit.integrate()
+    return portal.stores.audit.newest(limit=100)

@@ -176,6 +176,19 @@ def test_an_unreachable_database_is_a_store_error_without_its_password(folder: P
     assert "hunter2" not in said
 
 
+def test_the_subjects_keys_lie_with_the_security_state_or_in_a_file_of_their_own(folder: Path) -> None:
+    for setting, file in (
+        ("", "security.db"),
+        ('[stores]\nsubjects = "sqlite:///subjects.db"\n', "subjects.db"),
+    ):
+        (folder / "portalsec.toml").write_text(SETTINGS + setting)
+        portal = opened(folder)
+        portal.subjects.writing(f"patient in {file}")
+        close_portal(portal)
+        content = b"".join(path.read_bytes() for path in folder.rglob(f"{file}*"))
+        assert f"patient in {file}".encode() in content
+
+
 def test_redis_takes_the_short_lived_state(folder: Path, redis_url: str) -> None:
     from portalsec.stores.redis import RedisFlows, RedisThrottle
 

@@ -86,6 +86,8 @@ def test_plain_http_is_for_localhost_alone() -> None:
 def test_security_state_and_audit_do_not_share_an_sqlite_file() -> None:
     both = {"security": "sqlite:///one.db", "audit": "sqlite:///one.db"}
     assert "the same SQLite file" in problem({**GOOD, "stores": both})
+    subjects = {"subjects": "sqlite:///one.db", "audit": "sqlite:///one.db"}
+    assert "the same SQLite file as subjects" in problem({**GOOD, "stores": subjects})
     load_settings({**GOOD, "stores": dict.fromkeys(both, "postgresql+psycopg://h/d")}, env={})
 
 

@@ -281,7 +281,10 @@ class SubjectKeys(Hidden):
         finally:
             self._forget(subject)  # also where the store's answer was lost: the next use asks it again
         receipt = self._receipt(erased.key, subject, already_erased=not erased.won)
-        facts = {"erased_at": receipt.erased_at.isoformat(), "already_erased": receipt.already_erased}
+        facts: dict[str, str | bool] = {
+            "erased_at": receipt.erased_at.isoformat(),
+            "already_erased": receipt.already_erased,
+        }
         self._tell(Event.SUBJECT_ERASED, key=erased.key, subject=subject, by=(actor, source), facts=facts)
         return receipt
 

@@ -21,8 +21,9 @@ __all__ = ["SqlSubjectKeys"]
 class SqlSubjectKeys:
     """`portalsec.crypto.ports.SubjectKeyStore`, durable when a verb returns.
 
-    On SQLite an erased or replaced key is overwritten in the file and in its write-ahead log. PostgreSQL keeps the old
-    row until a vacuum, and its log as long as it is archived.
+    On SQLite an erased or replaced key is overwritten in the file and in its write-ahead log; after rows changed their
+    size, an unused part of a page may keep a copy until a VACUUM. PostgreSQL keeps the old row until a vacuum, and its
+    log as long as it is archived.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -42,6 +43,7 @@ class SqlSubjectKeys:
             "created_at": unix_microseconds(key.created_at),
         }
         with writing(self._engine) as connection:
+            _overwrite(connection)  # a page that is split leaves copies of keys too
             # A tombstone is a row like any other here, so that it cannot be replaced by a key.
             insert = insert_into(connection, table).values(row).on_conflict_do_nothing()
             connection.execute(insert)

@@ -20,8 +20,9 @@ __all__ = ["DjangoSubjectKeys"]
 class DjangoSubjectKeys:
     """`portalsec.crypto.ports.SubjectKeyStore`, durable. ``using`` is a database alias.
 
-    On SQLite an erased or replaced key is overwritten in the file and in its write-ahead log. PostgreSQL keeps the old
-    row until a vacuum, and its log as long as it is archived.
+    On SQLite an erased or replaced key is overwritten in the file and in its write-ahead log; after rows changed their
+    size, an unused part of a page may keep a copy until a VACUUM. PostgreSQL keeps the old row until a vacuum, and its
+    log as long as it is archived.
     """
 
     def __init__(self, using: str) -> None:
@@ -41,6 +42,7 @@ class DjangoSubjectKeys:
             created_at=unix_microseconds(key.created_at),
         )
         with own_transaction(self._using):
+            self._overwrite()  # a page that is split leaves copies of keys too
             # A tombstone is a row like any other here, so that it cannot be replaced by a key.
             models.SubjectKey.objects.using(self._using).bulk_create([row], ignore_conflicts=True)
             return _there(self._read(key.purpose, key.subject))
