@@ -32,7 +32,7 @@ from portalsec.testing.contracts import (
     ThrottleStoreContract,
     TotpStoreContract,
 )
-from tests.stores.support import TestingSealer, testing_mac
+from tests.stores.support import TestingMac, TestingSealer, testing_mac
 
 
 class _Sql(StoreContract):
@@ -49,6 +49,12 @@ class SqlAccountsContract(_Sql, AccountStoreContract):
     @pytest.fixture
     def store(self, security: Engine) -> SqlAccounts:
         return _accounts(security)
+
+    @pytest.fixture
+    def rotating(self, security: Engine) -> list[SqlAccounts]:
+        sealer = TestingSealer()
+        keys = [(b"old",), (b"old", b"new"), (b"new", b"old")]
+        return [SqlAccounts(security, mac=TestingMac(*each), sealer=sealer) for each in keys]
 
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlAccounts:

@@ -31,8 +31,28 @@ class TestingSealer:
             raise DecryptionError("invalid") from None
 
 
+class TestingMac:
+    """A keyed hash under the first of some keys, and under all of them."""
+
+    __test__ = False
+
+    def __init__(self, *keys: bytes) -> None:
+        self._keys = keys
+
+    def __call__(self, purpose: str, data: bytes) -> bytes:
+        return self.all(purpose, data)[0]
+
+    def all(self, purpose: str, data: bytes) -> tuple[bytes, ...]:
+        message = hashlib.sha256(purpose.encode()).digest() + data
+        return tuple(hmac.digest(key, message, "sha256") for key in self._keys)
+
+
+_MAC = TestingMac(b"a key for tests")
+
+
 def testing_mac(purpose: str, data: bytes) -> bytes:
-    return hmac.digest(b"a key for tests", hashlib.sha256(purpose.encode()).digest() + data, "sha256")
+    return _MAC(purpose, data)
 
 
-testing_mac.__test__ = False  # type: ignore[attr-defined]
+testing_mac.all = _MAC.all  # type: ignore[attr-defined]
+testing_mac.__test__ = False  # type: ignore[attr-defined]  # a function, so that pytest heeds this

@@ -18,6 +18,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra("sqlalchemy", package="sqlalchemy") from error
 
+from portalsec.sqlalchemy.account_cells import account_cells
 from portalsec.sqlalchemy.accounts import SqlAccounts
 from portalsec.sqlalchemy.assignments import SqlAssignments
 from portalsec.sqlalchemy.audit import SqlAudit
@@ -38,6 +39,7 @@ __all__ = [
     "SqlSubjectKeys",
     "SqlThrottle",
     "SqlTotp",
+    "account_cells",
     "check_schema",
     "create_schema",
     "open_engine",

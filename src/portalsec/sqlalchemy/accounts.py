@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, update
 
 from portalsec.auth.ports import Account, Mac, Sealer
 from portalsec.clock import unix_microseconds
 from portalsec.sqlalchemy.tables import account as table
 from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
 
-__all__ = ["SqlAccounts"]
+__all__ = ["LOGIN", "SqlAccounts"]
+
+LOGIN = "account.login"
+"""The purpose of the hash by which a login is found."""
 
 
 class SqlAccounts:
@@ -21,6 +24,9 @@ class SqlAccounts:
     Args:
         engine: from `portalsec.sqlalchemy.open_engine`, with the security tables.
         mac: keys the hash by which a login is found: a stolen table cannot be searched for known addresses.
+            Newest writes, all read: an account is found under every enabled key, and its name is taken under each.
+            Before a key is disabled, write the hashes that are left of it anew (`account_cells`): whoever has one of
+            them could not sign in.
         sealer: seals the login itself, bound to its row. `get` and `by_login` raise its
             `portalsec.errors.DecryptionError` where the stored bytes do not open.
     """
@@ -31,9 +37,10 @@ class SqlAccounts:
         self._sealer = sealer
 
     def create(self, account: Account, *, now: datetime) -> bool:
+        current, *older = self._login_macs(account.login)
         row = {
             "id": account.id,
-            "login_mac": self._login_mac(account.login),
+            "login_mac": current,
             "login_sealed": self._sealer.seal(
                 account.login.encode(), table=table.name, column="login_sealed", row=account.id
             ),
@@ -43,6 +50,10 @@ class SqlAccounts:
             "created_at": unix_microseconds(now),
         }
         with writing(self._engine) as connection:
+            if older:
+                _alone_with(connection, current, *older)
+                if connection.execute(select(table.c.id).where(table.c.login_mac.in_(older))).first():
+                    return False
             insert = insert_into(connection, table).values(row).on_conflict_do_nothing()
             return connection.execute(insert.returning(table.c.id)).first() is not None
 
@@ -50,7 +61,7 @@ class SqlAccounts:
         return self._one(table.c.id == account_id)
 
     def by_login(self, login: str) -> Account | None:
-        return self._one(table.c.login_mac == self._login_mac(login))
+        return self._one(table.c.login_mac.in_(self._login_macs(login)))
 
     def set_password(self, account_id: str, new_hash: str, *, expected: str | None) -> bool:
         statement = (
@@ -70,8 +81,8 @@ class SqlAccounts:
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount == 1
 
-    def _login_mac(self, login: str) -> bytes:
-        return self._mac("account.login", login.encode("utf-8", "surrogatepass"))
+    def _login_macs(self, login: str) -> tuple[bytes, ...]:
+        return self._mac.all(LOGIN, login.encode("utf-8", "surrogatepass"))
 
     def _one(self, condition: ColumnElement[bool]) -> Account | None:
         with reading(self._engine) as connection:
@@ -87,3 +98,15 @@ class SqlAccounts:
             disabled=bool(row.disabled),
             reference=row.reference,
         )
+
+
+def _alone_with(connection: Connection, *macs: bytes) -> None:
+    """Until the end of the transaction nobody else creates an account with one of these hashes.
+
+    While keys are being swapped, two workers may write one name under different keys, which the unique column does not
+    see: the one that comes second has to see the row of the first. On SQLite there is one writer at a time anyway. The
+    locks are taken in one order, so that no two workers wait for each other.
+    """
+    if connection.dialect.name == "postgresql":
+        for number in sorted(int.from_bytes(mac[:8], "big", signed=True) for mac in macs):
+            connection.execute(select(func.pg_advisory_xact_lock(number)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,15 @@ class AccountStoreContract(StoreContract):
     @pytest.fixture
     def store(self) -> AccountStore:
         raise NotImplementedError("provide a fixture `store` that returns an empty AccountStore")
+
+    @pytest.fixture
+    def rotating(self, store: AccountStore) -> Sequence[AccountStore]:
+        """The same empty accounts as three workers have them while a key is rotated, if names are found by a key.
+
+        With the old key; with both, of which the old one writes; with both, of which the new one writes. A store
+        without such a key is the same to all of them.
+        """
+        return (store, store, store)
 
     def test_an_account_is_found_by_id_and_by_login_as_it_was_created(self, store: AccountStore) -> None:
         plain = _account(1)
@@ -108,6 +118,36 @@ class AccountStoreContract(StoreContract):
             won = rivals[results.index(True)]
             assert store.by_login(won.login) == won
             assert [store.get(rival.id) for rival in rivals if rival is not won] == [None] * (THREADS - 1)
+
+    def test_a_rotation_of_the_key_loses_no_account_and_frees_no_name(
+        self, rotating: Sequence[AccountStore]
+    ) -> None:
+        for place, writer in enumerate(rotating):
+            account = _account(place)
+            assert writer.create(account, now=NOW)
+            # Whoever has loaded the keys so far finds it: the old key's owner does not read the new one.
+            for reader in rotating if place < 2 else rotating[1:]:
+                assert reader.by_login(account.login) == account
+                assert reader.get(account.id) == account
+                assert not reader.create(_account(place + 100, login=account.login), now=NOW)
+                assert reader.get(f"account-{place + 100}") is None
+
+    def test_race_of_creates_for_one_login_under_two_keys_has_one_winner(
+        self, rotating: Sequence[AccountStore]
+    ) -> None:
+        workers = rotating[1:]
+        for turn in self.rounds():
+            rivals = [_account(turn * 100 + n, login=f"wanted{turn}@example.org") for n in range(THREADS)]
+            results = self.race(
+                *(partial(workers[number % 2].create, rival, now=NOW) for number, rival in enumerate(rivals))
+            )
+            assert winners(results) == 1
+            won = rivals[results.index(True)]
+            for worker in workers:
+                assert worker.by_login(won.login) == won
+                assert [worker.get(rival.id) for rival in rivals if rival is not won] == [None] * (
+                    THREADS - 1
+                )
 
     def test_race_of_password_changes_has_one_winner(self, store: AccountStore) -> None:
         for turn in self.rounds():
