@@ -98,6 +98,7 @@ CLINIC = [
     clinic_models.Doctor,
     clinic_models.Person,
     clinic_models.Placement,
+    clinic_models.Box,
 ]
 
 

@@ -14,8 +14,10 @@ from django.db import connection, connections, transaction
 from portalsec.crypto.cells import Change
 from portalsec.django.cells import DjangoCells, encrypted_models, reencryptions
 from portalsec.errors import ConfigurationError, StoreError
+from portalsec.testing.contracts.cells import CellSourceContract, CellTable
 from tests.django.clinic import keys
 from tests.django.clinic.models import (
+    Box,
     Doctor,
     Finding,
     Letter,
@@ -170,6 +172,28 @@ def test_an_unknown_column_is_named() -> None:
         source("gone")
     with pytest.raises(ConfigurationError, match="'gone'"):
         reencryptions(Patient, fill={"gone": "ward"})
+
+
+class TestTheContract(CellSourceContract):
+    @pytest.fixture
+    def table(self, clinic: str) -> CellTable:
+        def insert(rows: Any) -> None:
+            with connection.cursor() as cursor:
+                cursor.executemany("INSERT INTO clinic_box (code, cell, tag) VALUES (%s, %s, %s)", list(rows))
+
+        def update(code: str, cell: bytes | None) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE clinic_box SET cell = %s WHERE code = %s", [cell, code])
+
+        return CellTable(
+            DjangoCells(Box, ["cell", "tag"], like=Box._meta.get_field("cell")),
+            insert=insert,
+            update=update,
+            delete=lambda code: Box.objects.filter(pk=code)._raw_delete("default"),
+        )
+
+    def release(self) -> None:
+        connections.close_all()
 
 
 # -- the command ---------------------------------------------------------------------------------------------------------

@@ -180,7 +180,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
     def get_internal_type(self) -> str:
         return "BinaryField"
 
-    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:
+    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:  # type: ignore[override]
         # A field of an abstract model is copied into each of its heirs, which have rows and indexes of their own.
         for derived in ("indexes", "row_fields", "place_fields", "cached_col"):
             self.__dict__.pop(derived, None)
@@ -219,7 +219,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
                 readers = import_string(self.legacy)
                 options["legacy"] = readers() if callable(readers) else readers
             field: EncryptedField[Any] = EncryptedField(
-                keys,  # type: ignore[arg-type]
+                keys,
                 table=self.table,
                 column=self.column_label,
                 type=self.codec,
@@ -233,10 +233,11 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
     @cached_property
     def indexes(self) -> Sequence[BlindIndexField]:
         """The blind indexes of this field, in the order of their declaration."""
+        fields: Sequence[Any] = self.model._meta.concrete_fields
         return [
             field
-            for field in self.model._meta.concrete_fields
-            if getattr(field, "portalsec_index", False) and self.name in field.sources  # type: ignore[attr-defined]
+            for field in fields
+            if getattr(field, "portalsec_index", False) and self.name in field.sources
         ]
 
     @cached_property
@@ -244,8 +245,8 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
         """The fields whose values are the row id; empty where cells are bound to the column."""
         if self.binding == "column":
             return ()
-        meta = self.model._meta
-        return (meta.get_field(self.row),) if self.row else tuple(meta.pk_fields)  # type: ignore[arg-type,attr-defined,return-value]
+        meta: Any = self.model._meta
+        return (meta.get_field(self.row),) if self.row else tuple(meta.pk_fields)
 
     @cached_property
     def place_fields(self) -> Sequence[models.Field[Any, Any]]:
@@ -427,7 +428,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
         # As Django has it, but a text of the user is never a serialised cell.
         value = super().to_python(value)
-        self.validate(value, model_instance)  # type: ignore[arg-type]
+        self.validate(value, model_instance)
         self.run_validators(value)
         return value
 

@@ -40,7 +40,7 @@ def _loaded(sender: type[models.Model], instance: models.Model, **kwargs: Any) -
     if fields is None:
         fields = _encrypted(sender)
         sender._portalsec_fields = fields  # type: ignore[attr-defined]
-    origin = None
+    origin: dict[str, Any] | None = None
     for field in fields:
         state = data.get(field.attname, field)
         if isinstance(state, Cell):

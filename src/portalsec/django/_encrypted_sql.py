@@ -60,7 +60,7 @@ class _Tags(tuple[bytes, ...]):
         return f"<{len(self)} tags>"
 
 
-class _Search(Lookup):  # type: ignore[type-arg]
+class _Search(Lookup):
     """Equality, through the index. The value is turned into tags at once, so that no query holds a plaintext."""
 
     index: BlindIndexField
@@ -156,7 +156,7 @@ def _ordered_by(query: Any, item: Any) -> Any:
     if isinstance(item, OrderBy):
         item = item.expression
     if isinstance(item, F):
-        item = item.name
+        item = getattr(item, "name", None)
     if isinstance(item, Col):
         return item.target if _is_encrypted(item.target) else None
     if not isinstance(item, str):
@@ -203,7 +203,11 @@ def check_write(field: Any, value: Any, compiler: Any) -> None:
         return  # a cell that pre_save made
     if hasattr(value, "as_sql"):
         parts = list(_flat(value))
-        plain = [part for part in parts if isinstance(part, Value) and part._output_field_or_none is field]
+        plain = [
+            part
+            for part in parts
+            if isinstance(part, Value) and getattr(part, "_output_field_or_none", None) is field
+        ]
         foreign = any(isinstance(part, Col) and not _of_a_key(part.target) for part in parts)
         if (
             foreign
@@ -214,7 +218,7 @@ def check_write(field: Any, value: Any, compiler: Any) -> None:
                 f"{field.label}: update() and bulk_update() do not go through the row that a cell is bound to. "
                 "Save the instances, or use portalsec.django.queries.EncryptedQuerySet, whose bulk_update encrypts."
             )
-    written = {each.name for each, _, _ in query.values}
+    written = {each.name for each, _, _ in query.values}  # type: ignore[attr-defined]
     for index in indexes:
         if index.name not in written:
             raise NotSupportedError(

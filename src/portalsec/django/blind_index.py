@@ -73,7 +73,7 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
         kwargs["editable"] = False
         super().__init__(**kwargs)
 
-    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:
+    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:  # type: ignore[override]
         for derived in ("labels", "source_fields"):  # of the abstract model that it was copied from
             self.__dict__.pop(derived, None)
         super().contribute_to_class(cls, name, **kwargs)
@@ -152,7 +152,7 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
             return self
         meta = self.model._meta
         try:
-            real = apps.get_model(meta.app_label, meta.model_name)._meta.get_field(self.name)  # type: ignore[arg-type]
+            real = apps.get_model(meta.app_label, meta.model_name)._meta.get_field(self.name)
         except LookupError:
             real = None
         wanted = (_id(self.normalise), _id(self.slow))

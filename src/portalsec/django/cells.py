@@ -50,7 +50,7 @@ class DjangoCells:
         meta = model._meta
         self._using, self._columns = using, tuple(columns)
         self._rows = model._base_manager.using(using)
-        self._key: tuple[Any, ...] = tuple(meta.pk_fields)  # type: ignore[attr-defined]
+        self._key: tuple[Any, ...] = tuple(meta.pk_fields)
         self._ids: tuple[Any, ...] = tuple(like.row_fields)
         self._tenant, self._subject = (
             meta.get_field(name) if name else None for name in (like.tenant, like.subject)
@@ -104,7 +104,7 @@ class DjangoCells:
         return self._swap(rows)
 
     def tally(self, column: str, beginnings: Sequence[Collection[bytes | str]]) -> Sequence[int]:
-        connection = connections[self._using]
+        connection: Any = connections[self._using]
         quote = connection.ops.quote_name
         field = self._fields[self._columns.index(column)]
         name = quote(field.column)
@@ -217,7 +217,7 @@ def reencryptions(
             else f"{model._meta.label} has no encrypted field"
         )
     runs = {}
-    for bound, fields in groups.items():
+    for bound_to, fields in groups.items():
         tasks = [task for field in fields for task in _tasks(field, rebuild=rebuild, fill=fill, clear=clear)]
         if rebuild:
             compound = {index for field in fields for index in field.indexes if len(index.sources) > 1}
@@ -226,7 +226,7 @@ def reencryptions(
             continue
         columns = list(dict.fromkeys(name for task in tasks for name in task.columns))
         source = DjangoCells(model, columns, using=using, like=fields[0])
-        runs[f"{model._meta.label}({','.join(bound)})"] = Reencryption(source, tasks, batch=batch)
+        runs[f"{model._meta.label}({','.join(bound_to)})"] = Reencryption(source, tasks, batch=batch)
     return runs
 
 

@@ -196,7 +196,7 @@ def _metas(found: set[type[models.Model]]) -> Iterator[CheckMessage]:
     for model in sorted(found, key=lambda each: each._meta.label):
         meta = model._meta
         encrypted = {f.name for f in meta.concrete_fields if getattr(f, "portalsec_encrypted", False)}
-        named = {str(item).removeprefix("-") for item in meta.ordering if isinstance(item, str)}
+        named = {str(item).removeprefix("-") for item in meta.ordering or () if isinstance(item, str)}
         for name in sorted(encrypted & named):
             yield _error(
                 model, f"Meta.ordering names {name!r}, which is encrypted.", "Ciphertexts have no order.", 29
@@ -250,5 +250,5 @@ def _leads_to_encrypted(model: type[models.Model], path: object) -> bool:
         except FieldDoesNotExist:
             break
         if field.is_relation and field.related_model is not None:
-            meta = field.related_model._meta  # type: ignore[union-attr]
+            meta = field.related_model._meta
     return getattr(field, "portalsec_encrypted", False)

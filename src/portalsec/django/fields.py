@@ -126,7 +126,7 @@ class EncryptedJSONField(EncryptedModelField, models.JSONField):
         return []  # the database holds bytes, and needs to know nothing of JSON
 
 
-class EncryptedBinaryField(EncryptedModelField, models.BinaryField):  # type: ignore[type-arg]
+class EncryptedBinaryField(EncryptedModelField, models.BinaryField):  # type: ignore[misc,type-arg]
     """Bytes. Not editable in forms unless declared so, as Django's own."""
 
     codec: ClassVar[Any] = bytes

@@ -65,7 +65,7 @@ def _indexed(model: type[models.Model], name: str) -> tuple[Any, Sequence[str], 
     many = parts[-1] == "in"
     if parts[-1] in ("exact", "in"):
         parts.pop()
-    path = []
+    path: list[str] = []
     for place, part in enumerate(parts):
         try:
             field: Any = model._meta.get_field(part)
@@ -109,9 +109,11 @@ class EncryptedQuerySet(models.QuerySet[M]):
             return super().get(*args, **kwargs)
         found = list(drop_false_positives(self.filter(*args, **kwargs), **sought))
         if not found:
-            raise self.model.DoesNotExist(f"{self.model._meta.object_name} matching query does not exist.")
+            raise self.model.DoesNotExist(  # type: ignore[attr-defined]
+                f"{self.model._meta.object_name} matching query does not exist."
+            )
         if len(found) > 1:
-            raise self.model.MultipleObjectsReturned(
+            raise self.model.MultipleObjectsReturned(  # type: ignore[attr-defined]
                 f"get() returned more than one {self.model._meta.object_name} -- it returned {len(found)}!"
             )
         return found[0]

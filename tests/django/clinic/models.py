@@ -109,6 +109,14 @@ class OnCall(Doctor):
         proxy = True
 
 
+class Box(models.Model):
+    """What the contract of a cell source asks for: a key of text, a cell and its tag."""
+
+    code = models.CharField(max_length=10, primary_key=True)
+    cell = EncryptedTextField(table="boxes", column="cell", null=True)
+    tag = BlindIndexField("cell", bits=128)
+
+
 class Placement(models.Model):
     """Two columns are the key."""
 
