@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portalsec.audit.record import decode
-from portalsec.config import create_keys, load_settings, open_portal
+from portalsec.config import KeysetFiles, create_keys, load_settings, open_portal
 from portalsec.errors import Denied, PortalsecError
 from portalsec.events import Purpose, Source
 from portalsec.portal import Portal, Stores, close_portal
@@ -199,3 +199,25 @@ def test_redis_takes_the_short_lived_state(folder: Path, redis_url: str) -> None
     with pytest.raises(Denied):
         portal.sign_in.start("nobody@example.org", PASSWORD, source=SOURCE)
     close_portal(portal)
+
+
+def test_keys_that_were_rotated_are_taken_by_every_part_of_a_running_portal(folder: Path) -> None:
+    portal = opened(folder)
+    old = portal.accounts.create(login="ana@example.org", password=PASSWORD)
+    files = KeysetFiles(load_settings(folder / "portalsec.toml", env={}), env={})
+    first = files.read("fields")
+    both = first.add("XAES_256_GCM")
+    files.replace("fields", both)
+    portal.keys.reload()  # everywhere, before the new key writes
+    files.replace("fields", both.promote(both.info()[-1].id))
+    portal.keys.reload()
+    new = portal.accounts.create(login="bea@example.org", password=PASSWORD)
+    assert portal.sign_in.start("ana@example.org", PASSWORD, source=SOURCE).pending
+    for account in (old, new):
+        found = portal.stores.accounts.get(account.id)
+        assert found is not None
+        assert found.login == account.login
+    close_portal(portal)
+    content = b"".join(path.read_bytes() for path in folder.glob("security.db*"))
+    for keyset in (first, files.read("fields")):
+        assert b"\x01" + keyset.primary_id.to_bytes(4, "big") in content
