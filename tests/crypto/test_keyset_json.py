@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import re
 from typing import Any
@@ -420,7 +421,7 @@ def mutated(draw: st.DrawFn) -> str:
         name = names[draw(NUMBER) % len(names)]
         change = draw(CHANGE)
         if change == "known" and name in FIELDS:
-            target[name] = draw(NEW[name])
+            target[name] = copy.deepcopy(draw(NEW[name]))  # the next change may be inside of it
         elif change == "rename" and name in target:
             target[draw(NAMES)] = target.pop(name)
         elif change == "drop":
