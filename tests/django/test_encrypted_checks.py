@@ -22,6 +22,7 @@ from portalsec.django.fields import (
     EncryptedDateTimeField,
     EncryptedTextField,
 )
+from portalsec.errors import ConfigurationError
 
 
 @pytest.fixture(autouse=True)
@@ -178,6 +179,11 @@ def test_orders_and_constraints_over_ciphertexts(monkeypatch: pytest.MonkeyPatch
     constraint = models.UniqueConstraint(fields=["a"], name="one")
     assert all_together(monkeypatch, declared(constraints=[constraint])) == ["portalsec.E029"]
     assert all_together(monkeypatch, declared(ordering=["ward"])) == []
+
+
+def test_a_normaliser_that_a_field_shadows_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"normalise\.name"):
+        BlindIndexField("name", bits=8, normalise=text())  # type: ignore[arg-type]
 
 
 def test_djangos_own_checks_hold_too() -> None:

@@ -59,6 +59,11 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
             table, column: labels, as of `BlindIndex`; the field's own by default.
             slow: Argon2 before the keyed hash; see `BlindIndex`.
         """
+        if not isinstance(normalise, (Normaliser, str)):
+            raise ConfigurationError(
+                f"BlindIndexField({source!r}, normalise=) takes a normaliser, not a {type(normalise).__name__}: in a model "
+                'with a field called "name", write normalise.name for the one of portalsec.crypto.normalise'
+            )
         self.sources: tuple[str, ...] = (source,) if isinstance(source, str) else tuple(source)
         self.bits = bits
         self.normalise = normalise
