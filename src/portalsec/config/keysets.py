@@ -136,8 +136,8 @@ class KeysetFiles(Hidden):
         if name == "index" and kind == "file" and not file.exists():
             raise ConfigurationError(
                 f"key file {file} is missing: restore it from your backup; a portal that is older than blind indexes "
-                f"never had one, and gets it by  portalsec.config.create_keys(Path({str(file.parent)!r}), "
-                f"origin={self._origin!r})"
+                f"never had one: make it with  portalsec keys new index  (or  portalsec.config.create_keys("
+                f"Path({str(file.parent)!r}), origin={self._origin!r}) )"
             )
         return resolve_reference(
             reference,
