@@ -175,7 +175,8 @@ class Encrypt:
 
     def _plaintext(self, batch: Batch, column: str, of: _Whose, indexes: Sequence[int]) -> _Found:
         place, convert = batch.at[self.source], self.convert
-        kept, values = [], []
+        kept: list[int] = []
+        values: list[Any] = []
         for index in indexes:
             value = batch.rows[index].values[place]
             try:
@@ -319,10 +320,11 @@ def _opened(batch: Batch, column: str, whose: _Whose, indexes: Sequence[int]) ->
         return indexes, field.decrypt_many(cells, rows=ids, **named)
     except (DecryptionError, SubjectErased, TypeError, ValueError):
         pass  # one of them does not open: find out which
-    kept, values = [], []
+    kept: list[int] = []
+    values: list[Any] = []
     for number, index in enumerate(indexes):
         try:
-            values.append(field.decrypt(cells[number], row=ids and ids[number], **named))
+            values.append(field.decrypt(cells[number], row=None if ids is None else ids[number], **named))
             kept.append(index)
         except (DecryptionError, SubjectErased, TypeError, ValueError) as error:
             batch.problems.append((index, column, _reason(error)))
@@ -337,10 +339,11 @@ def _written(
         return indexes, field.encrypt_many(values, rows=ids, **named)
     except (SubjectErased, TypeError, ValueError):
         pass
-    kept, cells = [], []
+    kept: list[int] = []
+    cells: list[Cell] = []
     for number, index in enumerate(indexes):
         try:
-            cells.append(field.encrypt(values[number], row=ids and ids[number], **named))
+            cells.append(field.encrypt(values[number], row=None if ids is None else ids[number], **named))
             kept.append(index)
         except (SubjectErased, TypeError, ValueError) as error:
             batch.problems.append((index, column, _reason(error)))

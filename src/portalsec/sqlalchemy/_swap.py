@@ -53,7 +53,7 @@ class _Base:
         self._name = preparer.format_column
         self._bind_key = [self._binder(column) for column in key]
         self._bind_guard = [self._binder(column) for column, _ in guards]
-        self._bind_value = [None] * len(raw) + [self._binder(column) for column in typed]
+        self._bind_value = [*(None for _ in raw), *(self._binder(column) for column in typed)]
         self._as_is = not any((*self._bind_key, *self._bind_value)) and not guards
 
     def _binder(self, column: Column[Any]) -> _Bind | None:
@@ -85,14 +85,69 @@ class SqliteSwap(_Base):
         sets = ", ".join(f"{name} = ?" for name in names)
         self._statement = f"UPDATE {self._table} SET {sets} WHERE {' AND '.join(stands)}"  # noqa: S608 - quoted names
 
+        # The same by functions of ours, for rows that lie together; see `_together`.
+        asked = ", ".join(["rowid", *(self._name(column) for column in self._key), *guards, *names])
+        fresh = ", ".join(f"{name} = portalsec_cell_{number}(rowid)" for number, name in enumerate(names))
+        self._range = (
+            f"UPDATE {self._table} SET {fresh} "  # noqa: S608 - quoted names
+            f"WHERE rowid BETWEEN ? AND ? AND portalsec_stands({asked})"
+        )
+        self._plain = any(self._bind_value)
+
     def __call__(self, changes: Sequence[Change]) -> Sequence[bool]:
+        if self._lies and not self._plain:
+            places = [change[0][5] for change in changes]  # of row.place
+            if max(places) - min(places) < 2 * len(places):
+                return self._together(changes, places)
+        return self._one_by_one(changes)
+
+    def _together(self, changes: Sequence[Change], places: Sequence[int]) -> Sequence[bool]:
+        """One UPDATE of the stretch of the table in which the rows lie.
+
+        SQLite walks the stretch and asks us of each row whether it stands, and for its cells. A statement for each
+        row would find each again from the root, and take two thirds longer.
+        """
         if self._as_is:
-            place = slice(5, 6) if self._lies else slice(0, 0)  # of a row, which is a tuple
-            parameters = [(*values, *row[place], *row[0], *row[2]) for row, values in changes]
+            wanted = {
+                place: (place, *row[0], *row[2]) for place, (row, _) in zip(places, changes, strict=True)
+            }
+        else:
+            wanted = {
+                place: (place, *self._where(change.row))
+                for place, change in zip(places, changes, strict=True)
+            }
+        made: set[int] = set()
+        take = made.add
+
+        def stands(place: int, *held: Any) -> bool:
+            if wanted.get(place) == (place, *held):
+                take(place)
+                return True
+            return False
+
+        fresh = [
+            dict(zip(places, column, strict=True))
+            for column in zip(*(each[1] for each in changes), strict=True)
+        ]
+        with writing(self._engine) as connection:
+            driver: Any = connection.connection.driver_connection
+            functions: list[tuple[str, int, Callable[..., Any]]] = [("portalsec_stands", -1, stands)]
+            functions += [(f"portalsec_cell_{number}", 1, of.__getitem__) for number, of in enumerate(fresh)]
+            try:
+                for name, arguments, function in functions:
+                    driver.create_function(name, arguments, function)
+                connection.exec_driver_sql(self._range, (min(places), max(places)))
+            finally:
+                for name, arguments, _ in functions:
+                    driver.create_function(name, arguments, None)
+        return [place in made for place in places]
+
+    def _one_by_one(self, changes: Sequence[Change]) -> Sequence[bool]:
+        if self._as_is:
+            parameters = [(*values, *self._place(row), *row[0], *row[2]) for row, values in changes]
         else:
             parameters = [
-                (*self._set(change), *((change.row.place,) if self._lies else ()), *self._where(change.row))
-                for change in changes
+                (*self._set(change), *self._place(change.row), *self._where(change.row)) for change in changes
             ]
         with writing(self._engine) as connection:
             found = connection.exec_driver_sql(self._statement, parameters).rowcount
@@ -101,6 +156,9 @@ class SqliteSwap(_Base):
             connection.rollback()  # someone was faster somewhere: find out where
         with writing(self._engine) as connection:
             return [connection.exec_driver_sql(self._statement, one).rowcount == 1 for one in parameters]
+
+    def _place(self, row: Row) -> tuple[int, ...]:
+        return (row.place,) if self._lies else ()
 
 
 class PostgresSwap(_Base):

@@ -106,11 +106,12 @@ class SqlCells:
         head = list(dict.fromkeys([*(column.key for column in key), *ids, *filter(None, (tenant, subject))]))
         self._key, self._columns, self._head = key, (*columns, *plain), len(head)
         self._id = tuple(map(head.index, ids))
-        self._tenant, self._subject = (name and head.index(name) for name in (tenant, subject))
+        self._tenant = None if tenant is None else head.index(tenant)
+        self._subject = None if subject is None else head.index(subject)
         raw, typed = [self._named(name) for name in columns], [self._named(name) for name in plain]
         bound = [self._named(name) for name in head]
         self._read = sa.select(*bound, *(sa.type_coerce(column, NullType()) for column in raw), *typed)
-        of_row = {
+        of_row: dict[str, Callable[[Row], Any]] = {
             **{name: _part_of_id(place, len(ids)) for place, name in enumerate(ids)},
             **{name: attrgetter(which) for name, which in ((tenant, "tenant"), (subject, "subject")) if name},
         }
@@ -155,8 +156,10 @@ class SqlCells:
             len(key) == 1
         ):  # of one column it is compared as such: not every planner sees through a tuple of one
             return self._key[0] > key[0]
-        types = [column.type for column in self._key]
-        return sa.tuple_(*self._key) > sa.tuple_(*key, types=types)
+        behind: ColumnElement[bool] = sa.tuple_(*self._key) > sa.tuple_(
+            *key, types=[column.type for column in self._key]
+        )
+        return behind
 
     def _place_of(self, connection: Connection, key: Key) -> int | None:
         """Where a row lies in an SQLite table, by its key: VACUUM may have moved it since it was read."""

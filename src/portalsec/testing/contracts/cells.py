@@ -136,7 +136,7 @@ class CellSourceContract(StoreContract):
             table.insert([(f"race {number}", b"old", None)])
             (row,) = table.source.read([(f"race {number}",)])
             changes = [[_change(row, b"by %d" % n, None)] for n in range(8)]
-            results = self.race(*(lambda change=change: table.source.swap(change)[0] for change in changes))  # type: ignore[misc]
+            results = self.race(*(lambda change=change: table.source.swap(change)[0] for change in changes))
             assert winners(results) == 1
             (now,) = table.source.read([row.key])
             assert now.values[0] == b"by %d" % results.index(True)
@@ -148,7 +148,7 @@ class CellSourceContract(StoreContract):
             batches = [rows, rows[::-1], rows[5:], rows[:15]]
             results = self.race(
                 *(
-                    lambda batch=batch, n=n: list(  # type: ignore[misc]
+                    lambda batch=batch, n=n: list(
                         table.source.swap([_change(row, b"%d by %d" % (number, n), None) for row in batch])
                     )
                     for n, batch in enumerate(batches)
