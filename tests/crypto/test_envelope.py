@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 import tink
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tink import aead
 from tink.proto import tink_pb2
 
 from portalsec.crypto import Keyset
+from portalsec.crypto._keys import AesGcmKey
 from portalsec.crypto.envelope import KmsEnvelopeAead
 from portalsec.errors import ConfigurationError, DecryptionError, StoreError
+from portalsec.secret import Secret
 from tests.crypto.keysets import keysets, of_tink
 
 KEK_KEYS = Keyset.generate("AES256_GCM")
@@ -143,6 +146,15 @@ def test_the_longest_wrapped_key():
     assert len(KmsEnvelopeAead(Remote(bytes(4096))).encrypt(b"", b"")) == 4 + 4096 + 28
     with pytest.raises(ConfigurationError, match="into 4097 bytes"):
         KmsEnvelopeAead(Remote(bytes(4097))).encrypt(b"", b"")
+
+
+def test_a_longer_wrapped_key_is_not_sent_to_the_key_service():
+    dek = AesGcmKey(Secret(bytes(32)))
+    sealed = bytes(12) + AESGCM(bytes(32)).encrypt(bytes(12), b"message", b"")
+    cipher = KmsEnvelopeAead(Remote(opened=dek.to_proto()))
+    assert cipher.decrypt((4096).to_bytes(4, "big") + bytes(4096) + sealed, b"") == b"message"
+    with pytest.raises(DecryptionError):
+        cipher.decrypt((4097).to_bytes(4, "big") + bytes(4097) + sealed, b"")
 
 
 @settings(max_examples=100)
