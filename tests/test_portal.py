@@ -78,26 +78,6 @@ def test_keys_of_the_wrong_kind_are_refused() -> None:
         )
 
 
-def test_a_rotated_mac_keyset_is_refused_before_reports_come_out_empty() -> None:
-    rotated = Keyset.generate("HMAC_SHA256_PRF").add("HMAC_SHA256_PRF")
-    rotated = rotated.promote(rotated.info()[-1].id)
-    with pytest.raises(ConfigurationError, match="mac keyset"):
-        build_portal(
-            name="Test",
-            base_url="https://portal.example",
-            keys=Keys(
-                fields=Keyset.generate("AES256_GCM"),
-                mac=rotated,
-                index=rotated,
-                audit=Ed25519Signer.generate("o"),
-            ),
-            stores=memory_stores(),
-            policies=Policies(access=load_policy(EMPTY, source="policy"), hashing=CHEAP_ARGON2),
-            relations=RelationTable(),
-            origin="o",
-        )
-
-
 def test_a_portals_repr_shows_no_key() -> None:
     fields = Keyset.generate("AES256_GCM")
     from portalsec.crypto.insecure import keyset_to_json

@@ -24,7 +24,6 @@ from portalsec.auth.throttle import Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp
 from portalsec.clock import Clock, system_clock
 from portalsec.crypto.keyring import AnyKeyset, Keyring
-from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.ports import SubjectKeyStore
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
@@ -44,7 +43,6 @@ __all__ = [
     "Purged",
     "Stores",
     "build_portal",
-    "check_mac",
     "close_portal",
     "purge",
 ]
@@ -80,7 +78,9 @@ class Keys:
 
     Attributes:
         fields: encrypts fields.
-        mac: keyed hashes: sign-in names, counters, subjects of the audit log.
+        mac: keyed hashes: sign-in names, counters, subjects of the audit log. What was stored under any enabled key
+            is found; disable one only after `portalsec.sqlalchemy.account_cells` has run, and while nobody needs to
+            find people in what the log wrote under it.
         index: blind indexes.
         audit: signs the audit log's checkpoints.
         ring: where the three keysets are names of a keyring, that ring; `reload` asks it.
@@ -197,7 +197,6 @@ def build_portal(
             f"[audit] origin is {origin!r}, but the audit key was made for {keys.audit.name!r}: "
             "name the same origin, or make a key for the new one"
         )
-    check_mac(keys.mac if isinstance(keys.mac, Keyset) else keys.mac.keyset)
     mac = KeyedHash(keys.mac)
     sealer = FieldSealer(keys.fields)
 
@@ -283,18 +282,6 @@ def build_portal(
         guard=guard,
         subjects=subjects,
     )
-
-
-def check_mac(mac: Keyset) -> None:
-    """Refuse a mac keyset with more than one key.
-
-    Sign-in names and the subjects of the audit log are looked up by this key's hashes. Under a new primary nothing old
-    would be found: reports would come out empty and taken names would be free.
-    """
-    if len(mac.info()) > 1:
-        raise ConfigurationError(
-            "the mac keyset has more than one key, and this version cannot rotate it: keep the one it began with"
-        )
 
 
 def close_portal(portal: Portal) -> None:

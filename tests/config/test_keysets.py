@@ -274,15 +274,6 @@ def test_reloaded_keys_are_in_use_everywhere_and_a_failing_reload_changes_nothin
     assert field.encrypt("x", row=1)[:5] == new[:5]
 
 
-def test_a_reload_that_brings_a_second_mac_key_is_refused(folder: Path) -> None:
-    settings = settings_of(folder)
-    keys = open_keys(settings, env={})
-    files = KeysetFiles(settings, env={})
-    files.replace("mac", files.read("mac").add("HMAC_SHA256_PRF"))
-    with pytest.raises(ConfigurationError, match="mac keyset"):
-        keys.reload()
-
-
 def test_keys_are_swapped_while_eight_threads_read_and_write(folder: Path) -> None:
     settings = settings_of(folder)
     keys = open_keys(settings, env={})

@@ -22,12 +22,11 @@ from portalsec.config.keys import resolve_reference
 from portalsec.config.keysets import KeysetFiles, audit_origin
 from portalsec.config.settings import Settings
 from portalsec.crypto.keyring import Keyring
-from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import ConfigurationError
 from portalsec.guard import Access
-from portalsec.portal import Keys, Policies, Portal, Stores, build_portal, check_mac
+from portalsec.portal import Keys, Policies, Portal, Stores, build_portal
 from portalsec.rbac.load import load_policy
 from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import RelationSource
@@ -93,12 +92,7 @@ def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Ke
     """
     environment = os.environ if env is None else env
 
-    def keysets() -> Mapping[str, Keyset]:
-        found = KeysetFiles(settings, env=environment).read_all()
-        check_mac(found["mac"])
-        return found
-
-    ring = Keyring(keysets)
+    ring = Keyring(KeysetFiles(settings, env=environment).read_all)
     text = resolve_reference(
         settings["keys", "audit"],
         key=f"{settings.source}: [keys] audit",

@@ -76,7 +76,7 @@ class BlindIndex(OfPrfKeys, Generic[T]):
             ConfigurationError: a label, size or normaliser that is none; keys that are not for hashing, or give
                 fewer bits.
         """
-        if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 256:
+        if type(bits) is not int or not 1 <= bits <= 256:
             raise ConfigurationError(
                 f"BlindIndex(bits={bits!r}): a tag has 1 to 256 bits; BlindIndex.plan() recommends a number"
             )

@@ -70,7 +70,7 @@ class IndexPlan:
 
     def false_positives_for(self, share: float) -> float:
         """Rows of other values that a search for a value with this share of the rows opens besides."""
-        return self.keys * (1 - share) * self.rows / 2**self.bits
+        return self.keys * (1 - share) * self.rows / float(2**self.bits)
 
 
 def plan(
@@ -165,17 +165,22 @@ def _at_least(bits: float) -> int:
 
 
 def _check(
-    *, rows: int, distinct: int, top_share: float, bits: int | None, keys: int, accept_leak: str | None
+    *, rows: int, distinct: int, top_share: float, bits: int | None, keys: int, accept_leak: object
 ) -> None:
-    numbers = {"rows": rows, "distinct": distinct, "keys": keys, "bits": 1 if bits is None else bits}
+    numbers: dict[str, object] = {
+        "rows": rows,
+        "distinct": distinct,
+        "keys": keys,
+        "bits": 1 if bits is None else bits,
+    }
     for what, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if type(value) is not int or value < 1:
             raise ConfigurationError(f"BlindIndex.plan({what}=): give a whole number from 1")
     if distinct > rows:
         raise ConfigurationError(f"BlindIndex.plan: {rows} rows cannot have {distinct} different values")
     if bits is not None and bits > 256:
         raise ConfigurationError("BlindIndex.plan(bits=): a tag has 1 to 256 bits")
-    if isinstance(top_share, bool) or not isinstance(top_share, int | float) or not 0 < top_share <= 1:
+    if not _is_number(top_share) or not 0 < top_share <= 1:
         raise ConfigurationError("BlindIndex.plan(top_share=): give a share above 0, and 1 at the most")
     # No value can be the most common one with less than an equal share; a hair less is rounding.
     if top_share < 0.999 / distinct:
@@ -184,3 +189,7 @@ def _check(
         )
     if accept_leak is not None and (not isinstance(accept_leak, str) or not accept_leak.strip()):
         raise ConfigurationError("BlindIndex.plan(accept_leak=): give the reason in words")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

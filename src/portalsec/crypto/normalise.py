@@ -245,7 +245,7 @@ def prefix(inner: Normaliser, n: int) -> Normaliser:
     A search finds what begins with the first ``n`` characters of the text that is searched for; what is shorter than
     ``n`` is found by itself only. Of a text that ends in a space after ``n`` characters, the space is dropped. The fewer characters, the fewer values there are, and the more each tag says.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 64:
+    if type(n) is not int or not 1 <= n <= 64:
         raise ConfigurationError(f"prefix(n={n!r}): give a number of characters from 1 to 64")
 
     def apply(value: Any) -> str | None:
@@ -294,7 +294,7 @@ def bucket(edges: Sequence[Edge]) -> Bucket:
     def apply(value: Any) -> str:
         if dates is not isinstance(value, date) or not _sortable((value,)):
             raise _wrong("a date" if dates else "an int or a finite Decimal", value)
-        return str(bisect_right(chosen, value))  # type: ignore[type-var]
+        return str(bisect_right(chosen, value))
 
     # An edge is its value, whatever its type and its trailing zeros: so are comparisons.
     ids = ",".join(edge.isoformat() if isinstance(edge, date) else _number(edge) for edge in chosen)

@@ -44,7 +44,7 @@ class Argon2Cost:
             ("parallelism", self.parallelism, 1, 16),
             ("at_once", self.at_once, 1, 16),
         ):
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            if type(value) is not int or not least <= value <= most:
                 raise ConfigurationError(f"Argon2Cost: {what} is a number from {least} to {most}")
 
     @property
