@@ -152,13 +152,11 @@ class SqlCells:
             return rows
 
     def _behind(self, key: Key) -> ColumnElement[bool]:
-        if (
-            len(key) == 1
-        ):  # of one column it is compared as such: not every planner sees through a tuple of one
-            return self._key[0] > key[0]
-        behind: ColumnElement[bool] = sa.tuple_(*self._key) > sa.tuple_(
-            *key, types=[column.type for column in self._key]
-        )
+        behind: ColumnElement[bool]
+        if len(key) == 1:
+            behind = self._key[0] > key[0]  # not every planner sees through a tuple of one
+        else:
+            behind = sa.tuple_(*self._key) > sa.tuple_(*key, types=[column.type for column in self._key])
         return behind
 
     def _place_of(self, connection: Connection, key: Key) -> int | None:

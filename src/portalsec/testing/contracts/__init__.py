@@ -38,6 +38,7 @@ pytest.register_assert_rewrite(
             "accounts",
             "assignments",
             "audit",
+            "cells",
             "flows",
             "key_encryption",
             "sessions",
@@ -52,6 +53,7 @@ from portalsec.testing.contracts.accounts import AccountStoreContract  # noqa: E
 from portalsec.testing.contracts.assignments import AssignmentStoreContract  # noqa: E402
 from portalsec.testing.contracts.audit import AuditStoreContract  # noqa: E402
 from portalsec.testing.contracts.base import StoreContract  # noqa: E402
+from portalsec.testing.contracts.cells import CellSourceContract, CellTable  # noqa: E402
 from portalsec.testing.contracts.flows import FlowStoreContract  # noqa: E402
 from portalsec.testing.contracts.key_encryption import KeyEncryptionContract  # noqa: E402
 from portalsec.testing.contracts.sessions import SessionStoreContract  # noqa: E402
@@ -63,6 +65,8 @@ __all__ = [
     "AccountStoreContract",
     "AssignmentStoreContract",
     "AuditStoreContract",
+    "CellSourceContract",
+    "CellTable",
     "FlowStoreContract",
     "KeyEncryptionContract",
     "SessionStoreContract",

@@ -148,7 +148,7 @@ class CellSourceContract(StoreContract):
             batches = [rows, rows[::-1], rows[5:], rows[:15]]
             results = self.race(
                 *(
-                    lambda batch=batch, n=n: list(
+                    lambda batch=batch, n=n, number=number: list(
                         table.source.swap([_change(row, b"%d by %d" % (number, n), None) for row in batch])
                     )
                     for n, batch in enumerate(batches)
