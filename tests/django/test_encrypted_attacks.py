@@ -78,7 +78,9 @@ def test_another_tenant_subject_and_row_column(two: list[Patient]) -> None:
     cells = [raw_of(place) for place in places]
     with connection.cursor() as cursor:
         for number in range(2):
-            cursor.execute("UPDATE clinic_placement SET reason = %s WHERE bed = %s", [cells[1 - number], number])
+            cursor.execute(
+                "UPDATE clinic_placement SET reason = %s WHERE bed = %s", [cells[1 - number], number]
+            )
     for place in Placement.objects.all():
         with pytest.raises(DecryptionError):
             _ = place.reason
