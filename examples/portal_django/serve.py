@@ -1,6 +1,6 @@
 """Serves the Django example: makes its data folder, migrates, seeds, and listens on 127.0.0.1.
 
-``serve.py --data DIR --port N [--fhir DIR|FILE] [--codes]``. Ctrl-C ends it.
+``serve.py --data DIR --port N [--fhir DIR|FILE] [--codes]``. Ctrl-C ends it; SIGHUP has it load its keys anew.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import shutil
 import signal
 import socketserver
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from portalsec.secret import Secret
 HERE = Path(__file__).resolve().parent
 _ORIGIN = "demo-django.portalsec.example/audit"
 _UNFINISHED = ".portalsec-demo-unfinished"
-_DATABASES = ("app.db", "security.db", "audit.db")
+_DATABASES = ("app.db", "security.db", "audit.db", "subjects.db")
 _SETTINGS = f"""\
 # Settings of the Django example. docs/reference/settings.md has every key. [stores] is not read: Django's own
 # DATABASES say where things lie (config/settings.py).
@@ -149,6 +150,7 @@ def _serve(options: argparse.Namespace, server: _Server) -> int:
         portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
         server.set_app(_one_host(application, portal.base_url))
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _reload_on_hangup(portal.keys.reload)
         with contextlib.suppress(KeyboardInterrupt):
             _announce(data, portal.name, portal.base_url)
             server.serve_forever()
@@ -186,6 +188,10 @@ def _prepare(data: Path, base_url: str) -> None:
 
 def _require_whole(data: Path) -> None:
     """A file that was lost is not begun anew: with it every account, or the whole log, would be gone unsaid."""
+    if not (data / "subjects.db").exists() and not (data / "keys" / "index.json").exists():
+        raise _CannotStart(
+            f"{data} was made by an older version of this demo, which kept its columns otherwise: make demo-reset makes a new one"
+        )
     for name in _DATABASES:
         if not (data / name).exists():
             raise _CannotStart(
@@ -225,6 +231,35 @@ def _start(fhir: Path | None) -> Callable[..., Iterable[bytes]]:
         ) from None
     handler: Callable[..., Iterable[bytes]] = StaticFilesHandler(get_wsgi_application())
     return handler
+
+
+def _reload_on_hangup(reload: Callable[[], None]) -> None:
+    """SIGHUP: the keys are loaded anew, in a thread of their own, while requests are served."""
+    if not hasattr(signal, "SIGHUP"):
+        return
+    began_with_one = _has_terminal()
+
+    def load() -> None:
+        try:
+            reload()
+            print("The keys were loaded anew.", flush=True)
+        except PortalsecError as error:
+            print(f"The keys were not loaded anew, and the old ones stay in use: {error}", flush=True)
+
+    def hangup(number: int, frame: object) -> None:
+        if began_with_one and not _has_terminal():
+            raise KeyboardInterrupt  # its window was closed: what SIGHUP means for a program in a terminal
+        threading.Thread(target=load, daemon=True).start()
+
+    signal.signal(signal.SIGHUP, hangup)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _one_host(application: Callable[..., Iterable[bytes]], base_url: str) -> Callable[..., Iterable[bytes]]:

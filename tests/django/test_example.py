@@ -236,8 +236,9 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_lost_file_of_a_made_folder_is_not_begun_anew(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    data.mkdir()
-    names = ["portalsec.toml", "app.db", "security.db", "audit.db", "accounts.txt"]
+    (data / "keys").mkdir(parents=True)
+    (data / "keys" / "index.json").touch()
+    names = ["portalsec.toml", "app.db", "security.db", "audit.db", "subjects.db", "accounts.txt"]
     for lost in names[1:]:
         for name in names:
             (data / name).touch()

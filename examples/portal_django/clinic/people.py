@@ -1,4 +1,4 @@
-"""Fills an empty portal: the people of the FastAPI example, and five accounts that may look at them."""
+"""Fills an empty portal: the people of the FastAPI example, and the accounts that may look at them."""
 
 from __future__ import annotations
 
@@ -44,21 +44,39 @@ def write(people: People) -> list[Login]:
         _account("patient", "patient", reference=own),
         _account("parent", "proxy"),
         _account("doctor", "clinician"),
+        _account("desk", "front_desk"),
         _account("privacy", "privacy_officer"),
     ]
     users = DjangoAccounts()
     found = {name: users.by_login(name) for name in ("doctor", "parent")}
     with transaction.atomic():
-        for person in people.patients:
-            patient = Patient(id=person.id, sealed=person.sealed)
-            patient.name, patient.phone, patient.email = person.name, person.phone, person.email
-            patient.born = person.birth_date.isoformat() if person.birth_date else ""
-            patient.ssn, patient.address = person.ssn, person.address
-            patient.save(force_insert=True)
-        for line in people.entries:
-            entry = Entry(id=line.id, patient_id=line.patient_id, kind=line.kind.value, on=line.on)
-            entry.title, entry.detail = line.title, line.detail
-            entry.save(force_insert=True)
+        Patient.objects.bulk_create(
+            Patient(
+                id=person.id,
+                name=person.name,
+                born=person.birth_date,
+                phone=person.phone,
+                email=person.email,
+                ssn=person.ssn,
+                address=person.address,
+                sealed=person.sealed,
+            )
+            for person in people.patients
+        )
+        Entry.objects.bulk_create(
+            (
+                Entry(
+                    id=line.id,
+                    patient_id=line.patient_id,
+                    kind=line.kind.value,
+                    on=line.on,
+                    title=line.title,
+                    detail=line.detail,
+                )
+                for line in people.entries
+            ),
+            batch_size=500,
+        )
         for kind, login, patients in ((CareTeam, "doctor", treated), (Guardian, "parent", children)):
             account = found[login]
             user = users.user(account.id) if account else None

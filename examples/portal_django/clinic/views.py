@@ -6,7 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
@@ -20,7 +20,7 @@ from portalsec.django.conf import get_portal
 from portalsec.django.decorators import check_access, require
 from portalsec.django.models import AccountLink
 from portalsec.django.request import live_session
-from portalsec.errors import Tampered
+from portalsec.errors import SubjectErased, Tampered
 from portalsec.events import Purpose
 from portalsec.rbac.model import Resource
 
@@ -58,11 +58,23 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _record(request: HttpRequest, heading: str, *, own: bool = False) -> HttpResponse:
-    patient = Patient.objects.get(pk=request.access.resource.id)  # type: ignore[attr-defined]
+    key: str = request.access.resource.id  # type: ignore[attr-defined]
+    patient = Patient.objects.filter(pk=key).first()
+    if patient is None:
+        if get_portal().subjects.receipt(key) is not None:
+            raise SubjectErased("The patient was erased.")
+        raise Http404
+    newest = sorted(patient.entries.all(), key=lambda entry: entry.on, reverse=True)
     return render(
         request,
         "clinic/record.html",
-        {"portal_name": get_portal().name, "patient": patient, "heading": heading, "own": own},
+        {
+            "portal_name": get_portal().name,
+            "patient": patient,
+            "entries": sorted(newest, key=lambda entry: entry.kind),
+            "heading": heading,
+            "own": own,
+        },
     )
 
 
@@ -88,7 +100,8 @@ def family_record(request: HttpRequest, patient_id: UUID) -> HttpResponse:
 def my_patients(request: HttpRequest) -> HttpResponse:
     """Those whose record the policy lets this account read; who is on the list is recorded too."""
     live_session(request)
-    found = [patient for patient in Patient.objects.all() if request.user.has_perm("record:read", patient)]
+    mine = (patient for patient in Patient.objects.all() if request.user.has_perm("record:read", patient))
+    found = sorted((patient for patient in mine if not _is_erased(patient)), key=lambda patient: patient.name)
     listed = Resource(type="record", attributes={"patient_id": [str(patient.pk) for patient in found]})
     access = check_access(request, "record:list", listed, purpose=Purpose.TREAT)
     page = "family" if "proxy" in access.subject.roles else "patient"
@@ -97,6 +110,15 @@ def my_patients(request: HttpRequest) -> HttpResponse:
         "clinic/patients.html",
         {"portal_name": get_portal().name, "patients": found, "page": page},
     )
+
+
+def _is_erased(patient: Patient) -> bool:
+    """Somebody whose key is gone and whose row is not: on its way out, or back from a backup. Opens the name."""
+    try:
+        patient.name  # noqa: B018
+    except SubjectErased:
+        return True
+    return False
 
 
 @require_safe

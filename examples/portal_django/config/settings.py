@@ -66,12 +66,15 @@ DATABASES = {
     "default": {**_sqlite("app.db"), "ATOMIC_REQUESTS": True},  # users and the clinic's own data
     "portalsec": _sqlite("security.db"),
     "audit": _sqlite("audit.db"),
+    # One key a patient, each of which is small: a database of its own, whose backups need not be kept for long.
+    "subjects": _sqlite("subjects.db"),
 }
 DATABASE_ROUTERS = ["portalsec.django.router.PortalsecRouter"]
 PORTALSEC = {
     "PORTAL": "config.portal.portal",
     "DATABASE": "portalsec",
     "AUDIT_DATABASE": "audit",
+    "SUBJECT_DATABASE": "subjects",
 }
 
 AUTHENTICATION_BACKENDS = ["portalsec.django.backends.PolicyBackend"]

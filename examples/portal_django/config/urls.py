@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from clinic import views
+from clinic import desk, views
 from django.urls import include, path
 
 urlpatterns = [
@@ -11,5 +11,6 @@ urlpatterns = [
     path("patients", views.my_patients, name="patients"),
     path("patients/<uuid:patient_id>", views.patient_record, name="patient"),
     path("family/<uuid:patient_id>", views.family_record, name="family"),
+    path("desk", desk.search, name="desk"),
     path("audit", views.audit_log, name="audit"),
 ]
