@@ -11,9 +11,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
+from portalsec.clock import system_clock
 from portalsec.crypto.cells import Change
+from portalsec.crypto.subjects import SubjectKeys
 from portalsec.django.cells import DjangoCells, encrypted_models, reencryptions
-from portalsec.errors import ConfigurationError, StoreError
+from portalsec.django.keys import forget_keys
+from portalsec.errors import ConfigurationError, StoreError, SubjectErased
+from portalsec.events import SYSTEM
+from portalsec.stores.memory import MemorySubjectKeys
+from portalsec.testing import CapturedEvents
 from portalsec.testing.contracts.cells import CellSourceContract, CellTable
 from tests.django.clinic import keys
 from tests.django.clinic.models import (
@@ -252,6 +258,36 @@ def test_every_cell_of_the_project_leaves_the_old_key(tmp_path: Path) -> None:
     assert values() == before
     assert Patient.objects.get(ssn="7").surname == "n7"
     assert Sample.objects.get(result="3")
+
+
+def test_what_wraps_the_keys_of_subjects_is_rotated_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def process(store: Any) -> SubjectKeys:
+        return SubjectKeys(store, keys=keys.ring["subjects"], clock=system_clock, emit=CapturedEvents())
+
+    monkeypatch.setattr(keys, "subjects", process(MemorySubjectKeys()))
+    forget_keys()
+    patient = Patient.objects.create(surname="n")
+    Finding.objects.create(patient=patient, text="clear")
+    other = Patient.objects.create(surname="m")
+    erased = Finding.objects.create(patient=other, text="gone")
+    keys.subjects.shred(str(other.pk), actor=SYSTEM)
+    rotate("subjects")
+    code, said = run("--dry-run")
+    assert code == 0 and "subject keys: 1 rows, 1 would be written" in said
+    code, said = run("clinic.Finding")
+    assert code == 0 and "subject keys: 1 rows, 1 written" in said
+    assert "subject keys" not in run("clinic.Letter")[1]
+    keyset = keys.current["subjects"]
+    (gone,) = [key.id for key in keyset.info() if key.id != keyset.primary_id]
+    keys.current["subjects"] = keyset.disable(gone)
+    keys.ring.reload()
+    monkeypatch.setattr(keys, "subjects", process(keys.subjects.store))  # which remembers nothing
+    forget_keys()
+    assert Finding.objects.get(patient=patient).text == "clear"
+    with pytest.raises(SubjectErased):
+        Finding.objects.get(pk=erased.pk).text  # noqa: B018
+    monkeypatch.undo()
+    forget_keys()
 
 
 def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

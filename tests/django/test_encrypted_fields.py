@@ -465,7 +465,7 @@ def test_a_saved_row_leaves_an_old_key() -> None:
 
 def rotate(name: str) -> None:
     """A new primary; the old key still reads."""
-    keyset = keys.current[name].add("XAES_256_GCM" if name == "fields" else "HMAC_SHA256_PRF")
+    keyset = keys.current[name].add("HMAC_SHA256_PRF" if name == "index" else "XAES_256_GCM")
     newest = max(keyset.info(), key=lambda key: key.id not in {old.id for old in keys.current[name].info()})
     keys.current[name] = keyset.promote(newest.id)
     keys.ring.reload()

@@ -19,6 +19,7 @@ from django.db import NotSupportedError, models
 from django.db.models.expressions import Value
 
 from portalsec.django._encrypted_signals import check_moved
+from portalsec.errors import SubjectErased
 
 __all__ = ["EncryptedQuerySet", "drop_false_positives"]
 
@@ -36,12 +37,19 @@ def drop_false_positives(rows: Iterable[M], **sought: Any) -> Iterator[M]:
         rows: of one model; related ones are followed (``patient__ssn=``), so use select_related.
         sought: as in ``filter``: a field with an index and a value, or ``__in`` and several. None is not asked for.
 
+    A row of somebody who was erased (`SubjectErased`) is left out: it has no value any more, and a tag that it kept shall
+    not end everybody else's search.
+
     Raises:
         DecryptionError: a cell that was found does not open.
         ValueError: a name that is no field with an index.
     """
     for row in rows:
-        if all(_matches(row, name, value) for name, value in sought.items()):
+        try:
+            same = all(_matches(row, name, value) for name, value in sought.items())
+        except SubjectErased:
+            continue
+        if same:
             yield row
 
 

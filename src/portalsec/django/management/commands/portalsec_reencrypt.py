@@ -1,7 +1,8 @@
 """``manage.py portalsec_reencrypt [app.Model ...]``: brings the cells of models under the primary key.
 
-Beside the running application: what it writes meanwhile is kept. Exit codes: 0 done, 1 some cells were left as they
-were (they are listed), 2 it could not be run to its end.
+Beside the running application: what it writes meanwhile is kept. Cells under subject keys stay as they are; what is
+rotated for them is the wrapping of those keys, which this does too where one of the models has such fields. Exit codes:
+0 done, 1 some cells were left as they were (they are listed), 2 it could not be run to its end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS
 
 from portalsec.crypto.rotation import Progress, Reencryption
+from portalsec.crypto.subject_cells import rewrapping
+from portalsec.crypto.subjects import SubjectKeys
 from portalsec.django.cells import encrypted_models, reencryptions
+from portalsec.django.keys import subject_keys
 from portalsec.errors import PortalsecError
 
 _FAILED, _STOPPED = 1, 2
@@ -70,12 +74,23 @@ class Command(BaseCommand):
                 )
                 for name, run in runs.items():
                     failed += self._run(name, run, kept, dry_run=options["dry_run"])
+            if fill is None and not options["rebuild_index"] and any(map(_has_subjects, chosen)):
+                failed += self._rewrap(kept, batch=options["batch"], dry_run=options["dry_run"])
         except PortalsecError as error:
             raise CommandError(str(error), returncode=_STOPPED) from error
         kept.finished()
         if failed:
             self.stderr.write(f"{failed} cells were left as they were.")
             sys.exit(_FAILED)
+
+    def _rewrap(self, kept: _Cursors, *, batch: int, dry_run: bool) -> int:
+        keys = subject_keys()
+        if not isinstance(keys, SubjectKeys):
+            self.stderr.write(
+                "  subject keys: not portalsec's own, so whatever wraps them is rotated elsewhere"
+            )
+            return 0
+        return self._run("subject keys", rewrapping(keys, batch=batch), kept, dry_run=dry_run)
 
     def _run(self, name: str, run: Reencryption, kept: _Cursors, *, dry_run: bool) -> int:
         began = time.monotonic()
@@ -113,6 +128,10 @@ class Command(BaseCommand):
     def _end_of_line(self) -> None:
         if self.stdout.isatty():
             self.stdout.write("")
+
+
+def _has_subjects(model: type[Any]) -> bool:
+    return any(getattr(field, "subject", None) for field in model._meta.local_concrete_fields)
 
 
 class _Cursors:
