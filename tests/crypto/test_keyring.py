@@ -8,28 +8,40 @@ import threading
 
 import pytest
 
-from portalsec.crypto import Keyset
+from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.keyring import Keyring, LiveKeyset
+from portalsec.crypto.prf import KeyedHash, KeysetPrf
 from portalsec.errors import ConfigurationError
 
 PHI, OTHER = Keyset.generate("AES256_GCM"), Keyset.generate("AES256_GCM")
 INDEX = Keyset.generate("HMAC_SHA256_PRF")
 
 
+class Broken(Exception):
+    pass
+
+
 class Follower:
     """Writes down what it is told, and may refuse."""
 
     def __init__(self, live, told, *, name="", wants=None):
-        self.told, self.name, self.wants = told, name, wants
+        self.told, self.name, self.wants, self.breaks = told, name, wants, None
         live.follow(self.read, self.write)
 
     def read(self, keyset):
         self.told.append(("read", self.name, keyset))
+        self.broken("read")
         if self.wants not in (None, keyset.primitive):
             raise ConfigurationError("of another purpose")
 
     def write(self, keyset):
         self.told.append(("write", self.name, keyset))
+        self.broken("write")
+
+    def broken(self, verb):
+        if self.breaks == verb:
+            raise Broken
 
 
 def test_a_source_is_asked_at_once_and_at_each_reload():
@@ -84,10 +96,6 @@ def test_followers_are_held_weakly():
     assert told == []
     Follower(ring["phi"], told)
     assert len(ring["phi"]._followers) == 1, "the dead are not kept"
-
-
-class Broken(Exception):
-    pass
 
 
 def fail():
@@ -145,6 +153,43 @@ def test_a_first_load_of_the_wrong_purpose_is_refused():
     ring.load(lambda: {"phi": PHI})  # "new" was not taken over by the load that failed
     assert ring["phi"].keyset is PHI
     del follower
+
+
+@pytest.mark.parametrize("refuses", ["read", "write"])
+def test_nobody_holds_keys_of_a_first_load_that_failed(refuses):
+    ring = Keyring()
+    field = EncryptedField(ring["phi"], table="patients", column="ssn")
+    aead, mac, prf = ring["phi"].aead(nonce="message"), KeyedHash(ring["index"]), KeysetPrf(ring["index"])
+    indexes = [BlindIndex(ring["index"], table="t", column="c", bits=bits) for bits in (16, 13)]
+    last = Follower(ring["last"], [])
+    last.breaks = refuses
+    cell = EncryptedField(PHI, table="patients", column="ssn").encrypt("078", row=1)
+    uses = [
+        lambda: field.encrypt("078", row=1),
+        lambda: field.decrypt(cell, row=1),
+        lambda: field.encrypt_many(["078"], rows=[1]),
+        lambda: field.decrypt_many([cell], rows=[1]),
+        lambda: field.needs_reencrypt(cell),
+        lambda: aead.encrypt(b"", b""),
+        lambda: aead.decrypt(PHI.aead().encrypt(b"", b""), b""),
+        lambda: aead.prefix,
+        lambda: mac("purpose", b""),
+        lambda: mac.all("purpose", b""),
+        lambda: prf.compute(b""),
+        lambda: prf.primary_id,
+        *(lambda index=index: index.tag("x") for index in indexes),
+        *(lambda index=index: index.tags("x") for index in indexes),
+    ]
+    keys = {"phi": PHI, "index": INDEX, "last": OTHER}
+    with pytest.raises(Broken):
+        ring.load(lambda: keys)
+    for use in uses:
+        with pytest.raises(ConfigurationError, match="is not loaded"):
+            use()
+    last.breaks = None
+    ring.load(lambda: keys)
+    for use in uses:
+        use()
 
 
 def test_a_name_that_is_not_there_is_refused():

@@ -170,7 +170,7 @@ class KeysetAead(Hidden):
         _OPEN.add(self)
         if isinstance(keys, LiveKeyset):
             self._live = keys
-            keys.follow(self._read, self._write)
+            keys.follow(self._read, self._write, self._forget)
         else:
             self._read(keys)
             self._write(keys)
@@ -183,6 +183,12 @@ class KeysetAead(Hidden):
         writing = _Writing(keyset, message=self._message)
         with self._lock:
             self._writing, self._session = writing, writing.session
+
+    def _forget(self) -> None:
+        """No keys, as before the first load."""
+        with self._lock:
+            self._writing = self._session = None
+        self._reading, self._openers, self._layout = None, _NONE, _PLAIN
 
     def _renew(self, spent: Session | None) -> Session:
         """The session after this one; raises `ConfigurationError` where no keys are loaded."""

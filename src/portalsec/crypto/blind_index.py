@@ -204,8 +204,8 @@ class BlindIndex(OfPrfKeys, Generic[T]):
         self._fed = tuple((one.fed(_MAGIC + place), one.fed(_SALT_MAGIC + place)) for one in functions)
         if self._hot is not None:
             text = b"s" if self._normalise is exact else b""  # the type byte of a text, hashed in beforehand
-            first = functions[0].fed(_MAGIC + place + text)
-            self._hot(None if first.tail else first.copy)
+            first = functions[0].fed(_MAGIC + place + text) if functions else None
+            self._hot(None if first is None or first.tail else first.copy)
 
     def _data(self, value: Any, tenant: str | None) -> bytes | None:
         """The normalised value; says what is wrong with the call."""

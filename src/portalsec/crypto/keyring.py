@@ -34,6 +34,7 @@ Source: TypeAlias = Callable[[], Mapping[str, Keyset]]
 """Where keys come from: called at each load, it returns every keyset by name."""
 
 _Take: TypeAlias = Callable[[Keyset], None]
+_Forget: TypeAlias = Callable[[], None]
 
 
 class LiveKeyset(Hidden):
@@ -46,7 +47,7 @@ class LiveKeyset(Hidden):
         self._name = name
         self._lock = lock
         self._keyset: Keyset | None = None
-        self._followers: list[tuple[WeakMethod[_Take], WeakMethod[_Take]]] = []
+        self._followers: list[tuple[WeakMethod[_Take], WeakMethod[_Take], WeakMethod[_Forget] | None]] = []
         self._aeads: dict[str, KeysetAead] = {}
 
     def __repr__(self) -> str:
@@ -79,7 +80,7 @@ class LiveKeyset(Hidden):
                 self._aeads[nonce] = KeysetAead(self, nonce=nonce)
             return self._aeads[nonce]
 
-    def follow(self, read: _Take, write: _Take) -> None:
+    def follow(self, read: _Take, write: _Take, forget: _Forget | None = None) -> None:
         """Be told of the keys: at once where they are loaded, and at every load and reload.
 
         First ``read`` is called of all followers of all names of the ring, then ``write`` of all, so that nobody
@@ -89,14 +90,16 @@ class LiveKeyset(Hidden):
             read: a bound method that takes the keys to read with. Held weakly, like ``write``: whoever follows is
                 not kept alive by it.
             write: the same for the keys to write with.
+            forget: the same, without keys: called where the first load failed after ``read`` was, so that nobody
+                holds keys of a ring that is not loaded.
         """
-        pair = (WeakMethod(read), WeakMethod(write))
+        told = (WeakMethod(read), WeakMethod(write), None if forget is None else WeakMethod(forget))
         with self._lock:
             if self._keyset is not None:
                 read(self._keyset)
                 write(self._keyset)
             self._followers = [old for old in self._followers if old[0]() is not None]
-            self._followers.append(pair)
+            self._followers.append(told)
 
 
 AnyKeyset: TypeAlias = Keyset | LiveKeyset
@@ -171,22 +174,21 @@ class Keyring(Hidden):
         fresh = dict(found)
         with self._lock:
             self._check(fresh)
-            told: list[tuple[_Take, Keyset | None]] = []
+            undo: list[_Forget] = []
             try:
                 for verb in (0, 1):  # all read, before the first writes
                     for name, live in self._live.items():
                         for follower in list(live._followers):
                             take = follower[verb]()
                             if take is not None:
-                                told.append((take, live._keyset))
+                                undo.append(_undoing(take, live._keyset, follower[2]))
                                 take(fresh[name])
             except BaseException:
-                for take, old in reversed(told):  # the writers go back first, for the same reason
-                    if old is not None:
-                        with suppress(
-                            Exception
-                        ):  # one that refuses its old keys does not keep the rest on the new
-                            take(old)
+                for back in reversed(undo):  # the writers go back first, for the same reason
+                    with suppress(
+                        Exception
+                    ):  # one that refuses its old keys does not keep the rest on the new
+                        back()
                 raise
             for name, keyset in fresh.items():
                 self._live.setdefault(name, LiveKeyset(name, self._lock))._keyset = keyset
@@ -210,6 +212,14 @@ class Keyring(Hidden):
                     f"the keyset {name!r} was for {old.primitive} and the source now gives one for "
                     f"{fresh[name].primitive}: give it a name of its own"
                 )
+
+
+def _undoing(take: _Take, old: Keyset | None, forget: WeakMethod[_Forget] | None) -> _Forget:
+    """Back to the keys that there were; to none where there were none."""
+    if old is not None:
+        return lambda: take(old)
+    without = None if forget is None else forget()
+    return without or (lambda: None)
 
 
 def _mind_forks(ring: Keyring) -> None:

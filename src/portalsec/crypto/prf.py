@@ -111,7 +111,7 @@ class OfPrfKeys(Hidden):
         if isinstance(keys, Keyset):
             self._write(keys)
         else:
-            keys.follow(self._read, self._write)
+            keys.follow(self._read, self._write, self._forget)
 
     def _read(self, keyset: Keyset) -> None:
         functions = self._of(keyset)
@@ -120,6 +120,9 @@ class OfPrfKeys(Hidden):
 
     def _write(self, keyset: Keyset) -> None:
         self._take(self._of(keyset))
+
+    def _forget(self) -> None:
+        self._take(())
 
     def _of(self, keyset: Keyset) -> tuple[PrfFunction, ...]:
         functions = tuple(PrfFunction(key) for key in keyset._enabled("prf"))
@@ -136,7 +139,7 @@ class OfPrfKeys(Hidden):
 
     @abstractmethod
     def _use(self, functions: tuple[PrfFunction, ...]) -> None:
-        """These from now on, taken over in one assignment: other threads are hashing."""
+        """These from now on, taken over in one assignment: other threads are hashing. None: no keys are loaded."""
 
     def _loaded(self) -> None:
         """Raises `ConfigurationError`, saying how to load, where the keyring was not loaded yet."""
