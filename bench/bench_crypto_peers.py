@@ -25,7 +25,14 @@ def rows() -> list[Row]:
     return [
         _row("crypto.encrypt.vs_fernet", _fernet(), "Fernet.encrypt"),
         _row(
-            "crypto.encrypt.vs_sqlalchemy_utils", _sqlalchemy_utils(), "process_bind_param of its column type"
+            "crypto.encrypt.vs_sqlalchemy_utils",
+            _sqlalchemy_utils_engine(),
+            "AesGcmEngine.encrypt, its key set",
+        ),
+        _row(
+            "crypto.encrypt.vs_sqlalchemy_utils.column",
+            _sqlalchemy_utils_column(),
+            "process_bind_param of its column type",
         ),
         _row(
             "crypto.encrypt.vs_django_cryptography",
@@ -80,7 +87,15 @@ def _fernet() -> Callable[[], object]:
     return lambda: peer.encrypt(_PLAIN)
 
 
-def _sqlalchemy_utils() -> Callable[[], object]:
+def _sqlalchemy_utils_engine() -> Callable[[], object]:
+    from sqlalchemy_utils.types.encrypted.encrypted_type import AesGcmEngine
+
+    peer = AesGcmEngine()
+    peer._update_key("a secret of the application")
+    return lambda: peer.encrypt(_TEXT)
+
+
+def _sqlalchemy_utils_column() -> Callable[[], object]:
     from sqlalchemy import Unicode
     from sqlalchemy.dialects.sqlite import dialect
     from sqlalchemy_utils import StringEncryptedType
