@@ -45,6 +45,14 @@ class Counting(MemorySubjectKeys):
         self.after: Callable[[], None] = lambda: None
         self.broken = False
 
+    def get_many(self, purpose, subjects):
+        self.asked += 1
+        if self.broken:
+            raise StoreError("the database did not answer")
+        found = super().get_many(purpose, subjects)
+        self.after()
+        return found
+
     def get(self, purpose: str, subject: str) -> SubjectKey | None:
         self.asked += 1
         if self.broken:
@@ -251,6 +259,75 @@ def test_the_last_used_half_is_remembered():
         asked = world.store.asked
         world.seal("patient-7")
         assert world.store.asked == asked
+
+
+def test_a_list_of_people_costs_one_look_at_the_store():
+    world = World()
+    people = [f"patient-{number}" for number in range(100)]
+    cells = {who: world.seal(who) for who in people}
+    fresh = World(world.store)
+    fresh.seal(people[3])
+    asked = fresh.store.asked
+    fresh.keys.preload([*people, people[0], "nobody"])
+    assert fresh.store.asked == asked + 1
+    assert all(fresh.opens(cells[who], who) for who in people)
+    fresh.keys.preload(people)  # all are remembered
+    assert fresh.store.asked == asked + 1
+    with pytest.raises(DecryptionError):
+        fresh.keys.reading("nobody")
+    assert ("subject", "nobody") not in fresh.store._keys
+    fresh.now += 60
+    fresh.keys.preload(people[:2])
+    fresh.seal(people[0])
+    assert fresh.store.asked == asked + 3
+
+
+def test_preload_leaves_what_is_wrong_to_the_use():
+    world = World()
+    cell, other, edited = (world.seal(who) for who in ("patient-1", "patient-2", "patient-3"))
+    world.shred("patient-2")
+    key = world.store._keys["subject", "patient-3"]
+    world.store._keys["subject", "patient-3"] = replace(key, commitment=bytes(32))
+    fresh = World(world.store)
+    fresh.keys.preload(["patient-1", "patient-2", "patient-3"])
+    assert fresh.opens(cell) and not fresh.opens(other, "patient-2")
+    with pytest.raises(DecryptionError):
+        fresh.keys.reading("patient-3").decrypt(edited, b"place")
+    for ids, error in (("patient-1", TypeError), ([7], TypeError), ([""], ValueError)):
+        with pytest.raises(error):
+            fresh.keys.preload(ids)
+    world.store.broken = True
+    with pytest.raises(StoreError):
+        fresh.keys.preload(["patient-4"])
+
+
+def test_preload_remembers_no_more_than_is_allowed_and_nothing_of_what_it_asked_for_is_pushed_out():
+    people = [f"patient-{number}" for number in range(30)]
+    store = World().store
+    for who in people:
+        World(store).seal(who)
+    for used in range(12):  # whatever was remembered before
+        world = World(store, cached=10)
+        for who in people[:used]:
+            world.seal(who)
+        world.keys.preload(people[3:20])
+        assert len(world.keys._hot) + len(world.keys._cold) <= 10
+        asked = store.asked
+        for who in people[3:8]:
+            world.keys.reading(who)
+        assert store.asked == asked
+    forgetful = World(store, remember=timedelta(0))
+    forgetful.keys.preload(people)
+    assert not forgetful.keys._hot
+
+
+def test_a_shredding_while_many_are_fetched_is_not_undone():
+    world = World()
+    cell = world.seal("patient-1")
+    fresh = World(world.store)
+    world.store.after = lambda: (setattr(world.store, "after", lambda: None), fresh.shred("patient-1"))
+    fresh.keys.preload(["patient-1", "patient-2"])
+    assert not fresh.opens(cell)
 
 
 def test_a_failing_store_is_a_failure_and_what_is_remembered_still_works(world):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -130,6 +130,13 @@ class SubjectKeyStore(Protocol):
         """The key or its tombstone; None where there never was either."""
         ...
 
+    def get_many(self, purpose: str, subjects: Sequence[str]) -> Mapping[str, SubjectKey]:
+        """`get` of each that has a key or a tombstone, by subject, in as few questions as the backend allows.
+
+        Each answer is as fresh as one of `get` that is asked now. The order and how often one is named do not matter.
+        """
+        ...
+
     def get_or_create(self, key: SubjectKey) -> SubjectKey:
         """Insert where the subject has neither key nor tombstone; what the store has then: it, another, a tombstone."""
         ...
@@ -152,4 +159,8 @@ class SubjectKeyStore(Protocol):
 
     def count(self, purpose: str) -> int:
         """How many keys live."""
+        ...
+
+    def purposes(self) -> Sequence[str]:
+        """Every purpose of which a key lives, each once; for whoever rotates the wrapping keys of all."""
         ...

@@ -54,9 +54,9 @@ class SubjectKeyCells:
         return [_row(key) for key in found]
 
     def read(self, keys: Sequence[Key]) -> Sequence[Row]:
-        found = (self._store.get(self._purpose, subject) for (subject,) in keys)
+        found = self._store.get_many(self._purpose, [subject for (subject,) in keys])
         # One that was erased meanwhile is no row any more: there is nothing left to wrap.
-        return [_row(key) for key in found if key is not None and key.erased_at is None]
+        return [_row(key) for key in found.values() if key.erased_at is None]
 
     def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
         return self._store.rewrap(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -176,6 +177,43 @@ class SubjectKeys(Hidden):
         if held is not None and held[0] > self._elapsed():
             return held[1]
         return self._fetch(subject, make=False)
+
+    def preload(self, subjects: Iterable[str]) -> None:
+        """Remember the keys of several people by one look at the store, before a list of them is shown.
+
+        Saves what `reading` and `writing` would ask one by one, and changes nothing else: makes no key, and leaves
+        it to them to say who has none, was erased, or has one that does not open. Of more people than half of
+        ``cached``, the first so many; without effect where ``remember`` is zero.
+
+        Raises:
+            TypeError, ValueError: an id that is none.
+            StoreError: the store does not answer.
+        """
+        if isinstance(subjects, str):
+            raise TypeError("several subjects are a list of their ids, not one text")
+        wanted = [check_subject(subject) for subject in dict.fromkeys(subjects)][: self._half]
+        now = self._elapsed()
+        with self._lock:
+            for subject in wanted:
+                cold = self._cold.pop(subject, None)
+                if cold is not None and cold[0] > now and subject not in self._hot:
+                    self._keep(subject, cold)  # so that what comes now does not push it out
+            missing = [subject for subject in wanted if (self._hot.get(subject) or (now,))[0] <= now]
+            seen = self._erasures
+        if not missing or not self._remember:
+            return
+        fresh: list[tuple[str, _Held]] = []
+        for subject, stored in self._store.get_many(self._purpose, missing).items():
+            if stored.erased_at is not None:
+                continue
+            with suppress(DecryptionError):  # whoever uses it is told
+                keyset = unwrap(stored, self._purpose, subject, self._wrapping)
+                fresh.append((subject, _held(keyset, now + self._remember)))
+        with self._lock:
+            # As in `_fetch`: after a shredding these answers may be out of date. Then each is asked for at its use.
+            if self._erasures == seen:
+                for subject, held in fresh:
+                    self._keep(subject, held)
 
     def _fetch(self, subject: str, *, make: bool) -> KeysetAead:
         check_subject(subject)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,8 @@ from portalsec.sqlalchemy.tables import subject_key as table
 from portalsec.sqlalchemy.transaction import driver, insert_into, reading, require_opened, writing
 
 __all__ = ["SqlSubjectKeys"]
+
+_AT_ONCE = 500  # below SQLite's oldest limit of 999 parameters
 
 
 class SqlSubjectKeys:
@@ -32,6 +34,16 @@ class SqlSubjectKeys:
     def get(self, purpose: str, subject: str) -> SubjectKey | None:
         with reading(self._engine) as connection:
             return _read(connection, purpose, subject)
+
+    def get_many(self, purpose: str, subjects: Sequence[str]) -> Mapping[str, SubjectKey]:
+        found: dict[str, SubjectKey] = {}
+        asked = list(dict.fromkeys(subjects))
+        for start in range(0, len(asked), _AT_ONCE):
+            some = table.c.subject.in_(asked[start : start + _AT_ONCE])
+            with reading(self._engine) as connection:  # each its own, so that no answer is of an older snapshot
+                rows = connection.execute(select(table).where(table.c.purpose == purpose, some)).all()
+            found.update((key.subject, key) for key in map(_key, rows))
+        return found
 
     def get_or_create(self, key: SubjectKey) -> SubjectKey:
         row = {
@@ -101,6 +113,11 @@ class SqlSubjectKeys:
         living = select(func.count()).where(table.c.purpose == purpose, table.c.erased_at.is_(None))
         with reading(self._engine) as connection:
             return connection.scalar(living) or 0
+
+    def purposes(self) -> Sequence[str]:
+        living = select(table.c.purpose).where(table.c.erased_at.is_(None)).distinct()
+        with reading(self._engine) as connection:
+            return connection.execute(living.order_by(table.c.purpose)).scalars().all()
 
     def _empty_log(self) -> None:
         """On SQLite: the write-ahead log still has the page with the key as it was before.

@@ -7,7 +7,7 @@ must not use it. Within a process every verb holds its store's lock, which makes
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -421,6 +421,11 @@ class MemorySubjectKeys:
         with self._lock:
             return self._keys.get((purpose, subject))
 
+    def get_many(self, purpose: str, subjects: Sequence[str]) -> Mapping[str, SubjectKey]:
+        with self._lock:
+            found = {subject: self._keys.get((purpose, subject)) for subject in subjects}
+        return {subject: key for subject, key in found.items() if key is not None}
+
     def get_or_create(self, key: SubjectKey) -> SubjectKey:
         with self._lock:
             return self._keys.setdefault((key.purpose, key.subject), key)
@@ -456,3 +461,7 @@ class MemorySubjectKeys:
     def count(self, purpose: str) -> int:
         with self._lock:
             return sum(1 for key in self._keys.values() if key.purpose == purpose and key.erased_at is None)
+
+    def purposes(self) -> Sequence[str]:
+        with self._lock:
+            return sorted({key.purpose for key in self._keys.values() if key.erased_at is None})

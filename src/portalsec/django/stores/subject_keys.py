@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -15,6 +15,8 @@ from portalsec.django.stores._connection import own_transaction, reading
 from portalsec.errors import StoreError
 
 __all__ = ["DjangoSubjectKeys"]
+
+_AT_ONCE = 500  # below SQLite's oldest limit of 999 parameters
 
 
 class DjangoSubjectKeys:
@@ -31,6 +33,16 @@ class DjangoSubjectKeys:
     def get(self, purpose: str, subject: str) -> SubjectKey | None:
         with reading(self._using):
             return self._read(purpose, subject)
+
+    def get_many(self, purpose: str, subjects: Sequence[str]) -> Mapping[str, SubjectKey]:
+        found: dict[str, SubjectKey] = {}
+        asked = list(dict.fromkeys(subjects))
+        of_purpose = models.SubjectKey.objects.using(self._using).filter(purpose=purpose)
+        for start in range(0, len(asked), _AT_ONCE):
+            with reading(self._using):
+                rows = list(of_purpose.filter(subject__in=asked[start : start + _AT_ONCE]))
+            found.update((row.subject, _key(row)) for row in rows)
+        return found
 
     def get_or_create(self, key: SubjectKey) -> SubjectKey:
         row = models.SubjectKey(
@@ -90,6 +102,11 @@ class DjangoSubjectKeys:
                 .filter(purpose=purpose, erased_at__isnull=True)
                 .count()
             )
+
+    def purposes(self) -> Sequence[str]:
+        living = models.SubjectKey.objects.using(self._using).filter(erased_at__isnull=True)
+        with reading(self._using):
+            return list(living.order_by("purpose").values_list("purpose", flat=True).distinct())
 
     def _read(self, purpose: str, subject: str) -> SubjectKey | None:
         row = models.SubjectKey.objects.using(self._using).filter(purpose=purpose, subject=subject).first()

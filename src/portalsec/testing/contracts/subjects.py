@@ -87,6 +87,30 @@ class SubjectKeyStoreContract(StoreContract):
         assert store.get_or_create(_key(composed, 3)) == _key(composed, 3)
         assert store.get_or_create(_key(decomposed, 4)) == _key(decomposed, 4)
 
+    def test_many_are_read_as_one_by_one(self, store: SubjectKeyStore) -> None:
+        subjects = [f"patient-{number}" for number in range(1203)]  # more than a database takes in one statement
+        there = {subject: store.get_or_create(_key(subject)) for subject in subjects[::50]}
+        store.get_or_create(_key(subjects[1], purpose="notes"))
+        self.erase(store, subjects[50])
+        self.erase(store, subjects[7])
+        there[subjects[50]] = _tombstone(_key(subjects[50]))
+        there[subjects[7]] = replace(_at(), subject=subjects[7])
+        asked = [*subjects, subjects[0], "PATIENT-0", "patient-0 ", "patient-%"]
+        assert dict(store.get_many(_PURPOSE, asked)) == there
+        assert dict(store.get_many(_PURPOSE, subjects[100:101])) == {subjects[100]: there[subjects[100]]}
+        assert dict(store.get_many(_PURPOSE, [])) == {}
+        assert dict(store.get_many("nothing", asked)) == {}
+
+    def test_purposes_are_those_of_which_a_key_lives(self, store: SubjectKeyStore) -> None:
+        assert list(store.purposes()) == []
+        for number in (1, 2):
+            store.get_or_create(_key(f"patient-{number}"))
+            store.get_or_create(_key(f"patient-{number}", purpose="notes"))
+        self.erase(store, "patient-1")
+        assert sorted(store.purposes()) == ["notes", _PURPOSE]
+        self.erase(store, "patient-2")
+        assert list(store.purposes()) == ["notes"]
+
     def test_an_erased_key_leaves_a_tombstone_with_its_facts(self, store: SubjectKeyStore) -> None:
         store.get_or_create(_key())
         erased = store.erase(_PURPOSE, "patient-1", now=_moment())
@@ -279,16 +303,20 @@ class SubjectKeyStoreContract(StoreContract):
         assert set(self.race(lambda: store.get(_PURPOSE, "patient-1"))) == {_key()}
         self.erase(store)
         assert set(self.race(lambda: store.get(_PURPOSE, "patient-1"))) == {_tombstone(_key())}
+        asked = self.race(lambda: store.get_many(_PURPOSE, ["patient-1"])["patient-1"])
+        assert set(asked) == {_tombstone(_key())}
 
     def test_a_backend_that_cannot_answer_is_a_store_error(self, failing_store: SubjectKeyStore) -> None:
         change = Rewrap(subject="patient-1", expected=b"", wrapped=b"")
         self.assert_all_fail(
             [
                 lambda: failing_store.get(_PURPOSE, "patient-1"),
+                lambda: failing_store.get_many(_PURPOSE, ["patient-1"]),
                 lambda: failing_store.get_or_create(_key()),
                 lambda: failing_store.erase(_PURPOSE, "patient-1", now=NOW),
                 lambda: failing_store.rewrap(_PURPOSE, [change]),
                 lambda: failing_store.page(_PURPOSE, after=None, limit=5),
                 lambda: failing_store.count(_PURPOSE),
+                failing_store.purposes,
             ]
         )
