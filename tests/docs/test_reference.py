@@ -72,3 +72,9 @@ def test_relative_links_lead_somewhere(page: Path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
 def test_no_page_names_a_folder_of_somebody_s_machine(page: Path):
     assert not re.search(r"(?<![\w.])/(?:root|home|work|Users|private)/", page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_the_tests_that_a_page_names_are_there(page: Path):
+    for named in re.findall(r"`(tests/[\w/.-]+)`", page.read_text("utf-8")):
+        assert (ROOT / named).exists(), f"{page.name} names {named}"
