@@ -9,7 +9,7 @@ import pytest
 from portalsec.crypto import Keyring, Keyset
 from portalsec.crypto._psk1 import names_key
 from portalsec.crypto.cells import Change
-from portalsec.crypto.subject_cells import RewrapSubjectKeys, SubjectKeyCells, rewrapping
+from portalsec.crypto.subject_cells import RewrapSubjectKeys, SubjectKeyCells, rewrapping, rewrapping_all
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.errors import SubjectErased
 from portalsec.events import SYSTEM
@@ -185,3 +185,40 @@ def test_the_source_reads_who_is_still_there_and_swaps_what_still_stands(world):
     changes = [Change(row, (b"new", None)), Change(row, (b"newer", None))]
     assert list(source.swap(changes)) == [True, False]
     assert world.store.get("subject", "patient-00").wrapped == b"new"
+
+
+def test_what_remains_is_counted_by_the_wrapping_key(world):
+    old = int.from_bytes(world.old[1:], "big")
+    assert [(each.current, each.left) for each in rewrapping(world.keys).remaining()] == [(23, 0)]
+    world.promote()
+    next(rewrapping(world.keys, batch=5).run())
+    (found,) = rewrapping(world.keys).remaining()
+    assert (found.current, dict(found.older), found.unknown) == (5, {old: 18}, 0)
+    stranger = SubjectKeys(world.store, keys=Keyset.generate(), clock=FrozenClock(), emit=CapturedEvents())
+    stranger.writing("stranger")
+    list(rewrapping(world.keys).run())
+    (found,) = rewrapping(world.keys).remaining()
+    assert (found.current, dict(found.older), found.unknown) == (23, {}, 1), "nobody may take that for done"
+
+
+def test_every_purpose_is_rewrapped_and_keys_of_other_keysets_are_passed_over(world):
+    named = {"clock": FrozenClock(), "emit": CapturedEvents()}
+    notes = SubjectKeys(world.store, keys=world.ring["phi"], purpose="notes", **named)
+    notes.writing("patient-00")
+    cell = notes.writing("patient-01").encrypt(b"value", b"place")
+    elsewhere = SubjectKeys(world.store, keys=Keyset.generate(), purpose="notes", **named)
+    elsewhere.writing("patient-99")
+    untouched = world.store.get("notes", "patient-99")
+    world.promote()
+    assert {name: run.remaining()[0].left for name, run in rewrapping_all(world.keys).items()} == {
+        "subject": 23,
+        "notes": 2,
+    }
+    for name, changed in (("subject", 23), ("notes", 2)):
+        *_, last = rewrapping_all(world.keys)[name].run()
+        assert (last.changed, last.failed) == (changed, 0)
+    assert not any(run.remaining()[0].left for run in rewrapping_all(world.keys).values())
+    assert world.store.get("notes", "patient-99") == untouched
+    world.without_the_old_key()
+    fresh = SubjectKeys(world.store, keys=world.ring["phi"], purpose="notes", **named)
+    assert fresh.reading("patient-01").decrypt(cell, b"place") == b"value"

@@ -16,7 +16,16 @@ from portalsec.crypto.cells import CellSource, Change, Key, Row, key_from_json, 
 from portalsec.crypto.tasks import ERASED, Batch, Encrypt, RebuildIndex, Reencrypt, Task
 from portalsec.errors import ConfigurationError
 
-__all__ = ["Encrypt", "Failure", "Progress", "RebuildIndex", "Reencrypt", "Reencryption", "Remaining"]
+__all__ = [
+    "Encrypt",
+    "Failure",
+    "Progress",
+    "RebuildIndex",
+    "Reencrypt",
+    "Reencryption",
+    "Remaining",
+    "count_by_key",
+]
 
 _TRIES = 8  # a row that the application writes this often within one batch is left for the next run
 _VERSION = 1
@@ -159,11 +168,17 @@ class Reencryption:
         """What each column of cells is under, counted by the database from the cells' first bytes.
 
         Tags do not tell: where the keys of an index were rotated, a dry run of `RebuildIndex` counts what is left.
-        Over subject keys every cell is current, as long as it is one: the keys are wrapped anew, not the cells.
+        Over subject keys every cell is current, as long as it is one: the keys are wrapped anew, not the cells. A task
+        may count what is its own in a method ``remaining(source) -> Remaining``, as that of subject keys does.
         """
-        return tuple(
-            _remaining(self._source, task) for task in self._tasks if isinstance(task, (Reencrypt, Encrypt))
-        )
+        found = []
+        for task in self._tasks:
+            own = getattr(task, "remaining", None)
+            if own is not None:
+                found.append(own(self._source))
+            elif isinstance(task, (Reencrypt, Encrypt)):
+                found.append(_remaining(self._source, task))
+        return tuple(found)
 
     def _under(self) -> list[Any]:
         return [task.under() for task in self._tasks]
@@ -242,17 +257,24 @@ _COUNTS = ("total", "done", "changed", "kept", "erased", "failed")
 
 
 def _remaining(source: CellSource, task: Reencrypt | Encrypt) -> Remaining:
-    aead = getattr(task.field, "_aead", None)
-    current = task.field.current_prefix
+    field = task.field
+    aead = getattr(field, "_aead", None)
+    return count_by_key(source, task.column, aead, current=field.current_prefix, text=field._text)
+
+
+def count_by_key(
+    source: CellSource, column: str, aead: Any, *, current: bytes, text: bool = False
+) -> Remaining:
+    """The cells of a column by the keys of a cipher, of which those under its primary begin with ``current``."""
     known = getattr(getattr(aead, "_reading", None), "named", None) or frozenset({current} if current else ())
     ids = {int.from_bytes(prefix[1:], "big"): prefix for prefix in known if prefix != current}
-    beginnings = [_beginnings(prefix, text=task.field._text) for prefix in (current, *ids.values())]
-    first, *others, unknown = source.tally(task.column, beginnings)
+    beginnings = [_beginnings(prefix, text=text) for prefix in (current, *ids.values())]
+    first, *others, unknown = source.tally(column, beginnings)
     if not current:
         # A RAW key's cells have no mark: those that begin with no other key's are taken for its own.
         first, unknown = unknown, 0
     older = {key: count for key, count in zip(ids, others, strict=True) if count}
-    return Remaining(column=task.column, current=first, older=older, unknown=unknown)
+    return Remaining(column=column, current=first, older=older, unknown=unknown)
 
 
 def _beginnings(prefix: bytes, *, text: bool) -> frozenset[bytes | str]:

@@ -5,24 +5,25 @@ After a wrapping key was promoted::
     for progress in rewrapping(portal.subjects).run():
         print(progress.done, progress.total)
 
-The subjects' keys stay what they are, and so do all cells: ten million people are ten million small rows, whatever they
+`rewrapping_all` does the same for every purpose in the store. The subjects' keys stay what they are, and so do all cells: ten million people are ten million small rows, whatever they
 have in their records. When `Reencryption.run` has come to its end without failures, nothing needs the old wrapping key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from portalsec.crypto._psk1 import names_key
-from portalsec.crypto.cells import Change, Key, Row
+from portalsec.crypto.cells import CellSource, Change, Key, Row
 from portalsec.crypto.ports import Rewrap, SubjectKey
-from portalsec.crypto.rotation import Reencryption
+from portalsec.crypto.rotation import Reencryption, Remaining, count_by_key
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.crypto.tasks import Batch
 from portalsec.errors import DecryptionError
 
-__all__ = ["RewrapSubjectKeys", "SubjectKeyCells", "rewrapping"]
+__all__ = ["RewrapSubjectKeys", "SubjectKeyCells", "rewrapping", "rewrapping_all"]
 
 _WRAPPED = "wrapped"
 _STORED = "stored"  # the whole `SubjectKey`, which what is checked at unwrapping comes from
@@ -33,6 +34,20 @@ _PAGE = 1000
 def rewrapping(keys: SubjectKeys, *, batch: int = 500) -> Reencryption:
     """A run over the living keys of one purpose. Each batch is one transaction of the store."""
     return Reencryption(SubjectKeyCells(keys), [RewrapSubjectKeys(keys)], batch=batch)
+
+
+def rewrapping_all(keys: SubjectKeys, *, batch: int = 500) -> Mapping[str, Reencryption]:
+    """A run for every purpose that the store has, by purpose, that of ``keys`` first.
+
+    Keys of another purpose are an application's own. Those that other keysets wrapped are not looked at.
+    """
+    runs = {keys.purpose: rewrapping(keys, batch=batch)}
+    for purpose in keys.store.purposes():
+        if purpose not in runs:
+            others = keys.of_purpose(purpose)
+            task = RewrapSubjectKeys(others, others_too=False)
+            runs[purpose] = Reencryption(SubjectKeyCells(others), [task], batch=batch)
+    return runs
 
 
 class SubjectKeyCells:
@@ -82,20 +97,32 @@ class SubjectKeyCells:
 
 
 class RewrapSubjectKeys:
-    """A `portalsec.crypto.tasks.Task`: keys under an older wrapping key are put under the one that writes."""
+    """A `portalsec.crypto.tasks.Task`: keys under an older wrapping key are put under the one that writes.
+
+    With ``others_too=False`` a key that no key of this keyset wrapped is passed over, instead of being a failure.
+    """
 
     columns: Sequence[str] = _COLUMNS
     writes: Sequence[str] = (_WRAPPED,)
 
-    def __init__(self, keys: SubjectKeys) -> None:
+    def __init__(self, keys: SubjectKeys, *, others_too: bool = True) -> None:
         self._keys = keys
+        self._others_too = others_too
 
     def under(self) -> Any:
         return self._keys.wrapping_prefix.hex()
 
+    def remaining(self, source: CellSource) -> Remaining:
+        """What wraps the keys, for `Reencryption.remaining`; reads every key."""
+        found = count_by_key(source, _WRAPPED, self._keys._wrapping, current=self._keys.wrapping_prefix)
+        return found if self._others_too else replace(found, unknown=0)
+
     def work(self, batch: Batch) -> None:
         for index, row in enumerate(batch.rows):
-            if not self._keys.needs_rewrap(row.values[batch.at[_WRAPPED]]):
+            wrapped = row.values[batch.at[_WRAPPED]]
+            if not self._keys.needs_rewrap(wrapped):
+                continue
+            if not self._others_too and not self._keys.wrapped_here(wrapped):
                 continue
             try:
                 fresh = self._keys.rewrapped(row.values[batch.at[_STORED]])

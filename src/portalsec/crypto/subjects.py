@@ -268,6 +268,24 @@ class SubjectKeys(Hidden):
         prefix: bytes = getattr(self._wrapping, "prefix", b"")
         return prefix
 
+    def wrapped_here(self, wrapped: bytes) -> bool:
+        """Whether one of these wrapping keys, by its first bytes, wrapped a stored key: False is another keyset's."""
+        named = getattr(getattr(self._wrapping, "_reading", None), "named", frozenset())
+        return any(names_key(wrapped, prefix) for prefix in named)
+
+    def of_purpose(self, purpose: str) -> SubjectKeys:
+        """Keys of another purpose in the same store, under the same wrapping keys; with a memory of their own."""
+        return SubjectKeys(
+            self._store,
+            keys=self._wrapping,
+            clock=self._clock,
+            emit=self._emit,
+            purpose=purpose,
+            cached=2 * self._half,
+            remember=timedelta(seconds=self._remember),
+            elapsed=self._elapsed,
+        )
+
     def needs_rewrap(self, wrapped: bytes) -> bool:
         """Whether a stored key is under another wrapping key than the one that writes; a look at its first bytes.
 
