@@ -30,10 +30,10 @@ def free_port() -> int:
 class Demo:
     """A running demo and what it printed."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(self, data: Path, port: int, *more: str) -> None:
         self.data, self.port = data, port
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", SERVE, "--data", data, "--port", str(port)],
+            [sys.executable, "-W", "error", SERVE, "--data", data, "--port", str(port), *more],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from clinic.erasure import receipt_of
 from clinic.models import Patient
 from examples.portal_fastapi.words import ROLE_WORDS
 from portalsec.audit.anchor import FileAnchor
@@ -61,7 +62,7 @@ def _record(request: HttpRequest, heading: str, *, own: bool = False) -> HttpRes
     key: str = request.access.resource.id  # type: ignore[attr-defined]
     patient = Patient.objects.filter(pk=key).first()
     if patient is None:
-        if get_portal().subjects.receipt(key) is not None:
+        if receipt_of(key) is not None:
             raise SubjectErased("The patient was erased.")
         raise Http404
     newest = sorted(patient.entries.all(), key=lambda entry: entry.on, reverse=True)

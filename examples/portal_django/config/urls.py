@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from clinic import desk, views
+from clinic import officer, search, views
 from django.urls import include, path
 
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("patients", views.my_patients, name="patients"),
     path("patients/<uuid:patient_id>", views.patient_record, name="patient"),
     path("family/<uuid:patient_id>", views.family_record, name="family"),
-    path("desk", desk.search, name="desk"),
+    path("desk", search.desk, name="desk"),
+    path("erase", search.whom_to_erase, name="erase"),
+    path("erase/<uuid:patient_id>", officer.erase_patient, name="erase-patient"),
     path("audit", views.audit_log, name="audit"),
 ]

@@ -1,0 +1,327 @@
+"""The Django example while it serves: found by phone number, keys rotated, one patient erased."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from portalsec.crypto import Keyset
+from portalsec.crypto.insecure import keyset_to_json
+from tests.django.test_example import SERVE, Browser, Demo, fails, free_port, signed_in
+from tests.support import ROOT, shared
+
+_FIELDS = ("name", "born", "phone", "email", "ssn", "address")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    running = Demo(tmp_path_factory.mktemp("demo") / "data", free_port())
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def manage(demo: Demo, *arguments: str, fails: bool = False) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", SERVE.parent / "manage.py", *arguments],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "PORTAL_DATA": str(demo.data),
+            "PORTALSEC__PORTAL__BASE_URL": f"http://localhost:{demo.port}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert bool(done.returncode) is fails, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def rows(demo: Demo, statement: str, *values: object, database: str = "app") -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(demo.data / f"{database}.db", timeout=30)
+    try:
+        with connection:
+            return connection.execute(statement, values).fetchall()
+    finally:
+        connection.close()
+
+
+def reloaded(demo: Demo) -> None:
+    """SIGHUP, and the server's own word that it is done."""
+    demo.process.send_signal(signal.SIGHUP)
+    assert heard(demo, "The keys were ") == "The keys were loaded anew.\n"
+
+
+def heard(demo: Demo, beginning: str) -> str:
+    """The next line of the server's that begins so."""
+    assert demo.process.stdout is not None
+    for line in demo.process.stdout:
+        demo.said += line
+        if line.startswith(beginning):
+            return line
+    raise AssertionError(f"the demo has ended: {demo.said}")
+
+
+def find(browser: Browser, phone: str) -> tuple[int, str]:
+    return ask(browser, "/desk", phone=phone)
+
+
+def ask(browser: Browser, path: str, *, page: str | None = None, **form: str) -> tuple[int, str]:
+    """Fill in the form of a page."""
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(page or path)[1])
+    assert token is not None
+    status, text, _ = browser.ask("POST", path, {**form, "csrfmiddlewaretoken": token[1]})
+    return status, text
+
+
+def keyset(demo: Demo, name: str) -> Keyset:
+    return Keyset.from_json((demo.data / "keys" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def desk(demo: Demo) -> Browser:
+    return signed_in(demo, "desk")
+
+
+@pytest.fixture(scope="module")
+def doctor(demo: Demo) -> Browser:
+    return signed_in(demo, "doctor")
+
+
+# Eight people have (212) 555-0110 and every seventh number after it.
+@pytest.mark.parametrize("written", ["(212) 555-0110", "212.555.0110", "+1 212 555 0110", "1-212-555-0110"])
+def test_the_desk_finds_a_patient_however_the_number_is_written(desk: Browser, written: str) -> None:
+    status, page = find(desk, written)
+    assert (status, "1 found" in page, "Wilhelmina Testerby" in page) == (200, True, True)
+    assert "born 14 March 1968" in page
+    assert "Hypertension" not in page
+
+
+def test_no_number_and_nobodys_number(desk: Browser) -> None:
+    status, page = find(desk, "(212) 555-0111")
+    assert (status, "Nobody has this number" in page) == (200, True)
+    for nothing in ("", "Testerby", "0" * 41, "<script>"):
+        status, page = find(desk, nothing)
+        assert (status, "Enter a phone number" in page) == (400, True)
+        assert "<script>alert" not in page and 'value="<' not in page
+
+
+def test_searching_is_the_desks_alone_and_who_was_found_can_see_it(
+    demo: Demo, desk: Browser, doctor: Browser
+) -> None:
+    assert doctor.get("/desk")[0] == 403
+    assert Browser(demo.port).get("/desk")[0] == 401
+    assert "Front desk" in desk.get("/")[1] and "Front desk" not in doctor.get("/")[1]
+    assert "1 found" in find(desk, "(212) 555-0117")[1]
+    (address,) = set(re.findall(r'href="(/patients/[^"]+)">Ferdinand', doctor.get("/patients")[1]))
+    assert desk.get(address)[0] == 403
+    patient = signed_in(demo, "patient")
+    name = re.search(r'id="about-title">([^<]+)<', patient.get("/record")[1])
+    assert name is not None and name[1] == "Ferdinand Sampleton"
+    seen = patient.get("/record/seen")[1]
+    assert "record.searched" in seen and "(PATADMIN)" in seen and "desk" in seen
+    found = re.findall(r"<strong>desk</strong>.*?</li>", seen, re.DOTALL)
+    assert any("record.searched" in line and "Refused" not in line for line in found)
+
+
+def test_a_cell_of_another_row_is_no_name(demo: Demo, doctor: Browser) -> None:
+    """Whoever writes to the file cannot show one patient's name in another's record."""
+    mine = re.findall(r'href="/patients/([^"]+)">([^<]+)<', doctor.get("/patients")[1])[:2]
+    (first, name), (second, _) = [(address.replace("-", ""), name) for address, name in mine]
+    held = "SELECT name FROM clinic_patient WHERE id = ?"
+    (cell,), (before,) = rows(demo, held, first)[0], rows(demo, held, second)[0]
+    rows(demo, "UPDATE clinic_patient SET name = ? WHERE id = ?", cell, second)
+    try:
+        status, page = doctor.get(f"/patients/{mine[1][0]}")
+        assert (status, name in page) == (500, False)
+        assert doctor.get(f"/patients/{mine[0][0]}")[0] == 200
+    finally:
+        rows(demo, "UPDATE clinic_patient SET name = ? WHERE id = ?", before, second)
+    assert doctor.get(f"/patients/{mine[1][0]}")[0] == 200
+
+
+# -- rotation -------------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_rotated_while_it_serves(demo: Demo, desk: Browser, doctor: Browser, tmp_path: Path) -> None:
+    stop, statuses = threading.Event(), set()
+
+    def look() -> None:
+        while not stop.wait(0.05):
+            statuses.add(doctor.get("/patients")[0])
+
+    old = {name: keyset(demo, name).primary_id for name in ("fields", "index")}
+    visitor = threading.Thread(target=look)
+    visitor.start()
+    try:
+        for name, first in old.items():
+            assert "was added and reads" in manage(demo, "rotate_keys", name)
+            assert "waits to be promoted" in manage(demo, "rotate_keys", name, fails=True)
+            assert keyset(demo, name).primary_id == first
+            reloaded(demo)
+            assert "writes; older ones still read" in manage(demo, "rotate_keys", name, "--promote")
+            assert keyset(demo, name).primary_id != first
+            reloaded(demo)
+            assert find(desk, "(212) 555-0117")[1].count("Ferdinand Sampleton") == 1
+        wrapped = set(rows(demo, "SELECT wrapped FROM portalsec_subjectkey", database="subjects"))
+        said = manage(demo, "portalsec_reencrypt")
+        assert "subject keys: 8 rows, 8 written, 0 changed by others meanwhile, 0 erased, 0 failed" in said
+        assert not wrapped & set(rows(demo, "SELECT wrapped FROM portalsec_subjectkey", database="subjects"))
+        tags = set(rows(demo, "SELECT id, phone_index FROM clinic_patient"))
+        said = manage(demo, "portalsec_reencrypt", "clinic.Patient", "--rebuild-index")
+        assert re.search(r"clinic.Patient\(id,,id\): 8 rows, [78] written, .* 0 failed", said)
+        assert len(tags & set(rows(demo, "SELECT id, phone_index FROM clinic_patient"))) <= 1
+        assert find(desk, "(212) 555-0117")[1].count("Ferdinand Sampleton") == 1
+    finally:
+        stop.set()
+        visitor.join(60)
+    assert statuses == {200}
+    for event in (b"key.created", b"key.rotated"):
+        told = [body for (body,) in rows(demo, "SELECT body FROM portalsec_auditentry", database="audit")]
+        assert len([body for body in told if event in bytes(body)]) == 2
+    assert "The log verifies" in signed_in(demo, "privacy").get("/audit")[1]
+
+    # Nothing about a patient is under the old keys any more: a copy without them opens it all.
+    copy = Demo.__new__(Demo)
+    copy.data, copy.port = tmp_path / "copy", demo.port
+    shutil.copytree(demo.data, copy.data)
+    for name, key in old.items():
+        path = copy.data / "keys" / f"{name}.json"
+        path.write_text(keyset_to_json(keyset(demo, name).disable(key).destroy(key)))
+    look_in = (
+        "from clinic.models import Entry, Patient\n"
+        "print(len({(p.name, p.born, p.phone, p.email, p.ssn, p.address) for p in Patient.objects.all()}))\n"
+        "print(sum(bool(e.title) and e.detail is not None and bool(e.on) for e in Entry.objects.all()))\n"
+        "print(Patient.objects.get(phone='212 555 0117').name)\n"
+    )
+    entries = rows(demo, "SELECT count(*) FROM clinic_entry")[0][0]
+    said = manage(copy, "shell", "--verbosity", "0", "-c", look_in)
+    assert said.split("\n")[:3] == ["8", str(entries), "Ferdinand Sampleton"]
+
+
+def test_keys_that_cannot_be_read_leave_the_old_ones_in_use(demo: Demo, doctor: Browser) -> None:
+    path = demo.data / "keys" / "fields.json"
+    whole = path.read_text()
+    path.write_text("{}")
+    try:
+        demo.process.send_signal(signal.SIGHUP)
+        assert heard(demo, "The keys were ").startswith(
+            "The keys were not loaded anew, and the old ones stay in use"
+        )
+        assert doctor.get("/patients")[0] == 200
+    finally:
+        path.write_text(whole)
+    reloaded(demo)
+
+
+# -- erasure --------------------------------------------------------------------------------------------------------
+
+
+def test_the_privacy_officer_erases_a_patient(demo: Demo, desk: Browser, doctor: Browser) -> None:
+    patient, privacy = signed_in(demo, "patient", steps=1), signed_in(demo, "privacy", steps=1)
+    assert (desk.get("/erase")[0], doctor.get("/erase")[0], patient.get("/erase")[0]) == (403, 403, 403)
+    found = ask(privacy, "/erase", phone="(212) 555-0117")[1]
+    (path,) = re.findall(r'href="(/erase/[^"]+)"', found)
+    key = path.rpartition("/")[2]
+    assert "Erase Ferdinand Sampleton?" in privacy.get(path)[1]
+    assert doctor.get(path)[0] == 403
+    assert ask(privacy, path, page=path, confirm="Ferdinand")[0] == 400
+    assert patient.get("/record")[0] == 200
+
+    backup = sqlite3.connect(":memory:")
+    with sqlite3.connect(demo.data / "app.db", timeout=30) as live:
+        live.backup(backup)
+    assert ask(privacy, path, page=path, confirm="ferdinand SAMPLETON")[0] == 303
+    assert "Fingerprint" in privacy.get(path)[1] and "Almost" not in privacy.get(path)[1]
+
+    hexadecimal = key.replace("-", "")
+    assert rows(demo, "SELECT * FROM clinic_patient WHERE id = ?", hexadecimal) == []
+    assert rows(demo, "SELECT * FROM clinic_entry WHERE patient_id = ?", hexadecimal) == []
+    (stone,) = rows(
+        demo, "SELECT wrapped FROM portalsec_subjectkey WHERE subject = ?", key, database="subjects"
+    )
+    assert stone == (None,)
+    assert "Nobody has this number" in find(desk, "(212) 555-0117")[1]
+    assert "Ferdinand" not in doctor.get("/patients")[1]
+    assert doctor.get(f"/patients/{key}")[0] == 403
+    assert patient.get("/record")[0] == 401  # the account is closed
+    log = privacy.get("/audit")[1]
+    assert "The log verifies" in log and "subject.erasure_begun" in log and "subject.erased" in log
+
+    # A backup of the clinic's database does not bring them back: the rows are there, and nothing of it opens.
+    with sqlite3.connect(demo.data / "app.db", timeout=30) as live:
+        backup.backup(live)
+    assert len(rows(demo, "SELECT * FROM clinic_patient WHERE id = ?", hexadecimal)) == 1
+    status, page = doctor.get(f"/patients/{key}")
+    assert (status, "was erased" in page, "Ferdinand" in page) == (410, True, False)
+    status, page = doctor.get("/patients")
+    assert (status, "Ferdinand" in page, "Octavia" in page) == (200, False, True)
+    assert (
+        "Nobody has this number" in find(desk, "(212) 555-0117")[1]
+    )  # the tag is there, and leads to nothing
+    assert "Almost erased" in privacy.get(path)[1]
+    assert ask(privacy, path, page=path)[0] == 303
+    assert rows(demo, "SELECT * FROM clinic_patient WHERE id = ?", hexadecimal) == []
+
+
+def test_the_command_erases_a_patient(demo: Demo, doctor: Browser) -> None:
+    (address,) = re.findall(r'href="/patients/([^"]+)">Octavia', doctor.get("/patients")[1])
+    said = manage(demo, "erase", address, "--yes")
+    assert re.search(r"Erased at 20\d\d-.* UTC. Key \d+, fingerprint [0-9a-f]{64}", said)
+    assert "Octavia" not in doctor.get("/patients")[1]
+    assert manage(demo, "erase", address, "--yes").split("\n")[0] == said.split("\n")[0]
+    nobody = "00000000-0000-7000-8000-000000000000"
+    assert "no patient has the id" in manage(demo, "erase", nobody, "--yes", fails=True)
+    assert (
+        rows(demo, "SELECT * FROM portalsec_subjectkey WHERE subject = ?", nobody, database="subjects") == []
+    )
+
+
+def test_nothing_of_it_was_a_traceback_or_a_name(demo: Demo) -> None:
+    assert demo.stop() == 0
+    assert "Ferdinand" not in demo.said and "555-01" not in demo.said
+    cells = rows(demo, f"SELECT {', '.join(_FIELDS)}, phone_index FROM clinic_patient")
+    assert {type(cell) for row in cells for cell in row} == {bytes}
+
+
+# -- folders --------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_an_older_version_is_said(tmp_path: Path) -> None:
+    for name in ("portalsec.toml", "app.db", "security.db", "audit.db", "accounts.txt"):
+        (tmp_path / name).touch()
+    assert "older version of this demo" in fails("--data", str(tmp_path), "--port", str(free_port()))
+
+
+def test_the_fhir_folder_loads_and_is_searched_by_phone(tmp_path: Path) -> None:
+    from examples.portal_fastapi.fhir import bundle_files, read_bundles
+
+    people = read_bundles(bundle_files(shared("data", "fhir")))
+    demo = Demo(tmp_path / "data", free_port(), "--fhir", str(shared("data", "fhir")))
+    try:
+        assert rows(demo, "SELECT count(*) FROM clinic_patient") == [(len(people.patients),)]
+        assert rows(demo, "SELECT count(*) FROM clinic_entry") == [(len(people.entries),)]
+        desk = signed_in(demo, "desk")
+        wanted = people.patients[3]
+        status, page = find(desk, wanted.phone)
+        assert status == 200
+        assert html.escape(wanted.name) in page or wanted.name in page
+        doctor = signed_in(demo, "doctor")
+        for address in re.findall(r'href="(/patients/[^"]+)"', doctor.get("/patients")[1])[:3]:
+            assert doctor.get(address)[0] == 200
+    finally:
+        assert demo.stop() == 0
