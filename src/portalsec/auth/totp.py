@@ -187,7 +187,7 @@ class Totp:
                 id=device_id,
                 account_id=account_id,
                 label=label[:_MAX_LABEL],
-                sealed_secret=self._sealer.seal(seed, **_place(account_id, device_id)),
+                sealed_secret=self._sealer.seal(seed, **seed_place(account_id, device_id)),
                 confirmed=False,
                 last_step=-1,
                 created_at=self._clock(),
@@ -253,7 +253,7 @@ class Totp:
         raise Denied(Reason.CODE_REPLAYED)
 
     def _open(self, device: TotpDevice) -> bytes:
-        return self._sealer.open(device.sealed_secret, **_place(device.account_id, device.id))
+        return self._sealer.open(device.sealed_secret, **seed_place(device.account_id, device.id))
 
 
 def _fitting(name: str) -> str:
@@ -266,7 +266,8 @@ def _fitting(name: str) -> str:
     return name
 
 
-def _place(account_id: str, device_id: str) -> dict[str, str]:
+def seed_place(account_id: str, device_id: str) -> dict[str, str]:
+    """What a seed is bound to: the arguments of `Sealer.seal`. For this package: rotation binds it anew."""
     # The length makes the row injective: no two (account, device) pairs share a place a seed could be moved to.
     return {
         "table": "totp_device",

@@ -29,6 +29,7 @@ from portalsec.sqlalchemy.subject_keys import SqlSubjectKeys
 from portalsec.sqlalchemy.tables import check_schema, create_schema
 from portalsec.sqlalchemy.throttle import SqlThrottle
 from portalsec.sqlalchemy.totp import SqlTotp
+from portalsec.sqlalchemy.totp_cells import totp_cells
 
 __all__ = [
     "SqlAccounts",
@@ -43,4 +44,5 @@ __all__ = [
     "check_schema",
     "create_schema",
     "open_engine",
+    "totp_cells",
 ]
