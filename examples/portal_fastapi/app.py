@@ -12,12 +12,11 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from portalsec.fastapi import Portalsec, PortalsecMiddleware, Refusal, session_router, sign_in_router
-from portalsec.portal import Portal
 
-from .clinic import Clinic
+from .datafolder import Site
 from .desk import desk_router
-from .directory import Directory
 from .entrance import entrance_router
+from .erase import erase_router
 from .pages import Pages
 from .privacy import privacy_router
 from .records import record_router
@@ -27,8 +26,9 @@ __all__ = ["create_app"]
 _HERE = Path(__file__).parent
 
 
-def create_app(portal: Portal, clinic: Clinic, directory: Directory, *, anchor: Path) -> FastAPI:
-    """Put the pages together. ``anchor`` is the file that keeps the newest checkpoint outside the log's store."""
+def create_app(site: Site) -> FastAPI:
+    """Put the pages together."""
+    portal, clinic, directory = site.portal, site.clinic, site.directory
     ps = Portalsec(portal)
     pages = Pages(portal_name=portal.name)
     # No interactive docs: they load scripts from elsewhere. No slash redirects: they repeat the Host header.
@@ -36,10 +36,11 @@ def create_app(portal: Portal, clinic: Clinic, directory: Directory, *, anchor: 
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.include_router(sign_in_router(ps, pages))
     app.include_router(session_router(ps))
-    app.include_router(entrance_router(ps, clinic, directory, pages))
+    app.include_router(entrance_router(ps, clinic, site.ties, directory, pages))
     app.include_router(record_router(ps, clinic, directory, pages))
     app.include_router(desk_router(ps, clinic, directory, pages))
-    app.include_router(privacy_router(ps, directory, pages, anchor=anchor))
+    app.include_router(privacy_router(ps, directory, pages, anchor=site.anchor))
+    app.include_router(erase_router(ps, clinic, site.ties, directory, site.erasure, pages))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

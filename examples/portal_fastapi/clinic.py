@@ -1,187 +1,85 @@
-"""The clinic's own database, ``app.db``: what identifies or describes a person is ciphertext, bound to its row.
-
-Each column has its own `EncryptedField`, so a value that is moved to another column, row or table does not open.
-What stays readable are random ids, the kind of an entry and who belongs to whom.
-"""
+"""The clinic's own database, ``app.db``: queries over rows that are sealed column by column (`cells.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from portalsec.crypto.fields import EncryptedField
-from portalsec.crypto.keyset import Keyset
-from portalsec.errors import StoreError
+from portalsec.crypto import BlindIndex
+from portalsec.errors import ConfigurationError, StoreError, SubjectErased
 
+from . import tables
+from .cells import ClinicCells, phone_numbers
 from .domain import Entry, Guardian, Kind, Patient, People, Staff
+from .ties import store_errors
 
-__all__ = ["Clinic", "schema"]
+__all__ = ["Clinic"]
 
-schema = sa.MetaData()
+ERASED = "Erased patient"
 
-_ID = sa.String(36)
-_SEALED = sa.LargeBinary
-
-_patient = sa.Table(
-    "patient",
-    schema,
-    sa.Column("id", _ID, primary_key=True),
-    *(
-        sa.Column(name, _SEALED)
-        for name in ("name", "family", "birth_date", "sex", "phone", "email", "ssn", "mrn", "address")
-    ),
-    sa.Column("deceased", sa.Boolean, nullable=False),
-    sa.Column("sealed", sa.Boolean, nullable=False),
-)
-_entry = sa.Table(
-    "entry",
-    schema,
-    sa.Column("id", _ID, primary_key=True),
-    sa.Column("patient_id", _ID, sa.ForeignKey("patient.id"), nullable=False, index=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    *(sa.Column(name, _SEALED) for name in ("title", "detail", "on", "by")),
-)
-_staff = sa.Table(
-    "staff",
-    schema,
-    sa.Column("id", _ID, primary_key=True),
-    sa.Column("name", _SEALED),
-    sa.Column("title", _SEALED),
-)
-_guardian = sa.Table(
-    "guardian",
-    schema,
-    sa.Column("id", _ID, primary_key=True),
-    sa.Column("name", _SEALED),
-    sa.Column("relationship", _SEALED),
-)
-_care_team = sa.Table(
-    "care_team",
-    schema,
-    sa.Column("patient_id", _ID, sa.ForeignKey("patient.id"), primary_key=True),
-    sa.Column("staff_id", _ID, sa.ForeignKey("staff.id"), primary_key=True, index=True),
-)
-_ward = sa.Table(
-    "ward",
-    schema,
-    sa.Column("patient_id", _ID, sa.ForeignKey("patient.id"), primary_key=True),
-    sa.Column("guardian_id", _ID, sa.ForeignKey("guardian.id"), primary_key=True, index=True),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    """The sealed columns of one table."""
-
-    fields: dict[str, EncryptedField[str]]
-
-    @classmethod
-    def of(cls, table: sa.Table, keyset: Keyset) -> _Sealed:
-        return cls(
-            {
-                column.name: EncryptedField(keyset, table=table.name, column=column.name)
-                for column in table.columns
-                if isinstance(column.type, sa.LargeBinary)
-            }
-        )
-
-    def seal(self, row: str, values: dict[str, str]) -> dict[str, bytes | None]:
-        return {name: field.encrypt(values[name], row=row) for name, field in self.fields.items()}
-
-    def open(self, row: sa.RowMapping, *only: str) -> dict[str, str]:
-        names = only or tuple(self.fields)
-        return {name: self.fields[name].decrypt(row[name], row=row["id"]) or "" for name in names}
+_patient, _entry, _staff, _guardian = tables.patient, tables.entry, tables.staff, tables.guardian
 
 
 class Clinic:
     """Queries of the clinic's database. Safe for concurrent use; every call is a short transaction.
 
     Raises `portalsec.errors.StoreError` where the database does not answer and `portalsec.errors.DecryptionError`
-    where a stored value is not what was written.
+    where a stored value is not what was written. A patient who was erased is still a row, of nobody: such a `Patient`
+    has no values, and is found by no search.
     """
 
-    def __init__(self, engine: sa.Engine, keyset: Keyset) -> None:
+    def __init__(self, engine: sa.Engine, cells: ClinicCells) -> None:
         """``engine`` is from `portalsec.sqlalchemy.open_engine`, which makes the file private to its owner."""
         self._engine = engine
-        self._patient = _Sealed.of(_patient, keyset)
-        self._entry = _Sealed.of(_entry, keyset)
-        self._staff = _Sealed.of(_staff, keyset)
-        self._guardian = _Sealed.of(_guardian, keyset)
+        self._cells = cells
+
+    def close(self) -> None:
+        """End the connections, so that the file is whole by itself, without a write-ahead log beside it."""
+        self._engine.dispose()
 
     # -- filling ----------------------------------------------------------------------------------------------------
 
     def create_tables(self) -> None:
-        with self._errors():
-            schema.create_all(self._engine)
-
-    def check(self) -> None:
-        """Read every page of the database, so that damage is found at the start and not at somebody's visit.
-
-        Raises:
-            StoreError: the database is damaged.
-        """
-        try:
-            with self._engine.connect() as connection:
-                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        except sa.exc.SQLAlchemyError as error:
-            found = str(getattr(error, "orig", None) or error)
-        if found != "ok":
-            what = " ".join(str(found).split())
-            raise StoreError(
-                f"the database {self._engine.url} is damaged ({what}): move it away and restore it from a backup"
-            )
+        with store_errors():
+            tables.schema.create_all(self._engine)
 
     def is_empty(self) -> bool:
         return not self._rows(sa.select(_patient.c.id).limit(1))
 
     def write(self, people: People) -> None:
         """All of it or, when anything fails, none of it: one transaction."""
-        patients = [
-            {"id": p.id, "deceased": p.deceased, "sealed": p.sealed}
-            | self._patient.seal(
-                p.id,
-                {
-                    "name": p.name,
-                    "family": p.family,
-                    "birth_date": p.birth_date.isoformat() if p.birth_date else "",
-                    "sex": p.sex,
-                    "phone": p.phone,
-                    "email": p.email,
-                    "ssn": p.ssn,
-                    "mrn": p.mrn,
-                    "address": p.address,
-                },
-            )
-            for p in people.patients
-        ]
-        entries = [
-            {"id": e.id, "patient_id": e.patient_id, "kind": e.kind.value}
-            | self._entry.seal(e.id, {"title": e.title, "detail": e.detail, "on": e.on, "by": e.by})
-            for e in people.entries
-        ]
-        staff = [
-            {"id": s.id} | self._staff.seal(s.id, {"name": s.name, "title": s.title}) for s in people.staff
-        ]
-        guardians = [
-            {"id": g.id} | self._guardian.seal(g.id, {"name": g.name, "relationship": g.relationship})
-            for g in people.guardians
-        ]
+        cells = self._cells
         rows: list[tuple[sa.Table, Sequence[Mapping[str, object]]]] = [
-            (_patient, patients),
-            (_entry, entries),
-            (_staff, staff),
-            (_guardian, guardians),
-            (_care_team, [{"patient_id": p, "staff_id": s} for p, s in sorted(people.care_team)]),
-            (_ward, [{"patient_id": p, "guardian_id": g} for p, g in sorted(people.wards)]),
+            (_patient, [self._patient_row(p) for p in people.patients]),
+            (
+                _entry,
+                [
+                    {"id": e.id, "patient_id": e.patient_id, "kind": e.kind.value}
+                    | cells.entry.seal(e.id, asdict(e), subject=e.patient_id)
+                    for e in people.entries
+                ],
+            ),
+            (_staff, [{"id": s.id} | cells.staff.seal(s.id, asdict(s)) for s in people.staff]),
+            (_guardian, [{"id": g.id} | cells.guardian.seal(g.id, asdict(g)) for g in people.guardians]),
+            (tables.care_team, [{"patient_id": p, "staff_id": s} for p, s in sorted(people.care_team)]),
+            (tables.ward, [{"patient_id": p, "guardian_id": g} for p, g in sorted(people.wards)]),
         ]
-        with self._errors(), self._engine.begin() as connection:
+        with store_errors(), self._engine.begin() as connection:
             for table, values in rows:
                 if values:
                     connection.execute(sa.insert(table), values)
+
+    def _patient_row(self, patient: Patient) -> dict[str, object]:
+        return {
+            "id": patient.id,
+            "deceased": patient.deceased,
+            "sealed": patient.sealed,
+            "phone_tag": self._cells.phone.tag(patient.phone),
+            "mrn_tag": self._cells.mrn.tag(patient.mrn),
+            **self._cells.patient.seal(patient.id, asdict(patient), subject=patient.id),
+        }
 
     # -- people -----------------------------------------------------------------------------------------------------
 
@@ -197,100 +95,166 @@ class Clinic:
         )
 
     def patients(self) -> list[Patient]:
-        """Everyone, by name."""
+        """Everyone, by name; who was erased comes last."""
         return self._by_name(self._rows(sa.select(_patient)))
 
     def patients_of(self, staff_id: str) -> list[Patient]:
         """The patients in whose care team this member of staff is, by name."""
-        mine = sa.select(_care_team.c.patient_id).where(_care_team.c.staff_id == staff_id)
+        team = tables.care_team
+        mine = sa.select(team.c.patient_id).where(team.c.staff_id == staff_id)
         return self._by_name(self._rows(sa.select(_patient).where(_patient.c.id.in_(mine))))
 
     def wards_of(self, guardian_id: str) -> list[Patient]:
         """The patients whom this guardian acts for, by name."""
-        mine = sa.select(_ward.c.patient_id).where(_ward.c.guardian_id == guardian_id)
+        ward = tables.ward
+        mine = sa.select(ward.c.patient_id).where(ward.c.guardian_id == guardian_id)
         return self._by_name(self._rows(sa.select(_patient).where(_patient.c.id.in_(mine))))
 
     def search(self, words: str, *, limit: int = 25) -> list[Patient]:
-        """Patients whose name or medical record number has every word.
+        """Patients with this phone number or medical record number, or whose name or number has every word.
 
-        Names are sealed, so this opens them one by one: fine for a clinic, and what a blind index is for beyond.
+        Whole numbers are found by their indexes: nobody is opened but the few who share a tag. Names have no index
+        here, so words open everyone one by one: fine for a clinic; beyond it, index them as the numbers are.
         """
         wanted = words.casefold().split()
         if not wanted:
             return []
-        hits = [p for p in self.patients() if all(w in f"{p.name} {p.mrn}".casefold() for w in wanted)]
-        return hits[:limit]
+        numbers, cells = phone_numbers(words), self._cells
+        found = self._tagged(cells.phone, _patient.c.phone_tag, numbers, lambda p: p.phone)
+        found = found or self._tagged(cells.mrn, _patient.c.mrn_tag, [words], lambda p: p.mrn)
+        if not found and not numbers:
+            everyone = (p for p in self.patients() if not p.erased)
+            found = [p for p in everyone if all(w in f"{p.name} {p.mrn}".casefold() for w in wanted)]
+        return found[:limit]
+
+    def _tagged(
+        self,
+        index: BlindIndex[str],
+        column: sa.Column[bytes],
+        asked: Sequence[str],
+        of: Callable[[Patient], str],
+    ) -> list[Patient]:
+        """Those who really have one of these numbers: a tag is shared by others, who are dropped once opened."""
+        tags = {
+            tag for text in asked for tag in index.tags(text)
+        }  # under every key, in the midst of a rotation
+        if not tags:
+            return []
+        wanted = {index.normaliser(text) for text in asked}
+        candidates = self._by_name(self._rows(sa.select(_patient).where(column.in_(tags))))
+        return [p for p in candidates if not p.erased and index.normaliser(of(p)) in wanted]
 
     def staff(self) -> list[Staff]:
-        return [
-            Staff(id=row["id"], name=values["name"], title=values["title"])
-            for row in self._rows(sa.select(_staff))
-            for values in (self._staff.open(row),)
-        ]
+        return [self._to_staff(row) for row in self._rows(sa.select(_staff))]
 
     def staff_member(self, staff_id: str) -> Staff | None:
-        for row in self._rows(sa.select(_staff).where(_staff.c.id == staff_id)):
-            values = self._staff.open(row)
-            return Staff(id=row["id"], name=values["name"], title=values["title"])
-        return None
+        found = self._rows(sa.select(_staff).where(_staff.c.id == staff_id))
+        return self._to_staff(found[0]) if found else None
 
     def guardian(self, guardian_id: str) -> Guardian | None:
-        for row in self._rows(sa.select(_guardian).where(_guardian.c.id == guardian_id)):
-            values = self._guardian.open(row)
-            return Guardian(id=row["id"], name=values["name"], relationship=values["relationship"])
-        return None
+        found = self._rows(sa.select(_guardian).where(_guardian.c.id == guardian_id))
+        return Guardian(id=guardian_id, **self._cells.guardian.open(found[0])) if found else None
 
     # -- records ----------------------------------------------------------------------------------------------------
 
     def entries(self, patient_id: str) -> list[Entry]:
-        """A patient's entries, newest first (dates are sealed, so they are sorted here)."""
-        rows = self._rows(sa.select(_entry).where(_entry.c.patient_id == patient_id))
+        """A patient's entries, newest first (dates are sealed, so they are sorted here).
+
+        Raises:
+            SubjectErased: the patient was erased.
+        """
         entries = [
-            Entry(id=row["id"], patient_id=patient_id, kind=Kind(row["kind"]), **self._entry.open(row))
-            for row in rows
+            Entry(
+                id=row["id"],
+                patient_id=patient_id,
+                kind=Kind(row["kind"]),
+                **self._cells.entry.open(row, subject=patient_id),
+            )
+            for row in self._rows(sa.select(_entry).where(_entry.c.patient_id == patient_id))
         ]
         return sorted(entries, key=lambda entry: (entry.on, entry.title), reverse=True)
 
-    def cares_for(self, staff_id: str, patient_id: str) -> bool:
-        return self._exists(_care_team, patient_id=patient_id, staff_id=staff_id)
+    def count_entries(self, patient_id: str) -> int:
+        query = sa.select(sa.func.count().label("n")).where(_entry.c.patient_id == patient_id)
+        return int(self._rows(query)[0]["n"])
 
-    def guards(self, guardian_id: str, patient_id: str) -> bool:
-        return self._exists(_ward, patient_id=patient_id, guardian_id=guardian_id)
+    # -- erasing; the order is that of erasure.py -------------------------------------------------------------------
+
+    def begin_erasure(self, patient_id: str) -> None:
+        """Note that it is wanted, so that whatever comes between is noticed. It is not undone."""
+        begun = sa.update(_patient).where(_patient.c.id == patient_id, _patient.c.erasure.is_(None))
+        with store_errors(), self._engine.begin() as connection:
+            connection.execute(begun.values(erasure="begun"))
+
+    def unfinished_erasures(self) -> list[str]:
+        """Ids of the patients whose erasure was begun and did not come to its end."""
+        return [
+            row["id"] for row in self._rows(sa.select(_patient.c.id).where(_patient.c.erasure == "begun"))
+        ]
+
+    def clear(self, patient_id: str) -> None:
+        """Empty the row of a patient whose key is destroyed: tags above all, which no key of theirs protects."""
+        emptied = {c.name: None for c in _patient.columns if isinstance(c.type, sa.LargeBinary)}
+        with store_errors(), self._engine.begin() as connection:
+            connection.execute(
+                sa.update(_patient)
+                .where(_patient.c.id == patient_id)
+                .values(**emptied, deceased=False, sealed=False, erasure="done")
+            )
+            connection.execute(sa.delete(_entry).where(_entry.c.patient_id == patient_id))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _exists(self, table: sa.Table, **equals: str) -> bool:
-        query = (
-            sa.select(sa.literal(1))
-            .where(*(table.c[name] == value for name, value in equals.items()))
-            .limit(1)
-        )
-        return bool(self._rows(query))
-
     def _rows(self, query: sa.Select[*tuple[object, ...]]) -> list[sa.RowMapping]:
-        with self._errors(), self._engine.connect() as connection:
+        with store_errors(), self._engine.connect() as connection:
             return list(connection.execute(query).mappings())
 
-    def _by_name(self, rows: Iterable[sa.RowMapping]) -> list[Patient]:
+    def _by_name(self, rows: Sequence[sa.RowMapping]) -> list[Patient]:
+        self._cells.subjects.preload(row["id"] for row in rows)  # their keys by one look, and not one by one
         return sorted(
-            map(self._to_patient, rows), key=lambda p: (p.family.casefold(), p.name.casefold(), p.id)
+            map(self._to_patient, rows),
+            key=lambda p: (p.erased, p.family.casefold(), p.name.casefold(), p.id),
         )
 
     def _to_patient(self, row: sa.RowMapping) -> Patient:
-        values = self._patient.open(row)
-        born = values.pop("birth_date")
-        return Patient(
-            id=row["id"],
-            deceased=row["deceased"],
-            sealed=row["sealed"],
-            birth_date=date.fromisoformat(born) if born else None,
-            **values,
-        )
-
-    @staticmethod
-    @contextmanager
-    def _errors() -> Iterator[None]:
+        """The one place where a patient is opened, and so where one who was erased becomes nobody."""
+        nobody = Patient(id=row["id"], name=ERASED, family="", erased=True)
+        if row["erasure"] == "done":
+            return nobody
         try:
-            yield
+            values = self._cells.patient.open(row, subject=row["id"])
+        except SubjectErased:  # the key is gone, and the row is not cleared yet
+            return nobody
+        return Patient(id=row["id"], deceased=row["deceased"], sealed=row["sealed"], **values)
+
+    def _to_staff(self, row: sa.RowMapping) -> Staff:
+        return Staff(id=row["id"], **self._cells.staff.open(row))
+
+    def check(self) -> None:
+        """Read every page of the database, so that damage is found at the start and not at somebody's visit.
+
+        Raises:
+            StoreError: the database is damaged.
+            ConfigurationError: it was made by another version of this demo.
+        """
+        try:
+            with self._engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            inspected = sa.inspect(self._engine)
+            there = {
+                name: {column["name"] for column in inspected.get_columns(name)}
+                for name in inspected.get_table_names()
+            }
         except sa.exc.SQLAlchemyError as error:
-            raise StoreError("the clinic's database does not answer") from error
+            found, there = str(getattr(error, "orig", None) or error), {}
+        if found != "ok":
+            what = " ".join(str(found).split())
+            raise StoreError(
+                f"the database {self._engine.url} is damaged ({what}): move it away and restore it from a backup"
+            )
+        wanted = {table.name: set(table.columns.keys()) for table in tables.schema.tables.values()}
+        if there and any(not columns <= there.get(name, set()) for name, columns in wanted.items()):
+            raise ConfigurationError(
+                f"the database {self._engine.url} was made by an older version of this demo: "
+                "start anew with make demo-reset"
+            )

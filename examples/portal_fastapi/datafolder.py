@@ -6,10 +6,12 @@
     policy.toml         who may do what, a copy to play with
     keys/               fields.json, mac.json, index.json, audit.key: mode 0600, in a folder of mode 0700
     security.db         accounts, factors, sessions, counters
+    subjects.db         each patient's own key, wrapped; by itself, so that its backups can be kept for a short time
     audit.db            the audit log
     app.db              the clinic's own data, sealed field by field
     anchor/checkpoint   the newest signed checkpoint, outside the log that it speaks about
     accounts.txt        how to sign in, mode 0600: a demo only
+    serving             while it serves: which process, and the ids of the keys that it has loaded (reloading.py)
 """
 
 from __future__ import annotations
@@ -34,12 +36,15 @@ from portalsec.portal import Portal, close_portal
 from portalsec.secret import Secret
 from portalsec.sqlalchemy import open_engine
 
+from .cells import clinic_cells
 from .clinic import Clinic
 from .directory import ClinicRelations, Directory
 from .domain import People
+from .erasure import Erasure
 from .seed import Cast, Login, cast, make_accounts
+from .ties import Ties
 
-__all__ = ["Opening", "Site", "create", "is_complete", "open_site", "read_accounts", "remove"]
+__all__ = ["Opening", "Site", "close_site", "create", "is_complete", "open_site", "read_accounts", "remove"]
 
 _UNFINISHED = ".portalsec-demo-unfinished"
 _POLICY = Path(__file__).resolve().parents[1] / "policy.toml"
@@ -51,6 +56,9 @@ _SETTINGS = f"""\
 [portal]
 name = "Riverside Clinic"
 base_url = "{{base_url}}"
+
+[stores]
+subjects = "sqlite:///subjects.db"
 
 [passwords]
 words = ["riverside", "clinic"]
@@ -67,7 +75,9 @@ class Site:
 
     portal: Portal
     clinic: Clinic
+    ties: Ties
     directory: Directory
+    erasure: Erasure
     anchor: Path
 
 
@@ -166,9 +176,9 @@ def _fill(folder: Path, people: People, roles: Cast, how: Opening) -> None:
     try:
         site.clinic.create_tables()
         site.clinic.write(people)
-        logins, code = make_accounts(site.portal, roles)
+        logins, code = make_accounts(site.portal, site.ties, roles)
     finally:
-        close_portal(site.portal)
+        close_site(site)
     write_new(folder / "accounts.txt", Secret(_accounts(logins, code, roles)))
     (folder / _UNFINISHED).unlink()
 
@@ -187,27 +197,42 @@ def open_site(folder: Path, how: Opening) -> Site:
     if is_complete(folder):  # before anything is opened, since opening makes a file that is not there
         _require_databases(settings, app)
     keys = open_keys(settings, env=env)
-    clinic = Clinic(open_engine(f"sqlite:///{app}"), keys.fields)
-    clinic.check()
+    engine = open_engine(f"sqlite:///{app}")
+    ties = Ties(engine)
     portal = open_portal(
         settings,
-        relations=lambda stores: ClinicRelations(Directory(stores.accounts, clinic), clinic),
+        relations=lambda stores: ClinicRelations(stores.accounts, ties),
         hashing=how.hashing,
         clock=how.clock,
         env=env,
         keys=keys,
     )
+    clinic = Clinic(engine, clinic_cells(keys, portal.subjects))
+    try:
+        clinic.check()
+    except BaseException:
+        clinic.close()
+        portal.stores.close()
+        raise
     return Site(
         portal=portal,
         clinic=clinic,
+        ties=ties,
         directory=Directory(portal.stores.accounts, clinic),
+        erasure=Erasure(portal, clinic, ties),
         anchor=settings.path("audit", "anchor"),
     )
 
 
+def close_site(site: Site) -> None:
+    """Close the clinic's database and the portal. Raises as `close_portal` does; everything is closed all the same."""
+    site.clinic.close()
+    close_portal(site.portal)
+
+
 def _require_databases(settings: Settings, app: Path) -> None:
     """A database that was lost is not begun anew: with it every account, or the whole log, would be gone unsaid."""
-    urls = [make_url(settings.url("stores", key)) for key in ("security", "audit")]
+    urls = [make_url(settings.url("stores", key)) for key in ("security", "audit", "subjects")]
     files = [Path(url.database) for url in urls if url.get_backend_name() == "sqlite" and url.database]
     for path in (*files, app):
         with _looking_into(app.parent):

@@ -1,4 +1,4 @@
-"""The front desk: finds a patient by name and hands out an activation code. It never sees what is in a record."""
+"""The front desk: finds a patient by name, phone or record number and hands out an activation code. It never sees what is in a record."""
 
 from typing import Annotated
 
@@ -76,7 +76,7 @@ def desk_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Page
             portal.guard.authorise(
                 session, "patient:search", everyone, source=source, purpose=Purpose.PATADMIN
             )
-            errors = [("q", "Enter a part of the name or number.")] if not q else ()
+            errors = [("q", "Enter a part of the name, a phone number or a record number.")] if not q else ()
             return page(
                 request,
                 session,
@@ -104,7 +104,7 @@ def desk_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Page
                 purpose=Purpose.PATADMIN,
             )
             patient = clinic.patient(patient_id)
-            if patient is None:
+            if patient is None or patient.erased:
                 return page(
                     request,
                     access.session,

@@ -8,6 +8,7 @@ from portalsec.auth.ports import AccountStore
 from portalsec.rbac.model import Resource, Subject
 
 from .clinic import Clinic
+from .ties import Ties
 from .words import ROLE_WORDS
 
 __all__ = ["ROLE_WORDS", "ClinicRelations", "Directory", "Person", "reference"]
@@ -32,6 +33,14 @@ class Person:
     title: str
 
 
+def row_of(accounts: AccountStore, account_id: str) -> tuple[str, str]:
+    """(kind, id) of the account's row, or two empty texts. Cheap: nothing is decrypted."""
+    account = accounts.get(account_id)
+    known = (account.reference or "") if account else ""
+    kind, colon, row = known.partition(":")
+    return (kind, row) if colon else ("patient" if known else "", known)
+
+
 class Directory:
     """From account ids, which the session and the audit log know, to people, whom only the clinic knows."""
 
@@ -41,10 +50,7 @@ class Directory:
 
     def row_of(self, account_id: str) -> tuple[str, str]:
         """(kind, id) of the account's row, or two empty texts. Cheap: nothing is decrypted."""
-        account = self._accounts.get(account_id)
-        known = (account.reference or "") if account else ""
-        kind, colon, row = known.partition(":")
-        return (kind, row) if colon else ("patient" if known else "", known)
+        return row_of(self._accounts, account_id)
 
     def person(self, account_id: str) -> Person | None:
         kind, row = self.row_of(account_id)
@@ -60,19 +66,19 @@ class Directory:
 class ClinicRelations:
     """Answers the policy's relations from the clinic's data, anew each time: who left a care team is out at once."""
 
-    def __init__(self, directory: Directory, clinic: Clinic) -> None:
-        self._directory = directory
-        self._clinic = clinic
+    def __init__(self, accounts: AccountStore, ties: Ties) -> None:
+        self._accounts = accounts
+        self._ties = ties
 
     def holds(self, relation: str, subject: Subject, resource: Resource) -> bool:
-        kind, row = self._directory.row_of(subject.id)
+        kind, row = row_of(self._accounts, subject.id)
         patient_id = resource.id
         if not row or patient_id is None:
             return False
         if relation == "self":
             return kind == "patient" and row == patient_id
         if relation == "guardian":
-            return kind == "guardian" and self._clinic.guards(row, patient_id)
+            return kind == "guardian" and self._ties.guards(row, patient_id)
         if relation == "care_team":
-            return kind == "staff" and self._clinic.cares_for(row, patient_id)
+            return kind == "staff" and self._ties.cares_for(row, patient_id)
         raise LookupError(f"the policy asks for a relation that the clinic does not know: {relation}")

@@ -36,6 +36,7 @@ class Patient:
     address: str = ""
     deceased: bool = False
     sealed: bool = False  # for the patient alone: nobody else reads it, care team or not
+    erased: bool = False  # the key is destroyed: nothing of the above is left, and ``name`` says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from portalsec.auth.account import SignUp
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import ActiveSession
-from portalsec.errors import Denied, Reason
+from portalsec.errors import Denied, Reason, SubjectErased
 from portalsec.events import SYSTEM, Actor, Event, ResourceRef, SecurityEvent
 from portalsec.fastapi import Portalsec, finish_step, read_form
 from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_of
@@ -19,6 +19,7 @@ from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_o
 from .clinic import Clinic
 from .directory import Directory
 from .pages import Errors, Pages, Viewer, duration, viewer, wait
+from .ties import Ties
 
 __all__ = ["entrance_router"]
 
@@ -29,6 +30,7 @@ _CARDS = {
     "/patients": ("My patients", "The people in whose care team you are."),
     "/desk": ("Front desk", "Find a patient and hand out an activation code."),
     "/audit": ("Audit log", "What happened here, and whether the log is whole."),
+    "/erase": ("Erase a person", "Destroy for good what the clinic keeps about somebody."),
     "/account": ("My account", "Where you are signed in."),
 }
 
@@ -42,7 +44,9 @@ class _Session:
     here: bool
 
 
-def entrance_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pages) -> APIRouter:
+def entrance_router(
+    ps: Portalsec, clinic: Clinic, ties: Ties, directory: Directory, pages: Pages
+) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     portal = ps.portal
 
@@ -51,6 +55,8 @@ def entrance_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: 
         patient = clinic.patient(patient_id)
         if patient is None:
             return []
+        if patient.erased:  # since the code was handed out
+            raise SubjectErased("This patient was erased.")
         born = patient.birth_date.strftime("%Y-%m-%d %d%m%Y %m%d%Y %Y").split() if patient.birth_date else []
         return [patient.name, patient.email, patient.phone, *born]
 
@@ -125,6 +131,7 @@ def entrance_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: 
             made = portal.accounts.sign_up(
                 invitation=invitation, login=login, password=password, about=own_words, source=source
             )
+            ties.link(made.account_id, made.reference)
             if portal.stores.assignments.assign(made.account_id, "patient"):
                 portal.emit(
                     SecurityEvent(

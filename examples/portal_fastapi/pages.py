@@ -44,7 +44,7 @@ _MENU = {
     "proxy": (("/family", "People I care for"),),
     "clinician": (("/patients", "My patients"),),
     "front_desk": (("/desk", "Front desk"),),
-    "privacy_officer": (("/audit", "Audit log"),),
+    "privacy_officer": (("/audit", "Audit log"), ("/erase", "Erase a person")),
 }
 
 
@@ -174,6 +174,8 @@ class Pages:
         )
 
     def _described(self, patient: Patient) -> str:
+        if patient.erased:
+            return "erased, at the person’s own wish or by law"
         parts = [day(patient.birth_date.isoformat())] if patient.birth_date else []
         if patient.birth_date and not patient.deceased:
             parts.append(f"{age_on(patient.birth_date, self._today or datetime.now(UTC).date())} years")

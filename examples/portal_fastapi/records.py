@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from portalsec.audit.reports import AccessLine, who_has_seen
 from portalsec.auth.sessions import ActiveSession
+from portalsec.errors import SubjectErased
 from portalsec.events import Event, Outcome, Purpose
 from portalsec.fastapi import FindResource, Portalsec
 from portalsec.guard import Access
@@ -85,6 +86,8 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         patient = clinic.patient(access.resource.id or "")
         if patient is None:  # the row was deleted after the decision
             raise HTTPException(status_code=404)
+        if patient.erased:
+            raise SubjectErased("This patient was erased.")  # the middleware has a page for it
         return patient
 
     def show_record(
@@ -257,6 +260,8 @@ _DONE: dict[str, str] = {
     Event.SUBJECT_REPORT_VIEWED: "looked at this list of accesses",
     Event.ACCOUNT_INVITED: "issued an activation code",
     Event.ACCOUNT_CREATED: "made the account for this record",
+    Event.SUBJECT_ERASURE_BEGUN: "began to erase the record",
+    Event.SUBJECT_ERASED: "erased the record",
 }
 _REFUSED: dict[str, str] = {
     Event.ACCESS_DENIED: "Tried to open the record and was refused.",

@@ -16,6 +16,7 @@ from portalsec.portal import Portal
 
 from .directory import ROLE_WORDS, reference
 from .domain import Guardian, Patient, People, Staff, age_on
+from .ties import Ties
 
 __all__ = ["Cast", "Login", "cast", "make_accounts"]
 
@@ -76,14 +77,14 @@ def cast(people: People, *, today: date) -> tuple[People, Cast]:
     )
 
 
-def make_accounts(portal: Portal, roles: Cast) -> tuple[Sequence[Login], str | None]:
+def make_accounts(portal: Portal, ties: Ties, roles: Cast) -> tuple[Sequence[Login], str | None]:
     """Create the accounts with random passwords and enrolled authenticators.
 
     Returns:
         The accounts, and an activation code for a patient who has none (or None where every patient has).
     """
     logins = [
-        _make(portal, login, role, who)
+        _make(portal, ties, login, role, who)
         for login, role, who in (
             ("patient", "patient", reference("patient", roles.patient.id)),
             ("parent", "proxy", reference("guardian", roles.guardian.id)),
@@ -98,9 +99,11 @@ def make_accounts(portal: Portal, roles: Cast) -> tuple[Sequence[Login], str | N
     return logins, code.reveal()
 
 
-def _make(portal: Portal, login: str, role: str, who: str) -> Login:
+def _make(portal: Portal, ties: Ties, login: str, role: str, who: str) -> Login:
     password = "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
     account = portal.accounts.create(login=login, password=password, reference=who)
+    if role == "patient":
+        ties.link(account.id, who)
     portal.stores.assignments.assign(account.id, role)
     enrolment = portal.totp.begin(account.id, account_name=login)
     # Confirmed with the code of the step before, which the drift allows: the present code stays unused, and the

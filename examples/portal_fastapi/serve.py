@@ -22,6 +22,7 @@ from examples.portal_fastapi.app import create_app
 from examples.portal_fastapi.datafolder import (
     Opening,
     Site,
+    close_site,
     create,
     is_complete,
     open_site,
@@ -31,11 +32,12 @@ from examples.portal_fastapi.datafolder import (
 from examples.portal_fastapi.domain import People
 from examples.portal_fastapi.fhir import NotFhir, bundle_files, read_bundles
 from examples.portal_fastapi.people import synthetic_people
+from examples.portal_fastapi.reloading import reloading
 from examples.portal_fastapi.seed import Login
 from portalsec.clock import system_clock, unix_seconds
 from portalsec.errors import ConfigurationError, StoreError, Tampered
 from portalsec.events import SYSTEM, Event, SecurityEvent
-from portalsec.portal import close_portal, purge
+from portalsec.portal import purge
 
 __all__ = ["main"]
 
@@ -123,14 +125,21 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
     except Tampered as error:
         # It serves all the same: the privacy officer's page shows what is wrong, and nothing more is signed.
         print(f"WARNING: {error}", file=sys.stderr)
-    site.portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
-    purge(site.portal)
-    server = _server(site)
-    _announce(data, site, *accounts)
-    server.run(sockets=[listening])
+    try:
+        with reloading(site.portal, data):
+            site.portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
+            purge(site.portal)
+            if finished := site.erasure.finish():
+                print(f"Finished {finished} erasure(s) that had been interrupted.")
+            server = _server(site)
+            _announce(data, site, *accounts)
+            server.run(sockets=[listening])
+    except BaseException:
+        close_site(site)
+        raise
     try:
         site.portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
-        close_portal(site.portal)  # writes what is waiting and signs the last checkpoint
+        close_site(site)  # writes what is waiting and signs the last checkpoint
     except (StoreError, Tampered) as error:
         print(f"The portal has stopped, but the log could not be signed: {error}", file=sys.stderr)
         return 2
@@ -140,7 +149,7 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
 
 def _server(site: Site) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(site.portal, site.clinic, site.directory, anchor=site.anchor),
+        create_app(site),
         log_level="warning",
         access_log=False,  # addresses of pages name patients' rows
         server_header=False,

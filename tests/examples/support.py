@@ -96,7 +96,7 @@ def open_demo(folder: Path, how: Opening, clock: FrozenClock) -> Iterator[Demo]:
             folder=folder,
             how=how,
             site=site,
-            app=create_app(site.portal, site.clinic, site.directory, anchor=site.anchor),
+            app=create_app(site),
             loop=loop,
             clock=clock,
             logins={each.login: each for each in logins},

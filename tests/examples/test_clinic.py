@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from examples.portal_fastapi.clinic import Clinic, schema
-from examples.portal_fastapi.domain import People
+from examples.portal_fastapi.cells import ClinicCells, clinic_cells
+from examples.portal_fastapi.clinic import Clinic
+from examples.portal_fastapi.domain import Patient, People
 from examples.portal_fastapi.people import synthetic_people
-from portalsec.crypto.keyset import Keyset
-from portalsec.errors import DecryptionError, StoreError
+from examples.portal_fastapi.tables import schema
+from examples.portal_fastapi.ties import Ties
+from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.crypto import Keyring, Keyset, SubjectKeys
+from portalsec.errors import ConfigurationError, DecryptionError, StoreError
+from portalsec.events import SYSTEM
+from portalsec.portal import Keys
 from portalsec.sqlalchemy import open_engine
+from portalsec.stores.memory import MemorySubjectKeys
+from portalsec.testing import FrozenClock
 
 
 @pytest.fixture
@@ -30,11 +38,39 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 
 @pytest.fixture
-def clinic(engine: sa.Engine, people: People) -> Clinic:
-    clinic = Clinic(engine, Keyset.generate("AES256_GCM"))
+def keys() -> Keys:
+    ring = Keyring(
+        lambda: {
+            "fields": Keyset.generate(),
+            "mac": Keyset.generate("HMAC_SHA256_PRF"),
+            "index": Keyset.generate("HMAC_SHA256_PRF"),
+        }
+    )
+    signer = Ed25519Signer.generate("clinic.example/audit")
+    return Keys(fields=ring["fields"], mac=ring["mac"], index=ring["index"], audit=signer, ring=ring)
+
+
+@pytest.fixture
+def subjects(keys: Keys) -> SubjectKeys:
+    return SubjectKeys(MemorySubjectKeys(), keys=keys.fields, clock=FrozenClock(), emit=lambda _: None)
+
+
+@pytest.fixture
+def cells(keys: Keys, subjects: SubjectKeys) -> ClinicCells:
+    return clinic_cells(keys, subjects)
+
+
+@pytest.fixture
+def clinic(engine: sa.Engine, people: People, cells: ClinicCells) -> Clinic:
+    clinic = Clinic(engine, cells)
     clinic.create_tables()
     clinic.write(people)
     return clinic
+
+
+@pytest.fixture
+def ties(engine: sa.Engine, clinic: Clinic) -> Ties:
+    return Ties(engine)
 
 
 def test_what_is_written_is_read_back(clinic: Clinic, people: People) -> None:
@@ -56,12 +92,12 @@ def test_entries_come_newest_first(clinic: Clinic, people: People) -> None:
     assert len(set(days)) > 1
 
 
-def test_relations_are_what_was_written(clinic: Clinic, people: People) -> None:
+def test_relations_are_what_was_written(clinic: Clinic, ties: Ties, people: People) -> None:
     for patient in people.patients:
         for member in people.staff:
-            assert clinic.cares_for(member.id, patient.id) is ((patient.id, member.id) in people.care_team)
+            assert ties.cares_for(member.id, patient.id) is ((patient.id, member.id) in people.care_team)
         for guardian in people.guardians:
-            assert clinic.guards(guardian.id, patient.id) is ((patient.id, guardian.id) in people.wards)
+            assert ties.guards(guardian.id, patient.id) is ((patient.id, guardian.id) in people.wards)
     assert {p.id for p in clinic.patients_of(people.staff[0].id)} == {
         p for p, s in people.care_team if s == people.staff[0].id
     }
@@ -94,11 +130,11 @@ def test_search_finds_every_word_in_a_name_or_number(clinic: Clinic, words: str,
 def test_every_column_but_ids_and_kinds_is_ciphertext(
     clinic: Clinic, engine: sa.Engine, people: People
 ) -> None:
-    readable = {"id", "patient_id", "staff_id", "guardian_id", "kind", "deceased", "sealed"}
+    readable = {"id", "patient_id", "staff_id", "guardian_id", "kind", "deceased", "sealed", "erasure"}
     for table in schema.tables.values():
         with engine.connect() as connection:
             rows = connection.execute(sa.select(table)).mappings().all()
-        assert rows
+        assert rows or table.name == "account"
         for row in rows:
             for name, value in row.items():
                 assert name in readable or isinstance(value, bytes), f"{table.name}.{name}"
@@ -139,8 +175,8 @@ def test_a_value_opens_only_in_its_place(
     assert clinic.patient(second.id) == second
 
 
-def test_all_is_written_or_nothing(engine: sa.Engine, people: People) -> None:
-    clinic = Clinic(engine, Keyset.generate("AES256_GCM"))
+def test_all_is_written_or_nothing(engine: sa.Engine, people: People, cells: ClinicCells) -> None:
+    clinic = Clinic(engine, cells)
     clinic.create_tables()
     stray = replace(people, care_team=people.care_team | {("no such patient", people.staff[0].id)})
     with pytest.raises(StoreError, match="clinic's database"):
@@ -158,6 +194,144 @@ def test_a_database_that_does_not_answer_is_a_store_error_without_values(
     with pytest.raises(StoreError) as error:
         clinic.patients()
     assert str(error.value) == "the clinic's database does not answer"
+
+
+# -- a person's own key, and search -----------------------------------------------------------------------------
+
+
+def test_a_patient_and_their_entries_are_under_their_own_key(
+    clinic: Clinic, engine: sa.Engine, people: People, subjects: SubjectKeys
+) -> None:
+    first, second = people.patients[:2]
+    for patient in (first, second):
+        start = subjects.reading(patient.id).prefix
+        with engine.connect() as connection:
+            row = (
+                connection.execute(sa.select(schema.tables["patient"]).filter_by(id=patient.id))
+                .mappings()
+                .one()
+            )
+            entries = (
+                connection.execute(sa.select(schema.tables["entry"]).filter_by(patient_id=patient.id))
+                .mappings()
+                .all()
+            )
+        cells = [v for k, v in row.items() if isinstance(v, bytes) and not k.endswith("_tag")]
+        cells += [v for entry in entries for v in entry.values() if isinstance(v, bytes)]
+        assert len(cells) == 9 + 4 * len(entries)
+        assert {cell[:5] for cell in cells} == {start}
+    assert subjects.reading(first.id).prefix != subjects.reading(second.id).prefix
+
+
+def test_lengths_do_not_tell(clinic: Clinic, engine: sa.Engine, people: People) -> None:
+    assert len({p.sex for p in people.patients}) > 1
+    with engine.connect() as connection:
+        for column in ("sex", "phone", "ssn", "birth_date"):
+            sizes = (
+                connection.execute(sa.text(f"SELECT DISTINCT length({column}) FROM patient")).scalars().all()
+            )
+            assert len(sizes) == 1, column
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["(212) 555-0110", "212-555-0110", "2125550110", "+1 212 555 0110", "1 (212) 555.0110", "001 212 555 0110"[2:],
+     "  212 555 0110 ", "555-0110", "5550110"],
+)  # fmt: skip
+def test_a_phone_number_is_found_however_it_is_typed(clinic: Clinic, people: People, typed: str) -> None:
+    assert clinic.search(typed) == [people.patients[0]]
+
+
+@pytest.mark.parametrize("stored", ["(555) 0123", "555-0123", "+1 555 0123"])
+@pytest.mark.parametrize("typed", ["(555) 0123", "555-0123", "+1 555 0123", "555 0123"])
+def test_a_phone_number_is_found_however_it_is_stored(
+    engine: sa.Engine, people: People, cells: ClinicCells, stored: str, typed: str
+) -> None:
+    clinic = Clinic(engine, cells)
+    clinic.create_tables()
+    changed = replace(people.patients[0], phone=stored)
+    clinic.write(People(patients=(changed, *people.patients[1:])))
+    assert clinic.search(typed) == [changed]
+
+
+@pytest.mark.parametrize("typed", ["MRN-700000", "mrn 700000", "mrn700000"])
+def test_a_record_number_is_found_by_its_index(clinic: Clinic, people: People, typed: str) -> None:
+    assert clinic.search(typed) == [people.patients[0]]
+
+
+def test_a_search_for_a_number_opens_nobody_but_who_shares_its_tag(
+    clinic: Clinic, engine: sa.Engine, people: People, cells: ClinicCells
+) -> None:
+    wanted = people.patients[0]
+    with engine.begin() as connection:
+        spoiled = connection.execute(
+            sa.text("UPDATE patient SET name = x'00' WHERE phone_tag != :phone AND mrn_tag != :mrn"),
+            {"phone": cells.phone.tag(wanted.phone), "mrn": cells.mrn.tag(wanted.mrn)},
+        ).rowcount
+    assert spoiled >= 4  # of seven others; two may share one of the tags by chance
+    assert clinic.search(wanted.phone) == clinic.search(wanted.mrn) == [wanted]
+    assert clinic.search("(917) 555-0199") == []  # nobody's: the others are not looked through for it either
+    with pytest.raises(DecryptionError):
+        clinic.search(wanted.name)  # words do open everyone
+
+
+def test_who_only_shares_a_tag_is_dropped(engine: sa.Engine, people: People, cells: ClinicCells) -> None:
+    clinic = Clinic(engine, cells)
+    clinic.create_tables()
+    asked = people.patients[0].phone
+    other = next(
+        number
+        for number in (f"(917) 555-{n:04}" for n in range(10_000))
+        if cells.phone.tag(number) == cells.phone.tag(asked)
+    )
+    double = replace(people.patients[1], phone=other)
+    clinic.write(People(patients=(people.patients[0], double)))
+    assert clinic.search(asked) == [people.patients[0]]
+    assert clinic.search(other) == [double]
+
+
+def test_an_erased_patient_is_a_row_of_nobody(clinic: Clinic, people: People, subjects: SubjectKeys) -> None:
+    """Also before the row is cleared: nothing fails that shows a list."""
+    gone = people.patients[1]
+    subjects.shred(gone.id, actor=SYSTEM)
+    for cleared in (False, True):
+        if cleared:
+            clinic.clear(gone.id)
+        nobody = clinic.patient(gone.id)
+        assert nobody is not None
+        assert nobody == Patient(id=gone.id, name="Erased patient", family="", erased=True)
+        assert clinic.patients()[-1] == nobody
+        assert len(clinic.patients()) == len(people.patients)
+        for member in people.staff:
+            mine = clinic.patients_of(member.id)
+            assert (nobody in mine) is ((gone.id, member.id) in people.care_team)
+        for asked in (gone.phone, gone.mrn, gone.name, gone.family, "Erased", "patient"):
+            assert clinic.search(asked) == []
+    assert clinic.entries(gone.id) == []
+
+
+def test_a_cleared_row_holds_nothing(
+    clinic: Clinic, engine: sa.Engine, people: People, subjects: SubjectKeys
+) -> None:
+    gone = people.patients[1]
+    clinic.begin_erasure(gone.id)
+    assert clinic.unfinished_erasures() == [gone.id]
+    subjects.shred(gone.id, actor=SYSTEM)
+    clinic.clear(gone.id)
+    clinic.begin_erasure(gone.id)  # once more, by somebody who came late
+    assert clinic.unfinished_erasures() == []
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(schema.tables["patient"]).filter_by(id=gone.id)).mappings().one()
+    assert {name: value for name, value in row.items() if value} == {"id": gone.id, "erasure": "done"}
+    assert clinic.count_entries(gone.id) == 0
+
+
+def test_a_database_of_an_older_version_is_told_apart(clinic: Clinic, engine: sa.Engine) -> None:
+    clinic.check()
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE patient DROP COLUMN sex"))
+    with pytest.raises(ConfigurationError, match="make demo-reset"):
+        clinic.check()
 
 
 def test_the_invented_people_cannot_be_real(people: People) -> None:

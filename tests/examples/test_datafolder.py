@@ -45,6 +45,7 @@ def test_the_folder_has_what_it_says(tmp_path: Path) -> None:
         "keys/mac.json",
         "keys/audit.key",
         "security.db",
+        "subjects.db",
         "audit.db",
         "app.db",
         "anchor",
@@ -191,7 +192,7 @@ def test_a_key_that_is_missing_readable_by_others_or_damaged(made: Path, key: st
     assert f"{key} is missing" in problem(made)
 
 
-@pytest.mark.parametrize("database", ["security.db", "audit.db", "app.db"])
+@pytest.mark.parametrize("database", ["security.db", "subjects.db", "audit.db", "app.db"])
 def test_a_damaged_database(made: Path, database: str) -> None:
     for beside in ("-wal", "-shm"):
         (made / f"{database}{beside}").unlink(missing_ok=True)
@@ -199,7 +200,7 @@ def test_a_damaged_database(made: Path, database: str) -> None:
     assert database in problem(made)
 
 
-@pytest.mark.parametrize("database", ["security.db", "audit.db", "app.db"])
+@pytest.mark.parametrize("database", ["security.db", "subjects.db", "audit.db", "app.db"])
 def test_a_lost_database_is_not_begun_anew(made: Path, database: str) -> None:
     for path in made.glob(f"{database}*"):
         path.unlink()
