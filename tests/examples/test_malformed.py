@@ -16,7 +16,7 @@ SESSION, PENDING = b"__Host-portalsec", b"__Host-portalsec-pending"
 PATHS = [
     "/", "/sign-in", "/sign-in/code", "/sign-in/set-up", "/sign-in/set-up/confirm", "/sign-out", "/session/left",
     "/session/stay", "/activate", "/signed-out", "/record", "/record/seen", "/family", "/family/x", "/family/x/seen",
-    "/patients", "/patients/x", "/desk", "/desk/search", "/desk/invite", "/audit", "/account",
+    "/patients", "/patients/x", "/desk", "/desk/search", "/desk/invite", "/audit", "/erase", "/erase/x", "/account",
     "/account/sign-out-everywhere", "/static/portal.css", "/static/", "/static/x",
 ]  # fmt: skip
 
@@ -148,9 +148,11 @@ def test_no_request_is_answered_with_a_500(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
-    page=st.sampled_from(["/sign-in", "/activate", "/sign-in/code", "/desk/search", "/desk/invite"]),
+    page=st.sampled_from(
+        ["/sign-in", "/activate", "/sign-in/code", "/desk/search", "/desk/invite", "/erase", "/erase/x"]
+    ),
     form=st.dictionaries(
-        st.sampled_from(["login", "password", "code", "next", "invitation", "q", "patient"]),
+        st.sampled_from(["login", "password", "code", "next", "invitation", "q", "patient", "confirm"]),
         st.text(max_size=80),
         max_size=5,
     ),
@@ -160,6 +162,7 @@ def test_any_text_in_any_field_is_a_page(
 ) -> None:
     # A form's text cannot hold half a character; what could is refused above as it stands on the wire.
     form = {name: text.encode("utf-8", "replace").decode() for name, text in form.items()}
-    browser = browsers["desk" if page.startswith("/desk") else "nobody"]
+    whose = {"/desk": "desk", "/eras": "privacy"}
+    browser = browsers[whose.get(page[:5], "nobody")]
     answer = browser.post(page, form)
     assert answer.status_code != 500

@@ -44,6 +44,7 @@ def test_an_old_cookie_does_not_close_the_first_page(demo: Demo) -> None:
         ("doctor", "/patients", "My patients"),
         ("desk", "/desk", "Front desk"),
         ("privacy", "/audit", "Audit log"),
+        ("privacy", "/erase", "Erase a person"),
     ],
 )
 def test_every_role_finds_its_work(demo: Demo, login: str, home: str, text: str) -> None:
@@ -55,13 +56,13 @@ def test_every_role_finds_its_work(demo: Demo, login: str, home: str, text: str)
     assert f"<h1>{text}</h1>" in page.text
 
 
-PAGES = ("/record", "/record/seen", "/family", "/patients", "/desk", "/audit")
+PAGES = ("/record", "/record/seen", "/family", "/patients", "/desk", "/audit", "/erase")
 OWN = {
     "patient": {"/record", "/record/seen"},
     "parent": {"/family"},
     "doctor": {"/patients"},
     "desk": {"/desk"},
-    "privacy": {"/audit"},
+    "privacy": {"/audit", "/erase"},
 }
 
 
@@ -250,6 +251,16 @@ def test_the_front_desk_searches_without_naming_anyone_in_an_address(demo: Demo)
     assert not any(entry.title in seen for entry in demo.site.clinic.entries(child.id))
     line = recent(demo.site.portal.audit, limit=1)[0]
     assert (line.action, len(line.subjects)) == ("record.searched", 2)
+
+
+@pytest.mark.parametrize("q", ["(212) 555-0110", "212.555.0110", "+1 212 555 0110", "555-0110"])
+def test_the_front_desk_finds_a_patient_by_phone_number(demo: Demo, q: str) -> None:
+    patient = demo.people.patients[0]
+    found = demo.as_("desk").post("/desk/search", {"q": q})
+    assert "1 found" in words(found)
+    assert patient.name in words(found)
+    line = who_has_seen(demo.site.portal.audit, patient.id, limit=1)[0]
+    assert (line.action, len(line.subjects)) == ("record.searched", 1)
 
 
 @pytest.mark.parametrize(
