@@ -241,7 +241,7 @@ def test_every_cell_of_the_project_leaves_the_old_key(tmp_path: Path) -> None:
     code, said = run("--batch", "7", "--cursor", str(tmp_path / "cursor"))
     assert code == 0, said
     assert (
-        "clinic.Patient(id,,): 26 rows, 26 written, 0 changed by others meanwhile, 0 erased, 0 failed" in said
+        "clinic.Patient(id): 26 rows, 26 written, 0 changed by others meanwhile, 0 erased, 0 failed" in said
     )
     assert not (tmp_path / "cursor").exists()
     assert values() == before

@@ -205,8 +205,7 @@ def reencryptions(
         if fill is None or field.name in fill:
             bound = (
                 ",".join(part.name for part in field.row_fields),
-                field.tenant or "",
-                field.subject or "",
+                *(f"{what}={name}" for what in ("tenant", "subject") if (name := getattr(field, what))),
             )
             groups.setdefault(bound, []).append(field)
     unknown = set(fill or ()) - {field.name for field in _local(model)}
