@@ -170,8 +170,20 @@ def test_the_files_hold_no_name_and_no_number(demo: Demo) -> None:
     stored = b"".join(path.read_bytes() for path in demo.data.iterdir() if ".db" in path.name)
     assert b"clinic_patient" in stored
     for person in synthetic_people().patients:
-        for value in (person.name, person.family, person.phone, person.ssn, person.email, person.address):
-            assert value.encode() not in stored
+        born = "" if person.birth_date is None else person.birth_date.isoformat()
+        for value in (
+            person.name,
+            person.family,
+            person.phone,
+            person.ssn,
+            person.email,
+            person.address,
+            born,
+        ):
+            assert not value or value.encode() not in stored
+    for line in synthetic_people().entries:
+        assert line.title.encode() not in stored
+        assert not line.on or line.on.encode() not in stored
     for path in [*(demo.data / "keys").iterdir(), demo.data / "accounts.txt"]:
         assert path.stat().st_mode & 0o777 == 0o600
 
