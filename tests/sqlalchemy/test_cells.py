@@ -145,6 +145,18 @@ def test_a_key_of_two_columns_and_names_that_need_quotes(engine: Engine) -> None
     assert source.tally("cell", [[b"new"]]) == [10, 0]
 
 
+def test_the_key_itself_may_be_the_subject_or_tenant(sqlite: Engine) -> None:
+    with sqlite.begin() as connection:
+        connection.execute(text_key.insert(), [{"id": f"p{n}", "cell": b"old"} for n in range(3)])
+    source = SqlCells(sqlite, text_key, ["cell"], subject="id", tenant="id")
+    rows = source.page(None, 10)
+    assert [(row.id, row.tenant, row.subject, row.values) for row in rows] == [
+        (f"p{n}", f"p{n}", f"p{n}", (b"old",)) for n in range(3)
+    ]
+    assert source.swap([Change(row, (b"new",)) for row in rows]) == [True] * 3
+    assert [row.values for row in source.read([row.key for row in rows])] == [(b"new",)] * 3
+
+
 def test_a_row_id_that_is_not_the_key_and_columns_of_plaintext(engine: Engine) -> None:
     ids = [uuid.uuid4() for _ in range(3)]
     born = date(1815, 12, 10)
