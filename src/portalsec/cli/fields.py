@@ -1,6 +1,7 @@
-"""``portalsec fields``: put the cells of an application's tables under the primary key, and count what is left.
+"""``portalsec fields``: put cells under the primary key, and count what is left.
 
-TARGET is an import string, ``module:name``: an `EncryptedTable`, a mapped class, a declarative base, or an iterable of
+Without TARGET these are the portal's own, of the databases and keys in ``portalsec.toml``: sign-in names and their
+hashes, seeds of authenticators, wrapped keys of subjects. TARGET is an import string, ``module:name``: an `EncryptedTable`, a mapped class, a declarative base, or an iterable of
 them. It may be a function without arguments that returns such, and loads the application's keys.
 
 A run may be stopped at any point, by Ctrl-C or otherwise: with ``--resume FILE`` its place is written after each batch
@@ -43,6 +44,8 @@ DONE, FAILURES, COULD_NOT, STOPPED = 0, 1, 2, 130
 
 _SHOWN = 20  # failures on a terminal; --failures has all of them
 _VERSION = 1
+_PORTAL = "the portal's own tables"
+_COUNTING = 1  # rows a transaction, where nothing is written
 
 
 # -- what a run comes to ------------------------------------------------------------------------------------------
@@ -58,8 +61,10 @@ class _Outcome:
     failed: int = 0
     done: int = 0
     shown: list[dict[str, Any]] = field(default_factory=list)
+    tables: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def add(self, progress: Progress) -> None:
+    def add(self, table: str, progress: Progress) -> None:
+        self.tables[table] = {"rows": progress.done, "changed": progress.changed, "failed": progress.failed}
         for name in ("changed", "kept", "erased", "failed", "done"):
             setattr(self, name, getattr(self, name) + getattr(progress, name))
 
@@ -78,6 +83,7 @@ class _Outcome:
                 "erased": self.erased,
                 "failed": self.failed,
                 "failures": self.shown,
+                "tables": self.tables,
             },
             indent=1,
         )
@@ -200,7 +206,28 @@ def _mapped(model: type[Any], target: str) -> Iterator[EncryptedTable]:
 
 
 @contextlib.contextmanager
-def _runs(target: str, database: str, batch: int) -> Iterator[dict[str, Reencryption]]:
+def _runs(
+    target: str | None, database: str | None, config: Path, batch: int
+) -> Iterator[Mapping[str, Reencryption]]:
+    if target is None:
+        if database is not None:
+            raise ConfigurationError(
+                "--database is of a TARGET: name it, or leave --database out for the portal's own tables"
+            )
+        from portalsec.config.rotation import portal_runs
+        from portalsec.config.settings import load_settings
+
+        with portal_runs(load_settings(config), batch=batch) as runs:
+            yield runs
+        return
+    if database is None:
+        raise ConfigurationError(f"{target}: say in which database its tables are, by --database URL")
+    with _runs_of_target(target, database, batch) as runs:
+        yield runs
+
+
+@contextlib.contextmanager
+def _runs_of_target(target: str, database: str, batch: int) -> Iterator[Mapping[str, Reencryption]]:
     from sqlalchemy import create_engine, inspect
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -248,19 +275,27 @@ def _name(table: EncryptedTable, number: int, tables: list[EncryptedTable]) -> s
 
 # -- the commands -------------------------------------------------------------------------------------------------
 
-_target = click.argument("target")
-_database = click.option("--database", metavar="URL", required=True, help="The application's database.")
+_target = click.argument("target", required=False)
+_database = click.option("--database", metavar="URL", help="The application's database; with TARGET.")
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("portalsec.toml"),
+    show_default=True,
+    help="The portal's settings file; without TARGET.",
+)
 _json = click.option("--json", "wants_json", is_flag=True, help="The answer as JSON.")
 
 
 @click.group()
 def fields() -> None:
-    """Re-encrypt the cells of an application's tables, and count them by key."""
+    """Re-encrypt cells and count them by key: the portal's own, or those of an application's tables."""
 
 
 @fields.command("reencrypt")
 @_target
 @_database
+@_config
 @click.option(
     "--batch", type=click.IntRange(1, 100_000), default=2000, show_default=True, help="Rows a transaction."
 )
@@ -280,21 +315,25 @@ def fields() -> None:
 @_json
 def reencrypt_command(
     *,
-    target: str,
-    database: str,
+    target: str | None,
+    database: str | None,
+    config: Path,
     batch: int,
     resume: Path | None,
     failures: Path | None,
     dry_run: bool,
     wants_json: bool,
 ) -> None:
-    """Do what TARGET describes to every row, beside the application that goes on."""
+    """Do what TARGET describes to every row, beside the application that goes on.
+
+    Without TARGET: put all that the portal itself keeps under the keys that write.
+    """
     outcome = _Outcome()
     with _sentences(wants_json), contextlib.ExitStack() as stack:
         if dry_run and resume is not None:
             raise ConfigurationError("--dry-run does nothing that could be resumed: leave --resume out")
-        runs = stack.enter_context(_runs(target, database, batch))
-        state = _State(resume, target)
+        runs = stack.enter_context(_runs(target, database, config, batch))
+        state = _State(resume, target or _PORTAL)
         lines = None if failures is None else stack.enter_context(_opened(failures))
         stop = stack.enter_context(_ctrl_c())
         bar = stack.enter_context(_bar(not wants_json))
@@ -316,7 +355,7 @@ def reencrypt_command(
                     stopped = True
                     break
             if last is not None:
-                outcome.add(last)
+                outcome.add(name, last)
             if stopped:
                 break
         code = STOPPED if stopped else FAILURES if outcome.failed else DONE
@@ -326,16 +365,24 @@ def reencrypt_command(
         click.echo(outcome.as_json(code, dry_run=dry_run))
     else:
         _say(outcome, stopped=stopped, resume=resume, dry_run=dry_run)
+        if target is None and code == DONE and not dry_run:
+            click.echo(
+                "Tables of an application have their own runs: portalsec fields reencrypt TARGET --database URL"
+            )
     raise SystemExit(code)
 
 
 @fields.command("status")
 @_target
 @_database
+@_config
 @_json
-def status_command(target: str, database: str, wants_json: bool) -> None:
-    """What each column's cells are under: exit 0 where all are under the key that writes, else 1."""
-    with _sentences(wants_json), _runs(target, database, 1) as runs:
+def status_command(target: str | None, database: str | None, config: Path, wants_json: bool) -> None:
+    """What each column's cells are under: exit 0 where all are under the key that writes, else 1.
+
+    Without TARGET: all that the portal itself keeps under its keys.
+    """
+    with _sentences(wants_json), _runs(target, database, config, _COUNTING) as runs:
         found = {name: run.remaining() for name, run in runs.items()}
     left = sum(each.left for columns in found.values() for each in columns)
     code = FAILURES if left else DONE
@@ -362,6 +409,10 @@ def status_command(target: str, database: str, wants_json: bool) -> None:
         console = Console(width=200)
     console.print(table)
     click.echo(f"{left:,} cells are not under the key that writes." if left else "Nothing is left.")
+    if target is None and not left:
+        click.echo(
+            "That is the portal's own. Tables of an application: portalsec fields status TARGET --database URL"
+        )
     raise SystemExit(code)
 
 
@@ -379,6 +430,9 @@ def _as_json(table: str, failure: Failure) -> dict[str, Any]:
 
 def _say(outcome: _Outcome, *, stopped: bool, resume: Path | None, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
+    if len(outcome.tables) > 1:
+        for name, counts in outcome.tables.items():
+            click.echo(f"{name}: {counts['rows']:,} rows, {counts['changed']:,} {would}written")
     click.echo(f"{outcome.done:,} rows looked at, {outcome.changed:,} {would}written.")
     if outcome.kept:
         click.echo(f"{outcome.kept:,} changed meanwhile: what the application wrote was kept.")

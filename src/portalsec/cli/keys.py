@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,14 +28,45 @@ except ImportError as error:
     raise MissingExtra("cli", package=(error.name or "click").partition(".")[0]) from None
 
 if TYPE_CHECKING:
+    from portalsec.audit.ports import AuditStore
     from portalsec.config.settings import Settings
     from portalsec.crypto.keyset import Keyset
 
-__all__ = ["keys"]
+__all__ = ["Host", "keys"]
 
 COULD_NOT = 2
 
 _LOADED = "Every process must have loaded this file before it is promoted: what it writes, all must read."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What the commands run in, where the portal's stores are not those of ``[stores]``; click's ``obj``.
+
+    Attributes:
+        audit: the store of the audit log.
+        cells_under: given a keyset's name and the id of a key, how many cells of each table are under it.
+        keys, reencrypt, status: how these commands, re-encryption and its counting are called there.
+    """
+
+    audit: AuditStore
+    cells_under: Callable[[str, int], Mapping[str, int]]
+    keys: str
+    reencrypt: str
+    status: str
+
+
+def _host() -> Host | None:
+    return click.get_current_context().find_object(Host)
+
+
+def _next(text: str) -> None:
+    """Say it, with commands as the host calls them."""
+    host = _host()
+    if host is not None:
+        text = text.replace("portalsec keys", host.keys).replace("portalsec fields reencrypt", host.reencrypt)
+        text = text.replace("portalsec fields status TARGET", host.status)
+    click.echo(text)
 
 
 # -- where a keyset is --------------------------------------------------------------------------------------------
@@ -164,13 +195,10 @@ def _told(settings: Settings | None, event: Event, key: str) -> Iterator[None]:
     from portalsec.clock import system_clock
     from portalsec.config.keysets import audit_origin
     from portalsec.events import Vocabulary
-    from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
 
-    engine = open_engine(settings.url("stores", "audit"))
-    try:
-        create_schema(engine, "audit")
+    with _audit_store(settings) as store:
         log = AuditLog(
-            store=SqlAudit(engine),
+            store=store,
             vocabulary=Vocabulary(settings["portal", "events"]),
             vault=_Nobody(),
             clock=system_clock,
@@ -184,6 +212,20 @@ def _told(settings: Settings | None, event: Event, key: str) -> Iterator[None]:
         except BaseException:
             log.record(SecurityEvent(name=event, actor=SYSTEM, resource=what.resource, outcome=Outcome.ERROR))
             raise
+
+
+@contextlib.contextmanager
+def _audit_store(settings: Settings) -> Iterator[AuditStore]:
+    host = _host()
+    if host is not None:
+        yield host.audit
+        return
+    from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
+
+    engine = open_engine(settings.url("stores", "audit"))
+    try:
+        create_schema(engine, "audit")
+        yield SqlAudit(engine)
     finally:
         engine.dispose()
 
@@ -285,18 +327,18 @@ def rotate_command(keyset: str, config: Path, template: str | None, promote: boo
         if promote:
             _, key_id = place.change(Event.KEY_ROTATED, _promoted)
             click.echo(f"{place.path}: key {key_id} writes. Older keys still read.")
-            click.echo("Next: reload every process, then  portalsec fields reencrypt")
+            _next("Next: reload every process, then  portalsec fields reencrypt")
             return
         _, key_id = place.change(Event.KEY_CREATED, lambda old: _added(old, template))
         if not now:
             click.echo(f"{place.path}: key {key_id} was added and reads. {_LOADED}")
-            click.echo(f"Next: reload every process, then  portalsec keys rotate {keyset} --promote")
+            _next(f"Next: reload every process, then  portalsec keys rotate {keyset} --promote")
             return
         place.change(Event.KEY_ROTATED, _promoted)
         click.echo(
             f"{place.path}: key {key_id} was added and writes. A process that runs with the old file cannot read it."
         )
-        click.echo("Next: restart now, then  portalsec fields reencrypt")
+        _next("Next: restart now, then  portalsec fields reencrypt")
 
 
 @keys.command("disable")
@@ -304,15 +346,21 @@ def rotate_command(keyset: str, config: Path, template: str | None, promote: boo
 @_key_id
 @_config
 @_yes
-def disable_command(keyset: str, key_id: int, config: Path, yes: bool) -> None:
-    """A key that reads no more; enable undoes it. The key that writes is refused."""
+@click.option("--force", is_flag=True, help="Even where the portal's own tables still need the key.")
+def disable_command(keyset: str, key_id: int, config: Path, yes: bool, force: bool) -> None:
+    """A key that reads no more; enable undoes it.
+
+    The key that writes is refused, and one that something of the portal's own is still under (see --force). Tables of an
+    application cannot be looked into from here: portalsec fields status TARGET.
+    """
     with _sentences():
         place = _place(keyset, config)
         place.read().disable(key_id)  # what is refused is refused before anything is asked
+        _check_the_portal(place, key_id, force=force)
         if not yes:
-            click.echo(
-                f"What is still under key {key_id} will not open. Whether there is any cannot be told from here: "
-                "portalsec fields status  counts the cells of a database."
+            _next(
+                f"What is still under key {key_id} will not open. Whether tables of an application have any cannot be told "
+                "from here: portalsec fields status TARGET  counts the cells of a database."
             )
             click.confirm(f"Disable key {key_id}?", abort=True)
         place.change(Event.KEY_DISABLED, lambda old: (old.disable(key_id), key_id))
@@ -363,6 +411,40 @@ def export_command(keysets: tuple[str, ...], config: Path) -> None:
         if not keysets:
             answer["audit"] = {"verifier": _verifier(config)}
         click.echo(json.dumps(answer, indent=1))
+
+
+def _check_the_portal(place: _Place, key_id: int, *, force: bool) -> None:
+    """Whether the portal itself still needs the key. `ConfigurationError` if it does; a warning if it cannot be known."""
+    if place.settings is None or place.name not in ("fields", "mac"):
+        return
+    try:
+        under = _cells_under(place.settings, place.name, key_id)
+    except PortalsecError as error:
+        click.echo(
+            f"Whether the portal's own tables have anything under key {key_id} is not known ({error}). "
+            "People whose sign-in name or authenticator is under it could not sign in.",
+            err=True,
+        )
+        return
+    if not under:
+        click.echo(f"Nothing in the portal's own tables is under key {key_id}.")
+        return
+    where = ", ".join(f"{name}: {count:,}" for name, count in under.items())
+    if not force:
+        raise ConfigurationError(
+            f"the portal's own tables have cells under key {key_id} ({where}), and people could not sign in without it: "
+            "run  portalsec fields reencrypt  first, with every process reloaded"
+        )
+    click.echo(f"These will not open: {where}.", err=True)
+
+
+def _cells_under(settings: Settings, name: str, key_id: int) -> Mapping[str, int]:
+    host = _host()
+    if host is not None:
+        return host.cells_under(name, key_id)
+    from portalsec.config.rotation import portal_cells_under
+
+    return portal_cells_under(settings, name, key_id)
 
 
 # -- what they do to a keyset -------------------------------------------------------------------------------------
