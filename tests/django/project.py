@@ -17,7 +17,7 @@ from portalsec.django.request import source_of
 from portalsec.django.stores import django_stores
 from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Purpose
-from portalsec.portal import Portal
+from portalsec.portal import Keys, Portal
 from portalsec.rbac.model import Resource
 from portalsec.testing import CapturedEvents, FrozenClock
 from portalsec.testing.portal import RelationTable, memory_portal
@@ -46,13 +46,14 @@ POLICY: dict[str, Any] = {
 class World:
     """One test's portal and what it is made of."""
 
-    def __init__(self) -> None:
-        self.clock = FrozenClock()
+    def __init__(self, *, keys: Keys | None = None, clock: FrozenClock | None = None) -> None:
+        self.clock = clock or FrozenClock()
         self.events = CapturedEvents()
         self.relations = RelationTable()
         self.portal: Portal = memory_portal(
             POLICY,
             stores=django_stores(),
+            keys=keys,
             clock=self.clock,
             relations=self.relations,
             wrap_emit=lambda _: self.events,

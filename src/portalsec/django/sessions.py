@@ -32,7 +32,7 @@ from portalsec.events import Source
 __all__ = ["SessionStore"]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # what `new_token` makes
-_PLACE = {"table": "portalsec_sessiondata", "column": "data"}
+SEALED_FOR = {"table": "portalsec_sessiondata", "column": "data"}
 # What `django.contrib.auth.login` leaves behind. It is no evidence, so it is not even kept.
 _LOGIN_MARKS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
@@ -101,7 +101,7 @@ class SessionStore(SessionBase):
             self._session_key = None
             return {}
         try:
-            sealed = _sealer().open(bytes(row.data), row=row.digest, **_PLACE)
+            sealed = _sealer().open(bytes(row.data), row=row.digest, **SEALED_FOR)
             data = self.serializer().loads(sealed)
         except (Tampered, ValueError):
             self._missing = True
@@ -136,7 +136,7 @@ class SessionStore(SessionBase):
         if not must_create and self._stored == (digest, plain):
             return
         values = {
-            "data": _sealer().seal(plain, row=digest, **_PLACE),
+            "data": _sealer().seal(plain, row=digest, **SEALED_FOR),
             "user_hash": self._user_hash,
             "expires_at": _now() + self.get_expiry_age() * 1_000_000,
         }

@@ -63,6 +63,7 @@ def memory_portal(
     *,
     relations: RelationTable | None = None,
     stores: Stores | None = None,
+    keys: Keys | None = None,
     clock: Clock | None = None,
     obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
     wrap_emit: Callable[[Emit], Emit] | None = None,
@@ -74,13 +75,16 @@ def memory_portal(
         access: a policy, or the mapping of one.
         relations: who stands in which relation; none by default.
         stores: other stores than memory.
+        keys: other keys than fresh ones, such as those of an earlier portal over the same stores; its audit key is one
+            for ``portal.example/audit``.
         clock: a `FrozenClock` by default; ``portal.clock`` gives it back.
         policies: further fields of `portalsec.portal.Policies`.
     """
     return build_portal(
         name="Test Portal",
         base_url="https://portal.example",
-        keys=Keys(
+        keys=keys
+        or Keys(
             fields=Keyset.generate("AES256_GCM"),
             mac=Keyset.generate("HMAC_SHA256_PRF"),
             index=Keyset.generate("HMAC_SHA256_PRF"),

@@ -1,8 +1,13 @@
 """``manage.py portalsec_reencrypt [app.Model ...]``: brings the cells of models under the primary key.
 
+Without a model: those of every model of the project, and all that portalsec itself keeps under the portal's keys (seeds of
+authenticators, data of sessions, keys of subjects). When that is done, ``--status`` says that nothing is left, and the
+old key may be disabled.
+
 Beside the running application: what it writes meanwhile is kept. Cells under subject keys stay as they are; what is
 rotated for them is the wrapping of those keys, which this does too where one of the models has such fields. Exit codes:
-0 done, 1 some cells were left as they were (they are listed), 2 it could not be run to its end.
+0 done, 1 some cells were left as they were (they are listed) or, of ``--status``, are left, 2 it could not be run to its
+end.
 """
 
 from __future__ import annotations
@@ -19,10 +24,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS
 
 from portalsec.crypto.rotation import Progress, Reencryption
-from portalsec.crypto.subject_cells import rewrapping
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.django.cells import encrypted_models, reencryptions
 from portalsec.django.keys import subject_keys
+from portalsec.django.portal_cells import portal_reencryptions, subject_reencryptions
 from portalsec.errors import PortalsecError
 
 _FAILED, _STOPPED = 1, 2
@@ -33,7 +38,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "models", nargs="*", metavar="app.Model", help="all with encrypted fields by default"
+            "models",
+            nargs="*",
+            metavar="app.Model",
+            help="all with encrypted fields by default, and with them all that is portalsec's own",
+        )
+        parser.add_argument(
+            "--status", action="store_true", help="write nothing: count what the cells are under"
         )
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="alias of the database")
         parser.add_argument("--batch", type=int, default=2000, help="rows a transaction")
@@ -63,6 +74,9 @@ class Command(BaseCommand):
         kept = _Cursors(None if options["dry_run"] else options["cursor"])
         failed = 0
         try:
+            if options["status"]:
+                self._status(chosen, options)
+                return
             for model in chosen:
                 runs = reencryptions(
                     model,
@@ -74,8 +88,9 @@ class Command(BaseCommand):
                 )
                 for name, run in runs.items():
                     failed += self._run(name, run, kept, dry_run=options["dry_run"])
-            if fill is None and not options["rebuild_index"] and any(map(_has_subjects, chosen)):
-                failed += self._rewrap(kept, batch=options["batch"], dry_run=options["dry_run"])
+            if fill is None and not options["rebuild_index"]:
+                for name, run in self._own(chosen, options).items():
+                    failed += self._run(name, run, kept, dry_run=options["dry_run"])
         except PortalsecError as error:
             raise CommandError(str(error), returncode=_STOPPED) from error
         kept.finished()
@@ -83,14 +98,31 @@ class Command(BaseCommand):
             self.stderr.write(f"{failed} cells were left as they were.")
             sys.exit(_FAILED)
 
-    def _rewrap(self, kept: _Cursors, *, batch: int, dry_run: bool) -> int:
-        keys = subject_keys()
-        if not isinstance(keys, SubjectKeys):
+    def _own(self, chosen: list[Any], options: Mapping[str, Any]) -> Mapping[str, Reencryption]:
+        """What is portalsec's own, where no model was named; of named ones, the keys of their subjects."""
+        subjected = any(map(_has_subjects, chosen))
+        if subjected and not isinstance(subject_keys(), SubjectKeys):
             self.stderr.write(
                 "  subject keys: not portalsec's own, so whatever wraps them is rotated elsewhere"
             )
-            return 0
-        return self._run("subject keys", rewrapping(keys, batch=batch), kept, dry_run=dry_run)
+        if not options["models"]:
+            return portal_reencryptions(batch=options["batch"])
+        return subject_reencryptions(batch=options["batch"]) if subjected else {}
+
+    def _status(self, chosen: list[Any], options: Mapping[str, Any]) -> None:
+        left = 0
+        runs = [reencryptions(model, using=options["database"]) for model in chosen]
+        for name, run in [*(each for of in runs for each in of.items()), *self._own(chosen, options).items()]:
+            for found in run.remaining():
+                under = [f"{found.current} under the key that writes"]
+                under += [f"{count} under key {key}" for key, count in found.older.items()]
+                under += [f"{found.unknown} under no key of the keyset"] if found.unknown else []
+                self.stdout.write(f"{name}, {found.column}: {', '.join(under)}")
+                left += found.left
+        if left:
+            self.stderr.write(f"{left} cells are not under the key that writes.")
+            sys.exit(_FAILED)
+        self.stdout.write("Nothing is left.")
 
     def _run(self, name: str, run: Reencryption, kept: _Cursors, *, dry_run: bool) -> int:
         began = time.monotonic()
