@@ -16,11 +16,12 @@ PIP_INSTALL := $(PY) -m pip install --quiet --no-input --disable-pip-version-che
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-codes demo-django demo-reset test soak bench docs check check-style check-types check-imports check-wheel clean
+.PHONY: help demo demo-codes demo-rotate demo-django demo-reset test soak bench docs check check-style check-types check-imports check-wheel clean
 
 help:
 	@echo 'make demo         serve the example portal at http://localhost:$(PORT)  (PORT=, DATA=folder, FHIR=folder)'
 	@echo 'make demo-codes   the one-time codes of its accounts'
+	@echo 'make demo-rotate  rotate its keys while it serves                    (DATA=folder)'
 	@echo 'make demo-django  a minimal portal on the same settings and policy  (its data: .demo-django)'
 	@echo 'make demo-reset   delete the data of both demos                  (DATA=folder: that one)'
 	@echo 'make test         the whole suite                                    (ARGS= goes to pytest)'
@@ -69,6 +70,10 @@ demo-django: $(VENV)/.installed-test
 
 demo-codes: $(VENV)/.installed-demo
 	@$(PY) examples/portal_fastapi/serve.py --data '$(DATA)' --codes
+
+# Beside a running demo, in another terminal.
+demo-rotate: $(VENV)/.installed-demo
+	@$(PY) examples/portal_fastapi/rotate.py --data '$(DATA)'
 
 # Only a folder that a demo made: DATA= may hold a typing error.
 demo-reset:

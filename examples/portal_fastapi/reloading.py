@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ except ImportError:  # Windows has neither this nor SIGHUP: there, keys are read
 __all__ = ["Serving", "key_ids", "reloading", "serving"]
 
 _NAME = "serving"
+_TRIES = 50
 
 KeyIds = Mapping[str, Mapping[str, object]]  # keyset -> {"reads": ids, "writes": id}
 
@@ -59,15 +61,21 @@ def key_ids(keys: Keys) -> KeyIds:
 
 def serving(folder: Path) -> Serving | None:
     """The process that serves this folder now, or None."""
-    try:
-        with (folder / _NAME).open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return Serving(**json.loads(file.read()))
-    except FileNotFoundError:
-        pass
-    return None
+    for _ in range(_TRIES):
+        try:
+            with (folder / _NAME).open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return Serving(**json.loads(file.read()))
+                return None
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            time.sleep(0.02)  # it is being written at this moment
+    raise ConfigurationError(
+        f"{folder / _NAME} cannot be read: end the process that serves, and start it again"
+    )
 
 
 @contextmanager
