@@ -29,7 +29,7 @@ from portalsec.crypto.keyring import AnyKeyset, Keyring, LiveKeyset
 from portalsec.crypto.keyset import KeyInfo, Keyset
 from portalsec.crypto.ports import Aead, LegacyReader, SubjectKeyStore
 from portalsec.crypto.prf import KeyedHash
-from portalsec.crypto.rotation import Encrypt, RebuildIndex, Reencrypt, Reencryption
+from portalsec.crypto.rotation import Encrypt, RebuildCompound, RebuildIndex, Reencrypt, Reencryption, Reseal
 from portalsec.crypto.seal import FieldSealer
 from portalsec.crypto.stretch import Argon2Cost
 from portalsec.crypto.subjects import ShredReceipt, SubjectKeys
@@ -54,9 +54,11 @@ __all__ = [
     "KmsEnvelopeAead",
     "LegacyReader",
     "LiveKeyset",
+    "RebuildCompound",
     "RebuildIndex",
     "Reencrypt",
     "Reencryption",
+    "Reseal",
     "RowId",
     "ShredReceipt",
     "SubjectKeyStore",

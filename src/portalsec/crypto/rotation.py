@@ -7,29 +7,42 @@ and what was done already is recognised by its first bytes and left alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from portalsec._encoding import b64url
-from portalsec.crypto.cells import CellSource, Change, Key, Row, key_from_json, key_to_json
-from portalsec.crypto.tasks import ERASED, Batch, Encrypt, RebuildIndex, Reencrypt, Task
+from portalsec.crypto.cells import CellSource, Key, Row, key_from_json, key_to_json
+from portalsec.crypto.tasks import (
+    ERASED,
+    Batch,
+    Encrypt,
+    RebuildCompound,
+    RebuildIndex,
+    Reencrypt,
+    Reseal,
+    Task,
+    rebuilds,
+)
 from portalsec.errors import ConfigurationError
 
 __all__ = [
     "Encrypt",
     "Failure",
     "Progress",
+    "RebuildCompound",
     "RebuildIndex",
     "Reencrypt",
     "Reencryption",
     "Remaining",
+    "Reseal",
     "count_by_key",
 ]
 
 _TRIES = 8  # a row that the application writes this often within one batch is left for the next run
 _VERSION = 1
-_new = tuple.__new__
+_PAGE = 2000  # rows at a time, where nothing is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +87,35 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """The cells of one column, by what they are under. A key may be disabled where none are left under it.
+    """The cells, or the tags, of one column, by what they are under. A key may be disabled where none are left under it.
 
     Attributes:
         column: as the source names it.
         current: cells under the primary key.
         older: cells under each other key of the field's keyset, by its id; a disabled key's among them.
         unknown: all others: of another library, plaintext, damaged, or under a key that the keyset does not have.
+        unmarked: cells that begin with no key's mark while the primary has none either (a RAW key, or a cipher that is
+            not a keyset's): whether they are under it cannot be told.
+        stale: of a column of tags, those that are not what their cells give under the primary. There, ``unknown`` are
+            tags of cells that do not open, and rows of people who were erased are counted nowhere.
     """
 
     column: str
     current: int
     older: Mapping[int, int]
     unknown: int
+    unmarked: int = 0
+    stale: int = 0
 
     @property
     def left(self) -> int:
-        """Cells not under the primary."""
-        return sum(self.older.values()) + self.unknown
+        """What is known not to be under the primary."""
+        return sum(self.older.values()) + self.unknown + self.stale
+
+    @property
+    def done(self) -> bool:
+        """Whether all are known to be under the primary. Never, of cells without a mark."""
+        return not self.left and not self.unmarked
 
 
 class Reencryption:
@@ -108,18 +132,25 @@ class Reencryption:
             batch: rows read, worked on and committed at a time.
 
         Raises:
-            ConfigurationError: no task; two that write one column; a column that the source does not have.
+            ConfigurationError: no task; two that write one column, or one that reads what another moves; a column that
+                the source does not have.
         """
         if not tasks:
             raise ConfigurationError("a re-encryption has at least one task")
         if batch < 1:
             raise ConfigurationError(f"batch={batch}: a batch has at least one row")
         written: set[str] = set()
-        for task in tasks:
+        for number, task in enumerate(tasks):
             for column in task.columns:
                 if column not in source.columns:
                     raise ConfigurationError(
                         f"the task needs the column {column!r} and the source reads {', '.join(source.columns)}"
+                    )
+            for earlier in tasks[:number]:
+                filled = set(task.columns).difference(task.writes).intersection(earlier.writes)
+                if filled and isinstance(earlier, (Encrypt, Reseal)):
+                    raise ConfigurationError(
+                        f"a task reads the column {min(filled)!r}, which another one fills: run one after the other"
                     )
             twice = written.intersection(task.writes)
             if twice:
@@ -131,6 +162,8 @@ class Reencryption:
         self._tasks = tuple(tasks)
         self._size = batch
         self._at = {column: place for place, column in enumerate(source.columns)}
+        times = Counter(column for task in tasks for column in task.columns)
+        self._shared = frozenset(column for column, count in times.items() if count > 1)
 
     def run(self, resume: Mapping[str, Any] | None = None, *, dry_run: bool = False) -> Iterator[Progress]:
         """Work to the end of the table, one `Progress` for each batch that is committed (and one if there is none).
@@ -164,12 +197,17 @@ class Reencryption:
         if not yielded:
             yield state.progress(under, ())
 
-    def remaining(self) -> tuple[Remaining, ...]:
-        """What each column of cells is under, counted by the database from the cells' first bytes.
+    def remaining(self, *, tags: bool = True) -> tuple[Remaining, ...]:
+        """What each column is under. Nothing is written.
 
-        Tags do not tell: where the keys of an index were rotated, a dry run of `RebuildIndex` counts what is left.
-        Over subject keys every cell is current, as long as it is one: the keys are wrapped anew, not the cells. A task
-        may count what is its own in a method ``remaining(source) -> Remaining``, as that of subject keys does.
+        Cells are counted by the database from their first bytes. Tags do not tell: every cell that has some is opened,
+        and its tags are made again, which takes about half as long as a run (and as long as one, of an index with
+        Argon2); with ``tags=False`` nothing is said of them.
+
+        Nor do cells of a RAW key, which have no mark: under such a primary they are ``unmarked``, and `Reencrypt` leaves
+        them alone. To be rid of an old RAW key, promote one with a prefix, under which all that has no mark is written
+        anew. Over subject keys every cell is current, as long as it is one: the keys are wrapped anew, not the cells. A
+        task may count what is its own in a method ``remaining(source) -> Remaining``, as that of subject keys does.
         """
         found = []
         for task in self._tasks:
@@ -178,7 +216,34 @@ class Reencryption:
                 found.append(own(self._source))
             elif isinstance(task, (Reencrypt, Encrypt)):
                 found.append(_remaining(self._source, task))
-        return tuple(found)
+        return (*found, *self._tags()) if tags else tuple(found)
+
+    def _tags(self) -> Iterator[Remaining]:
+        """The tags of all tasks, in one walk."""
+        of = [rebuilds(task) for task in self._tasks if not hasattr(task, "remaining")]
+        tasks = [task for task in of if task is not None]
+        counts = {name: Counter[str]() for task in tasks for name in task.writes}
+        after: Key | None = None
+        while tasks and (rows := self._source.page(after, max(self._size, _PAGE))):
+            after = rows[-1].key
+            batch = Batch(rows, self._at, self._shared)
+            for task in tasks:
+                before = len(batch.problems)
+                task.work(batch)
+                problems = {index: reason for index, _, reason in batch.problems[before:]}
+                unknown = sum(reason != ERASED for reason in problems.values())
+                for name in task.writes:
+                    stale = batch.differing(name)
+                    current = len(rows) - stale - len(problems)
+                    counts[name].update(stale=stale, unknown=unknown, current=current)
+        for name, count in counts.items():
+            yield Remaining(
+                column=name,
+                current=count["current"],
+                older={},
+                unknown=count["unknown"],
+                stale=count["stale"],
+            )
 
     def _under(self) -> list[Any]:
         return [task.under() for task in self._tasks]
@@ -187,16 +252,12 @@ class Reencryption:
         problems: dict[tuple[Key, str], str] = {}
         lost: set[Key] = set()
         for _ in range(_TRIES):
-            batch = Batch(rows, self._at)
+            batch = Batch(rows, self._at, self._shared)
             for task in self._tasks:
                 task.work(batch)
             for index, column, reason in batch.problems:
                 problems[rows[index].key, column] = reason
-            changes = [
-                _new(Change, (row, tuple(draft)))  # `Change(...)` without a call of Python's for each row
-                for row, draft in zip(rows, batch.drafts, strict=True)
-                if draft is not None
-            ]
+            changes = batch.changes()
             if not changes:
                 break
             made = [True] * len(changes) if dry_run else self._source.swap(changes)
@@ -270,11 +331,11 @@ def count_by_key(
     ids = {int.from_bytes(prefix[1:], "big"): prefix for prefix in known if prefix != current}
     beginnings = [_beginnings(prefix, text=text) for prefix in (current, *ids.values())]
     first, *others, unknown = source.tally(column, beginnings)
+    unmarked = 0
     if not current:
-        # A RAW key's cells have no mark: those that begin with no other key's are taken for its own.
-        first, unknown = unknown, 0
+        unknown, unmarked = 0, unknown
     older = {key: count for key, count in zip(ids, others, strict=True) if count}
-    return Remaining(column=column, current=first, older=older, unknown=unknown)
+    return Remaining(column=column, current=first, older=older, unknown=unknown, unmarked=unmarked)
 
 
 def _beginnings(prefix: bytes, *, text: bool) -> frozenset[bytes | str]:

@@ -6,17 +6,16 @@ No model is saved: no `save`, signal, default or ``auto_now``. Works on SQLite a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 
 from portalsec.crypto.cells import Change, Key, Row
 from portalsec.crypto.rotation import Reencryption
-from portalsec.crypto.tasks import Batch, Encrypt, RebuildIndex, Reencrypt, Task
+from portalsec.crypto.tasks import Encrypt, RebuildCompound, RebuildIndex, Reencrypt, Task
 from portalsec.django._cell_state import Cell
 from portalsec.django._swap import Bind, failing_as_store, swapper
-from portalsec.errors import ConfigurationError, DecryptionError, SubjectErased
+from portalsec.errors import ConfigurationError
 
 __all__ = ["DjangoCells", "encrypted_models", "reencryptions"]
 
@@ -193,7 +192,7 @@ def reencryptions(
     """The runs over one model, by a name that stays the same: one for each way in which its cells are bound.
 
     Args:
-        rebuild: compute the tags of every index anew instead, after its keys, bits or normaliser changed.
+        rebuild: bring the tags of every index up to date, and leave the cells as they are. (Without it, both.)
         fill: encrypted field -> the column of plaintext that is encrypted into it.
         clear: whether ``fill`` empties that column.
 
@@ -218,9 +217,9 @@ def reencryptions(
     runs = {}
     for bound_to, fields in groups.items():
         tasks = [task for field in fields for task in _tasks(field, rebuild=rebuild, fill=fill, clear=clear)]
-        if rebuild:
+        if fill is None:
             compound = {index for field in fields for index in field.indexes if len(index.sources) > 1}
-            tasks += [_RebuildCompound(index=index) for index in sorted(compound, key=lambda each: each.name)]
+            tasks += [_compound(index) for index in sorted(compound, key=lambda each: each.name)]
         if not tasks:
             continue
         columns = list(dict.fromkeys(name for task in tasks for name in task.columns))
@@ -243,41 +242,6 @@ def _tasks(field: Any, *, rebuild: bool, fill: Mapping[str, str] | None, clear: 
     return [Reencrypt(field=field.crypto, column=field.name, tags=single)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _RebuildCompound:
-    """Tags of an index of several fields, computed anew."""
-
-    index: Any
-
-    @property
-    def columns(self) -> Sequence[str]:
-        return (*self.index.sources, self.index.name)
-
-    @property
-    def writes(self) -> Sequence[str]:
-        return (self.index.name,)
-
-    def under(self) -> Any:
-        return RebuildIndex(field=None, column="", tags={"": self.index.crypto}).under()  # type: ignore[arg-type]
-
-    def work(self, batch: Batch) -> None:
-        index = self.index
-        at = [batch.at[name] for name in index.sources]
-        for number, row in enumerate(batch.rows):
-            try:
-                values = tuple(
-                    field._open(row.values[place], (row.id, row.tenant, row.subject))
-                    if row.values[place] is not None
-                    else None
-                    for field, place in zip(index.source_fields, at, strict=True)
-                )
-                tag = None if None in values else index.crypto.tag(values, row.tenant)
-            except DecryptionError as error:
-                batch.problems.append((number, index.name, error.reason))
-            except SubjectErased:
-                batch.problems.append((number, index.name, "erased"))
-            except (TypeError, ValueError):
-                batch.problems.append((number, index.name, "not_encodable"))
-            else:
-                if tag != row.values[batch.at[index.name]]:
-                    batch.set(number, index.name, tag)
+def _compound(index: Any) -> RebuildCompound:
+    cells = {field.name: field.crypto for field in index.source_fields}
+    return RebuildCompound(cells=cells, tags={index.name: index.crypto})

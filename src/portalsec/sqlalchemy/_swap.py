@@ -6,7 +6,7 @@ for each row, SQLAlchemy's own work would cost more than the database's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -45,7 +45,7 @@ class _Base:
         *,
         lies: bool = False,
     ) -> None:
-        """``lies``: whether `Row.place` is the rowid."""
+        """``lies``: whether `Row.place` is what the driver read, with the rowid at its end."""
         self._engine, self._lies = engine, lies
         self._key, self._guards, self._values = key, guards, (*raw, *typed)
         preparer = engine.dialect.identifier_preparer
@@ -73,92 +73,89 @@ class _Base:
 
 
 class SqliteSwap(_Base):
-    """``UPDATE ... WHERE key = ? AND cell IS ?``, for all rows in one transaction."""
+    """``UPDATE ... WHERE key = ? AND cell IS ?``, for all rows in one transaction.
+
+    Only columns in which something differs are set: SQLite writes the index of every column that is, also where the
+    value stays, and tags usually do.
+    """
 
     def __init__(self, *args: Any, lies: bool) -> None:
         super().__init__(*args, lies=lies)
-        names = [self._name(column) for column in self._values]
+        self._names = [self._name(column) for column in self._values]
+        keys = [self._name(column) for column in self._key]
         guards = [self._name(column) for column, _ in self._guards]
         stands = ["rowid = ?"] if self._lies else []
-        stands += [f"{self._name(column)} = ?" for column in self._key]
-        stands += [f"{name} IS ?" for name in (*guards, *names)]
-        sets = ", ".join(f"{name} = ?" for name in names)
-        self._statement = f"UPDATE {self._table} SET {sets} WHERE {' AND '.join(stands)}"  # noqa: S608 - quoted names
-
-        # The same by functions of ours, for rows that lie together; see `_together`.
-        asked = ", ".join(["rowid", *(self._name(column) for column in self._key), *guards, *names])
-        fresh = ", ".join(f"{name} = portalsec_cell_{number}(rowid)" for number, name in enumerate(names))
-        self._range = (
-            f"UPDATE {self._table} SET {fresh} "  # noqa: S608 - quoted names
-            f"WHERE rowid BETWEEN ? AND ? AND portalsec_stands({asked})"
-        )
-        self._plain = any(self._bind_value)
+        stands += [f"{name} = ?" for name in keys]
+        stands += [f"{name} IS ?" for name in (*guards, *self._names)]
+        self._stands = " AND ".join(stands)
+        self._asked = ", ".join(["rowid", *keys, *guards, *self._names])
+        self._head = len(keys) + len(guards)
+        self._typed = any(self._bind_value)
 
     def __call__(self, changes: Sequence[Change]) -> Sequence[bool]:
-        if self._lies and not self._plain:
-            places = [change[0][5] for change in changes]  # of row.place
+        old = list(zip(*(row[2] for row, _ in changes), strict=True))  # row.values
+        new = list(zip(*(values for _, values in changes), strict=True))
+        differing = [number for number in range(len(new)) if new[number] != old[number]] or [0]
+        if self._lies and not self._typed:
+            places = [row[5][-1] for row, _ in changes]  # row.place
             if max(places) - min(places) < 2 * len(places):
-                return self._together(changes, places)
-        return self._one_by_one(changes)
+                fresh = {number: dict(zip(places, new[number], strict=True)) for number in differing}
+                return self._together(changes, places, fresh)
+        return self._one_by_one(changes, differing)
 
-    def _together(self, changes: Sequence[Change], places: Sequence[int]) -> Sequence[bool]:
+    def _together(
+        self, changes: Sequence[Change], places: Sequence[int], fresh: Mapping[int, Mapping[int, Any]]
+    ) -> Sequence[bool]:
         """One UPDATE of the stretch of the table in which the rows lie.
 
-        SQLite walks the stretch and asks us of each row whether it stands, and for its cells. A statement for each
-        row would find each again from the root, and take two thirds longer.
+        SQLite walks the stretch and asks us of each row whether it stands, and for its cells. It takes less than a
+        statement for each row, which would be found anew from the root of the table.
         """
-        if self._as_is:
-            wanted = {
-                place: (place, *row[0], *row[2]) for place, (row, _) in zip(places, changes, strict=True)
-            }
-        else:
-            wanted = {
-                place: (place, *self._where(change.row))
-                for place, change in zip(places, changes, strict=True)
-            }
-        made: set[int] = set()
-        take = made.add
+        head, made = self._head, set[int]()
+        wanted = {row[5][-1]: row[5][:head] + row[2] for row, _ in changes}
+        get, take = wanted.get, made.add
 
         def stands(place: int, *held: Any) -> bool:
-            if wanted.get(place) == (place, *held):
+            if get(place) == held:
                 take(place)
                 return True
             return False
 
-        fresh = [
-            dict(zip(places, column, strict=True))
-            for column in zip(*(each[1] for each in changes), strict=True)
-        ]
+        functions: list[tuple[str, int, Callable[..., Any]]] = [("portalsec_stands", -1, stands)]
+        functions += [(f"portalsec_cell_{number}", 1, of.__getitem__) for number, of in fresh.items()]
+        sets = ", ".join(f"{self._names[number]} = portalsec_cell_{number}(rowid)" for number in fresh)
+        statement = (
+            f"UPDATE {self._table} SET {sets} "  # noqa: S608 - quoted names
+            f"WHERE rowid BETWEEN ? AND ? AND portalsec_stands({self._asked})"
+        )
         with writing(self._engine) as connection:
             driver: Any = connection.connection.driver_connection
-            functions: list[tuple[str, int, Callable[..., Any]]] = [("portalsec_stands", -1, stands)]
-            functions += [(f"portalsec_cell_{number}", 1, of.__getitem__) for number, of in enumerate(fresh)]
             try:
                 for name, arguments, function in functions:
                     driver.create_function(name, arguments, function)
-                connection.exec_driver_sql(self._range, (min(places), max(places)))
+                connection.exec_driver_sql(statement, (min(places), max(places)))
             finally:
                 for name, arguments, _ in functions:
                     driver.create_function(name, arguments, None)
         return [place in made for place in places]
 
-    def _one_by_one(self, changes: Sequence[Change]) -> Sequence[bool]:
-        if self._as_is:
-            parameters = [(*values, *self._place(row), *row[0], *row[2]) for row, values in changes]
-        else:
-            parameters = [
-                (*self._set(change), *self._place(change.row), *self._where(change.row)) for change in changes
-            ]
+    def _one_by_one(self, changes: Sequence[Change], differing: Sequence[int]) -> Sequence[bool]:
+        sets = ", ".join(f"{self._names[number]} = ?" for number in differing)
+        statement = f"UPDATE {self._table} SET {sets} WHERE {self._stands}"  # noqa: S608 - quoted names
+        parameters = [
+            (*map(values.__getitem__, differing), *self._place(row), *self._where(row))
+            for row, values in ((change.row, self._set(change)) for change in changes)
+        ]
         with writing(self._engine) as connection:
-            found = connection.exec_driver_sql(self._statement, parameters).rowcount
+            found = connection.exec_driver_sql(statement, parameters).rowcount
             if found == len(changes):
                 return [True] * found
             connection.rollback()  # someone was faster somewhere: find out where
         with writing(self._engine) as connection:
-            return [connection.exec_driver_sql(self._statement, one).rowcount == 1 for one in parameters]
+            return [connection.exec_driver_sql(statement, one).rowcount == 1 for one in parameters]
 
     def _place(self, row: Row) -> tuple[int, ...]:
-        return (row.place,) if self._lies else ()
+        return (row.place[-1],) if self._lies else ()
 
 
 class PostgresSwap(_Base):

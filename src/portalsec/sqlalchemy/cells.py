@@ -103,7 +103,8 @@ class SqlCells:
             )
         ids = [column.key for column in key] if row is None else [row] if isinstance(row, str) else list(row)
         # What is read of a row: its key, what its cells are bound to besides, and the cells.
-        head = list(dict.fromkeys([*(column.key for column in key), *ids, *filter(None, (tenant, subject))]))
+        # A tenant or subject that is the key itself is read once more: the short ways below know of neither.
+        head = [*dict.fromkeys([*(column.key for column in key), *ids]), *filter(None, (tenant, subject))]
         self._key, self._columns, self._head = key, (*columns, *plain), len(head)
         self._id = tuple(map(head.index, ids))
         self._tenant = None if tenant is None else head.index(tenant)
@@ -117,6 +118,7 @@ class SqlCells:
         }
         guards: list[Guard] = [(self._named(name), of_row[name]) for name in head[len(key) :]]
         self._lies: ColumnElement[int] | None = None
+        self._convert: list[tuple[int, Callable[[Any], Any]]] = []
         self._last: tuple[Key, int, int] | None = None
         postgresql = engine.dialect.name == "postgresql"
         if not postgresql and self._has_rowid():
@@ -124,6 +126,10 @@ class SqlCells:
                 f"{engine.dialect.identifier_preparer.format_table(table)}.rowid", sa.Integer
             )
             self._read = self._read.add_columns(self._lies)
+            typed_at = [*enumerate(bound), *enumerate(typed, len(bound) + len(raw))]
+            self._convert = [
+                (at, read) for at, column in typed_at if (read := _reader(column, engine.dialect))
+            ]
         kind = PostgresSwap if postgresql else SqliteSwap
         self._swap: Swap = kind(engine, table, key, guards, raw, typed, lies=self._lies is not None)
 
@@ -148,7 +154,7 @@ class SqlCells:
                 statement = statement.where(self._lies > place)
             rows = self._rows(connection, statement.limit(limit))
             if rows:
-                self._last = (rows[-1].key, rows[-1].place, _schema_version(connection))
+                self._last = (rows[-1].key, rows[-1].place[-1], _schema_version(connection))
             return rows
 
     def _behind(self, key: Key) -> ColumnElement[bool]:
@@ -201,25 +207,39 @@ class SqlCells:
         return [*found, held - sum(found)]
 
     def _rows(self, connection: Connection, statement: sa.Select[Any]) -> list[Row]:
-        found = connection.execute(statement).all()
-        head, size, ids, tenant, subject = self._head, len(self._key), self._id, self._tenant, self._subject
-        end = None if self._lies is None else -1
-        if head == 1:
-            # Without a call of Python's for each row: `Row` would be the dearest part of reading one.
-            if end is None:
-                return [_new(Row, (row[:1], row[0], row[1:], None, None, None)) for row in found]
-            return [_new(Row, (row[:1], row[0], row[1:-1], None, None, row[-1])) for row in found]
-        return [
-            Row(
-                row[:size],
-                row[ids[0]] if len(ids) == 1 else tuple(row[place] for place in ids),
-                row[head:end],
-                None if tenant is None else row[tenant],
-                None if subject is None else row[subject],
-                None if end is None else row[end],
-            )
-            for row in found
-        ]
+        result = connection.execute(statement)
+        if self._lies is None:
+            return [self._row(row, None) for row in result]
+        # As the driver has them: for each row, SQLAlchemy's own work would be more than the database's.
+        found: list[tuple[Any, ...]] = result.cursor.fetchall()  # type: ignore[union-attr]
+        result.close()
+        if self._head == 1 and not self._convert:
+            return [_new(Row, (row[:1], row[0], row[1:-1], None, None, row)) for row in found]
+        if self._head == 1 and len(self._convert) == 1 and self._convert[0][0] == 0:
+            read = self._convert[0][1]
+            keys = [read(row[0]) for row in found]
+            return [
+                _new(Row, ((key,), key, row[1:-1], None, None, row))
+                for key, row in zip(keys, found, strict=True)
+            ]
+        rows = []
+        for row in found:
+            values = list(row[:-1])
+            for place, read in self._convert:
+                values[place] = read(values[place])
+            rows.append(self._row(tuple(values), row))
+        return rows
+
+    def _row(self, row: Any, place: Any) -> Row:
+        ids, tenant, subject = self._id, self._tenant, self._subject
+        return Row(
+            row[: len(self._key)],
+            row[ids[0]] if len(ids) == 1 else tuple(row[each] for each in ids),
+            row[self._head :],
+            None if tenant is None else row[tenant],
+            None if subject is None else row[subject],
+            place,
+        )
 
     def _has_rowid(self) -> bool:
         """SQLite: whether rows can be walked as they lie. By a key of random UUIDs, each row is another page."""
@@ -243,6 +263,11 @@ class SqlCells:
 
 def _schema_version(connection: Connection) -> int:
     return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
+
+
+def _reader(column: Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    """From what SQLite's driver gives to the column's type."""
+    return column.type.dialect_impl(dialect).result_processor(dialect, None)
 
 
 def _part_of_id(place: int, parts: int) -> Callable[[Row], Any]:

@@ -55,6 +55,10 @@ M = TypeVar("M")
 _PLAIN = frozenset({str, bytes, bool, int})
 
 
+class NothingEncrypted(ConfigurationError):
+    """There is nothing to describe, which is no mistake where somebody asks table by table."""
+
+
 class _Extension(InspectionAttrExtensionType):
     ENCRYPTED = "ENCRYPTED"
     SEARCHABLE = "SEARCHABLE"
@@ -250,35 +254,48 @@ def exactly(rows: Iterable[M], attribute: EncryptedComparator[T], value: T) -> l
 
 
 def cells_of(model: type[Any]) -> EncryptedTable:
-    """The cells and tags in the table of a mapped class, as ``portalsec fields reencrypt`` takes them.
+    """The cells and all tags in the table of a mapped class, as ``portalsec fields reencrypt`` takes them.
 
     Those of classes that share the table (single-table inheritance) are included. Of joined inheritance, ask each
     class for its own table.
     """
-    from portalsec.crypto.tasks import Reencrypt
+    from portalsec.crypto.tasks import RebuildCompound, Reencrypt, Task
     from portalsec.sqlalchemy.cells import EncryptedTable
 
     mapper: Mapper[Any] = plan_of(model).mapper
     table = mapper.local_table
     cells: dict[str, Cell] = {}
     tags: dict[str, dict[str, BlindIndex[Any]]] = {}
+    compound: dict[str, RebuildCompound] = {}
     for each in mapper.self_and_descendants:
         plan = plan_of(each)
         for cell in plan.cells.values():
             if cell.column.table is table:
                 cells.setdefault(cell.column.key, cell)
         for search in plan.searches.values():
-            if len(search.of) == 1 and search.column.table is table:
-                tags.setdefault(search.of[0].column.key, {})[search.column.key] = search.index
+            if search.column.table is not table:
+                continue
+            if any(part.column.table is not table for part in search.of):
+                raise ConfigurationError(
+                    f"{search.where}: its tags and the cells they are made of lie in different tables, which are not "
+                    "walked together: describe each table by an EncryptedTable, and make these tags in the application"
+                )
+            of = {part.column.key: part.field for part in search.of}
+            if search.compound:
+                made = {search.column.key: search.index}
+                compound[search.column.key] = RebuildCompound(cells=of, tags=made)
+            else:
+                tags.setdefault(*of, {})[search.column.key] = search.index
     if not cells or not isinstance(table, Table):
-        raise ConfigurationError(f"the table of {model.__name__} has no encrypted attribute")
+        raise NothingEncrypted(f"the table of {model.__name__} has no encrypted attribute")
     bound = [cell.places for cell in cells.values()]
+    tasks: list[Task] = [
+        Reencrypt(field=cell.field, column=column, tags=tags.get(column, {}))
+        for column, cell in cells.items()
+    ]
     return EncryptedTable(
         table=table,
-        tasks=[
-            Reencrypt(field=cell.field, column=column, tags=tags.get(column, {}))
-            for column, cell in cells.items()
-        ],
+        tasks=[*tasks, *compound.values()],
         row=_the_one(model, table, "row=", [each.row_columns for each in bound if each.needs_row]),
         tenant=_the_one(model, table, "tenant=", [(each.tenant_column,) for each in bound]),
         subject=_the_one(model, table, "subject=", [(each.subject_column,) for each in bound]),
