@@ -175,7 +175,7 @@ class Pages:
 
     def _described(self, patient: Patient) -> str:
         if patient.erased:
-            return "erased, at the person’s own wish or by law"
+            return "Nothing is kept about them any more."
         parts = [day(patient.birth_date.isoformat())] if patient.birth_date else []
         if patient.birth_date and not patient.deceased:
             parts.append(f"{age_on(patient.birth_date, self._today or datetime.now(UTC).date())} years")

@@ -292,6 +292,51 @@ def test_a_keyboard_is_enough(demo: Demo, context: Contexts) -> None:
     assert heading(page) == "You are signed out"
 
 
+def test_an_erasure_by_keyboard(demo: Demo, context: Contexts) -> None:
+    """Found by phone number, looked at once more, refused for a wrong name, and done."""
+    from playwright.sync_api import expect
+
+    patient = next(p for p in demo.people.patients if p.name == "Barnabas Mockford")
+    page = context(390, 844).new_page()
+    sign_in(demo, page, "privacy")
+    tab_to(page, "Erase a person")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/erase")
+    tab_to(page, "q")
+    page.keyboard.type("+1 212 555 0131")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="1 found")).to_be_visible()
+    tab_to(page, "Go on")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/erase/{patient.id}")
+    assert heading(page) == f"Erase {patient.name}?"
+    tab_to(page, "confirm")
+    page.keyboard.type("Barnabas")
+    page.keyboard.press("Enter")
+
+    # Nothing is destroyed by a half-typed name: the summary says so, and leads to the field.
+    summary = page.get_by_role("alert")
+    expect(summary).to_be_focused()
+    field = page.get_by_label("Type the person’s name to confirm")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description(
+        f"As it stands above: {patient.name} Type the name exactly as it stands above."
+    )
+    assert demo.site.clinic.patient(patient.id) == patient
+    tab_to(page, "Type the name exactly as it stands above.")
+    page.keyboard.press("Enter")
+    expect(field).to_be_focused()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type(patient.name)
+    tab_to(page, "Erase for good")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Erased", exact=True)).to_be_visible()
+    # The receipt has the focus, so that a screen reader begins with it, and it may be looked up again.
+    expect(page.get_by_role("region", name="Receipt")).to_be_focused()
+    page.reload()
+    expect(page.get_by_text("Fingerprint of the key")).to_be_visible()
+
+
 # -- every page, small and large, light and dark ----------------------------------------------------------------
 
 OPEN = ("/", "/sign-in", "/activate", "/signed-out", "/nowhere", "/record")
@@ -300,7 +345,14 @@ CLOSED = {
     "parent": ("/family",),
     "doctor": ("/patients",),
     "desk": ("/desk",),
-    "privacy": ("/audit",),
+    "privacy": ("/audit", "/erase"),
+}
+# Each look at the pages of an erasure erases somebody else.
+ERASED = {
+    (360, "light"): "Octavia Placeholm",
+    (360, "dark"): "Thaddeus Inventado",
+    (1280, "light"): "Philippa Fictorova",
+    (1280, "dark"): "Leopold Exemplaris",
 }
 
 
@@ -329,11 +381,33 @@ def test_every_page_has_its_structure(demo: Demo, context: Contexts, width: int,
             page.goto(demo.how.base_url + path)
             look(page, f"{login} {path}")
         if login == "desk":
-            page.get_by_label("Name or record number").fill("mock")
+            page.get_by_label("Name, phone or record number").fill("mock")
             with page.expect_navigation():
                 page.get_by_role("button", name="Search").click()
             look(page, "desk found")
             with page.expect_navigation():
                 page.get_by_role("button", name="Issue an activation code").first.click()
             look(page, "desk code")
+        if login == "privacy":
+            name = ERASED[width, scheme]
+            page.goto(f"{demo.how.base_url}/erase")
+            page.get_by_label("Name, phone or record number").fill(name)
+            with page.expect_navigation():
+                page.get_by_role("button", name="Search").click()
+            look(page, "erase found")
+            with page.expect_navigation():
+                page.get_by_role("link", name=f"Go on to erase {name}").click()
+            look(page, "erase asked")
+            with page.expect_navigation():
+                page.get_by_role("button", name="Erase for good").click()
+            look(page, "erase asked with errors")
+            page.get_by_label("Type the person’s name to confirm").fill(name)
+            with page.expect_navigation():
+                page.get_by_role("button", name="Erase for good").click()
+            look(page, "erase receipt")
+    page = context(width, 740, color_scheme=scheme).new_page()
+    sign_in(demo, page, "doctor")
+    page.goto(f"{demo.how.base_url}/patients")
+    look(page, "list with somebody who was erased")
+    assert page.get_by_text("Erased patient").count() >= 1
     assert found == {}
