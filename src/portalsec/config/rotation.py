@@ -67,12 +67,16 @@ def portal_runs(
 def portal_cells_under(settings: Settings, keyset: str, key_id: int) -> Mapping[str, int]:
     """How many cells of each of the portal's own tables are under a key of ``fields`` or ``mac``; only those that have any.
 
+    Cells of a RAW key bear no mark: all that bear none may be under it, and count.
+
     Raises as `portal_runs` does: then it is not known.
     """
+    infos = KeysetFiles(settings).read(keyset).info()
+    raw = keyset == "fields" and any(info.id == key_id and info.prefix == "RAW" for info in infos)
     with portal_runs(settings) as runs:
         found = {
             name: sum(
-                each.older.get(key_id, 0)
+                each.older.get(key_id, 0) + (each.unknown + each.unmarked if raw else 0)
                 for each in run.remaining()
                 if (each.column == LOGIN_HASH) is (keyset == "mac")
             )

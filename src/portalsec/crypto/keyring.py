@@ -178,10 +178,10 @@ class Keyring(Hidden):
             try:
                 for verb in (0, 1):  # all read, before the first writes
                     for name, live in self._live.items():
-                        for follower in list(live._followers):
-                            take = follower[verb]()
+                        for *takes, forget in list(live._followers):
+                            take = takes[verb]()
                             if take is not None:
-                                undo.append(_undoing(take, live._keyset, follower[2]))
+                                undo.append(_undoing(take, live._keyset, forget))
                                 take(fresh[name])
             except BaseException:
                 for back in reversed(undo):  # the writers go back first, for the same reason

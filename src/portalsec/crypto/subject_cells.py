@@ -115,18 +115,20 @@ class RewrapSubjectKeys:
     def remaining(self, source: CellSource) -> Remaining:
         """What wraps the keys, for `Reencryption.remaining`; reads every key."""
         found = count_by_key(source, _WRAPPED, self._keys._wrapping, current=self._keys.wrapping_prefix)
-        return found if self._others_too else replace(found, unknown=0)
+        if self._others_too or self._keys.wraps_unmarked:
+            return found
+        return replace(found, unknown=0)
 
     def work(self, batch: Batch) -> None:
         for index, row in enumerate(batch.rows):
             wrapped = row.values[batch.at[_WRAPPED]]
             if not self._keys.needs_rewrap(wrapped):
                 continue
-            if not self._others_too and not self._keys.wrapped_here(wrapped):
-                continue
             try:
                 fresh = self._keys.rewrapped(row.values[batch.at[_STORED]])
             except DecryptionError as error:
+                if not self._others_too and not self._keys.wrapped_here(wrapped):
+                    continue
                 batch.problems.append((index, _WRAPPED, error.reason))
             else:
                 batch.set(index, _WRAPPED, fresh)

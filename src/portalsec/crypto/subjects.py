@@ -270,8 +270,13 @@ class SubjectKeys(Hidden):
 
     def wrapped_here(self, wrapped: bytes) -> bool:
         """Whether one of these wrapping keys, by its first bytes, wrapped a stored key: False is another keyset's."""
-        named = getattr(getattr(self._wrapping, "_reading", None), "named", frozenset())
+        named: frozenset[bytes] = getattr(getattr(self._wrapping, "_reading", None), "named", frozenset())
         return any(names_key(wrapped, prefix) for prefix in named)
+
+    @property
+    def wraps_unmarked(self) -> bool:
+        """Whether what an enabled wrapping key wrapped may bear no mark (RAW), so that only trying tells whose it is."""
+        return bool(getattr(getattr(self._wrapping, "_reading", None), "raw", ()))
 
     def of_purpose(self, purpose: str) -> SubjectKeys:
         """Keys of another purpose in the same store, under the same wrapping keys; with a memory of their own."""

@@ -18,11 +18,9 @@ from portalsec.crypto.rotation import Reencryption
 from portalsec.crypto.subject_cells import rewrapping_all
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.crypto.tasks import Reencrypt
-from portalsec.django import models
 from portalsec.django.cells import DjangoCells
 from portalsec.django.conf import get_portal, security_database, setting
 from portalsec.django.keys import subject_keys
-from portalsec.django.sessions import SEALED_FOR
 
 __all__ = ["portal_reencryptions", "subject_reencryptions"]
 
@@ -36,6 +34,10 @@ def portal_reencryptions(*, batch: int = 2000) -> Mapping[str, Reencryption]:
     """
     runs: dict[str, Reencryption] = {}
     if setting("PORTAL") is not None:
+        # A project that uses the fields alone has not these models among its apps.
+        from portalsec.django import models
+        from portalsec.django.sessions import SEALED_FOR
+
         runs[models.TotpDevice._meta.label] = Reencryption(
             _Seeds(
                 models.TotpDevice,
@@ -96,7 +98,8 @@ class _Seeds(DjangoCells):
 
 
 def _of_seed(row: Row) -> Row:
-    account, device = row.id  # type: ignore[misc]
+    assert isinstance(row.id, tuple)  # noqa: S101  (of `_Bound`'s two fields)
+    account, device = row.id
     return row._replace(id=seed_place(str(account), str(device))["row"])
 
 

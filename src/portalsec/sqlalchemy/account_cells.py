@@ -62,11 +62,11 @@ class _HashLogins(RebuildIndex):
         while rows := source.page(after, _PAGE):
             after = rows[-1].key
             for row in rows:
+                cell: bytes = row.values[sealed]  # never NULL
+                key = None
                 with suppress(DecryptionError):
-                    login = self.field.decrypt(row.values[sealed], row=row.id)
-                    found[hashes.key_of(login, bytes(row.values[tag]))] += 1
-                    continue
-                found[None] += 1
+                    key = hashes.key_of(self.field.decrypt(cell, row=row.id), bytes(row.values[tag]))
+                found[key] += 1
         unknown, current = found.pop(None, 0), found.pop(hashes.primary_id, 0)
         older = {key: count for key, count in found.items() if key is not None}
         return Remaining(column=column, current=current, older=older, unknown=unknown)

@@ -51,7 +51,7 @@ class _SeedCells(SqlCells):
 
 
 def _bound(row: Row) -> Row:
-    account, device = row.id  # type: ignore[misc]
+    account, device = row.id  # type: ignore[misc, str-unpack]
     return row._replace(id=seed_place(str(account), str(device))["row"])
 
 
