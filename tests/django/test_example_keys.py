@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import html
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -296,6 +298,33 @@ def test_nothing_of_it_was_a_traceback_or_a_name(demo: Demo) -> None:
     assert "Ferdinand" not in demo.said and "555-01" not in demo.said
     cells = rows(demo, f"SELECT {', '.join(_FIELDS)}, phone_index FROM clinic_patient")
     assert {type(cell) for row in cells for cell in row} == {bytes}
+
+
+@pytest.mark.skipif(
+    not hasattr(termios, "TIOCSCTTY"), reason="needs a controlling terminal that can be given"
+)
+def test_a_window_that_is_closed_ends_it(tmp_path: Path) -> None:
+    """SIGHUP is also what a program is sent whose terminal is gone: the port must not stay taken."""
+    window, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, SERVE, "--data", tmp_path / "data", "--port", str(free_port())],
+        cwd=ROOT,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    said = b""
+    while b"Browsers:" not in said:
+        said += os.read(window, 4096)
+    process.send_signal(signal.SIGHUP)
+    while b"The keys were loaded anew." not in said:
+        said += os.read(window, 4096)
+    os.close(window)
+    process.wait(60)
+    assert (tmp_path / "data" / "accounts.txt").exists()
 
 
 # -- folders --------------------------------------------------------------------------------------------------------
