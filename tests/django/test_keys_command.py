@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from portalsec.audit.record import decode
 from portalsec.config import create_keys
@@ -112,3 +113,11 @@ def test_the_names_of_what_is_missing_and_wrong(
     code, said = run(capsys, "rotate", "nothing.json")
     assert code == 2 and "nothing.json" in said
     assert run(capsys, "--help")[0] == 0
+
+
+def test_a_project_without_a_portal_is_told_the_other_command(folder: Path) -> None:
+    with (
+        override_settings(PORTALSEC={"KEYRING": "x.ring"}),
+        pytest.raises(CommandError, match="portalsec keys"),
+    ):
+        call_command("portalsec_keys", "rotate", "fields")

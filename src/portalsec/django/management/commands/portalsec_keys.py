@@ -13,7 +13,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from portalsec.errors import MissingExtra
+from portalsec.django.conf import audit_database, setting
+from portalsec.errors import ConfigurationError, MissingExtra
 
 _COULD_NOT = 2
 
@@ -34,13 +35,16 @@ class Command(BaseCommand):
         problem = ""
         try:
             from portalsec.cli.keys import Host, keys
-        except MissingExtra as error:
+
+            if setting("PORTAL") is None:
+                problem = (
+                    "the project has no portal: change the files of its keyring by  portalsec keys ... PATH"
+                )
+        except (MissingExtra, ConfigurationError) as error:
             problem = str(error)
         if problem:
             raise CommandError(problem, returncode=_COULD_NOT)
-        # The apps are loaded by now, and a model is not to be imported before.
-        from portalsec.django.conf import audit_database
-        from portalsec.django.stores.audit import DjangoAudit
+        from portalsec.django.stores.audit import DjangoAudit  # a model: only where there is a portal
 
         host = Host(
             audit=DjangoAudit(audit_database()),
@@ -64,5 +68,5 @@ def _cells_under(keyset: str, key_id: int) -> Mapping[str, int]:
         runs.update(reencryptions(model))
     found: Counter[str] = Counter()
     for name, run in runs.items():
-        found[name] += sum(each.older.get(key_id, 0) for each in run.remaining())
+        found[name] += sum(each.older.get(key_id, 0) for each in run.remaining(tags=False))
     return {name: count for name, count in found.items() if count}
