@@ -10,13 +10,18 @@ import pytest
 from django.core.management.base import BaseCommand
 
 from portalsec.cli.app import portalsec
-from portalsec.django.management.commands import portalsec_purge, portalsec_reencrypt, portalsec_verify
+from portalsec.django.management.commands import (
+    portalsec_keys,
+    portalsec_purge,
+    portalsec_reencrypt,
+    portalsec_verify,
+)
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
 MANAGE: dict[str, type[BaseCommand]] = {
     f"manage.py {module.__name__.rpartition('.')[2]}": module.Command
-    for module in (portalsec_verify, portalsec_purge, portalsec_reencrypt)
+    for module in (portalsec_verify, portalsec_purge, portalsec_keys, portalsec_reencrypt)
 }
 
 
