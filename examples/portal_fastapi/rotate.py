@@ -3,8 +3,8 @@
 Newest writes, all read: nobody who uses the portal notices. Each step is a command that one could type; it waits until
 the serving process has the new keys before the next. It may be stopped anywhere and run again.
 
-The functions below are targets of ``portalsec fields reencrypt`` and ``status``. They read the keys of the folder that
-PORTALSEC_DEMO names (.demo).
+`clinic` is a target of ``portalsec fields reencrypt`` and ``status``, and reads the keys of the folder that PORTALSEC_DEMO
+names (.demo).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from examples.portal_fastapi import tables
-from examples.portal_fastapi.cells import ClinicCells, clinic_cells
+from examples.portal_fastapi.cells import clinic_cells
 from examples.portal_fastapi.datafolder import is_complete
 from examples.portal_fastapi.reloading import key_ids, serving
 from portalsec.clock import system_clock
@@ -31,15 +31,14 @@ from portalsec.config import load_settings
 from portalsec.config.opening import open_keys
 from portalsec.config.settings import Settings
 from portalsec.crypto import SubjectKeys
-from portalsec.crypto.subject_cells import rewrapping
 from portalsec.crypto.tasks import RebuildIndex, Reencrypt
 from portalsec.errors import ConfigurationError, PortalsecError
 from portalsec.events import SecurityEvent
 from portalsec.portal import Keys
-from portalsec.sqlalchemy import SqlSubjectKeys, account_cells, open_engine, totp_cells
+from portalsec.sqlalchemy import SqlSubjectKeys, open_engine
 from portalsec.sqlalchemy.cells import EncryptedTable
 
-__all__ = ["clinic", "indexes", "main", "security"]
+__all__ = ["clinic", "main"]
 
 KEYSETS = ("fields", "index")
 _PATIENCE = 30.0  # seconds for the serving process to load its keys
@@ -50,34 +49,31 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def clinic() -> list[EncryptedTable]:
-    """Staff and guardians, whose cells are under the portal's field keys. (Patients' are under keys of their own.)"""
-    cells = _cells()
+    """Staff and guardians, whose cells are under the portal's field keys, and the tags of patients, under the index keys.
+
+    The cells of patients stay as they are: they are under keys of their own, which ``portalsec fields reencrypt`` without
+    a target wraps anew, with all else that is the portal's.
+    """
+    settings = _settings()
+    cells = clinic_cells(_keys(settings), _subjects(settings))
+    numbers = (("phone", cells.phone), ("mrn", cells.mrn))
     return [
+        *(
+            EncryptedTable(
+                table=table,
+                tasks=[Reencrypt(field=field, column=name) for name, field in sealed.fields.items()],
+            )
+            for table, sealed in ((tables.staff, cells.staff), (tables.guardian, cells.guardian))
+        ),
         EncryptedTable(
-            table=table,
-            tasks=[Reencrypt(field=field, column=name) for name, field in sealed.fields.items()],
-        )
-        for table, sealed in ((tables.staff, cells.staff), (tables.guardian, cells.guardian))
+            table=tables.patient,
+            subject="id",
+            tasks=[
+                RebuildIndex(field=cells.patient.fields[name], column=name, tags={f"{name}_tag": index})
+                for name, index in numbers
+            ],
+        ),
     ]
-
-
-def indexes() -> EncryptedTable:
-    """The tags of patients: computed anew from their cells, of whoever was not erased."""
-    cells = _cells()
-    return EncryptedTable(
-        table=tables.patient,
-        subject="id",
-        tasks=[
-            RebuildIndex(field=cells.patient.fields[column], column=column, tags={f"{column}_tag": index})
-            for column, index in (("phone", cells.phone), ("mrn", cells.mrn))
-        ],
-    )
-
-
-def security() -> list[EncryptedTable]:
-    """The portal's own: sealed sign-in names, and the seeds of authenticators."""
-    keys = _keys(_settings())
-    return [account_cells(fields=keys.fields, mac=keys.mac), totp_cells(fields=keys.fields)]
 
 
 def _settings() -> Settings:
@@ -86,11 +82,6 @@ def _settings() -> Settings:
 
 def _keys(settings: Settings) -> Keys:
     return open_keys(settings)
-
-
-def _cells() -> ClinicCells:
-    settings = _settings()
-    return clinic_cells(_keys(settings), _subjects(settings))
 
 
 def _subjects(settings: Settings) -> SubjectKeys:
@@ -134,7 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _round(folder: Path) -> None:
     settings = _settings()
     config = ("--config", str(folder / "portalsec.toml"))
-    app = f"sqlite:///{folder / 'app.db'}"
 
     _say("1. A new key is added to each keyset. It reads, and does not write yet.")
     for name in KEYSETS:
@@ -149,18 +139,13 @@ def _round(folder: Path) -> None:
     _load(folder, settings)
 
     _say("3. What is under the old keys is written under the new ones, beside whoever uses the portal.")
-    here = "examples.portal_fastapi.rotate"
-    _portalsec("fields", "reencrypt", f"{here}:clinic", "--database", app)
-    _portalsec("fields", "reencrypt", f"{here}:indexes", "--database", app)
-    _portalsec("fields", "reencrypt", f"{here}:security", "--database", settings.url("stores", "security"))
-    print("   patients' own keys, wrapped anew (their cells do not change):")
-    *_, last = rewrapping(_subjects(settings)).run()
-    print(f"   {last.done} looked at, {last.changed} written.")
-    if last.failed:
-        raise ConfigurationError(f"{last.failed} keys of patients do not open: the old keys stay in use")
+    target = ("examples.portal_fastapi.rotate:clinic", "--database", f"sqlite:///{folder / 'app.db'}")
+    _portalsec("fields", "reencrypt", *target)
+    _portalsec("fields", "reencrypt", *config)
 
     _say("4. Nothing is left under the old keys, so they go out of use.")
-    _portalsec("fields", "status", f"{here}:clinic", "--database", app)
+    _portalsec("fields", "status", *target)
+    _portalsec("fields", "status", *config)
     for name in KEYSETS:
         for key in _reads(name, settings)[:-1]:
             _portalsec("keys", "disable", name, str(key), "--yes", *config)
