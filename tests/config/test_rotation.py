@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,7 @@ def test_a_key_that_somebody_needs_to_sign_in_is_not_disabled(world: World, keys
     asked = run("keys", "disable", keyset, old, answer="n\n")
     assert asked.exit_code == 1, "the application's own tables cannot be known"
     assert "Nothing in the portal's own tables" in asked.output and "status TARGET" in asked.output
+    assert ("reports about a person" in asked.output) is (keyset == "mac")
     assert run("keys", "disable", keyset, old, answer="y\n").exit_code == 0
     world.works()
 
@@ -275,6 +277,25 @@ def test_subject_keys_in_a_database_of_their_own(folder: Path, monkeypatch: pyte
     world.works()
     (folder / "subjects.db").rename(folder / "away.db")
     assert run("fields", "status").exit_code == 2
+
+
+@pytest.mark.postgres
+def test_on_postgresql(
+    folder: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    postgres_database: Callable[[], AbstractContextManager[str]],
+) -> None:
+    monkeypatch.chdir(folder)
+    with postgres_database() as url:
+        settings = folder / "portalsec.toml"
+        settings.write_text(settings.read_text() + f'\n[stores]\nsecurity = "{url}"\n')
+        world = World(folder)
+        old = str(world.rotate())
+        assert run("keys", "disable", "fields", old, "--yes").exit_code == 2
+        assert answer("fields", "reencrypt")["changed"] == 4
+        assert answer("fields", "status")["left"] == 0
+        assert run("keys", "disable", "fields", old, "--yes").exit_code == 0
+        world.works()
 
 
 def test_a_target_and_its_database_come_together(world: World) -> None:

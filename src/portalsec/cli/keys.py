@@ -96,7 +96,14 @@ class _Place:
 def _place(name: str, config: Path) -> _Place:
     from portalsec.config.keysets import KEYSETS
 
-    return _named(name, config) if name in KEYSETS else _by_path(Path(name))
+    if name in KEYSETS:
+        return _named(name, config)
+    if not {".", "/", os.sep} & set(name):
+        # A slip of the finger is no path: it would make a keyset that no portal reads.
+        raise ConfigurationError(
+            f"{name!r} is no keyset of a portal ({', '.join(KEYSETS)}), and no path: write a file as ./{name}.json"
+        )
+    return _by_path(Path(name))
 
 
 def _named(name: str, config: Path) -> _Place:
@@ -167,7 +174,7 @@ def _locked(path: Path) -> Iterator[None]:
     import fcntl
 
     try:
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = os.open(path.resolve().parent, os.O_RDONLY)  # where a link leads, since that is what is replaced
     except OSError as error:
         raise ConfigurationError(
             f"the folder of key file {path} cannot be read ({error.strerror})"
@@ -417,6 +424,11 @@ def _check_the_portal(place: _Place, key_id: int, *, force: bool) -> None:
     """Whether the portal itself still needs the key. `ConfigurationError` if it does; a warning if it cannot be known."""
     if place.settings is None or place.name not in ("fields", "mac"):
         return
+    if place.name == "mac":
+        click.echo(
+            "The audit log is never written anew: its reports about a person leave out what was recorded under this key.",
+            err=True,
+        )
     try:
         under = _cells_under(place.settings, place.name, key_id)
     except PortalsecError as error:
