@@ -6,12 +6,14 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
+from sqlalchemy.orm import Session
 
 from portalsec.cli import fields as module
 from portalsec.cli.app import portalsec
@@ -78,6 +80,47 @@ class Patient(Base):
     ssn = encrypted(EncryptedField(keys, table="patients", column="ssn"), cell="ssn_cell")
 """
 
+SEARCHED = """
+from datetime import date
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from portalsec.crypto import BlindIndex, EncryptedField, Keyset, normalise
+from portalsec.sqlalchemy.fields import encrypted, searchable
+
+keys = Keyset.from_json(Path("fields.json").read_text())
+index_keys = Keyset.from_json(Path("index.json").read_text())
+
+
+def index(column, how):
+    return BlindIndex(index_keys, table="people", column=column, bits=64, normalise=how)
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Person(Base):
+    __tablename__ = "people"
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name_cell: Mapped[bytes | None]
+    name_tag: Mapped[bytes | None] = mapped_column(index=True)
+    name = encrypted(
+        EncryptedField(keys, table="people", column="name"),
+        cell="name_cell", index=index("name", normalise.name), tag="name_tag",
+    )
+    born_cell: Mapped[bytes | None]
+    born = encrypted(EncryptedField(keys, table="people", column="born", type=date), cell="born_cell")
+    start_tag: Mapped[bytes | None]
+    start = searchable(index("start", normalise.prefix(normalise.name, 2)), tag="start_tag", of="name")
+    both_tag: Mapped[bytes | None]
+    both = searchable(
+        index("both", normalise.parts(normalise.name, normalise.year)), tag="both_tag", of=("name", "born")
+    )
+"""
+
 URL = "sqlite:///app.db"
 OLD = Keyset.generate("AES256_GCM")
 OLD_ID = OLD.primary_id
@@ -138,7 +181,9 @@ def test_everything_is_put_under_the_key_that_writes() -> None:
     assert run("status").exit_code == 1
     before = answer("status")
     assert before["left"] == 30
-    assert before["tables"]["patients"] == {"ssn": {"current": 0, "older": {str(OLD_ID): 25}, "unknown": 0}}
+    assert before["tables"]["patients"] == {
+        "ssn": {"current": 0, "older": {str(OLD_ID): 25}, "unknown": 0, "unmarked": 0, "stale": 0}
+    }
     result = run("reencrypt")
     assert result.exit_code == 0, result.output
     assert "30 rows looked at, 30 written." in result.output
@@ -222,6 +267,101 @@ def test_a_mapped_class_and_a_declarative_base() -> None:
         assert run("status", target="cli_mapped:Clinic", database="sqlite:///mapped.db").exit_code == 2
     finally:
         sys.modules.pop("cli_mapped", None)
+
+
+def searched() -> Any:
+    """The application anew, with the keys as they are in its files."""
+    sys.modules.pop("cli_searched", None)
+    import cli_searched  # type: ignore[import-not-found]
+
+    return cli_searched
+
+
+def test_every_tag_is_brought_under_a_rotated_index_key_and_every_search_still_finds() -> None:
+    Path("cli_searched.py").write_text(SEARCHED)
+    first = Keyset.generate("HMAC_SHA256_PRF")
+    both = first.add("HMAC_SHA256_PRF")
+    rotated = both.promote(both.info()[-1].id)
+    url = "sqlite:///searched.db"
+    to_it = {"target": "cli_searched:Base", "database": url}
+    engine = sa.create_engine(url)
+    born = date(1815, 12, 10)
+    try:
+        Path("index.json").write_text(keyset_to_json(first))
+        app = searched()
+        app.Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            session.add_all([app.Person(name=f"ada {n}", born=born) for n in range(20)])
+            session.add(app.Person(name="nobody's year"))
+            session.add(app.Person(born=born))
+            session.commit()
+        assert answer("status", **to_it)["exit"] == 0
+
+        Path("index.json").write_text(keyset_to_json(rotated))
+        searched()
+        before = answer("status", **to_it)
+        found = before["tables"]["people"]
+        assert {name: found[name]["stale"] for name in ("name_tag", "start_tag", "both_tag")} == {
+            "name_tag": 21,
+            "start_tag": 21,
+            "both_tag": 20,
+        }
+        assert (before["exit"], before["left"], found["name_cell"]["current"]) == (1, 62, 21)
+        assert "not what the cell gives" in run("status", **to_it).output
+        assert answer("status", "--cells-only", **to_it)["exit"] == 0
+        assert answer("reencrypt", "--cells-only", **to_it)["changed"] == 0
+        done = answer("reencrypt", **to_it)
+        assert (done["exit"], done["changed"], done["rows"]) == (0, 21, 22)
+        assert answer("status", **to_it)["exit"] == 0
+        assert "Nothing is left." in run("status", **to_it).output
+
+        Path("index.json").write_text(keyset_to_json(rotated.disable(first.primary_id)))
+        person = searched().Person
+        with Session(engine) as session:
+            for search, count in (
+                (person.name == "Ada 7", 1),
+                (person.start == "ad", 20),
+                (person.both == ("ada 7", born), 1),
+            ):
+                assert len(session.scalars(sa.select(person).where(search)).all()) == count
+    finally:
+        engine.dispose()
+        sys.modules.pop("cli_searched", None)
+
+
+def test_a_model_whose_cells_cannot_be_walked_is_never_passed_over() -> None:
+    Path("cli_mixed.py").write_text(
+        MAPPED
+        + """
+
+class Mixed(Base):
+    __tablename__ = "mixed"
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    one: Mapped[UUID] = mapped_column(unique=True)
+    a_cell: Mapped[bytes | None]
+    a = encrypted(EncryptedField(keys, table="mixed", column="a"), cell="a_cell", row="one")
+    b_cell: Mapped[bytes | None]
+    b = encrypted(EncryptedField(keys, table="mixed", column="b"), cell="b_cell")
+"""
+    )
+    try:
+        result = run("status", target="cli_mixed:Base")
+        assert result.exit_code == 2
+        assert "no row= in common" in result.output
+    finally:
+        sys.modules.pop("cli_mixed", None)
+
+
+def test_cells_of_raw_keys_are_never_called_done() -> None:
+    held = json.loads(keyset_to_json(OLD.add("AES256_GCM")))
+    held["key"][1]["outputPrefixType"] = "RAW"
+    held["primaryKeyId"] = held["key"][1]["keyId"]
+    Path("fields.json").write_text(json.dumps(held))
+    assert answer("reencrypt")["changed"] == 30  # they bear the marks of other keys
+    before = answer("status")
+    assert (before["exit"], before["left"], before["unmarked"]) == (1, 0, 30)
+    assert "Nothing is left" not in run("status").output
+    assert "30 cells bear no mark" in run("status").output
 
 
 @pytest.mark.parametrize(

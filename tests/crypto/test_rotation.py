@@ -10,11 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto import EncryptedField, Keyset, normalise
 from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.cells import key_from_json, key_to_json
+from portalsec.crypto.insecure import keyset_to_json
 from portalsec.crypto.keyring import Keyring
-from portalsec.crypto.rotation import Encrypt, Failure, Progress, RebuildIndex, Reencrypt, Reencryption
+from portalsec.crypto.rotation import (
+    Encrypt,
+    Failure,
+    Progress,
+    RebuildCompound,
+    RebuildIndex,
+    Reencrypt,
+    Reencryption,
+    Reseal,
+)
 from portalsec.errors import ConfigurationError, SubjectErased
 from tests.crypto.cell_memory import MemoryCells
 
@@ -373,6 +383,107 @@ def test_an_index_is_rebuilt_where_it_differs() -> None:
     assert [cells.rows[n]["tag"] for n in (0, 1, 3, 4)] == [fresh.tag(f"value {n}") for n in (0, 1, 3, 4)]
 
 
+def test_tags_over_several_cells_are_made_of_their_tuple() -> None:
+    first, second = field(OLD), EncryptedField[str](OLD, table="patients", column="name")
+    how = index(normalise=normalise.parts(normalise.exact, normalise.exact))
+    cells = MemoryCells(
+        ["a", "b", "tag"],
+        {
+            n: {"a": first.encrypt(f"a{n}", row=n), "b": second.encrypt(f"b{n}", row=n), "tag": b"old"}
+            for n in range(6)
+        },
+    )
+    cells.rows[1]["b"] = None
+    cells.rows[2] |= {"a": None, "b": None}
+    cells.rows[3]["b"] = b"damaged"
+    newer = field(NEW)
+    task = RebuildCompound(cells={"a": newer, "b": second}, tags={"tag": how})
+    run = Reencryption(cells, [Reencrypt(field=newer, column="a"), task])
+    (_, left) = run.remaining()
+    assert (left.column, left.stale, left.unknown, left.current) == ("tag", 5, 1, 0)
+    last = finish(run.run())
+    assert last.failures == (Failure((3,), "b", "too_short"),)
+    assert [cells.rows[n]["tag"] for n in range(6)] == [
+        how.tag(("a0", "b0")),
+        None,
+        None,
+        b"old",
+        how.tag(("a4", "b4")),
+        how.tag(("a5", "b5")),
+    ]
+    (_, left) = run.remaining()
+    assert (left.stale, left.unknown, left.current, left.done) == (0, 1, 5, False)
+
+
+def test_tags_of_current_cells_follow_their_index_too() -> None:
+    cells = source(5, under=NEW)
+    fresh = index(NEW_PRF)
+    run = Reencryption(cells, [Reencrypt(field=field(NEW), column="cell", tags={"tag": fresh})])
+    before = [row["cell"] for row in cells.rows.values()]
+    (of_cells, of_tags) = run.remaining()
+    assert (of_cells.done, of_tags.stale, of_tags.left) == (True, 5, 5)
+    assert finish(run.run()).changed == 5
+    assert [row["cell"] for row in cells.rows.values()] == before
+    assert [row["tag"] for row in cells.rows.values()] == [fresh.tag(f"value {n}") for n in range(5)]
+    assert all(each.done for each in run.remaining())
+    assert [each.column for each in run.remaining(tags=False)] == ["cell"]
+
+
+# -- another declaration ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changed", [{"pad": 64}, {"column": "other"}, {"context": "column"}, {"text": True}])
+def test_cells_of_one_declaration_are_written_by_another(changed: dict[str, Any]) -> None:
+    cells = source(5)
+    cells.rows[3]["cell"] = None
+    cells.rows[4]["cell"] = b"damaged"
+    new: EncryptedField[Any, Any] = EncryptedField(NEW, **{"table": "patients", "column": "ssn", **changed})
+    reseal = Reseal(old=field(OLD), new=new, column="cell", tags={"tag": index(NEW_PRF)})
+    run = Reencryption(cells, [reseal], batch=2)
+    last = finish(run.run())
+    assert (last.changed, [failure.key for failure in last.failures]) == (3, [(4,)])
+    for n in range(3):
+        place = {} if "context" in changed else {"row": n}
+        assert new.decrypt(cells.rows[n]["cell"], **place) == f"value {n}"
+        assert cells.rows[n]["tag"] == index(NEW_PRF).tag(f"value {n}")
+    assert cells.rows[4]["cell"] == b"damaged"
+    again = finish(run.run())
+    assert (again.changed, again.failed) == (0, 1)
+
+
+def test_resealed_cells_may_move_to_another_column() -> None:
+    cells = source(4)
+    for row in cells.rows.values():
+        row["text"] = None
+    cells.columns = ("cell", "text", "tag")
+    new = field(NEW, text=True)
+    cells.rows[1]["text"] = new.encrypt("value 1", row=1)  # the same, by the application
+    cells.rows[2]["text"] = kept = new.encrypt("newer", row=2)
+    reseal = Reseal(old=field(OLD), new=new, column="cell", to="text", tags={"tag": index()})
+    last = finish(Reencryption(cells, [reseal]).run())
+    assert (last.changed, last.failures) == (3, (Failure((2,), "text", "differs"),))
+    assert [row["cell"] is None for row in cells.rows.values()] == [True, True, False, True]
+    assert [new.decrypt(row["text"], row=n) for n, row in cells.rows.items()] == [
+        "value 0",
+        "value 1",
+        "newer",
+        "value 3",
+    ]
+    assert cells.rows[2]["text"] == kept
+
+
+def test_a_type_may_change_with_the_declaration() -> None:
+    cells = source(2)
+    new = field(NEW, type=int)
+    reseal = Reseal(
+        old=field(OLD), new=new, column="cell", convert=lambda text: int(text.removeprefix("value "))
+    )
+    cells.rows[1]["cell"] = field(OLD).encrypt("no number", row=1)
+    last = finish(Reencryption(cells, [reseal]).run())
+    assert last.failures == (Failure((1,), "cell", "not_converted"),)
+    assert new.decrypt(cells.rows[0]["cell"], row=0) == 0
+
+
 # -- what remains -------------------------------------------------------------------------------------------------
 
 
@@ -383,7 +494,7 @@ def test_what_remains_is_counted_by_key(text: bool) -> None:
     cells.rows[1]["cell"] = None
     cells.rows[2]["cell"] = "plain" if text else b"plain"
     run = Reencryption(cells, [task(text=text)])
-    left, tags = run.remaining()
+    left, _tags = run.remaining()
     assert (left.column, left.current, left.older, left.unknown, left.left) == ("cell", 1, {OLD_ID: 3}, 1, 4)
     cells.rows[2]["cell"] = None
     finish(run.run())
@@ -393,6 +504,30 @@ def test_what_remains_is_counted_by_key(text: bool) -> None:
 def test_a_disabled_key_s_cells_are_counted_as_its_own() -> None:
     (left,) = Reencryption(source(4), [task(NEW.disable(OLD_ID))]).remaining(tags=False)
     assert left.older == {OLD_ID: 4}
+
+
+def raw(keys: Keyset) -> Keyset:
+    held = json.loads(keyset_to_json(keys))
+    for key in held["key"]:
+        if key["keyId"] == held["primaryKeyId"]:
+            key["outputPrefixType"] = "RAW"
+    return Keyset.from_json(json.dumps(held))
+
+
+def test_what_is_under_a_key_without_a_mark_is_never_called_done() -> None:
+    keys = raw(NEW)
+    cells = source(3, under=keys)
+    cells.rows[0]["cell"] = field(OLD).encrypt("value 0", row=0)
+    run = Reencryption(cells, [task(keys)])
+    (left,) = run.remaining(tags=False)
+    assert (left.current, left.older, left.unmarked, left.left, left.done) == (0, {OLD_ID: 1}, 2, 1, False)
+    assert finish(run.run()).changed == 1
+    (left,) = run.remaining(tags=False)
+    assert (left.left, left.unmarked, left.done) == (0, 3, False)
+    # A key with a prefix is promoted: then it is known, and every cell without a mark is written anew.
+    away = Reencryption(cells, [task(rotated(keys, "AES256_GCM"))])
+    assert finish(away.run()).changed == 3
+    assert away.remaining()[0].done
 
 
 # -- mistakes -----------------------------------------------------------------------------------------------------
@@ -408,6 +543,14 @@ def test_mistakes_are_named() -> None:
         Reencryption(cells, [task(), task()])
     with pytest.raises(ConfigurationError, match="'phone_tag'"):
         Reencryption(cells, [Reencrypt(field=field(NEW), column="cell", tags={"phone_tag": index()})])
+    with pytest.raises(ConfigurationError, match="one after the other"):
+        Reencryption(
+            MemoryCells(["plain", "cell", "tag"], {}),
+            [
+                Encrypt(field=field(NEW), source="plain", column="cell"),
+                RebuildIndex(field=field(NEW), column="cell", tags={"tag": index()}),
+            ],
+        )
     with pytest.raises(ConfigurationError, match="in place"):
         Encrypt(field=field(NEW), source="cell", column="cell")
 

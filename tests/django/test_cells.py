@@ -356,14 +356,19 @@ def test_what_the_application_writes_meanwhile_is_kept(monkeypatch: pytest.Monke
     assert len({bytes(cell)[:5] for cell in Patient.objects.values_list("surname", flat=True)}) == 1
 
 
-def test_indexes_are_rebuilt() -> None:
+@pytest.mark.parametrize("options", [(), ("--rebuild-index",)])
+def test_indexes_are_rebuilt(options: tuple[str, ...]) -> None:
     world()
     saved = Patient.objects.get(surname=FULL["surname"], ssn=FULL["ssn"])
     rotate("index")
     tags = {name: raw(saved, name) for name in ("ssn_index", "surname_begins", "who")}
     Patient.objects.filter(ssn="7").update(ssn_index=None)
-    code, said = run("clinic.Patient", "clinic.Letter", "--rebuild-index")
+    code, said = run("clinic.Patient", "--status")
+    assert code == 1 and "who: " in said, said
+    code, said = run("clinic.Patient", "clinic.Letter", *options)
     assert code == 0, said
+    code, said = run("clinic.Patient", "clinic.Letter", "--status")
+    assert code == 0 and "Nothing is left." in said, said
     assert all(raw(saved, name) != tag for name, tag in tags.items())
     keyset = keys.current["index"]
     (gone,) = [key.id for key in keyset.info() if key.id != keyset.primary_id]
@@ -372,7 +377,7 @@ def test_indexes_are_rebuilt() -> None:
     assert Patient.objects.get(ssn="7").surname == "n7"
     assert Patient.objects.get(who=(FULL["surname"], FULL["born"])) == saved
     write(saved, "born", b"\x01damaged")
-    code, said = run("clinic.Patient", "--rebuild-index")
+    code, said = run("clinic.Patient", *options)
     assert code == 1 and f"row {saved.pk}, born: too_short" in said
 
 

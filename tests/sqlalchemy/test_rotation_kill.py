@@ -157,7 +157,7 @@ def rotate_under_fire(folder: Path, url: str, engine: sa.Engine) -> int:
     assert not [row.id for row in found if row.phone_tag != index.tag(rows[row.id])]
     tasks = [Reencrypt(field=new, column="phone", tags={"phone_tag": index})]
     remaining, tags = EncryptedTable(table=patients, tasks=tasks).over(engine).remaining()
-    assert remaining.left == 0
+    assert remaining.left == 0 and tags.left == 0
     assert remaining.current == sum(value is not None for value in rows.values())
     return writer.written
 

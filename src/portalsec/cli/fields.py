@@ -16,7 +16,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +183,7 @@ def _mapped(model: type[Any], target: str) -> Iterator[EncryptedTable]:
     from sqlalchemy import inspect
     from sqlalchemy.orm import DeclarativeBase, registry
 
-    from portalsec.sqlalchemy.fields import cells_of
+    from portalsec.sqlalchemy.fields import NothingEncrypted, cells_of
 
     mapper = inspect(model, raiseerr=False)
     if mapper is not None:
@@ -201,15 +201,19 @@ def _mapped(model: type[Any], target: str) -> Iterator[EncryptedTable]:
             not issubclass(model, DeclarativeBase) or issubclass(each.class_, model)
         ):
             seen.add(each.local_table)
-            with contextlib.suppress(ConfigurationError):  # a table without encrypted columns
+            with contextlib.suppress(NothingEncrypted):
                 yield cells_of(each.class_)
 
 
 @contextlib.contextmanager
 def _runs(
-    target: str | None, database: str | None, config: Path, batch: int
+    target: str | None, database: str | None, config: Path, batch: int, *, cells_only: bool = False
 ) -> Iterator[Mapping[str, Reencryption]]:
     if target is None:
+        if cells_only:
+            raise ConfigurationError(
+                "--cells-only is of a TARGET: the portal's own tables are always done whole"
+            )
         if database is not None:
             raise ConfigurationError(
                 "--database is of a TARGET: name it, or leave --database out for the portal's own tables"
@@ -222,16 +226,20 @@ def _runs(
         return
     if database is None:
         raise ConfigurationError(f"{target}: say in which database its tables are, by --database URL")
-    with _runs_of_target(target, database, batch) as runs:
+    with _runs_of_target(target, database, batch, cells_only=cells_only) as runs:
         yield runs
 
 
 @contextlib.contextmanager
-def _runs_of_target(target: str, database: str, batch: int) -> Iterator[Mapping[str, Reencryption]]:
+def _runs_of_target(
+    target: str, database: str, batch: int, *, cells_only: bool
+) -> Iterator[Mapping[str, Reencryption]]:
     from sqlalchemy import create_engine, inspect
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     tables = tables_of(target)
+    if cells_only:
+        tables = [each for each in map(_without_tags, tables) if each.tasks]
     problem = None
     try:
         # The application's database: its settings are its own, so that nothing here is but what a client does.
@@ -268,6 +276,14 @@ def _runs_of_target(target: str, database: str, batch: int) -> Iterator[Mapping[
         engine.dispose()
 
 
+def _without_tags(table: EncryptedTable) -> EncryptedTable:
+    from portalsec.crypto.rotation import RebuildCompound, RebuildIndex, Reencrypt
+
+    kept = [each for each in table.tasks if not isinstance(each, (RebuildCompound, RebuildIndex))]
+    tasks = [replace(each, tags={}) if isinstance(each, Reencrypt) else each for each in kept]
+    return replace(table, tasks=tasks)
+
+
 def _name(table: EncryptedTable, number: int, tables: list[EncryptedTable]) -> str:
     name = table.table.fullname
     return name if sum(each.table.fullname == name for each in tables) == 1 else f"{name}#{number}"
@@ -284,6 +300,7 @@ _config = click.option(
     show_default=True,
     help="The portal's settings file; without TARGET.",
 )
+_cells_only = click.option("--cells-only", is_flag=True, help="Leave out the tags of blind indexes.")
 _json = click.option("--json", "wants_json", is_flag=True, help="The answer as JSON.")
 
 
@@ -312,6 +329,7 @@ def fields() -> None:
     help="List every failure here, a line of JSON each.",
 )
 @click.option("--dry-run", is_flag=True, help="Do everything but the writing.")
+@_cells_only
 @_json
 def reencrypt_command(
     *,
@@ -322,6 +340,7 @@ def reencrypt_command(
     resume: Path | None,
     failures: Path | None,
     dry_run: bool,
+    cells_only: bool,
     wants_json: bool,
 ) -> None:
     """Do what TARGET describes to every row, beside the application that goes on.
@@ -332,7 +351,7 @@ def reencrypt_command(
     with _sentences(wants_json), contextlib.ExitStack() as stack:
         if dry_run and resume is not None:
             raise ConfigurationError("--dry-run does nothing that could be resumed: leave --resume out")
-        runs = stack.enter_context(_runs(target, database, config, batch))
+        runs = stack.enter_context(_runs(target, database, config, batch, cells_only=cells_only))
         state = _State(resume, target or _PORTAL)
         lines = None if failures is None else stack.enter_context(_opened(failures))
         stop = stack.enter_context(_ctrl_c())
@@ -376,40 +395,59 @@ def reencrypt_command(
 @_target
 @_database
 @_config
+@_cells_only
 @_json
-def status_command(target: str | None, database: str | None, config: Path, wants_json: bool) -> None:
-    """What each column's cells are under: exit 0 where all are under the key that writes, else 1.
+def status_command(
+    *, target: str | None, database: str | None, config: Path, cells_only: bool, wants_json: bool
+) -> None:
+    """What each column's cells and tags are under: exit 0 where all are under the key that writes, else 1.
 
+    Tags do not tell: every cell that has some is opened, and they are made again. --cells-only says nothing of them.
     Without TARGET: all that the portal itself keeps under its keys.
     """
-    with _sentences(wants_json), _runs(target, database, config, _COUNTING) as runs:
+    with (
+        _sentences(wants_json),
+        _runs(target, database, config, _COUNTING, cells_only=cells_only) as runs,
+    ):
         found = {name: run.remaining() for name, run in runs.items()}
-    left = sum(each.left for columns in found.values() for each in columns)
-    code = FAILURES if left else DONE
+    columns = [(name, each) for name, of_table in found.items() for each in of_table]
+    left, unmarked = sum(each.left for _, each in columns), sum(each.unmarked for _, each in columns)
+    code = DONE if all(each.done for _, each in columns) else FAILURES
     if wants_json:
+        names = ("current", "older", "unknown", "unmarked", "stale")
         tables = {
-            name: {
-                each.column: {"current": each.current, "older": each.older, "unknown": each.unknown}
-                for each in columns
-            }
-            for name, columns in found.items()
+            name: {each.column: {what: getattr(each, what) for what in names} for each in of_table}
+            for name, of_table in found.items()
         }
-        click.echo(json.dumps({"exit": code, "left": left, "tables": tables}, indent=1))
+        click.echo(json.dumps({"exit": code, "left": left, "unmarked": unmarked, "tables": tables}, indent=1))
         raise SystemExit(code)
-    table = Table("table", "column", "under", "cells", box=None)
-    for name, columns in found.items():
-        for each in columns:
-            table.add_row(name, each.column, "the key that writes", f"{each.current:,}")
-            for key, count in each.older.items():
-                table.add_row(name, each.column, f"key {key}", f"{count:,}")
-            if each.unknown:
-                table.add_row(name, each.column, "no key of the keyset", f"{each.unknown:,}")
+    table = Table("table", "column", "under", "cells or tags", box=None)
+    for name, each in columns:
+        under = {
+            "the key that writes": each.current,
+            **{f"key {key}": count for key, count in each.older.items()},
+            "another key, or none: not what the cell gives": each.stale,
+            "no key of the keyset": each.unknown,
+            "no mark: under a RAW key, or none of ours": each.unmarked,
+        }
+        for what, count in under.items():
+            if count or what == "the key that writes":
+                table.add_row(name, each.column, what, f"{count:,}")
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
     console.print(table)
-    click.echo(f"{left:,} cells are not under the key that writes." if left else "Nothing is left.")
-    if target is None and not left:
+    if left:
+        what = "cells or tags" if any(each.stale for _, each in columns) else "cells"
+        click.echo(f"{left:,} {what} are not under the key that writes.")
+    if unmarked:
+        click.echo(
+            f"{unmarked:,} cells bear no mark, nor does the key that writes: what they are under cannot be told. "
+            "Rotate to a key with a prefix (any but RAW)."
+        )
+    if code == DONE:
+        click.echo("Nothing is left." if not cells_only else "No cell is left. Tags were not looked at.")
+    if target is None and code == DONE:
         click.echo(
             "That is the portal's own. Tables of an application: portalsec fields status TARGET --database URL"
         )

@@ -116,9 +116,11 @@ class Command(BaseCommand):
             for found in run.remaining():
                 under = [f"{found.current} under the key that writes"]
                 under += [f"{count} under key {key}" for key, count in found.older.items()]
+                under += [f"{found.stale} under another, or missing"] if found.stale else []
                 under += [f"{found.unknown} under no key of the keyset"] if found.unknown else []
+                under += [f"{found.unmarked} without a mark (RAW keys): unknown"] if found.unmarked else []
                 self.stdout.write(f"{name}, {found.column}: {', '.join(under)}")
-                left += found.left
+                left += found.left + found.unmarked
         if left:
             self.stderr.write(f"{left} cells are not under the key that writes.")
             sys.exit(_FAILED)
