@@ -126,6 +126,11 @@ class BlindIndex(OfPrfKeys, Generic[T]):
         return self._tenanted
 
     @property
+    def key_ids(self) -> tuple[int, ...]:
+        """The keys that `tags` hashes under, the primary's first. Empty until the keyring is loaded."""
+        return tuple(function.id for function in self._functions)
+
+    @property
     def normaliser(self) -> Normaliser:
         """What counts as the same."""
         return self._normalise

@@ -14,23 +14,25 @@ from sqlalchemy.sql.operators import Operators
 from portalsec.errors import ConfigurationError
 from portalsec.sqlalchemy._cell_declared import Cell, Search
 from portalsec.sqlalchemy._cell_plan import Plan, plan_of
+from portalsec.sqlalchemy._cell_short import ENOUGH_BITS, current, one_of
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm.util import AliasedInsp
 
+    from portalsec.crypto.blind_index import BlindIndex
+
 __all__ = ["EncryptedComparator"]
 
 T = TypeVar("T")
-
-_UNEQUAL_BITS = 64
 
 
 class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
     """``Patient.ssn`` in a query.
 
     ``== value``, ``in_([...])`` and their opposites compare tags, ``is_(None)`` and ``is_not(None)`` look at the cell.
-    The database can do nothing else with a ciphertext, and everything else raises `ConfigurationError`.
+    The database can do nothing else with a ciphertext, and everything else raises `ConfigurationError`. Below 64 bits
+    a comparison finds candidates: negated, or in a statement that writes, it is refused.
     """
 
     def __init__(self, name: str, entity: Any, tenant: str | None = None) -> None:
@@ -125,9 +127,10 @@ class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
         plan = self._plan
         return (plan.cells[self._name],) if self._name in plan.cells else plan.searches[self._name].of
 
-    def _tags(self, values: Iterable[Any]) -> tuple[Any, list[bytes]]:
+    def _tags(self, values: Iterable[Any]) -> tuple[Any, list[bytes], BlindIndex[Any], tuple[int, ...], str]:
         search = self._search
         index = search.index
+        known = index.key_ids  # before the tags are made: a reload in between must not pass for older
         if index.tenanted is (self._tenant is None):
             self._cannot(
                 f"is indexed for each tenant by itself: compare {self._where}.for_tenant(...)"
@@ -144,30 +147,28 @@ class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
                     "can be compared with values only, not with columns, subqueries, parameters or in lambdas"
                 )
             found.update(dict.fromkeys(index.tags(value, self._tenant)))
-        return getattr(self._entity, search.key), list(found)
+        return getattr(self._entity, search.key), list(found), index, known, self._where
 
     def _equal(self, value: Any) -> ColumnElement[bool]:
         if value is None:
             return self._is(None)
-        column, tags = self._tags([value])
-        return column.in_(tags)  # type: ignore[no-any-return]
+        return one_of(*self._tags([value]))  # type: ignore[no-any-return]
 
     def _one_of(self, values: Any) -> ColumnElement[bool]:
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
             self._cannot("can be compared with a list of values only, in in_()")
-        column, tags = self._tags(values)
-        return column.in_(tags)  # type: ignore[no-any-return]
+        return one_of(*self._tags(values))  # type: ignore[no-any-return]
 
     def _none_of(self, values: Any) -> ColumnElement[bool]:
         search = self._search
-        if search.index.bits < _UNEQUAL_BITS:
+        if search.index.bits < ENOUGH_BITS:
             self._cannot(
                 f"has an index of {search.index.bits} bits, whose tags other values share: those rows would be left "
                 "out of a search for what is not equal; load the rows and compare in Python"
             )
-        column, tags = self._tags(values)
+        column, *tags = self._tags(values)
         present = [getattr(self._entity, cell.key).is_not(None) for cell in self._cells]
-        return and_(*present, or_(column.is_(None), column.not_in(tags)))
+        return and_(*present, or_(column.is_(None), column.not_in(current(column, *tags))))
 
     def _unequal(self, value: Any) -> ColumnElement[bool]:
         return self._is_not(None) if value is None else self._none_of([value])
