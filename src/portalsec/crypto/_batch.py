@@ -45,14 +45,18 @@ class Batch:
         self.shared = shared
         self.problems: list[tuple[int, str, str]] = []
         self.opened: dict[str, tuple[EncryptedField[Any, Any], dict[int, Any]]] = {}
-        # By column: what was read, and what shall be. (Of row.values; the loops here are the interpreter's.)
-        self._held = list(zip(*[row[2] for row in rows], strict=True)) if rows else [()] * len(at)
+        # By the column's place: what was read, as far as it was asked for, and what shall be.
+        self._held: dict[int, list[Cell]] = {}
         self._fresh: dict[int, list[Cell]] = {}
         self._changed: set[int] = set()
 
     def column(self, name: str) -> Sequence[Cell]:
         """What was read, for each row."""
-        return self._held[self.at[name]]
+        place = self.at[name]
+        held = self._held.get(place)
+        if held is None:
+            held = self._held[place] = [row[2][place] for row in self.rows]  # row.values
+        return held
 
     def differing(self, name: str) -> int:
         """How many rows shall hold something else there."""
@@ -60,7 +64,7 @@ class Batch:
         fresh = self._fresh.get(place)
         if fresh is None:
             return 0
-        return sum(old != new for old, new in zip(self._held[place], fresh, strict=True))
+        return sum(old != new for old, new in zip(self.column(name), fresh, strict=True))
 
     def set(self, index: int, column: str, value: Cell) -> None:
         self.put((index,), {column: (value,)})
@@ -71,7 +75,7 @@ class Batch:
             place = self.at[column]
             fresh = self._fresh.get(place)
             if fresh is None:
-                fresh = self._fresh[place] = list(self._held[place])
+                fresh = self._fresh[place] = list(self.column(column))
             for index, value in zip(indexes, values, strict=True):
                 fresh[index] = value
         if columns:
@@ -82,7 +86,8 @@ class Batch:
         changed = self._changed
         if not changed:
             return []
-        columns = [self._fresh.get(place, held) for place, held in enumerate(self._held)]
+        names = sorted(self.at, key=self.at.__getitem__)
+        columns = [self._fresh.get(self.at[name]) or self.column(name) for name in names]
         pairs: Iterable[Any] = zip(self.rows, zip(*columns, strict=True), strict=True)
         if len(changed) < len(self.rows):
             pairs = [pair for index, pair in enumerate(pairs) if index in changed]

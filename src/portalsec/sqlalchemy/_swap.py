@@ -93,9 +93,13 @@ class SqliteSwap(_Base):
         self._typed = any(self._bind_value)
 
     def __call__(self, changes: Sequence[Change]) -> Sequence[bool]:
-        old = list(zip(*(row[2] for row, _ in changes), strict=True))  # row.values
-        new = list(zip(*(values for _, values in changes), strict=True))
-        differing = [number for number in range(len(new)) if new[number] != old[number]] or [0]
+        # A column at a time: `zip(*rows)` would make an iterator for each row, and the collector look at all of them.
+        new = [[values[number] for _, values in changes] for number in range(len(self._names))]
+        differing = [
+            number
+            for number, column in enumerate(new)
+            if column != [row[2][number] for row, _ in changes]  # row.values
+        ] or [0]
         if self._lies and not self._typed:
             places = [row[5][-1] for row, _ in changes]  # row.place
             if max(places) - min(places) < 2 * len(places):
