@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from portalsec.config.keys import create_keys, read_private, resolve_reference, write_new
+from portalsec.config.keys import create_keys, read_private, replace_private, resolve_reference, write_new
 from portalsec.errors import ConfigurationError
 from portalsec.secret import Secret
 
@@ -84,3 +86,58 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="cannot be made"):
         create_keys(tmp_path / "file" / "keys", origin="o")
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_key(tmp_path: Path) -> None:
+    """In a child: a limit of the size of files is the process's own. Half a key would be taken for one for ever."""
+    if os.name != "posix":
+        pytest.skip("limits of a process are POSIX's")
+    script = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from portalsec.config.keys import replace_private, write_new\n"
+        "from portalsec.errors import ConfigurationError; from portalsec.secret import Secret\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
+        "for write, name in ((write_new, 'new'), (replace_private, 'old')):\n"
+        "    try: write(Path(sys.argv[1]) / name, Secret('x' * 500))\n"
+        "    except ConfigurationError as error: print(error)\n"
+    )
+    write_new(tmp_path / "old", Secret("the old key"))
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert told.count("File too large") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert read_private(tmp_path / "old").reveal() == "the old key"
+
+
+def test_replacing_by_a_link_replaces_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    write_new(tmp_path / "real" / "f.json", Secret("old"))
+    (tmp_path / "f.json").symlink_to(tmp_path / "real" / "f.json")
+    replace_private(tmp_path / "f.json", Secret("new"))
+    assert (tmp_path / "f.json").is_symlink()
+    assert read_private(tmp_path / "real" / "f.json").reveal() == "new"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="takes root to write another user's file")
+def test_a_key_that_root_replaces_stays_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    write_new(path, Secret("old"))
+    os.chown(path, 65534, 65534)
+    replace_private(path, Secret("new"))
+    assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (65534, 0o600)
+
+
+def test_a_file_that_is_no_text_is_in_no_frame_and_no_context(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    path.touch(mode=0o600)
+    path.write_bytes(b"\xff secret bytes")
+    with pytest.raises(ConfigurationError) as caught:
+        read_private(path)
+    assert caught.value.__context__ is None
+    trace = caught.value.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith("config/keys.py"):
+            assert not any(isinstance(found, bytes) for found in trace.tb_frame.f_locals.values())
+        trace = trace.tb_next

@@ -232,6 +232,14 @@ def test_a_key_service_that_does_not_open_what_it_wrote_is_refused():
         Keyset.from_encrypted_bytes(DATA, Broken(), b"none")
 
 
+def test_a_key_service_that_drops_associated_data_is_refused():
+    """Under it, the file of one keyset would open as another's."""
+    with pytest.raises(ConfigurationError, match="does not look at associated data"):
+        KEYS.to_encrypted_json(Still(), b"fields")
+    with pytest.raises(ConfigurationError, match="does not look at associated data"):
+        KEYS.to_encrypted_bytes(Still(), b"fields")
+
+
 @pytest.mark.parametrize("kek", [None, KEYS, b"key", Still.encrypt])
 def test_what_is_no_key_encryption_key_is_named(kek):
     for call in (

@@ -178,12 +178,16 @@ class Ed25519Signer:
     @classmethod
     def from_text(cls, text: Secret[str] | str) -> Ed25519Signer:
         """Read ``PRIVATE+KEY+name+id+base64``. Raises `ConfigurationError`, which never quotes the text."""
-        revealed = (text if isinstance(text, str) else text.reveal()).strip("\n")
-        problem = "this is not a signer key: it starts with PRIVATE+KEY+ and is one line, as Ed25519Signer.to_text gives it"
-        if not revealed.startswith(_PRIVATE_PREFIX):
-            raise ConfigurationError(problem)
-        name, key_id, seed = _split_key(revealed.removeprefix(_PRIVATE_PREFIX), problem)
-        signer = cls(name=name, seed=Secret(seed))
+        secret = Secret(text) if isinstance(text, str) else text
+        del text  # no frame of what is raised below shows the key
+        found = _split_signer(secret)
+        if found is None:
+            raise ConfigurationError(
+                "this is not a signer key: it starts with PRIVATE+KEY+ and is one line, as Ed25519Signer.to_text gives "
+                "it; only Ed25519 keys (type 1) are known"
+            )
+        name, key_id, seed = found
+        signer = cls(name=name, seed=seed)
         # The id is a hash of the public key: it catches a key that was damaged while it was copied.
         if not hmac.compare_digest(signer.key_id.hex(), key_id):
             raise ConfigurationError(
@@ -242,6 +246,18 @@ def _is_name(name: str) -> bool:
 
 def _key_id(name: str, public_key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public_key).digest()[:4]
+
+
+def _split_signer(secret: Secret[str]) -> tuple[str, str, Secret[bytes]] | None:
+    """(name, key id in hex, seed), or None: nothing is raised from where the text is."""
+    text = secret.reveal().strip()
+    if not text.startswith(_PRIVATE_PREFIX):
+        return None
+    try:
+        name, key_id, seed = _split_key(text.removeprefix(_PRIVATE_PREFIX), "")
+    except ConfigurationError:
+        return None
+    return name, key_id, Secret(seed)
 
 
 def _split_key(text: str, problem: str) -> tuple[str, str, bytes]:

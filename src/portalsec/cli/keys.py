@@ -174,7 +174,9 @@ def _locked(path: Path) -> Iterator[None]:
     import fcntl
 
     try:
-        folder = os.open(path.resolve().parent, os.O_RDONLY)  # where a link leads, since that is what is replaced
+        folder = os.open(
+            path.resolve().parent, os.O_RDONLY
+        )  # where a link leads, since that is what is replaced
     except OSError as error:
         raise ConfigurationError(
             f"the folder of key file {path} cannot be read ({error.strerror})"

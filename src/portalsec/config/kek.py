@@ -15,6 +15,7 @@ Nothing is asked here beyond the local keyset; the first keyset that is opened a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = ["open_kek"]
 
 _AWS = "aws-kms://"
 _VAULT = {"hcvault": "https", "hcvault+http": "http"}
+_TRANSIT = "a Transit key is named as hcvault://vault.example:8200/transit/keys/NAME"
 _VAULT_OPTIONS = frozenset({"token-source", "namespace", "ca-file"})
 
 
@@ -90,7 +92,10 @@ def _aws(arn: str) -> Aead:
 
 
 def _vault(reference: str, secret: Callable[[str], Secret[str]], base: Path) -> Aead:
-    parts = urlsplit(reference)
+    try:
+        parts = urlsplit(reference)
+    except ValueError:
+        raise ConfigurationError(_TRANSIT) from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = options.keys() - _VAULT_OPTIONS
     *mount, keys, name = ["", "", *(unquote(part) for part in parts.path.strip("/").split("/"))]
@@ -101,7 +106,7 @@ def _vault(reference: str, secret: Callable[[str], Secret[str]], base: Path) -> 
         or parts.fragment
         or len(options) != len(parts.query.split("&")) * bool(options)
     ):
-        raise ConfigurationError("a Transit key is named as hcvault://vault.example:8200/transit/keys/NAME")
+        raise ConfigurationError(_TRANSIT)
     if unknown:
         raise ConfigurationError(
             f"hcvault:// has an option that is not known: known are {', '.join(sorted(_VAULT_OPTIONS))}"
@@ -123,4 +128,6 @@ def _pkcs11(reference: str, secret: Callable[[str], Secret[str]], base: Path) ->
         raise ConfigurationError(
             f"the PKCS #11 library {uri.module} is missing: install it, or correct module-path="
         )
+    # What was found is what is loaded: the loader would look for a bare name elsewhere.
+    uri = replace(uri, module=(base / uri.module).absolute())
     return Pkcs11Aead(uri, pin=None if uri.pin_source is None else partial(secret, uri.pin_source))

@@ -13,7 +13,7 @@ from portalsec.errors import ConfigurationError
 from portalsec.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from portalsec.crypto.ports import Aead
 
@@ -23,15 +23,15 @@ _MAX_BYTES = 1 << 20  # no key file is near this; a wrong path to a large file i
 
 
 def write_new(path: Path, secret: Secret[str]) -> None:
-    """Write a file that did not exist, readable by its owner alone, and make it durable.
+    """Write a file that did not exist, readable by its owner alone: wholly or not at all, durable when this returns.
 
     Raises:
         ConfigurationError: it exists, or cannot be written.
     """
     try:
-        # O_EXCL: an existing key is never overwritten. The mode is set at creation, so there is no moment at
-        # which others can read it.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with _written_beside(path, secret) as name:
+            # A link, not a rename: an existing key is never overwritten.
+            os.link(name, path)
     except FileExistsError:
         raise ConfigurationError(
             f"key file {path} exists already: it is kept; remove it yourself to replace it"
@@ -40,38 +40,49 @@ def write_new(path: Path, secret: Secret[str]) -> None:
         raise ConfigurationError(
             f"key file {path} cannot be written ({error.strerror}): choose a folder you may write"
         ) from error
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(secret.reveal())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def replace_private(path: Path, secret: Secret[str]) -> None:
-    """Write a key file in place of another: mode 0600, wholly or not at all, durable when this returns.
+    """Write a private file, in place of another where there is one: mode 0600, whole or not at all, durable on return.
+
+    Where ``path`` is a link, what it leads to is replaced. The new file belongs to whom the old one did: one that an
+    administrator rotates must stay readable by the portal.
 
     Raises:
         ConfigurationError: it cannot be written; the old file stands.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(secret.reveal())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
-        if os.name == "posix":
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # the new name, too, survives a loss of power
-            finally:
-                os.close(folder)
+        there = path.resolve()
+        old = there.stat() if there.exists() else None
+        with _written_beside(there, secret) as name:
+            if os.name == "posix" and old is not None and old.st_uid != os.geteuid():
+                os.chown(name, old.st_uid, old.st_gid)
+            Path(name).replace(there)
     except OSError as error:
         raise ConfigurationError(f"key file {path} cannot be replaced ({error.strerror})") from error
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, secret: Secret[str]) -> Iterator[str]:
+    """A private, durable file in the same folder, to be put in its place; afterwards it is gone from beside it."""
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name}.", dir=path.parent
+    )  # mode 0600 from its first moment
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(secret.reveal())
+            file.flush()
+            os.fsync(file.fileno())
+        yield name
+    finally:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too, survives a loss of power
+        finally:
+            os.close(folder)
 
 
 def read_private(path: Path) -> Secret[str]:
@@ -102,12 +113,11 @@ def read_private(path: Path) -> Secret[str]:
         raise ConfigurationError(
             f"key file {path} is larger than 1 MiB, so it is not a key file: check the path"
         )
-    try:
+    with contextlib.suppress(UnicodeDecodeError):
         return Secret(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigurationError(
-            f"key file {path} is not UTF-8 text, so it is not a key file: check the path"
-        ) from None
+    # Out here, and without the bytes: the decoder's error holds the whole file.
+    del data
+    raise ConfigurationError(f"key file {path} is not UTF-8 text, so it is not a key file: check the path")
 
 
 def resolve_reference(reference: str, *, key: str, base: Path, env: Mapping[str, str]) -> Secret[str]:

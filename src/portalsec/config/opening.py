@@ -98,9 +98,9 @@ def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Ke
         key=f"{settings.source}: [keys] audit",
         base=settings.base,
         env=environment,
-    ).reveal()
+    )
     try:
-        signer = Ed25519Signer.from_text(text.strip())
+        signer = Ed25519Signer.from_text(text)
     except ConfigurationError as error:
         # the cause may quote the key file
         raise ConfigurationError(

@@ -23,7 +23,7 @@ from portalsec.crypto._keys import (
     Status,
     template_named,
 )
-from portalsec.errors import ConfigurationError
+from portalsec.errors import ConfigurationError, DecryptionError
 from portalsec.secret import Secret
 
 if TYPE_CHECKING:
@@ -179,12 +179,18 @@ class Keyset(Hidden):
         _check_kek(kek, associated_data)
         # The keys in the clear are never a local of this frame: a crash report of a failing key service sends locals.
         sealed = kek.encrypt(_keyset_binary.write(self._keys, self._primary_id), associated_data)
-        if kek.decrypt(sealed, associated_data) == _keyset_binary.write(self._keys, self._primary_id):
-            return sealed
-        del sealed  # from a key service that does not encrypt it could be anything
-        raise ConfigurationError(
-            "the key-encryption key does not open what it encrypted: the keyset was not written"
-        )
+        if kek.decrypt(sealed, associated_data) != _keyset_binary.write(self._keys, self._primary_id):
+            del sealed  # from a key service that does not encrypt it could be anything
+            raise ConfigurationError(
+                "the key-encryption key does not open what it encrypted: the keyset was not written"
+            )
+        if associated_data and _ignores(kek, sealed, associated_data + b"\x00"):
+            # An old key service may drop what it does not know: then one keyset's file would open as another's.
+            raise ConfigurationError(
+                "the key-encryption key does not look at associated data: the keyset was not written; use a key "
+                "service that binds them"
+            )
+        return sealed
 
     @property
     def primary_id(self) -> int:
@@ -312,6 +318,15 @@ class Keyset(Hidden):
         raise ConfigurationError(
             f"the keyset has no key {key_id!r}: it has {', '.join(map(str, self._ids()))}"
         )
+
+
+def _ignores(kek: Aead, sealed: bytes, other: bytes) -> bool:
+    """Whether the key-encryption key opens this under associated data that it was not encrypted with."""
+    try:
+        kek.decrypt(sealed, other)
+    except DecryptionError:
+        return False
+    return True
 
 
 def _check(keys: Sequence[Key], primary_id: int) -> None:

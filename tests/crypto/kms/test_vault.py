@@ -159,6 +159,8 @@ def test_one_ciphertext_has_one_text(transit: Transit) -> None:
         "https://vault.example/path",
         "https://vault.example:port",
         "https://vault.example?query",
+        "https://[",
+        "https://a b",
     ],
 )
 def test_only_https_reaches_another_machine(address: str) -> None:

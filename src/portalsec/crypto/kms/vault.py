@@ -34,6 +34,10 @@ __all__ = ["VaultTransitAead"]
 _CIPHERTEXT = re.compile(r"vault:v[1-9][0-9]{0,8}:([A-Za-z0-9+/]+={0,2})")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_./-]{1,256}")
+_ADDRESS = "the address of Vault is written as https://vault.example:8200"
+_HOST = re.compile(
+    r"[A-Za-z0-9._:%-]{1,255}"
+)  # a name or an address; urlsplit took the brackets off an IPv6 one
 _SEGMENT = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _MOST = 1 << 20  # bytes of a response; a keyset is far from it
 _WRONG = re.compile(r"message authentication failed|invalid ciphertext|failed to decrypt", re.IGNORECASE)
@@ -75,17 +79,18 @@ class VaultTransitAead(Hidden):
         Raises:
             ConfigurationError: an address, name or file that is none; plain http to another machine.
         """
-        parts = urlsplit(address)
         try:
+            parts = urlsplit(address)
             port = parts.port
         except ValueError:
-            port = -1
+            raise ConfigurationError(_ADDRESS) from None
         extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password
-        if parts.scheme not in ("https", "http") or not parts.hostname or port == -1 or extra:
-            raise ConfigurationError("the address of Vault is written as https://vault.example:8200")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        host = parts.hostname or ""
+        if parts.scheme not in ("https", "http") or not _HOST.fullmatch(host) or extra:
+            raise ConfigurationError(_ADDRESS)
+        if parts.scheme == "http" and not _is_loopback(host):
             raise ConfigurationError(
-                f"Vault at {parts.hostname} is named with plain http, which shows the token and the keys to the network: "
+                f"Vault at {host} is named with plain http, which shows the token and the keys to the network: "
                 "write https://"
             )
         segments = [*mount.split("/"), name]
@@ -95,13 +100,13 @@ class VaultTransitAead(Hidden):
             )
         if namespace is not None and not _NAMESPACE.fullmatch(namespace):
             raise ConfigurationError("the namespace of Vault is a path, as team-a/portal")
-        self._host, self._port = parts.hostname, port
+        self._host, self._port = host, port
         self._mount, self._name = mount, name
         self._namespace = namespace
         self._token = token
         self._patience = patience.total_seconds()
         self._tls = _tls(ca_file) if parts.scheme == "https" else None
-        self._where = f"Vault at {parts.hostname} ({mount}/keys/{name})"
+        self._where = f"Vault at {host} ({mount}/keys/{name})"
 
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
         """Wrap. Raises `KeyServiceUnavailable` where there is no answer, or a refusal."""
