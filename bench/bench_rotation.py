@@ -3,7 +3,10 @@
 The table has a UUID key as text, a column of cells, a column of tags with an ordinary index, and 200 bytes of others; each
 call puts every row under the other of two keys. The file is opened as `open_engine` opens it: WAL, and each batch flushed to
 the disk. The baseline has the same file, batches, flushes and primitives, and neither context, framing, failures nor
-compare-and-swap: it reads, opens, seals, hashes and writes by rowid.
+compare-and-swap: it reads, opens, seals, hashes and writes by rowid, the tags too. (Ours finds that they did not change.)
+
+`python -m bench.run --only crypto.reencrypt` shows rows a second, of the clock. On a machine that others use, look at
+rows a second of the processor's time: `python -m bench.bench_rotation`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -44,7 +48,7 @@ def rows() -> Iterator[Row]:
             subject_does=_ROWS,
             baseline_does=_ROWS,
             best_of=3,
-            note="rows a second beside a loop by hand over the same primitives; the issue asks for 60,000",
+            note="rows a second, one cell and one indexed tag each, beside a loop by hand over the same primitives; the issue asks for 60,000",
         )
 
 
@@ -128,3 +132,25 @@ def _by_hand(path: Path) -> Callable[[], None]:
             after = page[-1][0]
 
     return baseline
+
+
+def main() -> None:
+    """Rows a second of the processor's time and of the clock, the best of seven rounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {
+            "portalsec": _ours(Path(folder) / "ours.db"),
+            "by hand": _by_hand(Path(folder) / "theirs.db"),
+        }
+        best = {name: [0.0, 0.0] for name in sides}
+        for _ in range(7):
+            for name, run in sides.items():
+                wall, cpu = time.perf_counter(), time.process_time()
+                run()
+                cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+                best[name] = [max(best[name][0], _ROWS / cpu), max(best[name][1], _ROWS / wall)]
+    for name, (of_cpu, of_wall) in best.items():
+        print(f"{name:10} {of_cpu:9,.0f} rows a second of the processor {of_wall:9,.0f} of the clock")
+
+
+if __name__ == "__main__":
+    main()

@@ -211,7 +211,8 @@ class SqlCells:
         if self._lies is None:
             return [self._row(row, None) for row in result]
         # As the driver has them: for each row, SQLAlchemy's own work would be more than the database's.
-        found: list[tuple[Any, ...]] = result.cursor.fetchall()  # type: ignore[union-attr]
+        cursor: Any = result.cursor
+        found: list[tuple[Any, ...]] = cursor.fetchall()
         result.close()
         if self._head == 1 and not self._convert:
             return [_new(Row, (row[:1], row[0], row[1:-1], None, None, row)) for row in found]
