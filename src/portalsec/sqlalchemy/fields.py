@@ -285,7 +285,7 @@ def cells_of(model: type[Any]) -> EncryptedTable:
                 made = {search.column.key: search.index}
                 compound[search.column.key] = RebuildCompound(cells=of, tags=made)
             else:
-                tags.setdefault(*of, {})[search.column.key] = search.index
+                tags.setdefault(search.of[0].column.key, {})[search.column.key] = search.index
     if not cells or not isinstance(table, Table):
         raise NothingEncrypted(f"the table of {model.__name__} has no encrypted attribute")
     bound = [cell.places for cell in cells.values()]
