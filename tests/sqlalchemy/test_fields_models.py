@@ -196,7 +196,7 @@ class Kind(enum.Enum):
         (UUID_KEY | {"cell": lambda: mapped_column(Text)}, "its cells are bytes"),
         (
             UUID_KEY | {"other": lambda: encrypted(field("ssn", table="things"), cell="tag")},
-            "have the same labels",
+            "are those of column thing",
         ),
         (UUID_KEY | {"other": lambda: encrypted(field("other"), cell="cell")}, "have the same column 'cell'"),
         (UUID_KEY | {"ssn": lambda: encrypted("ssn", cell="cell")}, "is given an EncryptedField"),
@@ -450,7 +450,7 @@ def test_a_mixin_with_one_label_for_two_tables_is_refused(base: Any):
     class Animal(HasSsn, base):
         __tablename__ = "animal"
 
-    with pytest.raises(ConfigurationError, match=r"Animal\.ssn: its field serves table 'person' already"):
+    with pytest.raises(ConfigurationError, match=r"Animal\.ssn: .* are those of column person\.ssn_cell"):
         configure_mappers()
     assert Animal.__table__ is not None
 
@@ -468,7 +468,7 @@ def test_concrete_inheritance_is_two_tables(base: Any):
         ssn_cell: Mapped[bytes | None]
         __mapper_args__ = {"concrete": True}
 
-    with pytest.raises(ConfigurationError, match=r"Doctor\.ssn: its field serves table 'person' already"):
+    with pytest.raises(ConfigurationError, match=r"Doctor\.ssn: .* are those of column person\.ssn_cell"):
         configure_mappers()
 
 

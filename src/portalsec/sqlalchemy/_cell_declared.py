@@ -18,7 +18,9 @@ from portalsec.sqlalchemy._cell_place import Place, Places
 if TYPE_CHECKING:
     from portalsec.sqlalchemy.fields import Encrypted, Searchable
 
-__all__ = ["Cell", "Search", "cell_of", "check_labels", "declared_of", "python_type", "search_of"]
+__all__ = ["Cell", "Search", "cell_of", "check_columns", "declared_of", "python_type", "search_of"]
+
+_CLAIMED = "portalsec.sqlalchemy.fields"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def cell_of(mapper: Mapper[Any], name: str, declared: Encrypted[Any]) -> Cell:
         raise ConfigurationError(
             f'{where}: its field has context="column" and is bound to no row: leave row= away'
         )
-    declared._claim(column.table, where)
+    _claim(field, column, where)
     places = Places(
         mapper, where, row=declared.row, tenant=declared.tenant, subject=declared.subject, bound=field._bound
     )
@@ -157,6 +159,28 @@ def search_of(
     return Search(name, tag, column, index, found, not isinstance(of, str), where)
 
 
+def _claim(field: EncryptedField[Any, Any], column: Column[Any], where: str) -> None:
+    """One field, and one pair of labels, for one column of one table: cells of two of them could be swapped.
+
+    Kept where it belongs, on the field and in the `info` of the `MetaData`, which is what classes of one database have
+    in common. A class that is mapped a second time to its table is the same column.
+    """
+    assert isinstance(column.table, Table)  # noqa: S101  (`_column` has seen to it)
+    here = f"{column.table.fullname}.{column.name}"
+    claimed: dict[tuple[str, str], str] = column.table.metadata.info.setdefault(_CLAIMED, {})
+    other = claimed.setdefault((field.table, field.column), here)
+    if other == here:
+        other = vars(field).setdefault(_CLAIMED, here)
+        what = "its field serves"
+    else:
+        what = f"the labels table={field.table!r}, column={field.column!r} are those of"
+    if other != here:
+        raise ConfigurationError(
+            f"{where}: {what} column {other} already, and cells of the two could be swapped: declare a field with labels "
+            "of its own (in a mixin, give encrypted() a function from the class to its field)"
+        )
+
+
 def _made(declared: Any, class_: type[Any]) -> Any:
     """What was declared, or what its function makes for this class: a mixin declares for several tables."""
     if isinstance(declared, (EncryptedField, BlindIndex)) or not callable(declared):
@@ -178,18 +202,12 @@ def python_type(column: Column[Any]) -> type[Any] | None:
         return None
 
 
-def check_labels(cells: Collection[Cell]) -> None:
-    seen: dict[Any, Cell] = {}
+def check_columns(cells: Collection[Cell]) -> None:
+    """One column for each attribute; that labels differ, `_claim` has seen to."""
+    seen: dict[str, Cell] = {}
     for cell in cells:
-        for what in ((cell.field.table, cell.field.column), cell.key):
-            other = seen.setdefault(what, cell)
-            if other is not cell:
-                raise ConfigurationError(
-                    f"{cell.where} and {other.where} have the same "
-                    + (
-                        f"column {cell.key!r}"
-                        if what == cell.key
-                        else "labels, so that their cells could be swapped"
-                    )
-                    + ": give each its own"
-                )
+        other = seen.setdefault(cell.key, cell)
+        if other is not cell:
+            raise ConfigurationError(
+                f"{cell.where} and {other.where} have the same column {cell.key!r}: give each its own"
+            )

@@ -8,7 +8,7 @@ the database without a flush fails by its type.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import event
 from sqlalchemy.orm import Composite, Mapper, PropComparator
@@ -19,17 +19,14 @@ from portalsec.sqlalchemy._cell_declared import (
     Cell,
     Search,
     cell_of,
-    check_labels,
+    check_columns,
     declared_of,
     python_type,
     search_of,
 )
 from portalsec.sqlalchemy._cell_place import Place
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Plan", "Unflushed", "configured", "plan_of"]
+__all__ = ["Plan", "Unflushed", "configured", "known_plan", "plan_of"]
 
 _INFO = "portalsec.sqlalchemy.fields"
 _MISSING = object()
@@ -63,7 +60,7 @@ class Plan:
         self.cells = {
             name: cell_of(mapper, name, each) for name, each in found.items() if isinstance(each, Encrypted)
         }
-        check_labels(self.cells.values())
+        check_columns(self.cells.values())
         self.searches: dict[str, Search] = {}
         for name, each in found.items():
             if isinstance(each, Searchable):
@@ -138,7 +135,11 @@ class Plan:
     # -- an INSERT or UPDATE of many rows, given as mappings ----------------------------------------------------
 
     def encrypt_mapping(self, mapping: MutableMapping[str, Any]) -> None:
-        """Put cells and tags in the place of the values of encrypted attributes."""
+        """Put cells and tags in the place of the values of encrypted attributes.
+
+        What stands for a cell beside them is checked as at a flush: it opens in its row, or is not written.
+        """
+        self.require_cells(mapping)
         values = {name: mapping.pop(name) for name in self.cells if name in mapping}
         if not values:
             return
@@ -166,6 +167,13 @@ class Plan:
                 place = next((places[name] for name in names if name in places), Place(None))
                 mapping[search.key] = search.tag(values, place) if any(n in places for n in names) else None
 
+    def require_cells(self, mapping: Mapping[str, Any]) -> None:
+        """Refuses bytes in the place of a cell that are none of this row; None empties."""
+        for cell in self.cells.values():
+            held = mapping.get(cell.key)
+            if held is not None and cell.name not in mapping:
+                cell.require(held, cell.places.of_mapping(dict(mapping)))
+
 
 def plan_of(class_or_mapper: Any) -> Plan:
     """The plan of a mapped class, made at the first call, which is when its mapper is configured."""
@@ -177,6 +185,12 @@ def plan_of(class_or_mapper: Any) -> Plan:
     if plan is None or plan.mapper is not mapper:
         plan = info[_INFO] = Plan(mapper)
     return plan
+
+
+def known_plan(mapper: Mapper[Any]) -> Plan | None:
+    """The plan of a mapper that has one, with something encrypted in it."""
+    plan = mapper.class_manager.info.get(_INFO)
+    return plan if plan is not None and plan.cells else None
 
 
 def configured(mapper: Mapper[Any], class_: type[Any]) -> None:

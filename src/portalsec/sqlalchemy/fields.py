@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from sqlalchemy import Table, event
-from sqlalchemy.orm import InspectionAttrExtensionType, InspectionAttrInfo, Mapper
+from sqlalchemy.orm import InspectionAttrExtensionType, InspectionAttrInfo, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state, set_attribute
 
 from portalsec.crypto.blind_index import BlindIndex
@@ -33,6 +33,7 @@ from portalsec.errors import ConfigurationError, DecryptionError, SubjectErased
 from portalsec.sqlalchemy._cell_declared import Cell
 from portalsec.sqlalchemy._cell_plan import Unflushed, configured, plan_of
 from portalsec.sqlalchemy._cell_query import EncryptedComparator
+from portalsec.sqlalchemy._cell_statement import check_statement
 
 if TYPE_CHECKING:
     from portalsec.sqlalchemy.cells import EncryptedTable
@@ -84,7 +85,6 @@ class Encrypted(InspectionAttrInfo, Generic[T]):
         self.field, self.cell, self.index, self.tag = field, cell, index, tag
         self.row, self.tenant, self.subject = row, tenant, subject
         self._name = ""
-        self._table: Table | None = None
         self._cells: dict[type[Any], Cell] = {}
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
@@ -127,15 +127,6 @@ class Encrypted(InspectionAttrInfo, Generic[T]):
             )
         self._cells[class_] = found
         return found
-
-    def _claim(self, table: Any, where: str) -> None:
-        """One declaration, one table: the cells of two tables with the same labels could be swapped."""
-        if self._table is not None and self._table is not table and not callable(self.field):
-            raise ConfigurationError(
-                f"{where}: its field serves table {self._table.name!r} already, and cells of the two could be swapped: "
-                "in a mixin, give encrypted() a function from the class to its field, whose labels tell them apart"
-            )
-        self._table = table
 
 
 class Searchable(InspectionAttrInfo, Generic[T]):
@@ -235,7 +226,9 @@ def exactly(rows: Iterable[M], attribute: EncryptedComparator[T], value: T) -> l
     """Those of the found objects that really hold the value: short tags are shared by other values.
 
     ``exactly(session.scalars(select(Patient).where(Patient.ssn == ssn)), Patient.ssn, ssn)``. What counts as the same is
-    what the index's normaliser folds together, so "078-05-1120" finds "078 05 1120" under `digits`.
+    what the index's normaliser folds together, so "078-05-1120" finds "078 05 1120" under `digits`. A row of somebody who
+    was erased (`SubjectErased`) is left out: it has no value any more, and a tag that it kept shall not end everybody
+    else's search.
 
     Raises:
         DecryptionError: a cell that was found does not open.
@@ -244,13 +237,15 @@ def exactly(rows: Iterable[M], attribute: EncryptedComparator[T], value: T) -> l
     normal = search.index.normaliser
     wanted = normal(value)
 
-    def held(row: M) -> Any:
-        parts = tuple(getattr(row, cell.name) for cell in search.of)
-        return parts if search.compound else parts[0]
+    def holds(row: M) -> bool:
+        try:
+            parts = tuple(getattr(row, cell.name) for cell in search.of)
+        except SubjectErased:
+            return False
+        found = parts if search.compound else parts[0]
+        return found is not None and normal(found) == wanted
 
-    if wanted is None:
-        return []
-    return [row for row in rows if (found := held(row)) is not None and normal(found) == wanted]
+    return [] if wanted is None else [row for row in rows if holds(row)]
 
 
 def cells_of(model: type[Any]) -> EncryptedTable:
@@ -336,3 +331,4 @@ def _unchanged(cell: Cell, instance: Any, value: Any) -> bool:
 
 
 event.listen(Mapper, "mapper_configured", configured)
+event.listen(Session, "do_orm_execute", check_statement)
