@@ -193,6 +193,38 @@ def test_what_a_cell_is_bound_to_has_to_stand_too(engine: Engine, changed: dict[
     assert source.swap([Change(row, (b"bound to what was", None))]) == [False]
 
 
+@pytest.mark.parametrize("changed", [None, {"uid": uuid.uuid4()}, {"whose": "other"}, {"whose": None}])
+def test_of_rows_that_lie_together_too(engine: Engine, changed: dict[str, Any] | None) -> None:
+    rows = [{"id": n, "uid": uuid.uuid4(), "whose": "p", "cell": b"c", "tag": b"t"} for n in range(5)]
+    fill(engine, uid, rows)
+    source = SqlCells(engine, uid, ["cell", "tag"], row="uid", subject="whose")
+    found = sorted(source.page(None, 10))
+    if changed:
+        with engine.begin() as connection:
+            connection.execute(uid.update().where(uid.c.id == 2).values(**changed))
+    made = source.swap([Change(row, (b"new", b"t")) for row in found])
+    assert made == [True, True, not changed, True, True]
+    held = [row.values for row in sorted(source.read([(n,) for n in range(5)]))]
+    assert held == [(b"new", b"t") if ok else (b"c", b"t") for ok in made]
+
+
+def test_a_column_that_stays_is_not_written(tmp_path: Path) -> None:
+    """SQLite would write its index, which takes as long as the cell."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    metadata.create_all(engine)
+    fill(engine, text_key, [{"id": f"{n}", "cell": b"c", "tag": b"t"} for n in range(3)])
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER stays BEFORE UPDATE OF tag ON text_key BEGIN SELECT RAISE(ABORT, 'written'); END"
+        )
+    source = SqlCells(engine, text_key, ["cell", "tag"])
+    rows = source.page(None, 10)
+    assert source.swap([Change(row, (b"new", b"t")) for row in rows]) == [True] * 3
+    with pytest.raises(StoreError):
+        source.swap([Change(row, (b"newer", b"other")) for row in source.page(None, 10)])
+    engine.dispose()
+
+
 def test_a_cell_that_is_text_in_a_column_of_bytes_is_read_as_it_is(tmp_path: Path) -> None:
     """SQLite keeps what is written, whatever the column's type: plaintext of before the column was one of cells."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
