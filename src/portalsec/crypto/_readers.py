@@ -40,10 +40,7 @@ class Readers(Hidden):
                 raise ConfigurationError(
                     f"the legacy reader {name!r} of {where} takes anything: list it last"
                 )
-            if getattr(reader, "takes_anything", False) and reader is not self._readers[-1]:
-                raise ConfigurationError(
-                    f"the legacy reader {name!r} of {where} takes anything, so those behind it are never asked: list it last"
-                )
+        self.takes_anything = any(getattr(reader, "takes_anything", False) for reader in self._readers)
 
     def __len__(self) -> int:
         return len(self._readers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, cast, overload
 
 from portalsec._encoding import b64url, unb64url
 from portalsec.crypto._hidden import Hidden
@@ -14,9 +14,9 @@ from portalsec.crypto.codec import Codec, CodecError, codec_for
 from portalsec.crypto.context import RowId, cell_prefix, place
 from portalsec.crypto.keyring import AnyKeyset, LiveKeyset
 from portalsec.crypto.keyset import Keyset
-from portalsec.crypto.padding import PADDED, Pad, padded
+from portalsec.crypto.padding import Pad, padded
 from portalsec.crypto.ports import Aead, LegacyReader, SubjectAeads
-from portalsec.errors import ConfigurationError, DecryptionError
+from portalsec.errors import ConfigurationError, DecryptionError, SubjectErased
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # known to type checkers; `typing` has defaults from Python 3.13 on
@@ -147,8 +147,6 @@ class EncryptedField(Hidden, Generic[T, C]):
         if context not in ("row", "column"):
             raise ConfigurationError(f'context={context!r}: choose "row" or "column"')
         codec: Codec[T] = codec_for(type)
-        if codec.tag[:1] == PADDED:
-            raise ConfigurationError(f"the codec {codec.name} has the type byte of padding: give it another")
         self._legacy = Readers(legacy, codec, f"{table}.{column}")
         self._codec = codec if pad is None else padded(codec, pad)
         self._prefix = cell_prefix(table, column, self._codec.tag)
@@ -176,8 +174,32 @@ class EncryptedField(Hidden, Generic[T, C]):
                 "give it a Keyset or a name of a Keyring"
             )
         self._flat_for: object = None
+        if self._legacy.takes_anything:
+            live = getattr(keys, "_live", None) or keys
+            if isinstance(live, LiveKeyset):
+                live.follow(self._take_keys, self._keep_keys)
+            elif isinstance(keys, Keyset):
+                self._take_keys(keys)
+            elif getattr(getattr(keys, "_reading", None), "raw", ()):
+                self._refuse_raw("a key")
         if self._bound and not tenanted and not text:
             self._flatten()
+
+    def _take_keys(self, keyset: Keyset) -> None:
+        """Refuses keys that do not mark what they write, where all that is unmarked would be taken for plaintext."""
+        for key in keyset.info():
+            if key.prefix == "RAW" and key.status != "DESTROYED":
+                self._refuse_raw(f"key {key.id}")
+
+    def _refuse_raw(self, key: str) -> NoReturn:
+        raise ConfigurationError(
+            f"{self._table}.{self._column} reads plaintext, and {key} of its keyset is RAW, whose cells nothing tells from "
+            "other data: re-encrypt them under a key with a prefix and destroy the RAW one first, or move the plaintext to "
+            "another column with Encrypt"
+        )
+
+    def _keep_keys(self, keyset: Keyset) -> None:
+        """The other half of `LiveKeyset.follow`."""
 
     def _flatten(self) -> None:
         """Puts functions for the usual cell, in which every call is flattened, before the methods of the class."""
@@ -274,13 +296,14 @@ class EncryptedField(Hidden, Generic[T, C]):
         reason, aead = "", None
         if self._text:
             data, reason = _from_text(cell)
-        if not reason:
-            try:
-                aead = self._reading(subject)
+        try:
+            aead = self._reading(subject)  # also for what is no cell: of an erased subject no reader is asked
+            if not reason:
                 plaintext = aead.decrypt(data, where)
-            except DecryptionError as error:
-                reason = error.reason
-            else:
+        except DecryptionError as error:
+            reason = reason or error.reason
+        else:
+            if not reason:
                 return self._decode(plaintext)
         # Outside the handler, so that no error below has a context.
         if self._legacy and not (aead is not None and _is_named(aead, data)):
@@ -383,11 +406,15 @@ class EncryptedField(Hidden, Generic[T, C]):
         prefix = getattr(self._aead, "prefix", b"")
         return prefix if isinstance(prefix, bytes) else b""
 
-    def needs_reencrypt(self, cell: bytes | str | None) -> bool:
-        """Whether `reencrypt` would write this cell under another key: a look at its first bytes, without a key.
+    def needs_reencrypt(self, cell: bytes | str | None, subject: str | None = None) -> bool:
+        """Whether `reencrypt` would write this cell under another key: a look at its first bytes.
 
         True for legacy data. False for None, for every cell where `current_prefix` is empty (a RAW primary: its cells
-        have no mark), and over subject keys, whose keys are wrapped anew instead of the cells.
+        have no mark), and for cells of subject keys, which are wrapped anew instead of the cells.
+
+        Over subject keys a field with legacy readers asks whose cell it is: other data begin with the same first byte,
+        and a cell is one only if it begins with its own subject's key, which is looked up (`StoreError`). Without
+        ``subject`` the answer is True there, since it cannot be told.
         """
         if cell is None:
             return False
@@ -398,6 +425,9 @@ class EncryptedField(Hidden, Generic[T, C]):
                 return True
         if not isinstance(data, (bytes, bytearray, memoryview)):
             return True
+        if self._subjects is not None and self._legacy:
+            prefix = b"" if subject is None else self._mark(subject)
+            return not prefix or bytes(data[: len(prefix)]) != prefix
         prefix = self.current_prefix
         if not prefix:
             return self._aead is not None and _is_named(
@@ -478,6 +508,18 @@ class EncryptedField(Hidden, Generic[T, C]):
         )
 
     # -- keys and places ----------------------------------------------------------------------------------------
+
+    def _mark(self, subject: str) -> bytes:
+        """What the subject's own cells begin with, also where its key was erased; b"" where it never had one."""
+        assert self._subjects is not None  # noqa: S101
+        try:
+            return self._subjects.reading(_a_subject(subject)).prefix
+        except DecryptionError:
+            return b""
+        except SubjectErased:
+            receipt = getattr(self._subjects, "receipt", None)
+        erased = None if receipt is None else receipt(subject)
+        return b"" if erased is None or erased.key_id is None else b"\x01" + erased.key_id.to_bytes(4, "big")
 
     def _writing(self, subject: str | None) -> Aead | KeysetAead:
         if self._subjects is not None:

@@ -129,10 +129,13 @@ class DjangoFernetFieldsReader(Hidden):
 def _token(data: bytes | str) -> bytes | None:
     """The token where the data have a token's form. Whether it is whole and authentic is another matter.
 
-    One that was cut has its form too: it is refused, and never handed on to a reader that takes anything.
+    One that was cut has its form too: it is refused, and never handed on to a reader that takes anything. So has one with
+    white space around it, or as ``str(token)`` writes bytes: the token inside is read.
     """
-    text = as_ascii(data)
-    return text if text is not None and _FORM.fullmatch(text) else None
+    text = (as_ascii(data) or b"").strip()
+    if text[:2] in (b"b'", b'b"'):
+        text = text[2:-1]
+    return text if _FORM.fullmatch(text) else None
 
 
 def _opened(fernet: MultiFernet, token: bytes) -> bytes:

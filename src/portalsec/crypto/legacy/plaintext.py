@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from portalsec._encoding import unb64url
 from portalsec.clock import Clock, system_clock
 from portalsec.crypto._hidden import Hidden
+from portalsec.crypto.legacy._looks import may_be_sealed
 from portalsec.errors import ConfigurationError, DecryptionError
 
 __all__ = ["Plaintext"]
-
-_SMALLEST_CELL = 5 + 12 + 16  # prefix, nonce, tag
 
 
 class Plaintext(Hidden):
     """Takes whatever is stored as the value. It reads everything, so it stands last in ``legacy=[...]``.
 
     Two things keep it from being a way around encryption for ever. It ends: from ``until`` on nothing is taken. And
-    what looks like a cell is never taken as a value: it is one whose key is gone or not loaded yet, or one whose
-    first bytes were changed, and re-encrypting it would bury the real value.
+    nothing is taken that may be a ciphertext, under whatever key and however damaged: re-encrypting it would bury the
+    real value. That is everything as long as one that is noise to look at: 17 bytes or more that are no text in UTF-8, and
+    32 characters or more without words, as base64 and hexadecimal digits are.
+
+    So it reads what people write. Plaintext that is itself noise (keys, tokens, pictures, hashes) is refused: encrypt
+    it into another column (`portalsec.crypto.rotation.Encrypt`), where nothing has to be guessed, or write a reader that
+    knows its format. What is shorter than a ciphertext is taken: 16 bytes of a cell hold nothing of its value.
+
+    A field whose keyset has a RAW key refuses this reader, since such a key does not mark what it wrote.
     """
 
     takes_anything = True
@@ -50,19 +55,10 @@ class Plaintext(Hidden):
         """The data themselves.
 
         Raises:
-            DecryptionError: "plaintext_expired" from ``until`` on; "unknown_key" for what looks like a cell.
+            DecryptionError: "plaintext_expired" from ``until`` on; "may_be_ciphertext" for noise.
         """
         if self._clock() >= self._until:
             raise DecryptionError("plaintext_expired")
-        if _looks_like_a_cell(data):
-            raise DecryptionError("unknown_key")
+        if may_be_sealed(data):
+            raise DecryptionError("may_be_ciphertext")
         return data
-
-
-def _looks_like_a_cell(data: bytes | str) -> bool:
-    if isinstance(data, str):
-        try:
-            data = unb64url(data)
-        except ValueError:
-            return False
-    return len(data) >= _SMALLEST_CELL and data[:1] == b"\x01"
