@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from portalsec.crypto import EncryptedField, Keyset, normalise
 from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.cells import key_from_json, key_to_json
+from portalsec.crypto.codec import JSON
 from portalsec.crypto.insecure import keyset_to_json
 from portalsec.crypto.keyring import Keyring
 from portalsec.crypto.rotation import (
@@ -25,6 +27,7 @@ from portalsec.crypto.rotation import (
     Reencryption,
     Reseal,
 )
+from portalsec.crypto.tasks import Task
 from portalsec.errors import ConfigurationError, SubjectErased
 from tests.crypto.cell_memory import MemoryCells
 
@@ -129,6 +132,42 @@ def test_a_cursor_of_another_rotation_begins_at_the_start() -> None:
     newest = rotated(NEW, "AES256_GCM")
     last = finish(Reencryption(cells, [task(newest)]).run(resume=cursor))
     assert (last.done, last.changed) == (10, 10)
+
+
+@pytest.mark.parametrize("other", [{"clear": True}, {"source": "more"}, {"column": "second"}])
+def test_a_cursor_of_another_task_begins_at_the_start(other: Mapping[str, Any]) -> None:
+    before: dict[str, Any] = {"source": "born", "column": "first", "clear": False}
+    names = ["born", "more", "first", "second"]
+    rows = {n: {"born": f"{n}", "more": f"{n}", "first": None, "second": None} for n in range(4)}
+    cells = MemoryCells(names, rows)
+    cursor = finish(Reencryption(cells, [Encrypt(field=field(NEW), **before)]).run()).cursor
+    for row in cells.rows.values():
+        row["second"] = None
+    then = Encrypt(field=field(NEW), **{**before, "clear": True, **other})
+    last = finish(Reencryption(cells, [then]).run(resume=json.loads(json.dumps(cursor))))
+    assert (last.done, last.changed) == (4, 4)
+    assert all(row[then.source] is None and row[then.column] for row in cells.rows.values())
+
+
+def test_a_cursor_knows_the_columns_of_its_tasks() -> None:
+    def cursor(each: Task) -> Any:
+        cells = MemoryCells(["cell", "copy", "tag", "tog"], {})
+        return finish(Reencryption(cells, [each]).run()).cursor["under"]
+
+    old, new = field(OLD), field(NEW)
+    for one, other in [
+        (Reencrypt(field=new, column="cell"), Reencrypt(field=new, column="copy")),
+        (
+            RebuildIndex(field=new, column="cell", tags={"tag": index()}),
+            RebuildIndex(field=new, column="cell", tags={"tog": index()}),
+        ),
+        (
+            RebuildCompound(cells={"cell": new}, tags={"tag": index()}),
+            RebuildCompound(cells={"copy": new}, tags={"tag": index()}),
+        ),
+        (Reseal(old=old, new=new, column="cell"), Reseal(old=old, new=new, column="cell", to="copy")),
+    ]:
+        assert cursor(one) == cursor(one) != cursor(other)
 
 
 @pytest.mark.parametrize(
@@ -588,3 +627,60 @@ def test_a_key_that_json_cannot_hold_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="cursor"):
             key_from_json(parts)
+
+
+# -- what encrypting a column must not lose ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_conversion_to_nothing_is_a_failure(clear: bool) -> None:
+    rows = {
+        1: {"plain": "31.02.1970", "cell": None},
+        2: {"plain": "no", "cell": field(OLD).encrypt("x", row=2)},
+    }
+    before = {key: dict(row) for key, row in rows.items()}
+    task = Encrypt(field=field(OLD), source="plain", column="cell", clear=clear, convert={}.get)
+    *_, progress = Reencryption(MemoryCells(["plain", "cell"], rows), [task]).run()
+    assert {failure.reason for failure in progress.failures} == {"not_converted"}
+    assert (progress.failed, progress.changed) == (2, 0)
+    assert rows == before
+
+
+def test_a_conversion_to_nothing_is_a_failure_of_resealing() -> None:
+    rows = {1: {"cell": field(OLD).encrypt("value", row=1)}}
+    before = dict(rows[1])
+    task = Reseal(old=field(OLD), new=field(OLD, pad=16), column="cell", convert={}.get)
+    *_, progress = Reencryption(MemoryCells(["cell"], rows), [task]).run()
+    assert [failure.reason for failure in progress.failures] == ["not_converted"]
+    assert rows[1] == before
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        (JSON, {"pos": True}, {"pos": 1.0}),
+        (JSON, [1], [1.0]),
+        (Decimal, Decimal("1.50"), Decimal("1.5")),
+        (datetime, NOON, NOON.astimezone(timezone(timedelta(hours=2)))),
+    ],
+)
+@pytest.mark.parametrize("reseal", [False, True])
+def test_two_values_that_python_calls_equal_differ(kind: Any, one: Any, other: Any, reseal: bool) -> None:
+    sealed = field(OLD, type=kind)
+    text = field(OLD, type=kind, text=True)
+    rows: dict[Any, dict[str, Any]] = {
+        1: {"source": one, "cell": sealed.encrypt(other, row=1)},
+        2: {"source": one, "cell": sealed.encrypt(one, row=2)},
+    }
+    task: Any = Encrypt(field=sealed, source="source", column="cell")
+    if reseal:
+        for number, row in rows.items():
+            row["source"] = text.encrypt(one, row=number)
+        task = Reseal(old=text, new=sealed, column="source", to="cell")
+    *_, progress = Reencryption(MemoryCells(["source", "cell"], rows), [task]).run()
+    assert [(failure.key, failure.reason) for failure in progress.failures] == [((1,), "differs")]
+    assert rows[1]["source"] is not None
+    assert rows[2]["source"] is None

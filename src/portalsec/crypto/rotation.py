@@ -24,6 +24,7 @@ from portalsec.crypto.tasks import (
     Reseal,
     Task,
     rebuilds,
+    stale_of_subjects,
 )
 from portalsec.errors import ConfigurationError
 
@@ -52,7 +53,7 @@ class Failure:
     Attributes:
         reason: a `DecryptionError`'s reason ("not_authentic", "unknown_key", ...); "wrong_type" or "not_encodable",
             a value or row id that the field does not take; "not_converted"; "differs", plaintext and cell hold two
-            values; "busy", the application wrote the row each time.
+            values; "erased_in_the_clear", what is held of a person whose key was destroyed is not under that key; "busy", the application wrote the row each time.
     """
 
     key: Key
@@ -206,8 +207,10 @@ class Reencryption:
 
         Nor do cells of a RAW key, which have no mark: under such a primary they are ``unmarked``, and `Reencrypt` leaves
         them alone. To be rid of an old RAW key, promote one with a prefix, under which all that has no mark is written
-        anew. Over subject keys every cell is current, as long as it is one: the keys are wrapped anew, not the cells. A
-        task may count what is its own in a method ``remaining(source) -> Remaining``, as that of subject keys does.
+        anew. Over subject keys every cell is current, as long as it is one: the keys are wrapped anew, not the cells. (Where
+        the field has legacy readers, every cell is held against its own subject's key, by a walk over the rows.) Of
+        `Encrypt` the plaintext is counted too, as ``unknown`` of its own column: that of erased people among it. A task
+        may count what is its own in a method ``remaining(source) -> Remaining``, as that of subject keys does.
         """
         found = []
         for task in self._tasks:
@@ -215,18 +218,46 @@ class Reencryption:
             if own is not None:
                 found.append(own(self._source))
             elif isinstance(task, (Reencrypt, Encrypt)):
-                found.append(_remaining(self._source, task))
+                found.append(self._cells(task))
+                if isinstance(task, Encrypt):
+                    found.append(self._plaintext(task))
         return (*found, *self._tags()) if tags else tuple(found)
+
+    def _cells(self, task: Reencrypt | Encrypt) -> Remaining:
+        field = task.field
+        if field._subjects is None or not field._legacy:
+            return _remaining(self._source, task)
+        # What begins with 0x01 may be the legacy reader's: each cell is held against its own subject's key.
+        cells = stale = 0
+        for batch in self._walk():
+            of_column = batch.column(task.column)
+            cells += sum(cell is not None for cell in of_column)
+            stale += len(stale_of_subjects(field, batch, of_column))
+        return Remaining(column=task.column, current=cells - stale, older={}, unknown=stale)
+
+    def _plaintext(self, task: Encrypt) -> Remaining:
+        """What is still in the clear, and is to be moved: all of it, or what has no cell yet."""
+        if task.clear:
+            (left,) = self._source.tally(task.source, ())
+        else:
+            left = 0
+            for batch in self._walk():
+                pairs = zip(batch.column(task.source), batch.column(task.column), strict=True)
+                left += sum(value is not None and cell is None for value, cell in pairs)
+        return Remaining(column=task.source, current=0, older={}, unknown=left)
+
+    def _walk(self) -> Iterator[Batch]:
+        after: Key | None = None
+        while rows := self._source.page(after, max(self._size, _PAGE)):
+            after = rows[-1].key
+            yield Batch(rows, self._at, self._shared)
 
     def _tags(self) -> Iterator[Remaining]:
         """The tags of all tasks, in one walk."""
         of = [rebuilds(task) for task in self._tasks if not hasattr(task, "remaining")]
         tasks = [task for task in of if task is not None]
         counts = {name: Counter[str]() for task in tasks for name in task.writes}
-        after: Key | None = None
-        while tasks and (rows := self._source.page(after, max(self._size, _PAGE))):
-            after = rows[-1].key
-            batch = Batch(rows, self._at, self._shared)
+        for batch in self._walk() if tasks else ():
             for task in tasks:
                 before = len(batch.problems)
                 task.work(batch)
@@ -234,7 +265,7 @@ class Reencryption:
                 unknown = sum(reason != ERASED for reason in problems.values())
                 for name in task.writes:
                     stale = batch.differing(name)
-                    current = len(rows) - stale - len(problems)
+                    current = len(batch.rows) - stale - len(problems)
                     counts[name].update(stale=stale, unknown=unknown, current=current)
         for name, count in counts.items():
             yield Remaining(
@@ -256,7 +287,9 @@ class Reencryption:
             for task in self._tasks:
                 task.work(batch)
             for index, column, reason in batch.problems:
-                problems[rows[index].key, column] = reason
+                place = rows[index].key, column
+                if reason != ERASED or place not in problems:  # of two tasks, a failure is what counts
+                    problems[place] = reason
             changes = batch.changes()
             if not changes:
                 break

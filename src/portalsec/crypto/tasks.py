@@ -17,6 +17,7 @@ from portalsec.crypto._batch import (
     Found,
     Index,
     Whose,
+    _named,
     by_owner,
     opened,
     retag,
@@ -28,6 +29,7 @@ from portalsec.errors import ConfigurationError
 
 __all__ = [
     "ERASED",
+    "ERASED_IN_THE_CLEAR",
     "Batch",
     "Encrypt",
     "Index",
@@ -40,6 +42,9 @@ __all__ = [
 ]
 
 _PREFIX = 5
+
+ERASED_IN_THE_CLEAR = "erased_in_the_clear"
+"""The person's key was destroyed, and this lies there in another form: plaintext, or under another library's key."""
 
 
 class Task(Protocol):
@@ -56,7 +61,7 @@ class Task(Protocol):
         ...
 
     def under(self) -> Any:
-        """What it writes under at the moment, as JSON holds it: where that changed, a run begins anew."""
+        """What it writes at the moment, where and under what, as JSON holds it: where that changed, a run begins anew."""
         ...
 
     def work(self, batch: Batch) -> None: ...
@@ -93,7 +98,7 @@ class Reencrypt:
         return self.columns
 
     def under(self) -> Any:
-        return [self.field.current_prefix.hex(), *under(self.tags)]
+        return [self.field.current_prefix.hex(), list(self.columns), *under(self.tags)]
 
     def work(self, batch: Batch) -> None:
         prefix, stale = self.field.current_prefix, self.field.needs_reencrypt
@@ -105,9 +110,14 @@ class Reencrypt:
                 for index, cell in enumerate(cells)
                 if cell is not None and (cell[:_PREFIX] != prefix if type(cell) is bytes else stale(cell))
             ]
+        elif self.field._subjects is not None and self.field._legacy:
+            wanted = stale_of_subjects(self.field, batch, cells)
         else:
             wanted = [index for index, cell in enumerate(cells) if cell is not None and stale(cell)]
+        before = len(batch.problems)
         through(self.field, self.column, self.tags, batch, wanted, opened)
+        # What is no cell of the person's own key did not go with that key.
+        left_over(batch, before)
         if self.tags and len(wanted) < len(cells):
             rest = set(range(len(cells))).difference(wanted)
             retag(batch, {self.column: self.field}, self.tags, sorted(rest))
@@ -117,8 +127,11 @@ class Reencrypt:
 class Encrypt:
     """A column of plaintext is encrypted into a column of cells, and emptied.
 
-    Where both hold something, they are compared: the same value empties the plaintext, another one is listed as a
-    failure ("differs") and left alone, since only the application knows which of the two is newer.
+    Where both hold something, they are compared: the same value, as the field writes it, empties the plaintext, another
+    one is listed as a failure ("differs") and left alone, since only the application knows which of the two is newer.
+
+    The plaintext of a person whose key was erased cannot be encrypted any more, and is not destroyed unasked: it is
+    listed as a failure ("erased_in_the_clear"). Set it to NULL yourself to finish the erasure.
 
     Attributes:
         source: the column of the plaintext; rows where it is NULL are done.
@@ -126,7 +139,8 @@ class Encrypt:
         tags: the columns of the field's indexes.
         clear: whether the plaintext becomes NULL. False fills the cells and keeps the plaintext, for the time in
             which an older version of the application still reads it; run it again with True after that.
-        convert: from what the column holds to what the field takes, such as ``date.fromisoformat``.
+        convert: from what the column holds to what the field takes, such as ``date.fromisoformat``. `TypeError`,
+            `ValueError`, `ArithmeticError` and None say that it cannot ("not_converted").
     """
 
     field: EncryptedField[Any, Any]
@@ -152,36 +166,30 @@ class Encrypt:
         return self.columns if self.clear else self.columns[1:]
 
     def under(self) -> Any:
-        return [self.field.current_prefix.hex(), *under(self.tags)]
+        # Where it only filled, nothing is emptied yet: clear= is part of it.
+        return [self.field.current_prefix.hex(), list(self.columns), self.clear, *under(self.tags)]
 
     def work(self, batch: Batch) -> None:
         cells = batch.column(self.column)
         wanted = [index for index, value in enumerate(batch.column(self.source)) if value is not None]
         empty = [index for index in wanted if cells[index] is None]
+        before = len(batch.problems)
         done = through(self.field, self.column, self.tags, batch, empty, self._plaintext)
         done += self._compared(batch, [index for index in wanted if cells[index] is not None])
+        left_over(batch, before)
         if self.clear:
             batch.put(done, {self.source: [None] * len(done)})
 
     def _plaintext(self, batch: Batch, column: str, of: Whose, indexes: Sequence[int]) -> Found:
-        held, convert = batch.column(self.source), self.convert
-        kept: list[int] = []
-        values: list[Any] = []
-        for index in indexes:
-            value = held[index]
-            try:
-                values.append(value if convert is None else convert(value))
-                kept.append(index)
-            except (TypeError, ValueError, ArithmeticError):
-                batch.problems.append((index, self.source, "not_converted"))
-        return kept, values
+        held = batch.column(self.source)
+        return _converted(self.convert, batch, self.source, indexes, [held[index] for index in indexes])
 
     def _compared(self, batch: Batch, both: Sequence[int]) -> list[int]:
         same = []
         for whose, indexes in by_owner(self.field, batch, both):
             held = dict(zip(*opened(batch, self.column, whose, indexes), strict=True))
             for index, value in zip(*self._plaintext(batch, self.column, whose, list(held)), strict=True):
-                if type(held[index]) is type(value) and held[index] == value:
+                if _same(self.field, held[index], value):
                     same.append(index)
                 else:
                     batch.problems.append((index, self.column, "differs"))
@@ -208,7 +216,7 @@ class RebuildIndex:
         return tuple(self.tags)
 
     def under(self) -> Any:
-        return under(self.tags)
+        return [list(self.columns), *under(self.tags)]
 
     def work(self, batch: Batch) -> None:
         retag(batch, {self.column: self.field}, self.tags, range(len(batch.rows)))
@@ -236,7 +244,7 @@ class RebuildCompound:
         return tuple(self.tags)
 
     def under(self) -> Any:
-        return under(self.tags)
+        return [list(self.columns), *under(self.tags)]
 
     def work(self, batch: Batch) -> None:
         retag(batch, self.cells, self.tags, range(len(batch.rows)), compound=True)
@@ -274,7 +282,7 @@ class Reseal:
         return self.columns
 
     def under(self) -> Any:
-        return [self.new.current_prefix.hex(), *under(self.tags)]
+        return [self.new.current_prefix.hex(), list(self.columns), *under(self.tags)]
 
     def work(self, batch: Batch) -> None:
         held = batch.column(self.column)
@@ -292,7 +300,7 @@ class Reseal:
         for whose, indexes in by_owner(self.new, batch, [i for i in full if target[i] is not None]):
             there = dict(zip(*opened(batch, self.to, whose, indexes), strict=True))
             for index, value in zip(*self._values(batch, self.to, whose, list(there)), strict=True):
-                if type(there[index]) is type(value) and there[index] == value:
+                if _same(self.new, there[index], value):
                     moved.append(index)
                 else:
                     batch.problems.append((index, self.to, "differs"))
@@ -310,17 +318,56 @@ class Reseal:
     def _values(self, batch: Batch, column: str, whose: Whose, indexes: Sequence[int]) -> Found:
         del column
         kept, values = opened(batch, self.column, Whose(self.old, whose.tenant, whose.subject), indexes)
-        if self.convert is None:
-            return kept, values
-        fine: list[int] = []
-        converted: list[Any] = []
-        for index, value in zip(kept, values, strict=True):
-            try:
-                converted.append(self.convert(value))
-                fine.append(index)
-            except (TypeError, ValueError, ArithmeticError):
-                batch.problems.append((index, self.column, "not_converted"))
-        return fine, converted
+        return _converted(self.convert, batch, self.column, kept, values)
+
+
+def _converted(
+    convert: Callable[[Any], Any] | None, batch: Batch, column: str, indexes: Sequence[int], values: list[Any]
+) -> Found:
+    if convert is None:
+        return indexes, values
+    kept: list[int] = []
+    found: list[Any] = []
+    for index, value in zip(indexes, values, strict=True):
+        try:
+            converted = convert(value)
+        except (TypeError, ValueError, ArithmeticError):
+            converted = None
+        if converted is None:  # NULL for a value that there is would lose it
+            batch.problems.append((index, column, "not_converted"))
+        else:
+            kept.append(index)
+            found.append(converted)
+    return kept, found
+
+
+def _same(field: EncryptedField[Any, Any], one: Any, other: Any) -> bool:
+    """Whether two values are one to the field. ``==`` takes 1 for True, 1.50 for 1.5, and an instant in two offsets."""
+    encode = field._codec.encode
+    try:
+        return encode(one) == encode(other)
+    except (TypeError, ValueError):
+        return False
+
+
+def stale_of_subjects(field: EncryptedField[Any, Any], batch: Batch, cells: Sequence[Any]) -> list[int]:
+    """The rows whose cells are not under their own subject's key; the keys are looked up together."""
+    subjects = [_named(row.subject) for row in batch.rows]
+    preload = getattr(field._subjects, "preload", None)
+    if preload is not None:
+        preload([name for name, cell in zip(subjects, cells, strict=True) if name and cell is not None])
+    return [
+        index
+        for index, (name, cell) in enumerate(zip(subjects, cells, strict=True))
+        if cell is not None and field.needs_reencrypt(cell, name or None)
+    ]
+
+
+def left_over(batch: Batch, before: int) -> None:
+    """What was found erased, and is not under the erased key, is still to be read: a failure."""
+    for place, (index, column, reason) in enumerate(batch.problems[before:], before):
+        if reason == ERASED:
+            batch.problems[place] = (index, column, ERASED_IN_THE_CLEAR)
 
 
 def rebuilds(task: Task) -> RebuildIndex | RebuildCompound | None:
