@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.codec import codec_for
+from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.normalise import (
     Normaliser,
     bucket,
@@ -517,3 +520,53 @@ def test_an_application_s_own():
     for wrong in ("", "x", "X/1", "a/b/1", "x/1,y/1", "/1", "x/", "é/1"):
         with pytest.raises(ConfigurationError, match="acme-mrn/1"):
             Normaliser(wrong, str)
+
+
+LONG = [
+    "(" * 20_000,
+    "1" + "(   " * 20_000,
+    "a@" + "".join(chr(0x4E00 + place) for place in range(5000)),
+    "a" + "\u0301\u0316" * 20_000,
+    "\ufdfa" * 20_000,
+    "1" * 1025,
+]
+
+
+@pytest.mark.parametrize("value", LONG, ids=range(len(LONG)))
+@pytest.mark.parametrize("normaliser", [digits, email, name, phone(41), prefix(name, 3)])
+def test_what_is_too_long_to_fold_is_refused_without_it(normaliser, value):
+    tags = BlindIndex(
+        Keyset.generate("HMAC_SHA256_PRF"), table="t", column="c", bits=64, normalise=normaliser
+    )
+    compound = parts(normaliser, exact)
+    for refuse in (normaliser, tags.tag, tags.tags, lambda value: compound((value, "x"))):
+        with pytest.raises(ValueError, match="at most 1024 characters") as caught:
+            refuse(value)
+        assert value[:20] not in str(caught.value)
+
+
+def test_a_domain_is_no_longer_than_domains_are():
+    assert email("a@" + "é." * 127 + "x") is not None
+    with pytest.raises(ValueError, match="at most 255 characters"):
+        email("a@" + "é" * 256)
+
+
+def test_a_text_of_any_length_has_a_prefix_and_is_itself():
+    assert prefix(exact, 3)("x" * 100_000) == b"xxx"
+    assert exact("x" * 100_000) == b"s" + b"x" * 100_000
+
+
+def first_number(text):
+    """How the start of a number was found before it was linear."""
+    found = re.search(r"\+?[^\w+]*\d", text)
+    return found and (found.start(), found[0][0] == "+")
+
+
+@given(st.text(alphabet="+( -0a1\u0663_;", max_size=12))
+def test_the_start_of_a_number_is_found_as_before(text):
+    found = first_number(text)
+    number = phone(41)(text)
+    if found is None:
+        assert number is None
+    elif found[1] and number:
+        assert number.startswith(b"+")

@@ -3,7 +3,9 @@
 A normaliser is a pure function from a value to text (or bytes), with an id that is part of what is hashed: another
 normaliser, or another version of one, gives another index. None is the answer to a value in which nothing is left to
 search for, such as a phone number without a digit: it has no tag, so that it is stored as NULL in the index and found
-by nobody, instead of meeting all other such values. None of them raises with the value in the message.
+by nobody, instead of meeting all other such values. None of them raises with the value in the message. Text of more
+than 1024 characters, and a domain of more than 255, is refused (`ValueError`) by all that fold: it is no name, number or
+address, and folding is not linear.
 
 All are idempotent: what they return, they return again. What each folds together is said in its docstring; two
 values that fold together are found together, and are told apart after decryption.
@@ -44,6 +46,9 @@ __all__ = [
 ]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}/[0-9]{1,4}", re.ASCII)
+
+_LONGEST = 1024
+_LONGEST_DOMAIN = 255  # RFC 5321 section 4.5.3.1.2
 
 Edge: TypeAlias = int | Decimal | date
 
@@ -121,6 +126,8 @@ None where there is no digit.
 
 def _email(value: Any) -> str | None:
     local, at, domain = unicodedata.normalize("NFKC", _text(value).strip()).strip().rpartition("@")
+    if len(domain) > _LONGEST_DOMAIN:
+        raise ValueError(f"an e-mail domain has at most {_LONGEST_DOMAIN} characters")
     domain = ".".join(map(_label, re.split(r"[.\u3002]", domain)))
     local, domain = _caseless(local).strip(), domain.strip(". ")
     return f"{local}@{domain}" if at and local and domain else None
@@ -177,21 +184,26 @@ def phone(
 
 _TRUNK = {"1": "1", "7": "8", "36": "06", "39": "", "225": "", "242": ""}
 _INTERNATIONAL = {"1": "011"}
+_WORD_OR_PLUS = re.compile(r"[\w+]")
+_BRACKETED_TRUNK = re.compile(r"\(\s*+0++\s*+\)")
 
 
 def _phone(text: str, country: str, trunk: str, international: str) -> str | None:
     text = unicodedata.normalize("NFKC", text)
-    found = re.search(r"\+?[^\w+]*\d", text)
-    if found is None:
+    digit = re.search(r"\d", text)
+    if digit is None:
         return None
-    plus = found[0][0] == "+"
-    said = re.split(r"[^\W\d_]|[;#]", text[found.start() :], maxsplit=1)[0]
+    begin = digit.start()
+    while begin and not _WORD_OR_PLUS.match(text, begin - 1):
+        begin -= 1
+    plus = begin > 0 and text[begin - 1] == "+"
+    said = re.split(r"[^\W\d_]|[;#]", text[begin:], maxsplit=1)[0]
     if not plus and international and _decimal(said).startswith(international):
         plus = True
-        number = _decimal(re.sub(r"\(\s*0+\s*\)", "", said))
+        number = _decimal(_BRACKETED_TRUNK.sub("", said))
         number = number.removeprefix(international)
     else:
-        number = _decimal(re.sub(r"\(\s*0+\s*\)", "", said) if plus else said)
+        number = _decimal(_BRACKETED_TRUNK.sub("", said) if plus else said)
     if plus:
         number = number.lstrip("0")  # no country code begins with 0
         if trunk == "0" and country and number.startswith(country + "0"):
@@ -249,7 +261,7 @@ def prefix(inner: Normaliser, n: int) -> Normaliser:
         raise ConfigurationError(f"prefix(n={n!r}): give a number of characters from 1 to 64")
 
     def apply(value: Any) -> str | None:
-        text = _text(value) if inner is exact else inner.apply(value)
+        text = _whole(value) if inner is exact else inner.apply(value)
         if text is None:
             return None
         if not isinstance(text, str):
@@ -337,10 +349,16 @@ def parts(*inner: Normaliser) -> Normaliser:
     return Normaliser(f"parts/1({','.join(how.id for how in inner)})", apply)
 
 
-def _text(value: object) -> str:
+def _whole(value: object) -> str:
     if not isinstance(value, str):
         raise _wrong("text", value)
     return value
+
+
+def _text(value: object) -> str:
+    if len(text := _whole(value)) > _LONGEST:
+        raise ValueError(f"this index takes text of at most {_LONGEST} characters")
+    return text
 
 
 def _wrong(wanted: str, value: object) -> TypeError:
