@@ -418,3 +418,13 @@ def test_it_says_what_it_is():
     ours = index(bits=20, normalise=digits, tenanted=True)
     assert (ours.table, ours.column, ours.bits, ours.size) == ("patients", "phone", 20, 3)
     assert (ours.tenanted, ours.normaliser) == (True, digits)
+
+
+@pytest.mark.parametrize("bits", [16, 13])
+def test_null_has_no_tag_whatever_the_normaliser_makes_of_it(bits):
+    mine = Normaliser("acme/1", lambda value: str(value).lower())
+    index = BlindIndex(Keyset.generate("HMAC_SHA256_PRF"), table="t", column="c", bits=bits, normalise=mine)
+    assert index.tag("x") is not None
+    assert index.tag(None) is None
+    assert index.tags(None) == []
+    assert index.tag_many([None]) == [None]

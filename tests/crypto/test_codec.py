@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portalsec.crypto.codec import JSON, CodecError, codec_for
+from portalsec.crypto.codec import JSON, Codec, CodecError, codec_for
 from portalsec.errors import ConfigurationError
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -213,3 +213,18 @@ def test_a_type_without_a_codec_is_refused_with_the_known_ones(kind):
         ConfigurationError, match="str, bytes, bool, int, Decimal, date, datetime, UUID, or portalsec"
     ):
         codec_for(kind)
+
+
+@pytest.mark.parametrize("tag", [b"", b"xx", b"s", b"j", b"p", "x", b"s\x00s"])
+def test_a_codec_of_ones_own_has_a_type_byte_of_its_own(tag):
+    """With more, or another's, one cell would open in two places (psc1 would not be injective)."""
+    mine = Codec(name="mine", tag=tag, encode=str.encode, decode=bytes.decode)
+    with pytest.raises(ConfigurationError, match="a type byte of its own"):
+        codec_for(mine)
+
+
+def test_a_codec_of_ones_own_is_taken():
+    mine = Codec(name="mine", tag=b"x", encode=str.encode, decode=bytes.decode)
+    assert codec_for(mine) is mine
+    assert codec_for(JSON) is JSON
+    assert codec_for(codec_for(int)) is codec_for(int)

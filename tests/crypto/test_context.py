@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portalsec.crypto.context import associated_data
+from portalsec.crypto.context import associated_data, place
 from portalsec.errors import ConfigurationError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
@@ -135,3 +135,12 @@ def test_a_label_that_is_none_is_refused(which, label):
     labels = {"table": "t", "column": "c", which: label}
     with pytest.raises(ConfigurationError, match=which):
         associated_data(**labels, type_byte=b"s", row=1)
+
+
+def test_a_row_id_is_not_nested_for_ever():
+    row = ("a",)
+    for _ in range(100_000):
+        row = (row,)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        place(b"", row, None)
+    assert place(b"", ((("a", 1), 2), 3), None)

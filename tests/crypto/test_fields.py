@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portalsec.crypto import JSON, EncryptedField, Keyset
-from portalsec.crypto.codec import codec_for
+from portalsec.crypto.codec import Codec, codec_for
 from portalsec.crypto.context import associated_data
 from portalsec.errors import ConfigurationError, DecryptionError
 from tests.crypto.support import KEY, gcm_key, keyset, tink_aead
@@ -266,3 +266,28 @@ def test_cells_of_a_raw_keyset_open_too():
     assert len(cell) == 5 + 28
     assert field.decrypt(cell, row=1) == "value"
     refused(field, cell, row=2)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_none_stays_none_whatever_the_codec_can_encode(flat):
+    mine = Codec(name="mine", tag=b"x", encode=repr_of, decode=bytes.decode)
+    for kind in (JSON, mine, str, bytes):
+        field = EncryptedField(KEYS, table="t", column="c", type=kind, text=not flat)
+        assert field.encrypt(None, row=1) is None
+        assert field.encrypt_many([None, None], rows=[1, 2]) == [None, None]
+        assert field.reencrypt(None, row=1) is None
+        assert field.rebind(None, row=1, to_row=2) is None
+
+
+def repr_of(value):
+    return repr(value).encode()
+
+
+@pytest.mark.parametrize("many", ["abc", b"abc", {"a", "b", "c"}, frozenset("abc"), bytearray(3)])
+def test_many_are_a_list(many):
+    field = EncryptedField(KEYS, table="t", column="c", type=JSON)
+    for call in (field.encrypt_many, field.decrypt_many):
+        with pytest.raises(TypeError, match="are a list, not a"):
+            call(many, rows=[1, 2, 3])
+        with pytest.raises(TypeError, match="rows are a list, not a"):
+            call([b"", b"", b""], rows=many)

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto.codec import JSON
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.errors import DecryptionError, SubjectErased
 from portalsec.events import SYSTEM
@@ -119,3 +120,11 @@ def test_a_field_does_not_use_what_is_remembered_for_too_long():
 
 
 WRAPPING = Keyset.generate("AES256_GCM")
+
+
+def test_none_stays_none_where_the_codec_has_an_encoding_for_it(keys):
+    field = EncryptedField(keys, table="notes", column="text", type=JSON)
+    field.encrypt("first", row=1, subject="ann")
+    assert field.encrypt(None, row=1, subject="ann") is None
+    assert field.reencrypt(None, row=1, subject="ann") is None
+    assert field.rebind(None, row=1, subject="ann", to_row=2) is None

@@ -276,8 +276,28 @@ def test_what_is_not_text_is_refused(other):
 
 
 def test_a_text_of_megabytes_is_refused_unread():
-    with pytest.raises(ConfigurationError, match="longer than 4 MiB"):
-        Keyset.from_json(_ONE + " " * 2**22)
+    with pytest.raises(ConfigurationError, match="longer than 256 KiB"):
+        Keyset.from_json(_ONE + " " * 2**18)
+    with pytest.raises(ConfigurationError, match="longer than 256 KiB"):
+        Keyset.from_encrypted_json("{}" + " " * 2**18, None)
+    with pytest.raises(ConfigurationError, match="longer than 64 KiB"):
+        Keyset.from_bytes(bytes(2**16 + 1))
+    with pytest.raises(ConfigurationError, match="longer than 64 KiB"):
+        Keyset.from_encrypted_bytes(bytes(2**16 + 1), None)
+
+
+def test_keysets_of_hundreds_of_keys_are_read():
+    keys = Keyset.generate("XAES_256_GCM")
+    for _ in range(299):
+        keys = keys.add("XAES_256_GCM")
+    kek = Keyset.generate("AES256_GCM").aead()
+    for again in (
+        Keyset.from_json(keyset_to_json(keys)),
+        Keyset.from_bytes(keyset_to_bytes(keys)),
+        Keyset.from_encrypted_json(keys.to_encrypted_json(kek), kek),
+        Keyset.from_encrypted_bytes(keys.to_encrypted_bytes(kek), kek),
+    ):
+        assert again.info() == keys.info()
 
 
 # -- every kind --------------------------------------------------------------------------------------------------

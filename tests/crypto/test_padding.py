@@ -103,5 +103,5 @@ def test_another_padding_is_refused(pad):
 
 def test_no_type_may_look_padded():
     mine = Codec(name="mine", tag=b"ps", encode=str.encode, decode=bytes.decode)
-    with pytest.raises(ConfigurationError, match="type byte of padding"):
+    with pytest.raises(ConfigurationError, match="a type byte of its own"):
         field(type=mine)

@@ -56,7 +56,12 @@ def sealer(
                     place = number + b"%d" % row
                 else:
                     return general(value, row, tenant, subject)
-                plaintext = value if type(value) is as_is else encode(value)
+                if type(value) is as_is:
+                    plaintext = value
+                elif value is None:
+                    return None  # JSON, and codecs of others, have an encoding for it
+                else:
+                    plaintext = encode(value)
                 # Before keys are loaded it is None, which cannot be unpacked: a TypeError.
                 start, encrypt, left = aead._session  # type: ignore[misc]
                 if left is not None and next(left, None) is None:

@@ -50,7 +50,12 @@ def sealer(
                         place = number + b"%d" % row
                     else:
                         return general(value, row, tenant, subject)
-                    plaintext = value if type(value) is as_is else encode(value)
+                    if type(value) is as_is:
+                        plaintext = value
+                    elif value is None:
+                        return None  # JSON, and codecs of others, have an encoding for it
+                    else:
+                        plaintext = encode(value)
                     nonce = urandom(12)
                     return start + nonce + encrypt(nonce, plaintext, place)
             except (KeyError, TypeError, ValueError, OverflowError):

@@ -17,7 +17,7 @@ from portalsec.crypto._proto import Message, bytes_field, uint_field
 __all__ = ["parse", "parse_encrypted", "write", "write_encrypted"]
 
 _SYMMETRIC = 1
-_MAX_BYTES = 4 * 1024 * 1024
+_MAX_BYTES = 64 * 1024  # more than 500 keys; reading any more would take seconds for what nobody has
 
 
 def write(keys: Iterable[Key], primary_id: int) -> bytes:
@@ -54,7 +54,7 @@ def parse_encrypted(data: bytes) -> bytes:
 
 def _message(data: bytes) -> Message:
     if len(data) > _MAX_BYTES:
-        raise KeyProblem("it is longer than 4 MiB")
+        raise KeyProblem("it is longer than 64 KiB")
     return Message(data)
 
 

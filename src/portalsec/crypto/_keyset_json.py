@@ -30,7 +30,7 @@ _MATERIAL_NAMES = {
     "REMOTE": 4,
 }
 
-_MAX_CHARACTERS = 4 * 1024 * 1024
+_MAX_CHARACTERS = 256 * 1024  # more than 500 keys
 _NUMBER = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,4}", re.ASCII)
 _WHITESPACE = re.compile(r"[ \t\r\n]+")
@@ -142,7 +142,7 @@ def _key_data(data: object) -> tuple[str, bytes]:
 
 def _load(text: str) -> object:
     if len(text) > _MAX_CHARACTERS:
-        raise KeyProblem("it is longer than 4 MiB")
+        raise KeyProblem("it is longer than 256 KiB")
     problem = "it is not JSON"
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)

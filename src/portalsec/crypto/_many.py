@@ -155,6 +155,10 @@ def _places(
 def _rows_of(
     field: EncryptedField[Any, Any], values: Sequence[Any], rows: Sequence[RowId] | None
 ) -> Sequence[Any]:
+    for what, many in (("values or cells", values), ("rows", rows)):
+        if isinstance(many, (str, bytes, bytearray, memoryview, set, frozenset)):
+            # A text would be taken apart, and a set has no order that says which value is which row's.
+            raise TypeError(f"{what} are a list, not a {type(many).__name__}")
     if rows is None:
         if field._bound and values:
             raise TypeError(f"{field.table}.{field.column} is bound to its row: pass rows=")

@@ -246,14 +246,14 @@ class BlindIndex(OfPrfKeys, Generic[T]):
         copy: Callable[[], Any] | None = None
 
         def tag(value: Any, tenant: str | None = None) -> bytes | None:
-            if tenant is None:
+            if tenant is None and value is not None:
                 try:
                     data = encode(value)
                     mac = copy()  # type: ignore[misc]
                     mac.update(data)
                     return mac.finalize()[cut]  # type: ignore[no-any-return]
                 except (TypeError, ValueError):
-                    pass  # None among them, and a keyring that is not loaded
+                    pass  # a keyring that is not loaded among them
             return general(value, tenant)
 
         def use(keyed: Callable[[], Any] | None) -> None:

@@ -39,7 +39,7 @@ class Codec(Generic[T]):
 
     Attributes:
         name: of the type, for messages.
-        tag: the type byte.
+        tag: the type byte: one, and in a codec of your own none of those below nor "p", which padding has.
         encode: `TypeError` for another type, `ValueError` for a value that has no encoding; neither shows the value.
         decode: the inverse; `CodecError` for anything that ``encode`` does not make.
     """
@@ -51,8 +51,19 @@ class Codec(Generic[T]):
 
 
 def codec_for(declared: builtins.type[T] | Codec[T]) -> Codec[T]:
-    """The codec of a declared type. Raises `ConfigurationError` for a type that has none."""
+    """The codec of a declared type.
+
+    Raises:
+        ConfigurationError: a type that has none; a codec of your own whose type byte is not one byte, or is that of
+            another codec: a cell of one would open as the other's, or in another place.
+    """
     if isinstance(declared, Codec):
+        own = isinstance(declared.tag, bytes) and len(declared.tag) == 1 and declared.tag not in _TAKEN
+        if not own and declared is not JSON and declared not in _BY_TYPE.values():
+            raise ConfigurationError(
+                f"the codec {declared.name} needs a type byte of its own: one byte, and none of "
+                f"{', '.join(sorted(map(bytes.decode, _TAKEN)))}"
+            )
         return declared
     try:
         return _BY_TYPE[declared]
@@ -279,3 +290,5 @@ _BY_TYPE: Mapping[Any, Codec[Any]] = MappingProxyType(
 
 JSON: Codec[Any] = Codec(name="JSON", tag=b"j", encode=_encode_json, decode=_decode_json)
 """Anything that JSON holds: None inside, str, bool, int, finite float, list, dict with str keys."""
+
+_TAKEN = frozenset(codec.tag for codec in (*_BY_TYPE.values(), JSON)) | {b"p"}

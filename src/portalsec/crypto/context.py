@@ -67,7 +67,10 @@ def tenant_prefix(prefix: bytes, tenant: str | None) -> bytes:
     return prefix + (NO_TENANT if tenant is None else _TENANT + length_prefixed(_text("tenant", tenant)))
 
 
-def _row(row: RowId | None) -> tuple[bytes, bytes]:
+_DEEPEST = 16  # a composite key has one level
+
+
+def _row(row: RowId | None, depth: int = 0) -> tuple[bytes, bytes]:
     if row is None:
         return b"-", b""
     if isinstance(row, str):
@@ -79,7 +82,10 @@ def _row(row: RowId | None) -> tuple[bytes, bytes]:
     if isinstance(row, tuple):
         if not row or None in row:
             raise ValueError("a composite row id has at least one part, and None is no part")
-        return b"t", b"".join(kind + length_prefixed(payload) for kind, payload in map(_row, row))
+        if depth == _DEEPEST:
+            raise ValueError("a composite row id is nested too deeply")
+        parts = [_row(part, depth + 1) for part in row]
+        return b"t", b"".join(kind + length_prefixed(payload) for kind, payload in parts)
     raise TypeError(f"a row id is an int, str, UUID or a tuple of them, not {type(row).__name__}")
 
 
