@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -244,13 +245,74 @@ def test_ctrl_c_stops_after_the_batch_and_the_same_command_goes_on(monkeypatch: 
 
 
 def test_a_state_of_another_run_is_refused() -> None:
-    for text in ("nonsense", '{"version": 1, "target": "other:tables", "cursors": {}}', "{}"):
+    other = '{"version": 2, "target": "other:tables", "database": "", "cursors": {}}'
+    for text in ("nonsense", other, "{}"):
         Path("state.json").write_text(text)
         result = run("reencrypt", "--resume", "state.json")
         assert result.exit_code == 2
         assert "state.json is not the state" in result.output
         assert Path("state.json").read_text() == text
     assert answer("status")["left"] == 30
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, *arguments: str, **options: str) -> None:
+    """A run that dies after its first batch, and leaves its state in state.json."""
+    keep = module._State.keep
+
+    def die(state: Any, table: str, cursor: Any) -> None:
+        keep(state, table, cursor)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module._State, "keep", die)
+        run("reencrypt", "--resume", "state.json", "--batch", "10", *arguments, **options)
+    assert Path("state.json").exists()
+
+
+def test_a_state_of_another_database_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy("app.db", "staging.db")
+    stopped(monkeypatch, database="sqlite:///staging.db")
+    held = Path("state.json").read_text()
+    result = run("reencrypt", "--resume", "state.json")
+    assert result.exit_code == 2
+    assert "in another one" in result.output
+    assert "remove it to begin anew" in result.output
+    assert (Path("state.json").read_text(), answer("status")["left"]) == (held, 30)
+    # The same one, by another name of its path.
+    rest = answer("reencrypt", "--resume", "state.json", database=f"sqlite:///{Path.cwd()}/staging.db")
+    assert (rest["rows"], rest["exit"]) == (30, 0)
+    assert not Path("state.json").exists()
+
+
+def test_what_a_state_is_marked_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mark(url: str) -> str:
+        return module._mark("models:Base", url, Path())
+
+    monkeypatch.delenv("PGHOST", raising=False)
+    here = mark("postgresql+psycopg://clinic:one@db.test:5432/app")
+    assert mark("postgresql+psycopg2://other:two@db.test:5432/app") == here  # whoever asks
+    others = {
+        mark(f"postgresql://{rest}")
+        for rest in (
+            "staging.test:5432/app",
+            "db.test:5433/app",
+            "db.test:5432/other",
+            "db.test:5432/app?options=-csearch_path%3Dother",
+            "/app",
+            "/app?host=staging.test",
+            "/?host=staging.test",
+            "clinic@/?host=staging.test",
+        )
+    }
+    assert len(others) == 8 and here not in others
+    without = mark("postgresql:///app")
+    monkeypatch.setenv("PGHOST", "staging.test")
+    assert mark("postgresql:///app") != without
+    Path("portalsec.toml").write_text('[portal]\nname = "Test"\nbase_url = "https://portal.test"\n')
+    own = module._mark(None, None, Path("portalsec.toml"))
+    assert module._mark(None, None, Path.cwd() / "portalsec.toml") == own
+    monkeypatch.setenv("PORTALSEC__STORES__SUBJECTS", "sqlite:///elsewhere.db")
+    assert module._mark(None, None, Path("portalsec.toml")) != own
 
 
 def test_a_mapped_class_and_a_declarative_base() -> None:

@@ -43,7 +43,7 @@ __all__ = ["fields"]
 DONE, FAILURES, COULD_NOT, STOPPED = 0, 1, 2, 130
 
 _SHOWN = 20  # failures on a terminal; --failures has all of them
-_VERSION = 1
+_VERSION = 2
 _PORTAL = "the portal's own tables"
 _COUNTING = 1  # rows a transaction, where nothing is written
 
@@ -90,24 +90,30 @@ class _Outcome:
 
 
 class _State:
-    """Where each table's run is, in a file that is replaced after each batch; one for nothing writes nothing."""
+    """Where each table's run is, in a file that is replaced after each batch; one for nothing writes nothing.
 
-    def __init__(self, path: Path | None, target: str) -> None:
-        self._path, self._target = path, target
+    Of another database its cursors would pass over rows that nobody has looked at: so the file bears a mark of its own.
+    """
+
+    def __init__(self, path: Path | None, target: str, database: str) -> None:
+        self._path, self._target, self._database = path, target, database
         self.cursors: dict[str, Mapping[str, Any]] = {}
         if path is not None and path.exists():
             self._read(path)
 
     def _read(self, path: Path) -> None:
+        over = self._target
         try:
             held = json.loads(path.read_text("utf-8"))
             if held["version"] == _VERSION and held["target"] == self._target:
-                self.cursors = dict(held["cursors"])
-                return
+                if held["database"] == self._database:
+                    self.cursors = dict(held["cursors"])
+                    return
+                over = f"{self._target} in this database, but in another one"
         except (OSError, ValueError, KeyError, TypeError):
             pass
         raise ConfigurationError(
-            f"{path} is not the state of a run over {self._target}: name another file, or remove it to begin anew"
+            f"{path} is not the state of a run over {over}: name another file, or remove it to begin anew"
         )
 
     def keep(self, table: str, cursor: Mapping[str, Any]) -> None:
@@ -117,7 +123,12 @@ class _State:
         from portalsec.config.keys import replace_private
         from portalsec.secret import Secret
 
-        held = {"version": _VERSION, "target": self._target, "cursors": self.cursors}
+        held = {
+            "version": _VERSION,
+            "target": self._target,
+            "database": self._database,
+            "cursors": self.cursors,
+        }
         replace_private(
             self._path, Secret(json.dumps(held) + "\n")
         )  # keys of rows may say something of people
@@ -276,6 +287,30 @@ def _runs_of_target(
         engine.dispose()
 
 
+def _mark(target: str | None, database: str | None, config: Path) -> str:
+    """Which databases a run is over."""
+    from sqlalchemy import make_url
+
+    from portalsec._databases import database_mark
+
+    if target is not None:
+        urls = [str(database)]
+    else:
+        from portalsec.config.settings import load_settings
+
+        settings = load_settings(config)
+        both = ("security", "subjects" if settings["stores", "subjects"] else "security")
+        urls = [settings.url("stores", which) for which in both]
+    marks = []
+    for each in urls:
+        url = make_url(each)
+        # Where the driver takes a host or a schema from the query, or, without a database, the user's name for it.
+        query = [str(url.query.get(name)) for name in ("host", "port", "dbname", "service", "options")]
+        user = None if url.database else url.username
+        marks.append(database_mark(url.get_backend_name(), url.host, url.port, url.database, user, *query))
+    return ":".join(marks)
+
+
 def _without_tags(table: EncryptedTable) -> EncryptedTable:
     from portalsec.crypto.rotation import RebuildCompound, RebuildIndex, Reencrypt
 
@@ -352,7 +387,7 @@ def reencrypt_command(
         if dry_run and resume is not None:
             raise ConfigurationError("--dry-run does nothing that could be resumed: leave --resume out")
         runs = stack.enter_context(_runs(target, database, config, batch, cells_only=cells_only))
-        state = _State(resume, target or _PORTAL)
+        state = _State(resume, target or _PORTAL, _mark(target, database, config))
         lines = None if failures is None else stack.enter_context(_opened(failures))
         stop = stack.enter_context(_ctrl_c())
         bar = stack.enter_context(_bar(not wants_json))
