@@ -99,6 +99,7 @@ CLINIC = [
     clinic_models.Person,
     clinic_models.Placement,
     clinic_models.Box,
+    clinic_models.Badge,
 ]
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 import pytest
 from django.core.exceptions import FieldError
 from django.db import connection
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
-from django.db.models.functions import Upper
+from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, Sum, Value, When, Window
+from django.db.models.functions import RowNumber, TruncYear, Upper
 from django.test.utils import CaptureQueriesContext
 
 from portalsec.django.fields import InTenant
@@ -212,3 +214,81 @@ def test_without_index_keys_nothing_is_searched(settings: Any) -> None:
     with pytest.raises(ConfigurationError):
         Patient.objects.filter(ssn="1")
     assert keys.ring is not None
+
+
+def test_exclude_keeps_the_rows_that_have_no_tag(people: list[Patient]) -> None:
+    Patient.objects.create(surname="x", ssn="no digit at all")
+    Patient.objects.create(surname="y", ssn=None)
+    assert Patient.objects.exclude(ssn="007-00-0000").count() == len(people) + 1
+    assert Patient.objects.exclude(ssn__in=["007-00-0000"]).count() == len(people) + 1
+    assert Patient.objects.filter(~Q(ssn="007-00-0000")).count() == len(people) + 1
+    assert Patient.objects.filter(~Q(ssn="7") | Q(surname="nobody at all")).count() >= len(people) + 2
+    assert Patient.objects.exclude(ssn_index="007-00-0000").count() == len(people) + 1
+    Visit.objects.create(patient=Patient.objects.get(surname="x", ssn_index=None, ward=""), note="n")
+    assert Visit.objects.exclude(patient__ssn="007-00-0000").count() == 1
+
+
+def test_a_query_can_be_pickled(people: list[Patient]) -> None:
+    query = Patient.objects.filter(
+        Q(ssn="007-00-0000") | Q(who=("Curie", date(1906, 1, 1))), ssn__in=["007000000"]
+    )
+    data = pickle.dumps(query.query)
+    assert b"007-00" not in data and b"007000000" not in data
+    again = Patient.objects.all()
+    again.query = pickle.loads(data)
+    assert list(again) == list(query) == [people[7]]
+    assert list(pickle.loads(pickle.dumps(query))) == [people[7]]
+
+
+NONSENSE: dict[str, Callable[[], Any]] = {
+    "max": lambda: Patient.objects.aggregate(x=Max("born")),
+    "max over a relation": lambda: list(Visit.objects.annotate(x=Max("patient__born"))),
+    "max, filtered": lambda: list(Patient.objects.annotate(x=Max("born")).filter(x__isnull=False)),
+    "max of a part": lambda: Patient.objects.annotate(n=Count("visits")).aggregate(x=Max("born")),
+    "sum": lambda: Patient.objects.aggregate(x=Sum("children")),
+    "inside": lambda: Patient.objects.aggregate(x=Sum("children") + 1),
+    "count distinct": lambda: Patient.objects.aggregate(x=Count("surname", distinct=True)),
+    "group": lambda: list(Patient.objects.values("surname").annotate(n=Count("id"))),
+    "group over a relation": lambda: list(Visit.objects.values("patient__ssn").annotate(n=Count("id"))),
+    "distinct": lambda: Patient.objects.values("surname").distinct().count(),
+    "distinct list": lambda: list(Patient.objects.values_list("surname", flat=True).distinct()),
+    "distinct annotation": lambda: list(Patient.objects.values(x=F("surname")).distinct()),
+    "dates": lambda: list(Patient.objects.dates("born", "year")),
+    "datetimes": lambda: list(Patient.objects.datetimes("seen", "day")),
+    "trunc": lambda: list(Patient.objects.annotate(x=TruncYear("born")).values_list("x")),
+    "window": lambda: list(Patient.objects.annotate(x=Window(RowNumber(), order_by="born"))),
+    "partition": lambda: list(Patient.objects.annotate(x=Window(RowNumber(), partition_by=[F("ssn")]))),
+    "order of a function": lambda: list(Patient.objects.order_by(Upper("surname").desc())),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_what_a_database_would_answer_without_a_meaning_is_refused(people: list[Patient], name: str) -> None:
+    Visit.objects.create(patient=people[0], note="n")
+    with pytest.raises(FieldError, match="is encrypted"):
+        NONSENSE[name]()
+
+
+def test_what_has_a_meaning_is_not(people: list[Patient], clinic: str) -> None:
+    Visit.objects.create(patient=people[0], note="n")
+    number = len(people)
+    assert Patient.objects.aggregate(n=Count("ssn"))["n"] == number
+    assert Patient.objects.aggregate(n=Count("id", filter=Q(ssn="007-00-0000")))["n"] == 1
+    is_it = Case(When(ssn="007-00-0000", then=Value(1)), default=Value(0))
+    assert Patient.objects.aggregate(n=Sum(is_it))["n"] == 1
+    assert next(iter(Patient.objects.order_by(is_it.desc()))) == people[7]
+    assert Patient.objects.distinct().count() == len(Patient.objects.distinct()) == number
+    assert len(Patient.objects.values("id", "ssn").distinct()) == number
+    assert len(Visit.objects.values("patient__id", "patient__ssn").distinct()) == 1
+    counted = {p.pk: p.n for p in Patient.objects.annotate(n=Count("visits"))}
+    assert sum(counted.values()) == counted[people[0].pk] == 1
+    assert len(Visit.objects.select_related("patient").annotate(n=Count("patient__visits"))) == 1
+    assert Patient.objects.values("ward").annotate(n=Count("ssn")).get()["n"] == number
+    assert Patient.objects.filter(ssn="007-00-0000").values("ward").distinct().count() == 1
+    ranked = Patient.objects.annotate(x=Window(RowNumber(), order_by="id")).values_list("x", flat=True)
+    assert sorted(ranked) == list(range(1, number + 1))
+    assert len(Patient.objects.annotate(x=F("ssn")).exclude(ssn=None)) == number
+    if clinic == "postgres":
+        assert len(Patient.objects.distinct("ward")) == 1
+        with pytest.raises(FieldError, match="a distinct value"):
+            list(Patient.objects.distinct("ssn"))

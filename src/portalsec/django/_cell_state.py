@@ -14,13 +14,30 @@ from typing import Any, NoReturn, TypeAlias
 from portalsec.crypto.codec import JSON
 from portalsec.crypto.context import RowId
 
-__all__ = ["MARK", "UNREAD", "Cell", "Place", "Plain", "RawCell", "SerialisedCell"]
+__all__ = [
+    "HANDS_OVER",
+    "MARK",
+    "PLACES",
+    "UNREAD",
+    "Cell",
+    "Place",
+    "Plain",
+    "RawCell",
+    "SerialisedCell",
+    "Tag",
+]
 
 Place: TypeAlias = "tuple[RowId | None, str | None, str | None]"
 """Row, tenant and subject: what a cell is bound to besides its labels."""
 
 MARK = "portalsec:"
 """How a cell begins in a fixture."""
+
+PLACES = "portalsec_places"
+"""In an instance's ``_state``: what its cells are bound to in the database, by attribute."""
+
+HANDS_OVER = "portalsec_hands_over"
+"""In the ``_state`` of an instance that `refresh_from_db` copies from: its attributes give cells."""
 
 
 _UNSAVED = "this instance has a value of an encrypted field that is not saved: save it before it is pickled"
@@ -135,3 +152,16 @@ class Plain:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(_UNSAVED)
+
+
+class Tag(bytes):
+    """A tag as it stands in the database, or will: to look for itself, and no value to make tags of.
+
+    Attributes:
+        older: tags of the same value under the other keys in use, where they are wanted.
+    """
+
+    older: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<a tag of {len(self)} bytes>"

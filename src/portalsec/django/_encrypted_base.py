@@ -20,8 +20,9 @@ from django.utils.translation import gettext_lazy as _
 from portalsec.crypto.codec import JSON
 from portalsec.crypto.fields import EncryptedField
 from portalsec.django import keys as key_source
-from portalsec.django._cell_state import UNREAD, Cell, Place, Plain, RawCell, SerialisedCell
+from portalsec.django._cell_state import HANDS_OVER, UNREAD, Cell, Place, Plain, RawCell, SerialisedCell
 from portalsec.django._encrypted_sql import EncryptedCol, check_write, refused_lookup, searching_lookup
+from portalsec.django._nonsense import refuse_aggregate
 from portalsec.errors import ConfigurationError, DecryptionError
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class EncryptedAttribute(DeferredAttribute):
         if type(state) is Plain:
             return state.value
         if type(state) is RawCell:
+            return state
+        if HANDS_OVER in instance._state.__dict__:
+            # Read by nobody but `refresh_from_db`, which puts it into the other instance: so it is no new value there.
+            state.place = state.place or field.place_of(instance)
             return state
         return state.value if state.value is not UNREAD else field.opened(instance, state)
 
@@ -376,6 +381,8 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Cell | None:
         if value is None:
             return None
+        if type(expression) is not EncryptedCol:
+            refuse_aggregate(self.label, expression)  # of a subquery, which has the column
         return Cell(value.encode() if isinstance(value, str) else bytes(value), self.label)
 
     def get_prep_value(self, value: Any) -> Any:

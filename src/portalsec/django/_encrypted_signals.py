@@ -5,22 +5,21 @@ A field is told of neither, so Django's signals tell: of models with encrypted f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db import models
 from django.db.models.signals import class_prepared, post_init, post_save, pre_save
 
-from portalsec.django._cell_state import Cell, Plain, RawCell, SerialisedCell
+from portalsec.django._cell_state import PLACES, Cell, Plain, RawCell, SerialisedCell
+from portalsec.django._encrypted_methods import check_moved, encrypted_fields, equip, remember, together
 
-__all__ = ["check_moved"]
-
-_KEY = "portalsec_places"
+__all__: list[str] = []
 
 
 def _prepared(sender: type[models.Model], **kwargs: Any) -> None:
-    fields = _encrypted(sender)
+    fields = encrypted_fields(sender)
     if fields and not sender._meta.abstract:
+        equip(sender)
         post_init.connect(_loaded, sender=sender, dispatch_uid=("portalsec", sender))
         pre_save.connect(_saving, sender=sender, dispatch_uid=("portalsec", sender))
         post_save.connect(_saved, sender=sender, dispatch_uid=("portalsec", sender))
@@ -29,16 +28,12 @@ def _prepared(sender: type[models.Model], **kwargs: Any) -> None:
 class_prepared.connect(_prepared, dispatch_uid="portalsec.django.fields")
 
 
-def _encrypted(model: type[models.Model]) -> list[Any]:
-    return [field for field in model._meta.concrete_fields if getattr(field, "portalsec_encrypted", False)]
-
-
 def _loaded(sender: type[models.Model], instance: models.Model, **kwargs: Any) -> None:
     """Remembers the row that the cells came from, since a copy begins with another key on the same instance."""
     data = instance.__dict__
     fields = sender.__dict__.get("_portalsec_fields")
     if fields is None:
-        fields = _encrypted(sender)
+        fields = encrypted_fields(sender)
         sender._portalsec_fields = fields  # type: ignore[attr-defined]
     origin: dict[str, Any] | None = None
     for field in fields:
@@ -55,7 +50,7 @@ def _loaded(sender: type[models.Model], instance: models.Model, **kwargs: Any) -
                 if part.attname in data:
                     origin[part.attname] = data[part.attname]
     if origin is not None:
-        instance._state.__dict__[_KEY] = origin
+        instance._state.__dict__[PLACES] = origin
 
 
 def _saving(
@@ -65,57 +60,20 @@ def _saving(
     update_fields: frozenset[str] | None = None,
     **kwargs: Any,
 ) -> None:
-    fields = _encrypted(sender)
+    fields = encrypted_fields(sender)
     if raw:
         _make_raw(instance, fields)
         return
     for field in fields:
         if type(instance.__dict__.get(field.attname)) is SerialisedCell:
             field.refuse_serialised()
-    if update_fields is not None:
-        _check_indexes(instance, fields, update_fields)
+    if update_fields is not None and (missing := together(fields, update_fields) - update_fields):
+        # `save_base` adds them; this is of somebody who goes past it.
+        raise ValueError(
+            f"save(update_fields=...): {', '.join(map(repr, sorted(missing)))} must be written with the rest"
+        )
     if not instance._state.adding:
         check_moved(instance, fields, update_fields)
-
-
-def _check_indexes(instance: models.Model, fields: list[Any], names: frozenset[str]) -> None:
-    for field in fields:
-        if field.name not in names:
-            continue
-        state = instance.__dict__.get(field.attname)
-        if isinstance(state, Cell) and not state.changed() and state.place == field.place_of(instance):
-            continue  # as it was
-        for index in field.indexes:
-            if index.name not in names:
-                raise ValueError(
-                    f"{field.label}: its index would keep the old value: "
-                    f"save(update_fields=[{field.name!r}, {index.name!r}])"
-                )
-
-
-def check_moved(instance: models.Model, fields: Iterable[Any], names: Collection[str] | None) -> None:
-    """A cell and what it is bound to are written together, or neither of them is.
-
-    Args:
-        names: of the fields that are written; None where all are.
-
-    Raises:
-        ValueError: one of the two would be written without the other.
-    """
-    origin = instance._state.__dict__.get(_KEY)
-    for field in fields if origin else ():
-        for part in field.place_fields:
-            before = origin.get(part.attname)  # type: ignore[union-attr]
-            now = instance.__dict__.get(part.attname, before)
-            if before is None or part.primary_key or part.to_python(before) == part.to_python(now):
-                continue
-            moves = names is None or part.name in names or part.attname in names
-            sealed = field.attname in instance.__dict__ and (names is None or field.name in names)
-            if moves is not sealed:
-                raise ValueError(
-                    f"{field.label}: {part.name!r} has changed, and the cell is bound to it: save {field.name!r} and "
-                    f"{part.name!r} together"
-                )
 
 
 def _make_raw(instance: models.Model, fields: list[Any]) -> None:
@@ -143,11 +101,16 @@ def _make_raw(instance: models.Model, fields: list[Any]) -> None:
         data.update(values)
 
 
-def _saved(sender: type[models.Model], instance: models.Model, raw: bool = False, **kwargs: Any) -> None:
+def _saved(
+    sender: type[models.Model],
+    instance: models.Model,
+    raw: bool = False,
+    update_fields: frozenset[str] | None = None,
+    **kwargs: Any,
+) -> None:
     data = instance.__dict__
-    for field in _encrypted(sender):
+    for field in encrypted_fields(sender) if raw else ():
         state = data.get(field.attname)
-        if raw and isinstance(state, RawCell):
+        if isinstance(state, RawCell):
             data[field.attname] = Cell(bytes(state), field.label)
-    if (origin := instance._state.__dict__.get(_KEY)) is not None:
-        instance._state.__dict__[_KEY] = {name: data[name] for name in origin if name in data}
+    remember(instance, update_fields)

@@ -6,16 +6,19 @@ Each refusal is Django's `FieldError` or `NotSupportedError` with the reason, ra
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import NotSupportedError
+from django.db.models import Count, Q
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import Col, F, OrderBy, Value
-from django.db.models.lookups import In, Lookup
+from django.db.models.lookups import In, IsNull, Lookup
 from django.db.models.sql.subqueries import InsertQuery, UpdateQuery
 
-from portalsec.django._cell_state import Cell
+from portalsec.django._cell_state import Cell, Tag
+from portalsec.django._nonsense import refuse_nonsense
 
 if TYPE_CHECKING:
     from portalsec.django.blind_index import BlindIndexField
@@ -45,6 +48,7 @@ class EncryptedCol(Col):
             _refuse_ordering(query)
         if isinstance(query, UpdateQuery):
             _refuse_copying(query)
+        refuse_nonsense(query)
         return super().as_sql(compiler, connection)
 
 
@@ -66,6 +70,10 @@ class _Search(Lookup):
     index: BlindIndexField
     many = False
 
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        super().__init__(lhs, rhs)
+        _forget(self)
+
     def get_prep_lookup(self) -> Any:
         sought = self.rhs
         if isinstance(sought, _Tags) or (sought is None and not self.many):
@@ -80,13 +88,35 @@ class _Search(Lookup):
                 "ciphertexts of equal values differ"
             )
         values: Iterable[Any] = [item for item in sought if item is not None] if self.many else [sought]
-        return _Tags(dict.fromkeys(tag for value in values for tag in self.index.tags(value)))
+        return _Tags(dict.fromkeys(tag for value in values for tag in self._tags_of(value)))
+
+    def _tags_of(self, value: Any) -> Iterable[bytes]:
+        return self.index.tags(value)
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column = Col(self.lhs.alias, self.index)
-        return compiler.compile(In(column, self.rhs))
+        sql, parameters = compiler.compile(In(column, self.rhs))
+        present, more = compiler.compile(IsNull(column, False))
+        # A value without a tag is another one: for NULL alone, NOT of it would be NULL, and `exclude` lose the row.
+        return f"({sql} AND {present})", (*parameters, *more)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (searching_lookup, self.index, self.lookup_name, self.__getstate__())
 
 
+def _forget(lookup: Any) -> None:
+    """Django keeps what each expression was made of, and a pickle would hold it."""
+    lookup._constructor_args = ((lookup.lhs, lookup.rhs), {})
+
+
+def _again(maker: Any, index: BlindIndexField, name: str, state: dict[str, Any]) -> Any:
+    """A lookup from its pickle: its class is made for the index, and has no name of its own."""
+    made = (maker := maker(index, name)).__new__(maker)
+    made.__dict__.update(state)
+    return made
+
+
+@lru_cache(maxsize=1024)
 def searching_lookup(index: BlindIndexField, name: str) -> type[Any]:
     """The lookup "exact" or "in" of a field that this index is of."""
     many = name == "in"
@@ -99,10 +129,21 @@ class _IndexIn(In):
     index: BlindIndexField
     many = True
 
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        super().__init__(lhs, rhs)
+        _forget(self)
+
     def get_prep_lookup(self) -> Any:
         if isinstance(self.rhs, _Tags):
             return self.rhs
         return _Search.get_prep_lookup(self)  # type: ignore[arg-type]
+
+    def _tags_of(self, value: Any) -> Iterable[bytes]:
+        # A tag that was read, or that full_clean filled in, is looked for as it is.
+        return (value, *value.older) if isinstance(value, Tag) else self.index.tags(value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (index_lookup, self.index, self.lookup_name, self.__getstate__())
 
 
 class _IndexExact(_IndexIn):
@@ -110,6 +151,7 @@ class _IndexExact(_IndexIn):
     many = False
 
 
+@lru_cache(maxsize=1024)
 def index_lookup(index: BlindIndexField, name: str) -> type[Any]:
     """The same on the index itself, for a compound one and for a second index of a field."""
     base = _IndexIn if name == "in" else _IndexExact
@@ -160,7 +202,8 @@ def _ordered_by(query: Any, item: Any) -> Any:
     if isinstance(item, Col):
         return item.target if _is_encrypted(item.target) else None
     if not isinstance(item, str):
-        return None
+        parts = () if item is None or isinstance(item, (Q, Lookup, Count)) else _parts(item)
+        return next((found for part in parts if (found := _ordered_by(query, part)) is not None), None)
     name = item.removeprefix("-").removeprefix("+")
     if name in query.annotations:
         return _ordered_by(query, query.annotations[name])
@@ -169,6 +212,10 @@ def _ordered_by(query: Any, item: Any) -> Any:
     except (FieldError, FieldDoesNotExist):
         return None
     return field if _is_encrypted(field) and not rest else None
+
+
+def _parts(expression: Any) -> Iterable[Any]:
+    return () if not hasattr(expression, "get_source_expressions") else expression.get_source_expressions()
 
 
 def _refuse_copying(query: Any) -> None:

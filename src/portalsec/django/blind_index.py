@@ -14,7 +14,7 @@ from portalsec.crypto.blind_index import BlindIndex
 from portalsec.crypto.normalise import Normaliser, exact
 from portalsec.crypto.stretch import Argon2Cost
 from portalsec.django import keys as key_source
-from portalsec.django._cell_state import UNREAD, Cell
+from portalsec.django._cell_state import UNREAD, Cell, Tag
 from portalsec.django._encrypted_sql import InTenant, index_lookup, refused_lookup
 from portalsec.errors import ConfigurationError
 
@@ -175,7 +175,19 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
         setattr(model_instance, self.attname, tag)
         return tag
 
-    def tag_of(self, instance: models.Model) -> bytes | None:
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Tag | None:
+        return None if value is None else Tag(value)
+
+    def tags_of(self, instance: models.Model) -> list[bytes]:
+        """All tags that a row with the values of this instance may have; none where it has nothing to search for."""
+        fields = self.source_fields
+        values = [_value(field, instance) for field in fields]
+        if None in values:
+            return []
+        tenant = fields[0].place_of(instance)[1] if self.tenant is not None else None
+        return self.crypto.tags(values[0] if len(values) == 1 else tuple(values), tenant)
+
+    def tag_of(self, instance: models.Model) -> Tag | None:
         """The tag to store for this instance. What was neither read nor assigned keeps the one that it has."""
         fields = self.source_fields
         states = [instance.__dict__.get(field.attname, _DEFERRED) for field in fields]
@@ -185,12 +197,13 @@ class BlindIndexField(models.BinaryField):  # type: ignore[type-arg]
         if kept is not None and not any(
             self._newer(*each, instance) for each in zip(fields, states, strict=True)
         ):
-            return bytes(kept)
+            return Tag(kept)
         values = [_value(field, instance) for field in fields]
         if None in values:
             return None
         tenant = fields[0].place_of(instance)[1]
-        return self.crypto.tag(values[0] if len(values) == 1 else tuple(values), tenant)
+        tag = self.crypto.tag(values[0] if len(values) == 1 else tuple(values), tenant)
+        return None if tag is None else Tag(tag)
 
     def _newer(self, field: Any, state: Any, instance: models.Model) -> bool:
         """Whether the stored tag may be another's: where the value is at hand, it is made anew under the newest key."""

@@ -18,7 +18,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import NotSupportedError, models
 from django.db.models.expressions import Value
 
-from portalsec.django._encrypted_signals import check_moved
+from portalsec.django._encrypted_methods import check_moved, encrypted_fields, remember, together
 from portalsec.errors import SubjectErased
 
 __all__ = ["EncryptedQuerySet", "drop_false_positives"]
@@ -155,16 +155,17 @@ class EncryptedQuerySet(models.QuerySet[M]):
     def bulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
         """As Django's; values are encrypted for their rows, and their indexes go along."""
         instances, meta = tuple(objs), self.model._meta
-        named = [meta.get_field(name) for name in fields]
-        encrypted: list[Any] = [field for field in named if getattr(field, "portalsec_encrypted", False)]
-        indexes = {index for field in encrypted for index in field.indexes}
-        indexes |= {field for field in named if getattr(field, "portalsec_index", False)}
-        names = list(dict.fromkeys([*(field.name for field in named), *(index.name for index in indexes)]))
-        of_model = [field for field in meta.concrete_fields if getattr(field, "portalsec_encrypted", False)]
-        prepared = []
+        of_model = encrypted_fields(self.model)
+        named = [meta.get_field(name).name for name in fields]
         for instance in instances:
             if not instance._state.adding:
-                check_moved(instance, of_model, names)
+                check_moved(instance, of_model, named)
+        names = list(dict.fromkeys([*named, *sorted(together(of_model, named))]))
+        written: list[Any] = [meta.get_field(name) for name in names]
+        encrypted = [field for field in written if field in of_model]
+        indexes = [field for field in written if getattr(field, "portalsec_index", False)]
+        prepared = []
+        for instance in instances:
             cells: dict[str, Any] = {
                 field.attname: Value(field.pre_save(instance, add=False), output_field=field)
                 for field in encrypted
@@ -172,6 +173,9 @@ class EncryptedQuerySet(models.QuerySet[M]):
             for index in indexes:
                 index.pre_save(instance, add=False)
             prepared.append(_Prepared(instance, cells) if cells else instance)
-        return super().bulk_update(prepared, names, batch_size)  # type: ignore[arg-type]
+        count = super().bulk_update(prepared, names, batch_size)  # type: ignore[arg-type]
+        for instance in instances:
+            remember(instance, names)
+        return count
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]

@@ -72,6 +72,7 @@ class Letter(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     site = models.CharField(max_length=20)
+    title = models.CharField(max_length=20, default="")
     text = EncryptedTextField(table="letters", column="text", tenant="site")
     text_index = BlindIndexField("text", bits=64)
 
@@ -84,6 +85,11 @@ class Finding(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE)
     text = EncryptedTextField(table="findings", column="text", subject="patient")
+
+    objects = EncryptedQuerySet.as_manager()
+
+    class Meta:
+        base_manager_name = "objects"  # of a patient's `finding_set`, too
 
 
 class Setting(models.Model):
@@ -124,3 +130,16 @@ class Placement(models.Model):
     ward = models.CharField(max_length=10)
     bed = models.IntegerField()
     reason = EncryptedTextField(table="placements", column="reason")
+
+
+class Badge(models.Model):
+    """What nobody else has, in two of Django's ways to say so."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    number = EncryptedTextField(table="badges", column="number", null=True, blank=True)
+    number_index = BlindIndexField("number", bits=128, normalise=digits, unique=True)
+    chip = EncryptedTextField(table="badges", column="chip", null=True, blank=True)
+    chip_index = BlindIndexField("chip", bits=128)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chip_index"], name="one_chip")]

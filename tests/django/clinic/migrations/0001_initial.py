@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
                 ("site", models.CharField(max_length=20)),
+                ("title", models.CharField(default="", max_length=20)),
                 (
                     "text",
                     portalsec.django.fields.EncryptedTextField(column="text", table="letters", tenant="site"),
@@ -215,6 +216,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="clinic.patient"),
                 ),
             ],
+            options={"base_manager_name": "objects"},
         ),
         migrations.CreateModel(
             name="Visit",
@@ -233,6 +235,34 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+        ),
+        migrations.CreateModel(
+            name="Badge",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                (
+                    "number",
+                    portalsec.django.fields.EncryptedTextField(
+                        blank=True, column="number", null=True, table="badges"
+                    ),
+                ),
+                (
+                    "number_index",
+                    portalsec.django.fields.BlindIndexField(
+                        "number", bits=128, normalise="digits/1", unique=True
+                    ),
+                ),
+                (
+                    "chip",
+                    portalsec.django.fields.EncryptedTextField(
+                        blank=True, column="chip", null=True, table="badges"
+                    ),
+                ),
+                ("chip_index", portalsec.django.fields.BlindIndexField("chip", bits=128)),
+            ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("chip_index",), name="one_chip")],
+            },
         ),
         migrations.CreateModel(
             name="OnCall",
