@@ -158,7 +158,7 @@ class SubjectErased(PortalsecError):
 
 
 class StoreError(PortalsecError):
-    """A store failed; the driver's error is the ``__cause__``. Whoever asked is refused: stores fail closed."""
+    """A store failed; the driver's error, without the row that it quotes, is the ``__cause__``. Stores fail closed."""
 
 
 class AuditUnavailable(StoreError):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import Error, connections, models, transaction
 
+from portalsec._driver_errors import raise_alone, without_rows
 from portalsec.errors import ConfigurationError, StoreError
 
 __all__ = ["Bind", "Swap", "failing_as_store", "swapper"]
@@ -22,11 +23,13 @@ Swap = Callable[[Sequence[tuple[tuple[Any, ...], tuple[Any, ...]]]], Sequence[bo
 
 @contextmanager
 def failing_as_store() -> Iterator[None]:
-    """A failure of the database is a `StoreError`."""
+    """A failure of the database is a `StoreError`; its cause is the driver's error, without the row that it quotes."""
     try:
         yield
+        return
     except Error as error:
-        raise StoreError("the database failed during re-encryption") from error
+        cause = without_rows(error.__cause__ or error)
+    raise_alone(StoreError("the database failed during re-encryption"), cause)
 
 
 def swapper(
@@ -118,8 +121,7 @@ class _Postgres:
         try:
             return self._swapped(self._one, [one])[0]
         except StoreError as error:
-            driver = getattr(error.__cause__, "__cause__", None)
-            if (getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)) not in _HELD:
+            if getattr(error.__cause__, "sqlstate", None) not in _HELD:
                 raise
         return False
 

@@ -197,7 +197,8 @@ def reencryptions(
         clear: whether ``fill`` empties that column.
 
     Raises:
-        ConfigurationError: no encrypted field, an unknown column, keys that are missing.
+        ConfigurationError: no encrypted field, an unknown column, one that is NOT NULL and would be emptied, keys
+            that are missing.
     """
     groups: dict[tuple[str, ...], list[Any]] = {}
     for field in _local(model):
@@ -231,6 +232,12 @@ def reencryptions(
 def _tasks(field: Any, *, rebuild: bool, fill: Mapping[str, str] | None, clear: bool) -> list[Task]:
     single = {index.name: index.crypto for index in field.indexes if len(index.sources) == 1}
     if fill is not None:
+        plain = _named(field.model, fill[field.name])
+        if clear and not plain.null:
+            raise ConfigurationError(
+                f"{plain} is NOT NULL, and would be emptied: declare it with null=True first, or keep the plaintext for "
+                "now (clear=False, and --keep of the command)"
+            )
         return [
             Encrypt(
                 field=field.crypto, source=fill[field.name], column=field.name, tags=single, clear=clear,

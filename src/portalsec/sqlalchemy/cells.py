@@ -13,7 +13,7 @@ from sqlalchemy.types import NullType
 
 from portalsec.crypto.cells import Change, Key, Row
 from portalsec.crypto.rotation import Reencryption
-from portalsec.crypto.tasks import Encrypt, Task
+from portalsec.crypto.tasks import Encrypt, Reseal, Task
 from portalsec.errors import ConfigurationError
 from portalsec.sqlalchemy._swap import Guard, PostgresSwap, SqliteSwap, Swap
 from portalsec.sqlalchemy.transaction import reading
@@ -42,7 +42,13 @@ class EncryptedTable:
     subject: str | None = None
 
     def over(self, engine: Engine, *, batch: int = 2000) -> Reencryption:
-        """The tasks over the table in this database."""
+        """The tasks over the table in this database.
+
+        Raises:
+            ConfigurationError: as `SqlCells`; a task would empty a column that is NOT NULL.
+        """
+        for task in self.tasks:
+            self._check_emptied(task)
         plain = {task.source for task in self.tasks if isinstance(task, Encrypt)}
         names = dict.fromkeys(name for task in self.tasks for name in task.columns)
         source = SqlCells(
@@ -55,6 +61,20 @@ class EncryptedTable:
             subject=self.subject,
         )
         return Reencryption(source, self.tasks, batch=batch)
+
+    def _check_emptied(self, task: Task) -> None:
+        """Before the first row is opened: the database would refuse each, and quote it in its log."""
+        emptied = None
+        if isinstance(task, Encrypt) and task.clear:
+            emptied = task.source
+        elif isinstance(task, Reseal) and task.to is not None and task.to != task.column:
+            emptied = task.column
+        column = None if emptied is None else self.table.columns.get(emptied)
+        if column is not None and not column.nullable:
+            raise ConfigurationError(
+                f"{self.table.name}.{column.name} is NOT NULL, and this task would empty it: let it be NULL first, or "
+                "keep the plaintext for now, Encrypt(..., clear=False)"
+            )
 
 
 class SqlCells:

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
+from portalsec._driver_errors import raise_alone, without_rows
 from portalsec.errors import ConfigurationError, StoreError
 
 __all__ = ["OPENED", "WRITE", "driver", "insert_into", "reading", "require_opened", "writing"]
@@ -67,20 +68,33 @@ def insert_into(connection: Connection, table: Table) -> Any:
 def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
+        return
+    except DBAPIError as error:
+        # The driver's own error: SQLAlchemy's text carries the statement and its parameters besides.
+        cause = None if error.orig is None else without_rows(error.orig)
+        failure = StoreError(_sentence(engine, cause) if cause else _unanswered(engine, error))
+    except StatementError as error:
+        # A value that its column's type does not take: both errors may hold it.
+        cause, failure = None, StoreError(_unanswered(engine, error.orig or error))
     except SQLAlchemyError as error:
-        # The driver's own error as the cause: SQLAlchemy's text carries the statement besides.
-        cause: BaseException = (
-            error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        )
-        raise StoreError(_sentence(engine, cause)) from cause
+        cause = without_rows(error)
+        failure = StoreError(_sentence(engine, cause) if cause else _unanswered(engine, error))
     except sqlite3.Error as error:
-        raise StoreError(_sentence(engine, error)) from error
+        cause = without_rows(error)
+        failure = StoreError(_sentence(engine, cause) if cause else _unanswered(engine, error))
     except UnicodeDecodeError:
         # Text of a damaged SQLite file, or SQLite's own message that quotes it. The error holds the bytes: no cause.
         place = engine.url.render_as_string(hide_password=True)
-        raise StoreError(
+        cause = None
+        failure = StoreError(
             f"the database {place} is damaged (text in it is not UTF-8): move it away and restore it from a backup"
-        ) from None
+        )
+    raise_alone(failure, cause)
+
+
+def _unanswered(engine: Engine, error: BaseException) -> str:
+    place = engine.url.render_as_string(hide_password=True)
+    return f"the database {place} could not answer ({type(error).__name__})"
 
 
 def _sentence(engine: Engine, cause: BaseException) -> str:
@@ -95,4 +109,4 @@ def _sentence(engine: Engine, cause: BaseException) -> str:
             f"{place} is busy: another connection held its write lock for too long; "
             "keep security state and audit in files of their own, apart from the application's data"
         )
-    return f"{place} could not answer ({type(cause).__name__})"
+    return _unanswered(engine, cause)

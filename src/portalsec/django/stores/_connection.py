@@ -14,6 +14,7 @@ import django.db
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from portalsec._driver_errors import raise_alone, without_rows
 from portalsec.errors import StoreError
 
 __all__ = ["Conflict", "own_transaction", "reading"]
@@ -28,7 +29,7 @@ def own_transaction(alias: str) -> Iterator[None]:
     """The body's statements commit together, on their own.
 
     Raises:
-        StoreError: the database failed; its error is the cause.
+        StoreError: the database failed; the driver's error, without the row that it quotes, is the cause.
         Conflict: a constraint refused.
     """
     with _translated(alias), _own_connection(alias), transaction.atomic(using=alias):
@@ -47,12 +48,17 @@ def reading(alias: str, *, join: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _translated(alias: str) -> Iterator[None]:
+    failure: StoreError
     try:
         yield
+        return
     except django.db.IntegrityError as error:
-        raise Conflict(f"the database {alias!r} refused a row that does not fit") from error
+        failure = Conflict(f"the database {alias!r} refused a row that does not fit")
+        cause = without_rows(error.__cause__ or error)
     except django.db.Error as error:
-        raise StoreError(f"the database {alias!r} did not answer") from error
+        failure = StoreError(f"the database {alias!r} did not answer")
+        cause = without_rows(error.__cause__ or error)
+    raise_alone(failure, cause)
 
 
 @contextmanager
