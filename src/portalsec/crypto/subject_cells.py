@@ -1,12 +1,18 @@
 """Every subject's key under the wrapping key that writes now, by the engine of `portalsec.crypto.rotation`.
 
-After a wrapping key was promoted::
+After a wrapping key was promoted, and *every* process has loaded it::
 
-    for progress in rewrapping(portal.subjects).run():
+    work = rewrapping(portal.subjects)
+    for progress in work.run():
         print(progress.done, progress.total)
+    assert all(each.done for each in work.remaining())
 
-`rewrapping_all` does the same for every purpose in the store. The subjects' keys stay what they are, and so do all cells: ten million people are ten million small rows, whatever they
-have in their records. When `Reencryption.run` has come to its end without failures, nothing needs the old wrapping key.
+`rewrapping_all` does the same for every purpose in the store. The subjects' keys stay what they are, and so do all cells: ten
+million people are ten million small rows, whatever they have in their records.
+
+A run that came to its end without failures does not prove that nothing needs the old wrapping key: a process that had not
+reloaded yet may have made a key under it behind the run. Ask `Reencryption.remaining` after every process has reloaded, and
+run again until nothing is left; only then disable the old key, and destroy it when nothing was missing for a while.
 """
 
 from __future__ import annotations

@@ -68,10 +68,11 @@ class SubjectKeys(Hidden):
 
     A key that was used is remembered, so that most values cost no look at the store:
 
-    * This process forgets a key at once when it shreds it. A thread that already holds the cipher at that moment may
+    * This object forgets a key at once when it shreds it. A thread that already holds the cipher at that moment may
       finish the value that it is working on.
-    * Another process forgets within ``remember``. What it writes under the dead key until then is lost, and what it
-      reads until then it reads: do not call somebody erased before ``remember`` has passed.
+    * Every other one, of another process or a second one over the same store in this process, forgets within
+      ``remember``. What it writes under the dead key until then is lost, and what it reads until then it reads: do not call
+      somebody erased before ``remember`` has passed. Have one object for each purpose, as a portal has.
 
     The wrapping keys may be a name of a keyring, and follow its reloads.
     """
