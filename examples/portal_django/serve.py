@@ -176,7 +176,9 @@ def _prepare(data: Path, base_url: str) -> None:
         create_keys(data / "keys", origin=_ORIGIN)
         write_new(data / "keys" / "django.key", Secret(secrets.token_urlsafe(48) + "\n"))
         shutil.copyfile(HERE.parent / "policy.toml", data / "policy.toml")
-        (data / "portalsec.toml").write_text(_SETTINGS.format(base_url=base_url), encoding="utf-8")
+        settings = data / "portalsec.toml"
+        settings.touch(mode=0o600)  # one that others can write is refused
+        settings.write_text(_SETTINGS.format(base_url=base_url), encoding="utf-8")
         for name in _DATABASES:
             # Made here, empty: Django would make them readable by others, and SQLite's -wal files take their mode.
             os.close(os.open(data / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

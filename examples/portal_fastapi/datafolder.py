@@ -171,7 +171,9 @@ def create(folder: Path, people: Callable[[], People], how: Opening) -> None:
 def _fill(folder: Path, people: People, roles: Cast, how: Opening) -> None:
     create_keys(folder / "keys", origin=_ORIGIN)
     shutil.copyfile(_POLICY, folder / "policy.toml")
-    (folder / "portalsec.toml").write_text(_SETTINGS.format(base_url=how.base_url), encoding="utf-8")
+    settings = folder / "portalsec.toml"
+    settings.touch(mode=0o600)  # one that others can write is refused
+    settings.write_text(_SETTINGS.format(base_url=how.base_url), encoding="utf-8")
     site = open_site(folder, how)
     try:
         site.clinic.create_tables()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -147,6 +149,52 @@ def test_a_file_that_is_not_there_or_not_toml_is_one_sentence(tmp_path: Path) ->
     bad.write_bytes(b"\xff\xfe[portal")
     assert "is not TOML" in problem(bad)
     assert "cannot be read" in problem(tmp_path)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A sound settings file in a folder of its own."""
+    path = tmp_path / "folder" / "portalsec.toml"
+    path.parent.mkdir(mode=0o700)
+    path.write_text('[portal]\nname = "R"\nbase_url = "https://p.example"\n')
+    path.chmod(0o644)
+    return path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write_is_refused_with_the_remedy(written: Path, mode: int) -> None:
+    written.chmod(mode)
+    text = problem(written)
+    assert f"(mode {mode:04o})" in text
+    assert f"chmod go-w {written}" in text
+    link = written.with_name("link.toml")
+    link.symlink_to(written)
+    assert "can be written by others" in problem(link)
+    written.chmod(mode & ~0o022)  # what the remedy does
+    assert load_settings(link, env={})["portal", "name"] == "R"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_file_that_everybody_can_replace_is_refused(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written.parent
+    link = folder.parent / "link.toml"
+    link.symlink_to(written)
+    for mode in (0o700, 0o755, 0o775, 0o1777):
+        folder.chmod(mode)
+        load_settings(written, env={})
+    for mode in (0o777, 0o703):
+        folder.chmod(mode)
+        for path in (written, link):
+            text = problem(path)
+            assert f"(mode {mode:04o})" in text
+            assert f"chmod o-w {folder}" in text
+        monkeypatch.chdir(folder)
+        assert "chmod o-w" in problem("portalsec.toml")
+    # A mount that nobody writes through, as orchestrators give a container.
+    read_only = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert load_settings(written, env={})["portal", "name"] == "R"
 
 
 def test_relative_sqlite_paths_start_at_the_settings_file(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ HEAD = """# Settings
 
 One `portalsec.toml`, the same as a mapping, or single keys from the environment. Two keys have no default.
 What is not listed here is refused at start, with the nearest known name. An environment variable such as
-`PORTALSEC__SESSIONS__IDLE=10m` overrides `idle` of `[sessions]`.
+`PORTALSEC__SESSIONS__IDLE=10m` overrides `idle` of `[sessions]`. The file says where the keys and the audit log are: one that
+its group or others can write is refused, and so is one in a folder that everybody can write (without the sticky bit).
 
 Durations are `"30s"`, `"15m"`, `"12h"` or `"2d"`. Budgets are tries per window: `"10/15m"`. Keys are references,
 `"file:PATH"` or `"env:NAME"`, never the secret itself. Relative paths start at the settings file's folder. What `kek` may be

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -239,6 +240,8 @@ def load_settings(
 ) -> Settings:
     """Read settings from a TOML file or a mapping of tables, then from the environment.
 
+    On POSIX a file that its group or others can write is refused, and one in a folder that everybody can write.
+
     Args:
         source: path of ``portalsec.toml``, or its content as a mapping.
         base: folder that relative paths start from; the file's own folder, or the present one, by default.
@@ -286,13 +289,36 @@ def load_settings(
 
 def _read_toml(path: Path) -> Mapping[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            _refuse_other_writers(path, file.fileno())
+            return tomllib.loads(file.read().decode("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"settings file {path} is missing: create it, or name another") from None
     except OSError as error:
         raise ConfigurationError(f"settings file {path} cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"settings file {path} is not TOML: {error}") from error
+
+
+def _refuse_other_writers(path: Path, file: int) -> None:
+    """Whoever can write the settings chooses the keys, and the audit log that is told of it."""
+    if os.name != "posix":
+        return
+    mode = stat.S_IMODE(os.fstat(file).st_mode)  # the open file is asked: what is checked is what is read
+    if mode & 0o022:
+        raise ConfigurationError(
+            f"settings file {path} can be written by others (mode {mode:04o}): run  chmod go-w {path}"
+        )
+    for folder in {path.absolute().parent, path.resolve().parent}:  # where a link is, and where it leads
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if not mode & stat.S_IWOTH or mode & stat.S_ISVTX:
+            continue
+        # Mounts of settings in a container are often open to everybody, and read-only.
+        if not os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise ConfigurationError(
+                f"settings file {path} is in a folder where everybody can replace it (mode {mode:04o}): "
+                f"run  chmod o-w {folder}"
+            )
 
 
 def _flatten(
