@@ -177,14 +177,53 @@ def test_search_fields_that_would_be_refused_are_a_warning() -> None:
         search_fields = ("phone", "=phone", "code")
         ordering = ("phone",)
         list_filter = ("phone",)
+        date_hierarchy = "phone"
 
     admin.site.register(Person, Careless)
     try:
         found = [message for message in check_encryption(None) if message.id == "portalsec.W020"]
-        assert len(found) == 4
+        assert len(found) == 5
         assert "phone__exact" in (found[0].hint or "")
         with pytest.raises(FieldError, match=r"persons\.phone is encrypted"):
             Careless(Person, admin.site).get_search_results(None, Person.objects.all(), "x")  # type: ignore[arg-type]
+    finally:
+        admin.site.unregister(Person)
+
+
+@pytest.mark.parametrize(
+    ("shown", "sortable", "warned"),
+    [
+        (("code", "phone"), None, ["'phone'"]),
+        (("code", "phone"), ("code",), []),
+        (("code", "phone"), (), []),
+        (("code", "phone"), ("code", "phone"), ["'phone'"]),
+        (("code", "shows"), None, ["'shows'"]),
+        (("code",), None, []),
+    ],
+)
+def test_a_column_that_people_could_sort_by_is_a_warning(
+    shown: tuple[str, ...], sortable: tuple[str, ...] | None, warned: list[str]
+) -> None:
+    from django.contrib import admin
+
+    from portalsec.django.field_checks import check_encryption
+
+    class Careless(admin.ModelAdmin):  # type: ignore[type-arg]
+        list_display = shown
+        sortable_by = sortable
+
+        @admin.display(ordering="-phone")
+        def shows(self, person: Person) -> str:
+            return "hidden"
+
+    admin.site.register(Person, Careless)
+    try:
+        found = [message for message in check_encryption(None) if message.id == "portalsec.W021"]
+        assert len(found) == len(warned)
+        assert all(
+            name in each.msg and "sortable_by" in (each.hint or "")
+            for name, each in zip(warned, found, strict=True)
+        )
     finally:
         admin.site.unregister(Person)
 

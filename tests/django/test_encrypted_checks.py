@@ -22,6 +22,7 @@ from portalsec.django.fields import (
     EncryptedDateTimeField,
     EncryptedTextField,
 )
+from portalsec.django.queries import EncryptedQuerySet
 from portalsec.errors import ConfigurationError
 
 
@@ -129,6 +130,28 @@ def test_a_unique_index_has_tags_that_differ() -> None:
     assert ids(model(id=key(), c=text(), i=BlindIndexField("c", bits=128, unique=True))) == []
 
 
+def test_a_relation_that_cells_are_bound_to_is_written_by_a_queryset_that_knows() -> None:
+    other = model()
+
+    def bound(option: str = "subject", meta: Any = None, **declared: Any) -> list[str]:
+        owner = models.ForeignKey(other, on_delete=declared.pop("on_delete", models.CASCADE), null=True)
+        return ids(model(meta=meta, id=key(), owner=owner, c=text(**{option: "owner"}), **declared))
+
+    named = {"base_manager_name": "objects"}
+    for option in ("subject", "tenant"):
+        assert bound(option) == ["portalsec.E030"]
+        assert bound(option, objects=EncryptedQuerySet.as_manager()) == ["portalsec.E030"]
+        assert bound(option, named, objects=EncryptedQuerySet.as_manager()) == []
+        first = {"objects": models.Manager(), "exact": EncryptedQuerySet.as_manager()}
+        assert bound(option, {"base_manager_name": "exact"}, **first) == ["portalsec.E030"]
+    for rewrites in (models.SET_NULL, models.SET_DEFAULT, models.SET(None)):
+        assert bound("subject", named, objects=EncryptedQuerySet.as_manager(), on_delete=rewrites) == [
+            "portalsec.E031"
+        ]
+    for keeps in (models.PROTECT, models.RESTRICT, models.DO_NOTHING):
+        assert bound("subject", named, objects=EncryptedQuerySet.as_manager(), on_delete=keeps) == []
+
+
 def all_together(monkeypatch: pytest.MonkeyPatch, *models_: type[models.Model]) -> list[str]:
     monkeypatch.setattr(apps, "get_models", lambda **_: list(models_))
     found = check_encryption(None)
@@ -179,6 +202,9 @@ def test_orders_and_constraints_over_ciphertexts(monkeypatch: pytest.MonkeyPatch
     constraint = models.UniqueConstraint(fields=["a"], name="one")
     assert all_together(monkeypatch, declared(constraints=[constraint])) == ["portalsec.E029"]
     assert all_together(monkeypatch, declared(ordering=["ward"])) == []
+    short = models.UniqueConstraint(fields=["i"], name="two")
+    indexed = model(meta={"constraints": [short]}, id=key(), c=text(), i=BlindIndexField("c", bits=64))
+    assert all_together(monkeypatch, indexed) == ["portalsec.E026"]
 
 
 def test_a_normaliser_that_a_field_shadows_is_named() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldError
-from django.db import connection
+from django.db import NotSupportedError, connection
 from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, Sum, Value, When, Window
 from django.db.models.functions import RowNumber, TruncYear, Upper
 from django.test.utils import CaptureQueriesContext
@@ -139,6 +139,36 @@ def test_get_never_takes_a_row_that_only_has_the_same_tag(people: list[Patient])
     assert Visit.objects.create(patient=first, note="n") == Visit.objects.get(
         patient__surname=one, patient__ssn="9"
     )
+
+
+def test_get_refuses_a_search_of_which_it_cannot_tell_the_value(people: list[Patient]) -> None:
+    rows = Patient.exact
+    for unclear in (
+        lambda: rows.get(Q(surname="Curie")),
+        lambda: rows.get(Q(surname="Curie"), ward=""),
+        lambda: rows.get(Q(surname_begins="cur") | Q(ssn="1")),
+        lambda: rows.filter(surname="Curie").get(),
+        lambda: rows.filter(surname__in=["Curie"]).get(ssn="000-00-0000"),
+        lambda: rows.filter(surname="Curie").get_or_create(ward="x"),
+        lambda: Visit.objects.get(Q(patient__surname="Curie")),
+    ):
+        with pytest.raises(NotSupportedError, match=r"tags of (4|16) bits"):
+            unclear()
+    assert rows.get(Q(ssn="000-00-0000")) == rows.filter(ssn="000-00-0000").get() == people[0]
+    assert rows.filter(surname="Curie").get(surname="Curie", ssn="000-00-0000") == people[0]
+    assert rows.get(~Q(pk__in=[p.pk for p in people[1:]])) == people[0]
+    with pytest.raises(NotSupportedError, match=r"get\(surname=\.\.\.\)"):
+        rows.get(Q(surname="Curie"))
+
+
+def test_nobody_matches_none_but_null(people: list[Patient]) -> None:
+    nobody = Patient.objects.create(surname="x", ssn=None)
+    assert Patient.exact.matching(ssn=None) == Patient.exact.matching(ssn__exact=None) == [nobody]
+    assert Patient.exact.matching(ssn_index=None) == [nobody]
+    assert Patient.exact.get(ssn=None) == nobody
+    visit = Visit.objects.create(patient=nobody, note="n")
+    Visit.objects.create(patient=people[0], note="n")
+    assert Visit.objects.matching(patient__ssn=None) == [visit]
 
 
 def test_further_and_compound_indexes_by_their_own_names(people: list[Patient]) -> None:

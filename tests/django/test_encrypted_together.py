@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import NotSupportedError, models, transaction
 
 from portalsec.django.fields import InTenant
 from portalsec.errors import DecryptionError
-from tests.django.clinic.models import Badge, Doctor, Letter, Patient, Person, Sample
+from tests.django.clinic.models import Badge, Doctor, Finding, Letter, Patient, Person, Sample
 from tests.django.test_encrypted_fields import raw, rotate, swap
 
 pytestmark = pytest.mark.usefixtures("clinic")
@@ -109,6 +109,23 @@ def test_a_row_that_was_moved_by_bulk_update_has_moved() -> None:
     Letter.objects.bulk_update([letter], ["site", "text"])
     letter.save(update_fields=["text"])
     assert letter_of("south")
+
+
+def test_a_related_manager_does_not_move_a_row_from_its_cells() -> None:
+    one, other = (Patient.objects.create(surname="x") for _ in range(2))
+    finding = Finding.objects.create(patient=one, text="t")
+    for move in (
+        lambda: other.finding_set.add(finding),
+        lambda: other.finding_set.set([finding]),
+        lambda: Finding.objects.update(patient=other),
+        lambda: Finding._base_manager.update(patient_id=other.pk),
+    ):
+        with pytest.raises(NotSupportedError, match="bound to it"):
+            move()
+    assert Finding.objects.get().text == "t"
+    finding.patient = other
+    finding.save()
+    assert other.finding_set.get().text == "t"
 
 
 # -- two saves of one instance ----------------------------------------------------------------------------------------

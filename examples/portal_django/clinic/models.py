@@ -69,6 +69,9 @@ class Entry(models.Model):
 
     objects = EncryptedQuerySet.as_manager()
 
+    class Meta:
+        base_manager_name = "objects"  # of a patient's entries too: an entry never moves without its cells
+
     def __str__(self) -> str:
         return str(self.pk)
 

@@ -18,12 +18,22 @@ from django.db.models.lookups import In, IsNull, Lookup
 from django.db.models.sql.subqueries import InsertQuery, UpdateQuery
 
 from portalsec.django._cell_state import Cell, Tag
+from portalsec.django._encrypted_short import check_compiled
 from portalsec.django._nonsense import refuse_nonsense
 
 if TYPE_CHECKING:
     from portalsec.django.blind_index import BlindIndexField
 
-__all__ = ["EncryptedCol", "InTenant", "check_write", "index_lookup", "refused_lookup", "searching_lookup"]
+__all__ = [
+    "SHORT",
+    "EncryptedCol",
+    "InTenant",
+    "check_write",
+    "index_lookup",
+    "refused_lookup",
+    "searched",
+    "searching_lookup",
+]
 
 
 class InTenant:
@@ -116,6 +126,19 @@ def _again(maker: Any, index: BlindIndexField, name: str, state: dict[str, Any])
     return made
 
 
+SHORT = 64
+"""Bits of a tag below which other values are to be expected to have the same one."""
+
+
+def searched(where: Any) -> Iterator[BlindIndexField]:
+    """The indexes that this condition looks into; those of subqueries are not named."""
+    for child in getattr(where, "children", ()):
+        if isinstance(child, (_Search, _IndexIn)) and isinstance(child.rhs, _Tags):
+            yield child.index
+        else:
+            yield from searched(child)
+
+
 @lru_cache(maxsize=1024)
 def searching_lookup(index: BlindIndexField, name: str) -> type[Any]:
     """The lookup "exact" or "in" of a field that this index is of."""
@@ -126,6 +149,7 @@ def searching_lookup(index: BlindIndexField, name: str) -> type[Any]:
 class _IndexIn(In):
     """``IN`` over the index's own column."""
 
+    portalsec_search = True
     index: BlindIndexField
     many = True
 
@@ -137,6 +161,10 @@ class _IndexIn(In):
         if isinstance(self.rhs, _Tags):
             return self.rhs
         return _Search.get_prep_lookup(self)  # type: ignore[arg-type]
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        check_compiled(self.index, compiler)
+        return super().as_sql(compiler, connection)
 
     def _tags_of(self, value: Any) -> Iterable[bytes]:
         # A tag that was read, or that full_clean filled in, is looked for as it is.

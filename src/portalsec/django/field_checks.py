@@ -78,6 +78,11 @@ def _places(field: EncryptedModelField) -> Iterator[CheckMessage]:
                 f"Use {row.name} = models.UUIDField(default=uuid.uuid4, unique=True, editable=False).",
                 23,
             )
+    for owner in (
+        *field.row_fields,
+        *map(field.model._meta.get_field, filter(None, (field.tenant, field.subject))),
+    ):
+        yield from _relation(field, owner)
     for row in field.row_fields:
         if _assigned_by_database(row):
             yield _error(
@@ -97,6 +102,40 @@ def _places(field: EncryptedModelField) -> Iterator[CheckMessage]:
                 f"{_UUID}.",
                 24,
             )
+
+
+_REWRITES = ("SET_NULL", "SET_DEFAULT", "set_on_delete", "DB_SET_NULL", "DB_SET_DEFAULT")
+
+
+def _relation(field: EncryptedModelField, owner: Any) -> Iterator[CheckMessage]:
+    """Django writes a foreign key in ways that know nothing of the cells that are bound to it."""
+    from portalsec.django.queries import EncryptedQuerySet
+
+    if getattr(owner, "remote_field", None) is None or owner.primary_key:
+        return
+    on_delete = owner.remote_field.on_delete
+    if any(
+        name in _REWRITES for name in (getattr(on_delete, "__name__", ""), getattr(on_delete, "name", ""))
+    ):
+        yield _error(
+            field,
+            f"{field.label} is bound to {owner.name!r}, which is given another value where its row is deleted: the cell "
+            "would open no more.",
+            "Use on_delete=models.CASCADE, PROTECT or RESTRICT.",
+            31,
+        )
+    meta = field.model._meta
+    for what in ("base", "default"):
+        manager = getattr(meta, f"{what}_manager")
+        if not issubclass(getattr(manager, "_queryset_class", type(None)), EncryptedQuerySet):
+            yield _error(
+                field,
+                f"{field.label} is bound to {owner.name!r}, and related managers (add, set, remove) write that through the "
+                f"model's {what} manager, which knows no cells.",
+                'Use objects = EncryptedQuerySet.as_manager(), and base_manager_name = "objects" in Meta.',
+                30,
+            )
+            return
 
 
 def _target(field: Any) -> Any:
@@ -201,6 +240,9 @@ def _metas(found: set[type[models.Model]]) -> Iterator[CheckMessage]:
             yield _error(
                 model, f"Meta.ordering names {name!r}, which is encrypted.", "Ciphertexts have no order.", 29
             )
+        short = {
+            f.name for f in meta.concrete_fields if getattr(f, "portalsec_index", False) and f.bits < 128
+        }
         together = {name for group in meta.unique_together for name in group}
         for constraint in meta.constraints:
             together |= set(getattr(constraint, "fields", ()))
@@ -210,6 +252,14 @@ def _metas(found: set[type[models.Model]]) -> Iterator[CheckMessage]:
                 f"A unique constraint names {name!r}, which is encrypted: equal values differ, so it holds nothing.",
                 "Name its BlindIndexField, with bits=128.",
                 29,
+            )
+
+        for name in sorted(short & together):
+            yield _error(
+                model,
+                f"A unique constraint names {name!r}, an index of less than 128 bits: other values have the same tag.",
+                "Give it bits=128 (and mind that during a rotation one value has two tags).",
+                26,
             )
 
 
@@ -229,8 +279,9 @@ def _admins() -> Iterator[CheckMessage]:
                         obj=type(options),
                         id="portalsec.W020",
                     )
-            for option in ("ordering", "list_filter"):
-                for name in getattr(options, option) or ():
+            for option in ("ordering", "list_filter", "date_hierarchy"):
+                named = getattr(options, option) or ()
+                for name in (named,) if isinstance(named, str) else named:
                     first = name[0] if isinstance(name, tuple) else name
                     if isinstance(first, str) and _leads_to_encrypted(model, first.removeprefix("-")):
                         yield Warning(
@@ -239,6 +290,31 @@ def _admins() -> Iterator[CheckMessage]:
                             obj=type(options),
                             id="portalsec.W020",
                         )
+
+            yield from _sorted_columns(model, options)
+
+
+def _sorted_columns(model: type[models.Model], options: Any) -> Iterator[CheckMessage]:
+    """Of a column that is shown, the admin makes a link that sorts by it."""
+    for shown in options.list_display:
+        if options.sortable_by is not None and shown in options.sortable_by:
+            by_hand = True
+        elif options.sortable_by is not None:
+            continue
+        else:
+            by_hand = False
+        column = shown if callable(shown) else getattr(options, shown, None) or getattr(model, shown, None)
+        path = getattr(column, "admin_order_field", shown)
+        if isinstance(path, str) and _leads_to_encrypted(model, path.removeprefix("-")):
+            yield Warning(
+                f"{type(options).__name__} shows {shown!r}, which is encrypted, and lets people sort by it: that is an "
+                "error page.",
+                hint="Take it out of sortable_by."
+                if by_hand
+                else "Set sortable_by to the names of the other columns.",
+                obj=type(options),
+                id="portalsec.W021",
+            )
 
 
 def _leads_to_encrypted(model: type[models.Model], path: object) -> bool:

@@ -19,6 +19,8 @@ from django.db import NotSupportedError, models
 from django.db.models.expressions import Value
 
 from portalsec.django._encrypted_methods import check_moved, encrypted_fields, remember, together
+from portalsec.django._encrypted_short import check_excluded, check_exists, check_written
+from portalsec.django._encrypted_sql import SHORT, searched
 from portalsec.errors import SubjectErased
 
 __all__ = ["EncryptedQuerySet", "drop_false_positives"]
@@ -35,7 +37,7 @@ def drop_false_positives(rows: Iterable[M], **sought: Any) -> Iterator[M]:
 
     Args:
         rows: of one model; related ones are followed (``patient__ssn=``), so use select_related.
-        sought: as in ``filter``: a field with an index and a value, or ``__in`` and several. None is not asked for.
+        sought: as in ``filter``: a field with an index and a value, or ``__in`` and several. None alone asks for NULL, as there; among several it is not asked for.
 
     A row of somebody who was erased (`SubjectErased`) is left out: it has no value any more, and a tag that it kept shall
     not end everybody else's search.
@@ -63,7 +65,9 @@ def _matches(row: models.Model, name: str, value: Any) -> bool:
     for step in path:
         owner = getattr(owner, step, None)
         if owner is None:
-            return False
+            return value is None and not many
+    if value is None and not many:
+        return getattr(owner, name.removesuffix("__exact").split("__")[-1]) is None
     return index.same(owner, value if many else [value])  # type: ignore[no-any-return]
 
 
@@ -107,12 +111,25 @@ class EncryptedQuerySet(models.QuerySet[M]):
     """A QuerySet whose `bulk_update` encrypts, and whose `get` (and what is built on it) drops false positives."""
 
     def get(self, *args: Any, **kwargs: Any) -> M:
-        """As Django's, and never a row that only has the same tag; so are get_or_create and update_or_create."""
+        """As Django's, and never a row that only has the same tag; so are get_or_create and update_or_create.
+
+        Raises:
+            NotSupportedError: a value of a short index in a ``Q``, or in a ``filter`` before: a query keeps its tags
+                alone, so nobody could tell whether the row that is found has the value.
+        """
         sought = {
             name: value
             for name, value in kwargs.items()
             if value is not None and _indexed(self.model, name)[0] is not None
         }
+        asked = {_indexed(self.model, name)[0] for name in sought}
+        for index in searched((self.filter(*args) if args else self).query.where):
+            if index.bits < SHORT and index not in asked:
+                raise NotSupportedError(
+                    f"get() after a search in {index.label}, whose tags of {index.bits} bits other values have too: name "
+                    f"the value in it, get({index.name if len(index.sources) > 1 else index.sources[0]}=...), or use "
+                    "matching(...)"
+                )
         if not sought:
             return super().get(*args, **kwargs)
         found = list(drop_false_positives(self.filter(*args, **kwargs), **sought))
@@ -130,8 +147,34 @@ class EncryptedQuerySet(models.QuerySet[M]):
         """``filter(...)`` without false positives."""
         return list(drop_false_positives(self.filter(**sought), **sought))
 
+    def _filter_or_exclude_inplace(self, negate: bool, args: Any, kwargs: Any) -> None:
+        # Here, and not when it is compiled: Django makes a query of its own of what is excluded across relations.
+        super()._filter_or_exclude_inplace(negate, args, kwargs)  # type: ignore[misc]
+        check_excluded(self.query)
+
+    def difference(self, *other_qs: Any) -> Any:
+        """As Django's, and not by an index below 64 bits."""
+        found = super().difference(*other_qs)
+        check_excluded(found.query)
+        return found
+
+    def exists(self) -> bool:
+        """As Django's, and not by an index below 64 bits: it would be true for somebody else."""
+        if self._result_cache is None:  # type: ignore[has-type]
+            check_exists(self.query)
+        return super().exists()
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """As Django's, and not by an index below 64 bits, unless the rows are named by pk as well."""
+        check_written(self.query)
+        return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
     def update(self, **kwargs: Any) -> int:
-        """As Django's. Of encrypted fields it takes None alone, which empties the index too."""
+        """As Django's, and as `delete`. Of encrypted fields it takes None alone, which empties the index too."""
+        check_written(self.query)
         meta = self.model._meta
         encrypted: list[Any] = [f for f in meta.concrete_fields if getattr(f, "portalsec_encrypted", False)]
         for name in list(kwargs):
