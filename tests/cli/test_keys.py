@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from portalsec.config.keys import create_keys
 from portalsec.config.settings import load_settings
 from portalsec.crypto.insecure import keyset_to_json
 from portalsec.crypto.keyset import Keyset
-from portalsec.errors import ConfigurationError
+from portalsec.errors import ConfigurationError, StoreError
 from portalsec.sqlalchemy import SqlAudit, open_engine
 
 ORIGIN = "portal.test/audit"
@@ -49,7 +50,9 @@ def fields() -> Keyset:
 def events() -> list[tuple[str, str, str | None]]:
     engine = open_engine("sqlite:///audit.db")
     try:
-        records = [decode(entry.body) for entry in SqlAudit(engine).staged()]
+        log = SqlAudit(engine)
+        assert not log.staged()
+        records = [decode(entry.body) for entry in log.read(0, log.size())]
     finally:
         engine.dispose()
     return [(each.name, each.outcome.value, each.resource and each.resource.id) for each in records]
@@ -195,6 +198,51 @@ def test_one_change_at_a_time() -> None:
     os.close(folder)
     assert Path("keys/fields.json").read_bytes() == before
     done("rotate", "fields")
+
+
+def test_audit_show_has_it_at_once() -> None:
+    done("rotate", "fields", "--now")
+    shown = CliRunner().invoke(portalsec, ["audit", "show"])
+    assert shown.exit_code == 0
+    assert "key.created" in shown.output
+    assert f"key fields/{fields().primary_id}" in shown.output
+    assert "wait for their place" not in shown.output
+
+
+def test_what_cannot_be_placed_is_left_to_the_portal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_: object) -> int:
+        raise StoreError("the database is busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlAudit, "integrate", busy)
+        done("rotate", "fields")
+    assert "1 more wait for their place." in CliRunner().invoke(portalsec, ["audit", "show"]).output
+    done("rotate", "fields", "--promote")
+    assert [name for name, _, _ in events()] == ["key.created", "key.rotated"]
+
+
+def test_the_log_of_a_django_portal_gets_no_second_one_beside_it() -> None:
+    with sqlite3.connect("audit.db") as connection:
+        connection.execute("CREATE TABLE portalsec_auditentry (seq INTEGER PRIMARY KEY)")
+    connection.close()
+    Path("audit.db").chmod(0o600)
+    before = Path("keys/fields.json").read_bytes()
+    result = run("rotate", "fields")
+    assert result.exit_code == 2
+    assert "python manage.py portalsec_keys" in result.output
+    assert Path("keys/fields.json").read_bytes() == before
+    with sqlite3.connect("audit.db") as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    connection.close()
+    assert tables == [("portalsec_auditentry",)]
+
+
+def test_a_folder_that_is_not_there_is_said_how_to_make() -> None:
+    result = run("new", "more/mine.json")
+    assert result.exit_code == 2
+    assert f"mkdir -p -m 700 {Path.cwd() / 'more'}" in result.output
+    Path("more").mkdir(mode=0o700)
+    done("new", "more/mine.json")
 
 
 def test_without_the_log_nothing_is_changed() -> None:

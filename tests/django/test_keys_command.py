@@ -63,9 +63,16 @@ def test_a_rotation_is_told_to_the_log_of_the_project(
         ("key.created", "success", f"fields/{new}"),
         ("key.rotated", "success", f"fields/{new}"),
     ]
+    assert not AuditEntry.objects.using("portalsec").filter(index=None).exists()  # each in its place
     assert sorted(path.name for path in folder.iterdir()) == ["keys", "portalsec.toml"]  # no second log
     code, said = run(capsys, "list", "fields")
     assert code == 0 and str(old) in said and str(new) in said
+
+
+def test_the_other_command_knows_the_log_of_django() -> None:
+    from portalsec.cli.keys import _DJANGO_LOG
+
+    assert AuditEntry._meta.db_table == _DJANGO_LOG
 
 
 def test_nothing_changes_where_the_log_does_not_acknowledge(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portalsec.errors import ConfigurationError, MissingExtra, PortalsecError
+from portalsec.errors import ConfigurationError, MissingExtra, PortalsecError, StoreError
 from portalsec.events import SYSTEM, Event, Outcome, ResourceRef, SecurityEvent
 
 try:
@@ -36,6 +36,7 @@ __all__ = ["Host", "keys"]
 
 COULD_NOT = 2
 
+_DJANGO_LOG = "portalsec_auditentry"  # the table of `portalsec.django.models.AuditEntry`
 _LOADED = "Every process must have loaded this file before it is promoted: what it writes, all must read."
 
 
@@ -167,16 +168,22 @@ def _by_path(path: Path) -> _Place:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One change of the folder's keys at a time: of two that read the same file, one key would be lost."""
+    """One change of the folder's keys at a time: of two that read the same file, one key would be lost.
+
+    Not on Windows, where a folder cannot be locked: there, one change at a time is the task of whoever changes keys.
+    """
     if os.name != "posix":
         yield
         return
     import fcntl
 
+    there = path.resolve().parent  # where a link leads, since that is what is replaced
     try:
-        folder = os.open(
-            path.resolve().parent, os.O_RDONLY
-        )  # where a link leads, since that is what is replaced
+        folder = os.open(there, os.O_RDONLY)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"key file {path} has no folder to be in: make it with  mkdir -p -m 700 {there}"
+        ) from None
     except OSError as error:
         raise ConfigurationError(
             f"the folder of key file {path} cannot be read ({error.strerror})"
@@ -221,6 +228,10 @@ def _told(settings: Settings | None, event: Event, key: str) -> Iterator[None]:
         except BaseException:
             log.record(SecurityEvent(name=event, actor=SYSTEM, resource=what.resource, outcome=Outcome.ERROR))
             raise
+        finally:
+            # In its place, so that `portalsec audit show` has it; the portal signs it, or places it where this fails.
+            with contextlib.suppress(StoreError):
+                log.integrate()
 
 
 @contextlib.contextmanager
@@ -229,10 +240,21 @@ def _audit_store(settings: Settings) -> Iterator[AuditStore]:
     if host is not None:
         yield host.audit
         return
+    from sqlalchemy import inspect
+
     from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
+    from portalsec.sqlalchemy.transaction import reading
 
     engine = open_engine(settings.url("stores", "audit"))
     try:
+        with reading(engine) as connection:
+            of_django = inspect(connection).has_table(_DJANGO_LOG)
+        if of_django:
+            # A second log beside it, which nobody reads or signs, would be told.
+            raise ConfigurationError(
+                f"{settings.source}: [stores] audit is the database of a Django portal, whose log is Django's: "
+                "run  python manage.py portalsec_keys  with the same arguments"
+            )
         create_schema(engine, "audit")
         yield SqlAudit(engine)
     finally:
