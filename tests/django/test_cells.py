@@ -14,6 +14,7 @@ from django.db import connection, connections, transaction
 from portalsec.clock import system_clock
 from portalsec.crypto.cells import Change
 from portalsec.crypto.subjects import SubjectKeys
+from portalsec.django._cursors import Cursors
 from portalsec.django.cells import DjangoCells, encrypted_models, reencryptions
 from portalsec.django.keys import forget_keys
 from portalsec.errors import ConfigurationError, StoreError, SubjectErased
@@ -321,6 +322,60 @@ def test_it_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.Mon
     cursor.write_text("{")
     with pytest.raises(CommandError, match="no file of cursors"):
         run("--cursor", str(cursor))
+
+
+def test_a_place_is_of_one_task_and_one_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, clinic: str
+) -> None:
+    made = Patient.objects.bulk_create(
+        [Patient(surname="x", ward="", ssn_index=None, history={"n": n}) for n in range(6)]
+    )
+    original, cursor, calls = Cursors.put, tmp_path / "cursor", []
+
+    def dies(self: Any, name: str, place: Any) -> None:
+        original(self, name, place)
+        calls.append(name)
+        raise KeyboardInterrupt
+
+    def stopped(*arguments: str) -> None:
+        cursor.unlink(missing_ok=True)
+        monkeypatch.setattr(Cursors, "put", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(*arguments, "--batch", "2", "--cursor", str(cursor))
+        monkeypatch.setattr(Cursors, "put", original)
+        assert cursor.stat().st_mode & 0o777 == 0o600 and list(tmp_path.iterdir()) == [cursor]
+
+    fill = ("clinic.Patient", "--fill", "ssn=ward")
+    stopped(*fill, "--keep")
+    for other in (
+        fill,
+        ("clinic.Patient", "--fill", "surname=ward"),
+        ("clinic.Patient",),
+        ("--rebuild-index",),
+    ):
+        with pytest.raises(CommandError, match="with other options") as error:
+            run(*other, "--cursor", str(cursor))
+        assert error.value.returncode == 2
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setitem(connection.settings_dict, "HOST", "elsewhere")
+        with pytest.raises(CommandError, match="in another database"):
+            run(*fill, "--keep", "--cursor", str(cursor))
+    assert run(*fill, "--keep", "--cursor", str(cursor))[0] == 0 and not cursor.exists()
+    cursor.write_text(
+        '{"clinic.Patient(id)": {"version": 1, "under": [], "after": null}}'
+    )  # of an older version
+    with pytest.raises(CommandError, match="no file of cursors"):
+        run(*fill, "--keep", "--cursor", str(cursor))
+    assert Patient.objects.get(pk=made[0].pk).ssn == ""
+
+
+def test_a_cursor_that_cannot_be_kept_is_said_before_the_first_row(tmp_path: Path) -> None:
+    world()
+    old = prefixes()
+    rotate("fields")
+    with pytest.raises(CommandError, match="cannot be kept there") as error:
+        run("--cursor", str(tmp_path / "nope" / "cursor"))
+    assert error.value.returncode == 2 and prefixes() == old
 
 
 def test_failures_are_listed_and_never_overwritten() -> None:

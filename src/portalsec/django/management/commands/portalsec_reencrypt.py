@@ -12,7 +12,6 @@ end.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -25,7 +24,9 @@ from django.db import DEFAULT_DB_ALIAS
 
 from portalsec.crypto.rotation import Progress, Reencryption
 from portalsec.crypto.subjects import SubjectKeys
+from portalsec.django._cursors import Cursors, databases_mark
 from portalsec.django.cells import encrypted_models, reencryptions
+from portalsec.django.conf import security_database, setting
 from portalsec.django.keys import subject_keys
 from portalsec.django.portal_cells import portal_reencryptions, subject_reencryptions
 from portalsec.errors import PortalsecError
@@ -71,7 +72,11 @@ class Command(BaseCommand):
         fill = _fill(options["fill"])
         if fill is not None and len(options["models"]) != 1:
             raise CommandError("--fill is of one model: name it", returncode=_STOPPED)
-        kept = _Cursors(None if options["dry_run"] else options["cursor"])
+        kept = Cursors(
+            None if options["dry_run"] or options["status"] else options["cursor"],
+            database=databases_mark([options["database"], *_own_databases()]),
+            task={"rebuild": options["rebuild_index"], "fill": fill, "keep": options["keep"]},
+        )
         failed = 0
         try:
             if options["status"]:
@@ -126,7 +131,7 @@ class Command(BaseCommand):
             sys.exit(_FAILED)
         self.stdout.write("Nothing is left.")
 
-    def _run(self, name: str, run: Reencryption, kept: _Cursors, *, dry_run: bool) -> int:
+    def _run(self, name: str, run: Reencryption, kept: Cursors, *, dry_run: bool) -> int:
         began = time.monotonic()
         first: int | None = None
         progress: Progress | None = None
@@ -168,33 +173,8 @@ def _has_subjects(model: type[Any]) -> bool:
     return any(getattr(field, "subject", None) for field in model._meta.local_concrete_fields)
 
 
-class _Cursors:
-    """How far each run is, in a file that is replaced as a whole."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._held: dict[str, Any] = {}
-        if path is not None and path.exists():
-            try:
-                self._held = dict(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError) as error:
-                raise CommandError(
-                    f"{path} is no file of cursors: remove it to begin anew", returncode=_STOPPED
-                ) from error
-
-    def of(self, name: str) -> Mapping[str, Any] | None:
-        return self._held.get(name)
-
-    def put(self, name: str, cursor: Mapping[str, Any]) -> None:
-        if self._path is not None:
-            self._held[name] = cursor
-            partly = self._path.with_name(f"{self._path.name}.new")
-            partly.write_text(json.dumps(self._held), encoding="utf-8")
-            partly.replace(self._path)
-
-    def finished(self) -> None:
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+def _own_databases() -> list[str]:
+    return [] if setting("PORTAL") is None else [security_database()]
 
 
 def _model(name: str) -> Any:
