@@ -143,7 +143,8 @@ class BlindIndex(OfPrfKeys, Generic[T]):
 
         Raises:
             TypeError: a value that the normaliser does not take; a tenant that is missing or not asked for.
-            ValueError: a value or tenant that has no encoding. The message does not hold it.
+            ValueError: a value or tenant that has no encoding, or a text that is too long for the normaliser (1024
+                characters for all that fold). The message does not hold it.
             ConfigurationError: the keyring is not loaded.
         """
         data = self._data(value, tenant)

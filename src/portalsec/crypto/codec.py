@@ -58,7 +58,8 @@ def codec_for(declared: builtins.type[T] | Codec[T]) -> Codec[T]:
             another codec: a cell of one would open as the other's, or in another place.
     """
     if isinstance(declared, Codec):
-        own = isinstance(declared.tag, bytes) and len(declared.tag) == 1 and declared.tag not in _TAKEN
+        tag: object = declared.tag
+        own = isinstance(tag, bytes) and len(tag) == 1 and tag not in _TAKEN
         if not own and declared is not JSON and declared not in _BY_TYPE.values():
             raise ConfigurationError(
                 f"the codec {declared.name} needs a type byte of its own: one byte, and none of "
