@@ -16,14 +16,22 @@ from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLDeleteCompiler, SQLUpdateCompiler
 from django.db.models.sql.where import XOR, WhereNode
 
-__all__ = ["check_compiled", "check_excluded", "check_exists", "check_origin", "check_written", "is_short"]
+__all__ = [
+    "SHORT",
+    "check_compiled",
+    "check_excluded",
+    "check_exists",
+    "check_origin",
+    "check_written",
+    "is_short",
+]
 
-ENOUGH_BITS = 64
-"""Tags of so many bits are as good as the value: no two values of a table share one."""
+SHORT = 64
+"""Bits of a tag below which other values are to be expected to have the same one."""
 
 
 def is_short(index: Any) -> bool:
-    return bool(index.bits < ENOUGH_BITS)
+    return bool(index.bits < SHORT)
 
 
 def check_compiled(index: Any, compiler: Any) -> None:
@@ -45,7 +53,7 @@ def check_excluded(query: Query) -> None:
         if wrong:
             raise NotSupportedError(
                 f"{index.label} has {index.bits} bits, and other values share its tags: their rows would be left out, too. "
-                f"Give the index {ENOUGH_BITS} bits, or load the rows and compare in Python."
+                f"Give the index {SHORT} bits, or load the rows and compare in Python."
             )
 
 
@@ -61,7 +69,7 @@ def check_exists(query: Query) -> None:
     for index, _ in _searches(query, wrong=False):
         raise NotSupportedError(
             f"{index.label} has {index.bits} bits, and other values share its tags: exists() would be true for somebody "
-            f"else. Ask matching(...), which opens what was found, or give the index {ENOUGH_BITS} bits."
+            f"else. Ask matching(...), which opens what was found, or give the index {SHORT} bits."
         )
 
 
@@ -74,7 +82,7 @@ def check_origin(sender: type[models.Model], origin: Any = None, **kwargs: Any) 
 def _writing(index: Any) -> NotSupportedError:
     return NotSupportedError(
         f"{index.label} has {index.bits} bits, and other values share its tags: delete() and update() would hit other "
-        f"people's rows. Give the index {ENOUGH_BITS} bits, or drop them with matching(...) and name the rows by pk."
+        f"people's rows. Give the index {SHORT} bits, or drop them with matching(...) and name the rows by pk."
     )
 
 
@@ -110,6 +118,8 @@ def _searches(node: Any, *, wrong: bool) -> Iterator[tuple[Any, bool]]:
         below = [(child, wrong) for child in node.children]
     elif isinstance(node, In):
         below = [(node.lhs, True), (node.rhs, wrong)]
+    elif isinstance(node, Exact) and node.rhs is True:
+        below = [(node.lhs, wrong)]  # so Django writes filter(Exists(...))
     elif isinstance(node, Lookup):
         # `annotate(it=Q(...)).filter(it=False)`: whatever this compares, it is not for candidates.
         below = [(node.lhs, True), (node.rhs, True)]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
-from django.db.models.signals import class_prepared, post_init, post_save, pre_save
+from django.db.models.signals import class_prepared, post_init, post_save, pre_delete, pre_save
 
 from portalsec.django._cell_state import PLACES, Cell, Plain, RawCell, SerialisedCell
 from portalsec.django._encrypted_methods import check_moved, encrypted_fields, equip, remember, together
+from portalsec.django._encrypted_short import check_origin, is_short
 
 __all__: list[str] = []
 
@@ -23,6 +24,8 @@ def _prepared(sender: type[models.Model], **kwargs: Any) -> None:
         post_init.connect(_loaded, sender=sender, dispatch_uid=("portalsec", sender))
         pre_save.connect(_saving, sender=sender, dispatch_uid=("portalsec", sender))
         post_save.connect(_saved, sender=sender, dispatch_uid=("portalsec", sender))
+        if any(getattr(field, "portalsec_index", False) and is_short(field) for field in sender._meta.concrete_fields):
+            pre_delete.connect(check_origin, sender=sender, dispatch_uid=("portalsec", sender))
 
 
 class_prepared.connect(_prepared, dispatch_uid="portalsec.django.fields")

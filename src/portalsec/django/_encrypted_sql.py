@@ -18,7 +18,7 @@ from django.db.models.lookups import In, IsNull, Lookup
 from django.db.models.sql.subqueries import InsertQuery, UpdateQuery
 
 from portalsec.django._cell_state import Cell, Tag
-from portalsec.django._encrypted_short import check_compiled
+from portalsec.django._encrypted_short import SHORT, check_compiled
 from portalsec.django._nonsense import refuse_nonsense
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class _Tags(tuple[bytes, ...]):
 class _Search(Lookup):
     """Equality, through the index. The value is turned into tags at once, so that no query holds a plaintext."""
 
+    portalsec_search = True
     index: BlindIndexField
     many = False
 
@@ -104,6 +105,7 @@ class _Search(Lookup):
         return self.index.tags(value)
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
+        check_compiled(self.index, compiler)
         column = Col(self.lhs.alias, self.index)
         sql, parameters = compiler.compile(In(column, self.rhs))
         present, more = compiler.compile(IsNull(column, False))
@@ -124,10 +126,6 @@ def _again(maker: Any, index: BlindIndexField, name: str, state: dict[str, Any])
     made = (maker := maker(index, name)).__new__(maker)
     made.__dict__.update(state)
     return made
-
-
-SHORT = 64
-"""Bits of a tag below which other values are to be expected to have the same one."""
 
 
 def searched(where: Any) -> Iterator[BlindIndexField]:
