@@ -28,7 +28,9 @@ assert_type(seen, EncryptedField[date, str])
 assert_type(data, EncryptedField[Any])
 
 
-def cells(value: str | None, cell: bytes | None, values: list[str | None], column: list[bytes | None]) -> None:
+def cells(
+    value: str | None, cell: bytes | None, values: list[str | None], column: list[bytes | None]
+) -> None:
     assert_type(ssn.encrypt("", row=1), bytes)
     assert_type(ssn.encrypt(None, row=1), None)
     assert_type(ssn.encrypt(value, row=1), bytes | None)

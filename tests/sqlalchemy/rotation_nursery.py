@@ -41,7 +41,7 @@ def reencrypt(folder: Path, url: str) -> None:
     keys, prf = (Keyset.from_json((folder / name).read_text()) for name in ("fields.json", "index.json"))
     tasks = [Reencrypt(field=field_of(keys), column="phone", tags={"phone_tag": index_of(prf)})]
     engine = sa.create_engine(url)
-    state = _State(folder / "state.json", "patients")
+    state = _State(folder / "state.json", "patients", "of the test")
     for progress in (
         EncryptedTable(table=patients, tasks=tasks).over(engine, batch=BATCH).run(state.cursors.get("t"))
     ):
