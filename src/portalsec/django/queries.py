@@ -150,7 +150,7 @@ class EncryptedQuerySet(models.QuerySet[M]):
     def _filter_or_exclude_inplace(self, negate: bool, args: Any, kwargs: Any) -> None:
         # Here, and not when it is compiled: Django makes a query of its own of what is excluded across relations.
         super()._filter_or_exclude_inplace(negate, args, kwargs)  # type: ignore[misc]
-        check_excluded(self.query)
+        check_excluded(self._query)  # type: ignore[attr-defined]  # `query` would apply a deferred filter once more
 
     def difference(self, *other_qs: Any) -> Any:
         """As Django's, and not by an index below 64 bits."""
@@ -160,7 +160,7 @@ class EncryptedQuerySet(models.QuerySet[M]):
 
     def exists(self) -> bool:
         """As Django's, and not by an index below 64 bits: it would be true for somebody else."""
-        if self._result_cache is None:  # type: ignore[has-type]
+        if self._result_cache is None:
             check_exists(self.query)
         return super().exists()
 
