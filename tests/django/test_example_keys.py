@@ -51,6 +51,11 @@ def manage(demo: Demo, *arguments: str, fails: bool = False) -> str:
     return done.stdout + done.stderr
 
 
+def keys(demo: Demo, *arguments: str, fails: bool = False) -> str:
+    settings = ("--config", str(demo.data / "portalsec.toml"))
+    return manage(demo, "portalsec_keys", *arguments, *settings, fails=fails)
+
+
 def rows(demo: Demo, statement: str, *values: object, database: str = "app") -> list[tuple[object, ...]]:
     connection = sqlite3.connect(demo.data / f"{database}.db", timeout=30)
     try:
@@ -169,22 +174,24 @@ def test_keys_are_rotated_while_it_serves(demo: Demo, desk: Browser, doctor: Bro
     visitor.start()
     try:
         for name, first in old.items():
-            assert "was added and reads" in manage(demo, "rotate_keys", name)
-            assert "waits to be promoted" in manage(demo, "rotate_keys", name, fails=True)
+            assert "was added and reads" in keys(demo, "rotate", name)
+            assert "waits to be promoted" in keys(demo, "rotate", name, fails=True)
             assert keyset(demo, name).primary_id == first
             reloaded(demo)
-            assert "writes; older ones still read" in manage(demo, "rotate_keys", name, "--promote")
+            assert "writes. Older keys still read" in keys(demo, "rotate", name, "--promote")
             assert keyset(demo, name).primary_id != first
             reloaded(demo)
             assert find(desk, "(212) 555-0117")[1].count("Ferdinand Sampleton") == 1
         wrapped = set(rows(demo, "SELECT wrapped FROM portalsec_subjectkey", database="subjects"))
         tags = set(rows(demo, "SELECT id, phone_index FROM clinic_patient"))
-        for name in old:
-            assert "not yet" in manage(demo, "rotate_keys", name, "--retire", fails=True)
+        assert "have cells under key" in keys(
+            demo, "disable", "fields", str(old["fields"]), "--yes", fails=True
+        )
+        assert "not under the key that writes" in manage(demo, "portalsec_reencrypt", "--status", fails=True)
         said = manage(demo, "portalsec_reencrypt")
         assert "subject keys: 8 rows, 8 written, 0 changed by others meanwhile, 0 erased, 0 failed" in said
         assert not wrapped & set(rows(demo, "SELECT wrapped FROM portalsec_subjectkey", database="subjects"))
-        manage(demo, "portalsec_reencrypt", "clinic.Patient", "--rebuild-index")
+        assert "Nothing is left" in manage(demo, "portalsec_reencrypt", "--status")
         assert len(tags & set(rows(demo, "SELECT id, phone_index FROM clinic_patient"))) <= 1  # by chance
         assert find(desk, "(212) 555-0117")[1].count("Ferdinand Sampleton") == 1
     finally:
@@ -199,7 +206,7 @@ def test_keys_are_rotated_while_it_serves(demo: Demo, desk: Browser, doctor: Bro
 
     # Nothing is under the old keys any more, so that they may go; whoever is signed in does not notice.
     for name, first in old.items():
-        assert "read no more" in manage(demo, "rotate_keys", name, "--retire")
+        assert "is disabled" in keys(demo, "disable", name, str(first), "--yes")
         assert [key.id for key in keyset(demo, name).info() if key.status == "ENABLED"] != [first]
         assert {key.id: key.status for key in keyset(demo, name).info()}[first] == "DISABLED"
     assert demo.stop() == 0
