@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CHAR, Column, Table
+from sqlalchemy import CHAR, ClauseElement, Column, Table
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state
 
@@ -48,7 +48,8 @@ class Cell:
     def require(self, cell: Any, place: Place) -> Any:
         """The value of a cell that was given as it is stored: it opens where it is written, or is not written."""
         try:
-            return self.field.decrypt(cell, **place.named())
+            if not isinstance(cell, ClauseElement):  # an expression, or a parameter that gets its value later
+                return self.field.decrypt(cell, **place.named())
         except DecryptionError:
             pass
         raise ConfigurationError(
@@ -94,6 +95,11 @@ def cell_of(mapper: Mapper[Any], name: str, declared: Encrypted[Any]) -> Cell:
     if mapper.has_property(name):
         raise ConfigurationError(
             f"{where} is a mapped attribute too: give the column of its cells a name of its own"
+        )
+    if name in mapper.validators:
+        raise ConfigurationError(
+            f"{where}: @validates is for mapped attributes and would not be called: check the value where it is "
+            "assigned, or give the field a type that does"
         )
     field = _made(declared.field, class_)
     if not isinstance(field, EncryptedField):

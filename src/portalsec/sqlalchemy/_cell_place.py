@@ -6,7 +6,7 @@ key, where the application assigns it; a key that the database assigns is refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,6 +17,9 @@ from portalsec.crypto.context import RowId
 from portalsec.errors import ConfigurationError
 
 __all__ = ["Place", "Places"]
+
+_STAYS = ("", "NO ACTION", "RESTRICT")
+"""What a foreign key does on an update of what it refers to, without changing the row that has it."""
 
 
 class Place(NamedTuple):
@@ -70,6 +73,7 @@ class Places:
         self.simple = self._primary and len(self._parts) == 1
         """Whether the place is the one part of the primary key, and nothing else."""
         for part in self._parts:
+            part.check_stays()
             if not part.column.primary_key:
                 # Or the value that is replaced would be unknown, and with it the place of the stored cells.
                 event.listen(getattr(mapper.class_, part.key), "set", _remember, active_history=True)
@@ -119,14 +123,30 @@ class Places:
                     setattr(instance, part.key, value)
         return self.current(instance)
 
-    def of_mapping(self, mapping: MutableMapping[str, Any]) -> Place:
-        """The same for a mapping of attributes, of an INSERT or UPDATE of many rows."""
-        for part in self._rows:
+    def of_mapping(self, mapping: MutableMapping[str, Any], *, defaults: bool) -> Place:
+        """The same for a mapping of attributes, of an INSERT of many rows.
+
+        An UPDATE draws no defaults: they would be written, and all other cells of the row lost.
+        """
+        for part in self._rows if defaults else ():
             if mapping.get(part.key) is None:
                 value = part.default()
                 if value is not None:
                     mapping[part.key] = value
         return self._place(mapping)
+
+    def movable(self) -> Iterator[tuple[str, Column[Any]]]:
+        """What the place consists of besides the primary key, by which a row is found when it is written."""
+        return ((part.key, part.column) for part in self._parts if not part.column.primary_key)
+
+    def columns(self) -> Iterator[tuple[str, Column[Any]]]:
+        """The attributes that decide the place, and their columns."""
+        return ((part.key, part.column) for part in self._parts)
+
+    @property
+    def row_id(self) -> frozenset[Column[Any]]:
+        """The columns of the row id, the primary key among them."""
+        return frozenset(part.column for part in self._rows)
 
     def moved(self, instance: Any, state: InstanceState[Any]) -> bool:
         """Whether the object, which has a row, was given another place."""
@@ -181,10 +201,14 @@ class _Part:
                 f"{where}: the database assigns {column.table.name}.{column.name}, "
                 f"so that no cell can be bound to its row before the row is written: {remedy}"
             )
-        if any((key.onupdate or "").upper() == "CASCADE" for key in column.foreign_keys):
+
+    def check_stays(self) -> None:
+        column = self.column
+        if any((key.onupdate or "").upper() not in _STAYS for key in column.foreign_keys):
             raise ConfigurationError(
-                f"{where}: the database changes {column.table.name}.{column.name} by ON UPDATE CASCADE, "
-                f"and cells bound to it would open no more: {remedy}"
+                f"{self.where}: the database changes {column.table.name}.{column.name} by ON UPDATE CASCADE or the "
+                "like, and cells bound to it would open no more: leave that away, or bind the cells to a column that "
+                'stays (id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4), or row="uid")'
             )
 
     def default(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from sqlalchemy import ClauseElement, and_, inspect, or_
+from sqlalchemy import BindParameter, ClauseElement, and_, inspect
 from sqlalchemy.orm import InspectionAttr, PropComparator
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import Null
@@ -80,7 +80,7 @@ class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
 
     def _bulk_update_tuples(self, value: Any) -> Sequence[tuple[Any, Any]]:
         """For ``update(Patient).values(ssn=...)`` and ``insert(Patient).values(ssn=...)``."""
-        if getattr(value, "value", value) is not None:
+        if not _is_none(value):
             self._cannot(
                 "is bound to its row, and one statement has one value for many: assign it to each object, "
                 "or give a row for each, as in session.execute(insert(Patient), [{...}, {...}]) "
@@ -95,7 +95,7 @@ class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
 
     def _bulk_dml_setter(self, key: str) -> Callable[[MutableMapping[str, Any]], None] | None:
         """For an INSERT or UPDATE of many rows, given as mappings (SQLAlchemy 2.1)."""
-        return self._plan.encrypt_mapping if self._name in self._plan.cells else None
+        return self._plan.mapping_encrypter() if self._name in self._plan.cells else None
 
     # -- inside -----------------------------------------------------------------------------------------------
 
@@ -166,9 +166,9 @@ class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
                 f"has an index of {search.index.bits} bits, whose tags other values share: those rows would be left "
                 "out of a search for what is not equal; load the rows and compare in Python"
             )
-        column, *tags = self._tags(values)
+        column, tags, index, known, where = self._tags(values)
         present = [getattr(self._entity, cell.key).is_not(None) for cell in self._cells]
-        return and_(*present, or_(column.is_(None), column.not_in(current(column, *tags))))
+        return and_(*present, column.not_in(current(column, tags, index, known, where)))
 
     def _unequal(self, value: Any) -> ColumnElement[bool]:
         return self._is_not(None) if value is None else self._none_of([value])
@@ -182,6 +182,18 @@ class EncryptedComparator(InspectionAttr, PropComparator[T], Generic[T]):
         if value is not None and not isinstance(value, Null):
             self._cannot("can be compared by is_not() with None only")
         return and_(*(getattr(self._entity, cell.key).is_not(None) for cell in self._cells))
+
+
+def _is_none(value: Any) -> bool:
+    """Whether a value of `values()` is None: a parameter with a name is not, it is given its value later."""
+    return value is None or isinstance(value, Null) or literal(value, BindParameter) is None
+
+
+def literal(value: Any, otherwise: Any) -> Any:
+    """The value in a parameter that SQLAlchemy made of it; `otherwise` for all others."""
+    if not isinstance(value, BindParameter) or value.required or value.callable is not None:
+        return otherwise
+    return value.value if value.unique else otherwise
 
 
 _COMPARISONS: dict[Callable[..., Any], Callable[..., Any]] = {

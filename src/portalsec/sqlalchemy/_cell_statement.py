@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Column
+from sqlalchemy import Column
 from sqlalchemy.orm import Mapper
 
 from portalsec.errors import ConfigurationError
 from portalsec.sqlalchemy._cell_plan import Plan, known_plan
+from portalsec.sqlalchemy._cell_query import literal
+from portalsec.sqlalchemy._cell_upsert import check_upsert
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import ORMExecuteState
@@ -21,40 +23,55 @@ if TYPE_CHECKING:
 __all__ = ["check_statement"]
 
 
-def check_statement(state: ORMExecuteState) -> None:
+def check_statement(state: ORMExecuteState) -> Any:
     """Listens to every session's ``do_orm_execute``."""
     if not (state.is_update or state.is_insert):
-        return
+        return None
     # Of the table itself, where it is not the class that is written to, whatever the conditions name.
     mapper: Mapper[Any] | None = getattr(state.statement, "table")._annotations.get("parentmapper")  # noqa: B009
     plan = None if mapper is None else known_plan(mapper)
     if plan is None or mapper is None:
-        return
+        return None
     parameters = state.parameters
-    given: Iterable[Mapping[str, Any]] = (
-        [parameters] if isinstance(parameters, Mapping) else parameters or ()  # type: ignore[list-item]
-    )
+    given: Iterable[Mapping[str, Any]] = [parameters] if isinstance(parameters, Mapping) else parameters or ()
     of_statement = [_by_attribute(mapper, values) for values in _values(state.statement)]
     rows = [_by_attribute(mapper, values) for values in given]
     if state.is_insert:
         for values in (*of_statement, *rows):
-            plan.require_cells(values)
-        return
+            plan.require_cells(values, defaults=True)
+        check_upsert(plan, state.statement)
+        return None
     for values in of_statement:
-        _check_moved(plan, values, ())
+        _check_moved(plan, values)
         _check_raw(plan, values)
     for values in rows:
-        # Which row it is, is named by the primary key, and that one stays.
-        _check_moved(plan, values, {prop.key for prop in mapper._identity_key_props})
-        plan.require_cells(values)
+        plan.check_moved(values)
+        plan.require_cells(values, defaults=False)
+    return _forgetting(state, plan, rows) if rows and not isinstance(parameters, Mapping) else None
 
 
-def _check_moved(plan: Plan, values: Mapping[str, Any], named_by: Iterable[str]) -> None:
+def _forgetting(state: ORMExecuteState, plan: Plan, rows: Iterable[Mapping[str, Any]]) -> Any:
+    """Write many rows, and have the session's objects read anew what was written: it knows values, and no cells."""
+    result = state.invoke_statement()
+    columns = {cell.key for cell in plan.cells.values()} | {each.key for each in plan.searches.values()}
+    keys = [prop.key for prop in plan.mapper._identity_key_props]
+    for row in rows:
+        if columns.isdisjoint(row) and plan.cells.keys().isdisjoint(row):
+            continue
+        instance = state.session.identity_map.get(
+            plan.mapper.identity_key_from_primary_key(tuple(row[key] for key in keys))
+        )
+        if instance is not None:
+            state.session.expire(instance, columns)
+    return result
+
+
+def _check_moved(plan: Plan, values: Mapping[str, Any]) -> None:
     for cell in plan.cells.values():
         if cell.name in values or cell.key in values:
             continue  # it is written along
         for key in cell.places.keys:
-            if key in values and key not in named_by:
+            if key in values:
                 raise ConfigurationError(
                     f"{cell.where}: its cell is bound to {key!r}, which this statement changes, and would open no more: "
                     "load the objects and change them with portalsec.sqlalchemy.fields.rebind(), which moves the cells "
@@ -85,13 +102,10 @@ def _values(statement: Any) -> Iterator[Mapping[Any, Any]]:
 
 def _by_attribute(mapper: Mapper[Any], values: Mapping[Any, Any]) -> dict[str, Any]:
     """The same by names of attributes: a key may be one, a column, or the name of a column."""
-    return {
-        _attribute(mapper, key): value.value if isinstance(value, BindParameter) else value
-        for key, value in values.items()
-    }
+    return {attribute_of(mapper, key): literal(value, value) for key, value in values.items()}
 
 
-def _attribute(mapper: Mapper[Any], key: Any) -> str:
+def attribute_of(mapper: Mapper[Any], key: Any) -> str:
     if isinstance(key, str):
         if key in mapper.attrs:
             return key
