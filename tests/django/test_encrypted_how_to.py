@@ -70,6 +70,7 @@ def test_the_page_makes_a_project(tmp_path: Path) -> None:
     for command in commands:
         said = run(*command.split())
         assert "clinic.Patient(id): 1 rows, 0 " in said and "0 failed" in said
+    assert "Nothing is left." in run("manage.py", "portalsec_reencrypt", "--status")
     # A field without its keys, and a key of the database's, are errors before anything is written.
     models = tmp_path / "clinic" / "models.py"
     models.write_text(models.read_text(encoding="utf-8").replace(', row="uid"', ""), encoding="utf-8")

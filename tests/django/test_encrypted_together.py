@@ -128,6 +128,22 @@ def test_a_related_manager_does_not_move_a_row_from_its_cells() -> None:
     assert other.finding_set.get().text == "t"
 
 
+def test_an_upsert_writes_the_tenant_with_the_cell() -> None:
+    saved = Letter.objects.create(site="north", text="dear")
+    other = Letter(pk=saved.pk, site="south", text="sir")
+
+    def upsert(*names: str) -> None:
+        Letter.objects.bulk_create([other], update_conflicts=True, unique_fields=["id"], update_fields=names)
+
+    with pytest.raises(NotSupportedError, match="add 'site' to update_fields"):
+        upsert("text", "text_index")
+    with pytest.raises(NotSupportedError, match="add 'text' to update_fields"):
+        upsert("site")
+    assert letter_of("north").text == "dear"
+    upsert("site", "text", "text_index")
+    assert letter_of("south").text == "sir"
+
+
 # -- two saves of one instance ----------------------------------------------------------------------------------------
 
 

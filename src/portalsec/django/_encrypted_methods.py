@@ -119,7 +119,7 @@ def _save_base(inner: Callable[..., Any]) -> Callable[..., Any]:
 # -- what is read again -------------------------------------------------------------------------------------------
 
 
-class _HandingOver(ModelIterable):
+class _HandingOver(ModelIterable):  # type: ignore[type-arg]
     """Rows whose attributes give the cell as it is, for another instance of the same row."""
 
     def __iter__(self) -> Any:

@@ -306,13 +306,25 @@ def _of_a_key(target: Any) -> bool:
 
 def _check_upsert(field: Any, query: Any, indexes: Iterable[Any]) -> None:
     updated = query.update_fields or ()
+    owners = [part for part in field.place_fields if part not in field.row_fields]
     if field not in updated:
+        if moved := [part.name for part in field.place_fields if part in updated]:
+            raise NotSupportedError(
+                f"{field.label}: its cell is bound to {moved[0]!r}, and would open no more: add {field.name!r} to "
+                "update_fields, or look the rows up and save them"
+            )
         return
     if {each.name for each in query.unique_fields or ()} != {each.name for each in field.row_fields}:
         raise NotSupportedError(
             f"{field.label}: bulk_create(update_conflicts=True) would write a cell into the row that is there, and it is "
             "bound to the one that is not. Name the row's own key in unique_fields, or look the rows up and save them."
         )
+    for part in owners:
+        if part not in updated:
+            raise NotSupportedError(
+                f"{field.label}: its cell is bound to {part.name!r}, and the row that is there may have another: add "
+                f"{part.name!r} to update_fields"
+            )
     for index in indexes:
         if index not in updated:
             raise NotSupportedError(

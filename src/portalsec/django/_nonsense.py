@@ -40,7 +40,7 @@ def refuse_nonsense(query: Any) -> None:
 
 def _refuse_in(expression: Any) -> None:
     if isinstance(expression, (Aggregate, TruncBase, Extract)):
-        counts = type(expression) is Count and not expression.distinct
+        counts = type(expression) is Count and not getattr(expression, "distinct", False)
         _refuse(() if counts else expression.source_expressions, f"{type(expression).__name__} of it")
     elif isinstance(expression, Window):
         _refuse(expression.get_source_expressions(), "a window over it")

@@ -240,9 +240,7 @@ def _metas(found: set[type[models.Model]]) -> Iterator[CheckMessage]:
             yield _error(
                 model, f"Meta.ordering names {name!r}, which is encrypted.", "Ciphertexts have no order.", 29
             )
-        short = {
-            f.name for f in meta.concrete_fields if getattr(f, "portalsec_index", False) and f.bits < 128
-        }
+        short = {f.name for f in meta.concrete_fields if getattr(f, "bits", 128) < 128}
         together = {name for group in meta.unique_together for name in group}
         for constraint in meta.constraints:
             together |= set(getattr(constraint, "fields", ()))
