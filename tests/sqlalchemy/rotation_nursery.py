@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -56,13 +57,18 @@ def main() -> None:
     for _ in sys.stdin:  # a line asks for a child
         child = os.fork()
         if child == 0:
+            status = 1
             try:
                 reencrypt(folder, url)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
-                os._exit(0)
+                os._exit(status)
         os.write(1, f"pid {child}\n".encode())
-        os.waitpid(child, 0)
-        os.write(1, b"gone\n")
+        _, how = os.waitpid(child, 0)
+        # 0 for one that came to its end, -9 for one that was killed: a child that failed is neither
+        os.write(1, f"gone {os.waitstatus_to_exitcode(how)}\n".encode())
 
 
 if __name__ == "__main__":
