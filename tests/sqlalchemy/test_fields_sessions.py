@@ -222,6 +222,18 @@ def test_a_cell_takes_its_tag_along_though_that_is_as_it_was(engine: Engine, bef
         assert cards(engine, Card.ssn == after) == [after]
 
 
+def test_a_cell_that_is_assigned_as_it_was_goes_along_with_its_tag(engine: Engine) -> None:
+    late, card = loaded(engine, Card, ROW)
+    with late:
+        with Session(engine) as other:
+            other.get_one(Card, ROW).ssn = "999"
+            other.commit()
+        card.ssn_cell = bytes(card.ssn_cell)
+        late.commit()
+    assert cards(engine, Card.ssn == "07805") == ["078-05"]
+    assert cards(engine, Card.ssn == "999") == []
+
+
 def test_a_compound_tag_is_made_of_what_is_in_the_row(engine: Engine) -> None:
     late, card = loaded(engine, Card, ROW)
     with late:

@@ -92,9 +92,7 @@ class Plan:
             held = state.dict.get(cell.key)
             if held is None:
                 if cell.key in state.committed_state:
-                    written[cell.name] = (
-                        None  # said in so many words: the row may be there, and may have tags
-                    )
+                    written[cell.name] = None  # and said so: the row may be there, and have tags
                 continue
             place = places[cell.name] = cell.places.settled(target)
             if isinstance(held, Unflushed):
