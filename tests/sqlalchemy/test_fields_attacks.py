@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from portalsec.crypto import EncryptedField, Keyset
+from portalsec.crypto.subjects import SubjectKeys
 from portalsec.errors import DecryptionError
-from portalsec.sqlalchemy.fields import exactly
+from portalsec.sqlalchemy.fields import encrypted, exactly
+from portalsec.stores.memory import MemorySubjectKeys
+from portalsec.testing import FrozenClock
 from tests.sqlalchemy.clinic import KEYS, Letter, Patient, Visit, engine_for
 
 ADA, BOB = UUID(int=1), UUID(int=2)
@@ -109,6 +112,58 @@ def test_the_cell_of_another_tenant(engine: Engine):
         "x", row=("north", 1), tenant="south"
     )
     refused(engine, Visit.reason_cell, as_north, Visit.reason, Visit.clinic == "north")
+
+
+def test_the_cell_of_another_subject(engine: Engine):
+    """Copied by SQL into a row of somebody else, with and without the column that says whose it is."""
+    subjects = SubjectKeys(
+        MemorySubjectKeys(), keys=Keyset.generate(), clock=FrozenClock(), emit=lambda event: None
+    )
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(Base):
+        __tablename__ = "subject_note"
+        id: Mapped[UUID] = mapped_column(primary_key=True)
+        patient: Mapped[str]
+        text_cell: Mapped[bytes | None]
+        text = encrypted(
+            EncryptedField[str](subjects, table="subject notes", column="text"),
+            cell="text_cell",
+            subject="patient",
+        )
+
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    table, other = Note.__table__, Note.__table__.alias()
+    with Session(engine) as session:
+        session.add_all([Note(id=ADA, patient="ada", text="hers"), Note(id=BOB, patient="bob", text="his")])
+        session.commit()
+        assert {note.patient: note.text for note in session.scalars(select(Note))} == {
+            "ada": "hers",
+            "bob": "his",
+        }
+    his = select(other.c.text_cell).where(other.c.id == BOB).scalar_subquery()
+    for values in (
+        {"text_cell": his},  # his cell in her row
+        {"text_cell": his, "patient": "bob"},  # and with his name: the key is right, the row is not
+        {"patient": "bob"},  # her own cell, said to be his
+        {"patient": "nobody"},  # who has no key
+    ):
+        with Session(engine) as session:
+            session.execute(update(table).where(table.c.id == ADA).values(**values))
+            with pytest.raises(DecryptionError) as caught:
+                _ = session.get_one(Note, ADA).text
+            assert str(caught.value) == "Decryption failed."
+            assert caught.value.__context__ is None
+            assert session.get_one(Note, BOB).text == "his"
+    # A cell for her row, under his key: what his session could make is no cell of hers.
+    forged = EncryptedField[str](subjects, table="subject notes", column="text").encrypt(
+        "x", row=ADA, subject="bob"
+    )
+    refused(engine, Note.text_cell, forged, Note.text, Note.id == ADA)
+    Base.metadata.drop_all(engine)
 
 
 def test_a_cell_that_is_bound_to_its_column_only_or_has_no_tenant(engine: Engine):
