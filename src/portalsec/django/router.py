@@ -40,7 +40,10 @@ class PortalsecRouter:
     ) -> bool | None:
         if app_label != _LABEL:
             # portalsec's own databases hold nothing of the project's.
-            own = {security_database(), audit_database(), subject_database()} - {DEFAULT_DB_ALIAS, self._users()}
+            own = {security_database(), audit_database(), subject_database()} - {
+                DEFAULT_DB_ALIAS,
+                self._users(),
+            }
             return False if db in own else None
         if model_name in _BESIDE_USERS:
             return db == self._users()
