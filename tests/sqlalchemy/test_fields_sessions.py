@@ -175,7 +175,14 @@ def test_objects_of_a_session_show_what_an_update_of_mappings_wrote(session: Ses
 
 
 @pytest.mark.parametrize(
-    "value", [bindparam("new"), bindparam("new", None), bindparam("x", callable_=lambda: "1")]
+    "value",
+    [
+        bindparam("new"),
+        bindparam("new", None),
+        bindparam("x", callable_=lambda: "1"),
+        bindparam("x", unique=True, callable_=lambda: "1"),
+        bindparam("x", unique=True),
+    ],
 )
 @pytest.mark.parametrize("make", [update, insert])
 def test_a_parameter_is_no_none(make: Any, value: Any) -> None:
@@ -344,6 +351,12 @@ def test_an_upsert_that_would_mix_two_rows_is_refused(
     )
     with pytest.raises(ConfigurationError, match="a row that it was not made for"):
         session.execute(upsert(session, on, *names, **given), [row])
+
+
+def test_the_refusal_of_an_upsert_names_the_remedy(session: Session) -> None:
+    statement = upsert(session, ["number"], "ssn_cell", "ssn_tag")
+    with pytest.raises(ConfigurationError, match="index_elements= has to name the columns of its row id"):
+        session.execute(statement, [{"number": "A", "ssn": "1"}])
 
 
 def test_an_upsert_by_the_row_id_is_found_and_read(session: Session) -> None:
