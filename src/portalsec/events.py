@@ -112,7 +112,9 @@ class Event(StrEnum):
     DISCLOSURE_MADE = "disclosure.made"
 
     SUBJECT_REPORT_VIEWED = "subject.report_viewed"  # someone read "who has seen my record"
-    SUBJECT_ERASURE_BEGUN = "subject.erasure_begun"  # nothing is destroyed yet: see `crypto.SubjectKeys.shred`
+    SUBJECT_ERASURE_BEGUN = (
+        "subject.erasure_begun"  # nothing is destroyed yet: see `crypto.SubjectKeys.shred`
+    )
     SUBJECT_ERASED = "subject.erased"
 
     AUDIT_QUERIED = "audit.queried"

@@ -390,9 +390,7 @@ def test_bytes_can_be_put_there_by_a_statement_on_the_table(session: Session):
     ada = session.scalars(select(Patient).where(Patient.number == 0)).one()
     cell = EncryptedField[str](KEYS, table="patients", column="ssn").encrypt("1", row=ada.id)
     tag = Patient.__dict__["ssn"].index.tag("1")
-    session.execute(
-        update(Patient.__table__).where(Patient.id == ada.id).values(ssn_cell=cell, ssn_tag=tag)
-    )
+    session.execute(update(Patient.__table__).where(Patient.id == ada.id).values(ssn_cell=cell, ssn_tag=tag))
     session.commit()
     assert ada.ssn == "1"
     assert normalise.digits("1") == b"1"

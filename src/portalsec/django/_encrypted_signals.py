@@ -24,7 +24,10 @@ def _prepared(sender: type[models.Model], **kwargs: Any) -> None:
         post_init.connect(_loaded, sender=sender, dispatch_uid=("portalsec", sender))
         pre_save.connect(_saving, sender=sender, dispatch_uid=("portalsec", sender))
         post_save.connect(_saved, sender=sender, dispatch_uid=("portalsec", sender))
-        if any(getattr(field, "portalsec_index", False) and is_short(field) for field in sender._meta.concrete_fields):
+        if any(
+            getattr(field, "portalsec_index", False) and is_short(field)
+            for field in sender._meta.concrete_fields
+        ):
             pre_delete.connect(check_origin, sender=sender, dispatch_uid=("portalsec", sender))
 
 

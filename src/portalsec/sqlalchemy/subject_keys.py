@@ -40,7 +40,9 @@ class SqlSubjectKeys:
         asked = list(dict.fromkeys(subjects))
         for start in range(0, len(asked), _AT_ONCE):
             some = table.c.subject.in_(asked[start : start + _AT_ONCE])
-            with reading(self._engine) as connection:  # each its own, so that no answer is of an older snapshot
+            with reading(
+                self._engine
+            ) as connection:  # each its own, so that no answer is of an older snapshot
                 rows = connection.execute(select(table).where(table.c.purpose == purpose, some)).all()
             found.update((key.subject, key) for key in map(_key, rows))
         return found

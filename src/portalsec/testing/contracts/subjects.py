@@ -88,7 +88,9 @@ class SubjectKeyStoreContract(StoreContract):
         assert store.get_or_create(_key(decomposed, 4)) == _key(decomposed, 4)
 
     def test_many_are_read_as_one_by_one(self, store: SubjectKeyStore) -> None:
-        subjects = [f"patient-{number}" for number in range(1203)]  # more than a database takes in one statement
+        subjects = [
+            f"patient-{number}" for number in range(1203)
+        ]  # more than a database takes in one statement
         there = {subject: store.get_or_create(_key(subject)) for subject in subjects[::50]}
         store.get_or_create(_key(subjects[1], purpose="notes"))
         self.erase(store, subjects[50])
