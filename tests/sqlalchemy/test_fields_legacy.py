@@ -157,3 +157,18 @@ def test_a_cell_of_another_row_is_refused_while_the_reader_is_on(engine: Engine)
         session.execute(update(table).where(table.c.id == OLD_ROW).values(ssn_cell=theirs))
         with pytest.raises(DecryptionError):
             _ = session.get_one(model, OLD_ROW).ssn
+
+
+def test_the_same_value_assigned_anew_leaves_the_old_format_where_the_tag_stands_already(engine: Engine):
+    model = person(text=False, legacy=True)
+    half_migrated(engine, model, False)
+    tag = BlindIndex[str](INDEX_KEYS, table="people", column="ssn", bits=128, normalise=normalise.digits).tag(
+        "1-1"
+    )
+    with engine.begin() as connection:
+        connection.execute(update(model.__table__).where(model.id == OLD_ROW).values(ssn_tag=tag))
+    with Session(engine) as session:
+        old = session.get_one(model, OLD_ROW)
+        old.ssn = "1-1"
+        session.commit()
+    assert not cells_of(model).tasks[0].field.needs_reencrypt(held(engine, model)[OLD_ROW])
