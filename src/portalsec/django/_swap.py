@@ -55,7 +55,8 @@ class _Sqlite:
         key, guards, values = fields
         quote = connections[alias].ops.quote_name
         stands = [f"{quote(field.column)} = %s" for field in key]
-        stands += [f"{quote(field.column)} IS %s" for field in (*guards, *values)]
+        stands += [f"{quote(field.column)} IS %s" for field in guards]
+        stands += [f"{_as_read(field, quote(field.column))} IS %s" for field in values]
         sets = ", ".join(f"{quote(field.column)} = %s" for field in values)
         self._alias = alias
         self._statement = f"UPDATE {quote(table)} SET {sets} WHERE {' AND '.join(stands)}"  # noqa: S608 - quoted
@@ -80,6 +81,11 @@ class _Sqlite:
                     cursor.execute(self._statement, one)
                     made.append(cursor.rowcount == 1)
                 return made
+
+
+def _as_read(field: models.Field[Any, Any], column: str) -> str:
+    # A column that was text before the field was put over it holds text still, which equals no bytes on SQLite.
+    return f"CAST({column} AS BLOB)" if field.get_internal_type() == "BinaryField" else column
 
 
 class _Postgres:
