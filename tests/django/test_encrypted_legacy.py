@@ -16,8 +16,9 @@ from django.db.migrations.state import ProjectState
 from portalsec.crypto import EncryptedField
 from portalsec.crypto.legacy import FernetReader
 from portalsec.django.fields import BlindIndexField, EncryptedTextField
-from portalsec.errors import DecryptionError
+from portalsec.errors import ConfigurationError, DecryptionError
 from tests.django.clinic import keys
+from tests.django.clinic.models import Patient
 
 pytestmark = pytest.mark.usefixtures("clinic")
 
@@ -180,3 +181,30 @@ def test_the_option_is_a_list_or_a_function_and_part_of_migrations_by_its_name(n
     assert made.crypto.decrypt(token("x"), row=1) == "x"
     assert dict(made.crypto.legacy_counts) == {"fernet": 1}
     assert "legacy" not in field(None).deconstruct()[3]
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("nowhere.at_all.readers", "cannot be imported: No module named 'nowhere'"),
+        (f"{__name__}.gone", "cannot be imported: .*gone"),
+        ("readers", "cannot be imported: readers"),
+        (f"{__name__}.OLD", "is no list of readers"),
+    ],
+)
+def test_a_name_that_leads_to_no_readers_is_a_mistake_that_names_the_field(named: str, said: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"taken over\.ssn: legacy= names '{named}', .*{said}"
+    ) as caught:
+        _ = field(named).crypto
+    assert str(OLD) not in str(caught.value)
+
+
+def test_manage_py_check_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from portalsec.django.field_checks import check_encryption
+
+    ssn = Patient._meta.get_field("ssn")
+    monkeypatch.setattr(ssn, "legacy", "nowhere.readers")
+    monkeypatch.setattr(ssn, "_built", None)
+    (found,) = check_encryption(None)
+    assert found.id == "portalsec.E027" and "nowhere.readers" in found.msg

@@ -221,8 +221,7 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
             keys = key_source.keys_named(self.keys) if self.subject is None else key_source.subject_keys()
             options: dict[str, Any] = {"pad": self.pad} if self.pad is not None else {}
             if self.legacy is not None:
-                readers = import_string(self.legacy)
-                options["legacy"] = readers() if callable(readers) else readers
+                options["legacy"] = self._readers(self.legacy)
             field: EncryptedField[Any] = EncryptedField(
                 keys,
                 table=self.table,
@@ -234,6 +233,17 @@ class EncryptedModelField(models.Field):  # type: ignore[type-arg]
             )
             self._built = (now, field)
         return self._built[1]
+
+    def _readers(self, path: str) -> Sequence[Any]:
+        problem = "which is no list of readers, nor a function that returns one"
+        try:
+            found = import_string(path)
+        except ImportError as error:
+            found, problem = None, f"which cannot be imported: {error}"
+        found = found() if callable(found) else found
+        if isinstance(found, (list, tuple)):
+            return found
+        raise ConfigurationError(f"{self.label}: legacy= names {path!r}, {problem}")
 
     @cached_property
     def indexes(self) -> Sequence[BlindIndexField]:
