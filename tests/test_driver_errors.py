@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from psycopg import errors
@@ -38,7 +39,7 @@ def test_a_sentence_that_quotes_the_value_is_left_out() -> None:
 
 
 def test_of_sqlite_its_sentence_is_kept() -> None:
-    with sqlite3.connect(":memory:") as connection:
+    with closing(sqlite3.connect(":memory:")) as connection, connection:
         connection.execute("CREATE TABLE t (a TEXT NOT NULL)")
         with pytest.raises(sqlite3.IntegrityError) as caught:
             connection.execute("INSERT INTO t VALUES (NULL)")

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def run(folder: Path, *arguments: str, config: bool = True) -> Result:
 
 
 def edit(folder: Path, statement: str, *values: Any) -> None:
-    with sqlite3.connect(folder / "audit.db") as connection:
+    with closing(sqlite3.connect(folder / "audit.db")) as connection, connection:
         assert connection.execute(statement, values).rowcount > 0
     connection.close()
 

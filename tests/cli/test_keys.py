@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,7 @@ def test_what_cannot_be_placed_is_left_to_the_portal(monkeypatch: pytest.MonkeyP
 
 
 def test_the_log_of_a_django_portal_gets_no_second_one_beside_it() -> None:
-    with sqlite3.connect("audit.db") as connection:
+    with closing(sqlite3.connect("audit.db")) as connection, connection:
         connection.execute("CREATE TABLE portalsec_auditentry (seq INTEGER PRIMARY KEY)")
     connection.close()
     Path("audit.db").chmod(0o600)
@@ -231,7 +232,7 @@ def test_the_log_of_a_django_portal_gets_no_second_one_beside_it() -> None:
     assert result.exit_code == 2
     assert "python manage.py portalsec_keys" in result.output
     assert Path("keys/fields.json").read_bytes() == before
-    with sqlite3.connect("audit.db") as connection:
+    with closing(sqlite3.connect("audit.db")) as connection, connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     connection.close()
     assert tables == [("portalsec_auditentry",)]

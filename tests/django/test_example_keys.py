@@ -13,6 +13,7 @@ import sys
 import termios
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -252,7 +253,7 @@ def test_the_privacy_officer_erases_a_patient(demo: Demo, desk: Browser, doctor:
     assert patient.get("/record")[0] == 200
 
     backup = sqlite3.connect(":memory:")
-    with sqlite3.connect(demo.data / "app.db", timeout=30) as live:
+    with closing(sqlite3.connect(demo.data / "app.db", timeout=30)) as live:
         live.backup(backup)
     assert ask(privacy, path, page=path, confirm="ferdinand SAMPLETON")[0] == 303
     assert "Fingerprint" in privacy.get(path)[1] and "Almost" not in privacy.get(path)[1]
@@ -272,8 +273,9 @@ def test_the_privacy_officer_erases_a_patient(demo: Demo, desk: Browser, doctor:
     assert "The log verifies" in log and "subject.erasure_begun" in log and "subject.erased" in log
 
     # A backup of the clinic's database does not bring them back: the rows are there, and nothing of it opens.
-    with sqlite3.connect(demo.data / "app.db", timeout=30) as live:
+    with closing(sqlite3.connect(demo.data / "app.db", timeout=30)) as live:
         backup.backup(live)
+    backup.close()
     assert len(rows(demo, "SELECT * FROM clinic_patient WHERE id = ?", hexadecimal)) == 1
     status, page = doctor.get(f"/patients/{key}")
     assert (status, "was erased" in page, "Ferdinand" in page) == (410, True, False)
