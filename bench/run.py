@@ -53,7 +53,7 @@ def merge(old: Sequence[dict[str, object]], new: Sequence[dict[str, object]]) ->
 def verdict(result: Result, target: Target | None) -> str:
     if target is None:
         return "no target"
-    return "met" if target.met_by(result.ratio) else "missed"
+    return "met" if target.met_by(ratio=result.ratio, value=result.value) else "missed"
 
 
 def table(results: Sequence[Result], targets: dict[str, Target]) -> Table:

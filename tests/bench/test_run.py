@@ -24,7 +24,13 @@ def test_the_committed_targets_are_readable_and_every_row_of_them_has_a_comparis
     [("<=1.25", 1.25, True), ("<=1.25", 1.2501, False), (">=20", 20.0, True), (">=20", 19.99, False)],
 )
 def test_targets_include_their_bound(text, ratio, met):
-    assert Target.parse(text).met_by(ratio) is met
+    assert Target.parse(text).met_by(ratio=ratio, value=1e9) is met
+
+
+def test_a_target_of_its_own_looks_at_the_value():
+    target = Target.parse("value>=60000")
+    assert target.met_by(ratio=0.1, value=60000) and not target.met_by(ratio=9.0, value=59999)
+    assert str(target) == "value>=60000"
 
 
 @pytest.mark.parametrize("text", ["", "1.25", "<1.25", "<= fast", "=>2"])

@@ -39,7 +39,13 @@ class Evil:
         while True:
             connection, _ = self._listening.accept()
             with connection:
-                asked = connection.recv(65536)
+                connection.settimeout(
+                    2
+                )  # browsers open connections ahead of need, and may send nothing on them
+                try:
+                    asked = connection.recv(65536)
+                except TimeoutError:
+                    continue
                 if asked == b"stop":
                     return
                 self.got += [line for line in asked.split(b"\r\n") if line.lower().startswith(b"cookie:")]

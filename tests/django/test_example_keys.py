@@ -73,13 +73,18 @@ def reloaded(demo: Demo) -> None:
 
 
 def heard(demo: Demo, beginning: str) -> str:
-    """The next line of the server's that begins so."""
+    """The next line of the server's that begins so; a server that never says it is ended, and what it said is shown."""
     assert demo.process.stdout is not None
-    for line in demo.process.stdout:
-        demo.said += line
-        if line.startswith(beginning):
-            return line
-    raise AssertionError(f"the demo has ended: {demo.said}")
+    patience = threading.Timer(90, demo.process.kill)
+    patience.start()
+    try:
+        for line in demo.process.stdout:
+            demo.said += line
+            if line.startswith(beginning):
+                return line
+    finally:
+        patience.cancel()
+    raise AssertionError(f"the server did not say {beginning!r}: {demo.said}")
 
 
 def find(browser: Browser, phone: str) -> tuple[int, str]:
