@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from sqlalchemy import Engine
+from typing import TYPE_CHECKING
 
 from portalsec.clock import system_clock
 from portalsec.config.keysets import KeysetFiles
@@ -30,6 +29,9 @@ from portalsec.sqlalchemy import (
 )
 from portalsec.sqlalchemy.account_cells import LOGIN_HASH
 from portalsec.sqlalchemy.tables import Which, subject_key
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 __all__ = ["portal_cells_under", "portal_runs"]
 
