@@ -172,7 +172,7 @@ def _fields(value: object, known: frozenset[str], what: str) -> dict[str, object
         raise KeyProblem(f"{what} is not an object")
     fields: dict[str, object] = {}
     for spelled, member in value.items():
-        name = _SNAKE.sub(lambda match: match[1].upper(), spelled)
+        name = spelled if spelled in known else _SNAKE.sub(lambda match: match[1].upper(), spelled)
         if name not in known:
             # The name itself is not repeated: in a damaged file it could be anything, also a key.
             raise KeyProblem(f"{what} has a field that is not one of {', '.join(sorted(known))}")
