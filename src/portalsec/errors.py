@@ -50,6 +50,9 @@ class Reason(StrEnum):
     UNKNOWN_ACCOUNT = "unknown_account"
     WRONG_PASSWORD = "wrong_password"  # noqa: S105
     ACCOUNT_DISABLED = "account_disabled"
+    ACCOUNT_LOCKED = "account_locked"  # the name's budget was used up: the password was not looked at
+    PASSWORD_SPRAYED = "password_sprayed"  # noqa: S105 - tried on many accounts: it was not looked at
+    CHANGE_REQUIRED = "change_required"  # a new password must be chosen first
     # second factor
     WRONG_CODE = "wrong_code"
     CODE_REPLAYED = "code_replayed"  # a step that was used, or one older than a used one (RFC 6238 5.2)
@@ -69,10 +72,14 @@ class Reason(StrEnum):
     SESSION_EXPIRED = "session_expired"  # the absolute limit
     SESSION_CLOCK = "session_clock"  # times missing, in the future or running backwards
     SESSION_REVOKED = "session_revoked"  # the account's epoch moved on
+    # links that were mailed
+    TOKEN_INVALID = "token_invalid"  # noqa: S105 - unknown, used, expired, or what it was made for has changed since
+    ADDRESS_REFUSED = "address_refused"  # no e-mail address that mail is sent to
     # sign-up
     INVITATION_INVALID = "invitation_invalid"
     LOGIN_TAKEN = "login_taken"
     PASSWORD_REFUSED = "password_refused"  # noqa: S105
+    SAME_PERSON = "same_person"  # two people must agree, and the second is the first
     # access
     NO_GRANT = "no_grant"
     EXPLICIT_DENY = "explicit_deny"

@@ -72,7 +72,15 @@ class Event(StrEnum):
     AUTH_PASSWORD_CHANGED = "auth.password_changed"  # noqa: S105
     AUTH_PASSWORD_REHASHED = "auth.password_rehashed"  # noqa: S105
     AUTH_PASSWORD_RESET = "auth.password_reset"  # noqa: S105
+    AUTH_PASSWORD_CHANGE_REQUIRED = "auth.password_change_required"  # noqa: S105
+    AUTH_RESET_REQUESTED = "auth.reset_requested"
     AUTH_THROTTLED = "auth.throttled"
+    AUTH_ATTACK_SUSPECTED = (
+        "auth.attack_suspected"  # spraying, stuffing, impossible numbers: details say which
+    )
+    AUTH_DEVICE_ADDED = "auth.device_added"
+    AUTH_DEVICE_REMOVED = "auth.device_removed"
+    AUTH_DEVICE_REUSED = "auth.device_reused"  # an old copy of a device's cookie was shown
     AUTH_UNLOCKED = "auth.unlocked"
     AUTH_SESSION_ENDED = "auth.session_ended"  # idle, absolute limit, clock
     AUTH_SESSION_REVOKED = "auth.session_revoked"
@@ -89,6 +97,18 @@ class Event(StrEnum):
     ACCOUNT_ENABLED = "account.enabled"
     ACCOUNT_DELETED = "account.deleted"
     ACCOUNT_RECOVERED = "account.recovered"
+    ACCOUNT_CLOSED = "account.closed"
+    ACCOUNT_REGISTRATION_REQUESTED = "account.registration_requested"
+    ACCOUNT_CONTACT_ADDED = "account.contact_added"
+    ACCOUNT_CONTACT_VERIFIED = "account.contact_verified"
+    ACCOUNT_CONTACT_REMOVED = "account.contact_removed"
+    ACCOUNT_NOTICE_SENT = "account.notice_sent"
+    ACCOUNT_NOTICE_FAILED = "account.notice_failed"
+    ACCOUNT_DISAVOWED = "account.disavowed"  # "this wasn't me"
+    ACCOUNT_INCIDENT_OPENED = "account.incident_opened"
+    ACCOUNT_INCIDENT_CLOSED = "account.incident_closed"
+    ACCOUNT_SUPPORT_REQUESTED = "account.support_requested"  # a lost factor's reset waits for a second person
+    ACCOUNT_DORMANT = "account.dormant"
 
     ACCESS_DENIED = "access.denied"
     ACCESS_ROLE_GRANTED = "access.role_granted"

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from portalsec.errors import ConfigurationError, Denied, Reason
 
 __all__ = [
+    "DEVICE_COOKIE",
+    "LINK_COOKIE",
     "PENDING_COOKIE",
     "SESSION_COOKIE",
     "check_same_site",
@@ -29,6 +31,8 @@ __all__ = [
 # without Domain, so a sibling sub-domain cannot set one of that name. `cookie_value` refuses names that look alike.
 SESSION_COOKIE = "__Host-portalsec"
 PENDING_COOKIE = "__Host-portalsec-pending"
+DEVICE_COOKIE = "__Host-portalsec-device"  # a known device's budget; never a factor
+LINK_COOKIE = "__Host-portalsec-link"  # what a mailed link was exchanged for
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -44,6 +48,8 @@ _AUTHENTICATE = frozenset(
         Reason.UNKNOWN_ACCOUNT,
         Reason.WRONG_PASSWORD,
         Reason.ACCOUNT_DISABLED,
+        Reason.ACCOUNT_LOCKED,
+        Reason.PASSWORD_SPRAYED,
         Reason.WRONG_CODE,
         Reason.CODE_REPLAYED,
         Reason.FACTOR_NOT_ENROLLED,
@@ -55,7 +61,14 @@ _AUTHENTICATE = frozenset(
     }
 )
 _BAD_REQUEST = frozenset(
-    {Reason.MALFORMED, Reason.PASSWORD_REFUSED, Reason.INVITATION_INVALID, Reason.LOGIN_TAKEN}
+    {
+        Reason.MALFORMED,
+        Reason.PASSWORD_REFUSED,
+        Reason.INVITATION_INVALID,
+        Reason.LOGIN_TAKEN,
+        Reason.TOKEN_INVALID,
+        Reason.ADDRESS_REFUSED,
+    }
 )
 
 

@@ -22,10 +22,19 @@ from typing import Protocol
 __all__ = [
     "Account",
     "AccountStore",
+    "Contact",
+    "ContactStore",
+    "DeviceStore",
     "Flow",
     "FlowStore",
+    "Incident",
+    "IncidentStore",
+    "KnownDevice",
     "LoadedSession",
     "Mac",
+    "Notice",
+    "NoticeStore",
+    "PasswordHistoryStore",
     "Sealer",
     "SessionRecord",
     "SessionStore",
@@ -73,6 +82,10 @@ class Account:
         password_hash: PHC string, or None where the account has no password.
         disabled: a disabled account never gets a session.
         reference: who this account is in the application's own data (a patient's id, say), or None.
+        must_change: why the next sign-in must choose a new password (see `portalsec.auth.new_password`), or None.
+        password_changed_at: when the password was last chosen, or None where that is not known; a rehash is no change.
+        signed_in_at: the newest full sign-in, or None before the first.
+        created_at: when it was created, or None where that is not known.
     """
 
     # What a log line must never show stays out of every repr: a traceback with locals prints them.
@@ -81,6 +94,10 @@ class Account:
     password_hash: str | None = field(repr=False)
     disabled: bool = False
     reference: str | None = None
+    must_change: str | None = None
+    password_changed_at: datetime | None = None
+    signed_in_at: datetime | None = None
+    created_at: datetime | None = None
 
 
 class AccountStore(Protocol):
@@ -96,12 +113,273 @@ class AccountStore(Protocol):
         """Look up by canonical login."""
         ...
 
-    def set_password(self, account_id: str, new_hash: str, *, expected: str | None) -> bool:
-        """Replace the hash only where it still is ``expected``; False otherwise (someone changed it meanwhile)."""
+    def set_password(
+        self,
+        account_id: str,
+        new_hash: str | None,
+        *,
+        expected: str | None,
+        changed_at: datetime | None = None,
+    ) -> bool:
+        """Replace the hash only where it still is ``expected``; False otherwise (someone changed it meanwhile).
+
+        With ``changed_at`` it is a password newly chosen (or taken away, where ``new_hash`` is None): the moment is
+        kept and ``must_change`` is cleared, in the same write. Without, it is the same password hashed anew.
+        """
+        ...
+
+    def require_change(self, account_id: str, reason: str) -> bool:
+        """Set ``must_change``; whether the account exists."""
+        ...
+
+    def signed_in(self, account_id: str, *, at: datetime) -> bool:
+        """Move ``signed_in_at`` forward, never back; whether it moved."""
+        ...
+
+    def page(self, *, after: str | None, limit: int) -> Sequence[Account]:
+        """Accounts in the order of their ids, those past ``after`` first; for reports and housekeeping."""
         ...
 
     def set_disabled(self, account_id: str, disabled: bool) -> bool:
         """True where the state changed."""
+        ...
+
+
+class PasswordHistoryStore(Protocol):
+    """Hashes of passwords that an account had before, so that none comes back."""
+
+    def add(self, account_id: str, password_hash: str, *, at: datetime, keep: int) -> None:
+        """Remember a hash that is being retired and forget all but the ``keep`` newest. The same hash is kept once."""
+        ...
+
+    def of_account(self, account_id: str) -> Sequence[str]:
+        """Newest first."""
+        ...
+
+    def forget(self, account_id: str) -> int:
+        """Forget all of them; the number forgotten."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """An e-mail address of an account. Mail goes to ``address`` as it is stored here, never to what a visitor typed.
+
+    Attributes:
+        id: opaque.
+        account_id: whose it is. Two accounts may have one address (a mother and her child).
+        address: canonical (see `portalsec.auth.contacts.canonical_email`); sealed at rest.
+        verified_at: when its owner showed that mail to it arrives, or None.
+        created_at: when it was added.
+    """
+
+    id: str
+    account_id: str
+    address: str = field(repr=False)
+    verified_at: datetime | None
+    created_at: datetime
+
+
+class ContactStore(Protocol):
+    """Addresses by account and, through a keyed hash, by address."""
+
+    def add(self, contact: Contact) -> bool:
+        """Insert; False where the id is taken or the account has this address already."""
+        ...
+
+    def of_account(self, account_id: str) -> Sequence[Contact]:
+        """Oldest first."""
+        ...
+
+    def by_address(self, address: str) -> Sequence[Contact]:
+        """Of every account that has it, verified or not, oldest first."""
+        ...
+
+    def verify(self, account_id: str, contact_id: str, *, at: datetime) -> bool:
+        """Set ``verified_at`` where it is this account's and unverified. One winner."""
+        ...
+
+    def remove(self, account_id: str, contact_id: str) -> bool:
+        """Delete where it is this account's; whether anything was deleted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDevice:
+    """A browser that completed a sign-in of this account. It is no factor: it has a budget of its own.
+
+    Attributes:
+        id: opaque; stays when the secret rotates.
+        account_id: whose it is.
+        digest: SHA-256 of the secret in its cookie.
+        previous: the digest before the last rotation; whoever shows that one has a copy of an old cookie.
+        label: what its owner sees ("Firefox on Windows").
+        created_at, used_at: first and newest full sign-in.
+        address: prefix of the newest address, or None.
+    """
+
+    id: str
+    account_id: str
+    digest: bytes = field(repr=False)
+    previous: bytes | None = field(repr=False)
+    label: str
+    created_at: datetime
+    used_at: datetime
+    address: str | None = None
+
+
+class DeviceStore(Protocol):
+    """Known devices by the digest of their secret."""
+
+    def add(self, device: KnownDevice) -> bool:
+        """Insert; False where the id or the digest is taken."""
+        ...
+
+    def find(self, digest: bytes) -> KnownDevice | None:
+        """The device whose ``digest`` or ``previous`` this is."""
+        ...
+
+    def rotate(
+        self, device_id: str, *, expected: bytes, digest: bytes, at: datetime, address: str | None
+    ) -> bool:
+        """Where its digest still is ``expected``: that becomes ``previous``, ``digest`` takes its place. One winner."""
+        ...
+
+    def of_account(self, account_id: str) -> Sequence[KnownDevice]:
+        """Newest use first."""
+        ...
+
+    def revoke(self, account_id: str, device_id: str) -> bool:
+        """Delete where it is this account's; whether anything was deleted."""
+        ...
+
+    def revoke_all(self, account_id: str) -> int:
+        """Delete all of the account's; the number deleted."""
+        ...
+
+    def purge(self, *, used_until: datetime) -> int:
+        """Remove those unused since; the number removed."""
+        ...
+
+
+# -- notices ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that happened to an account, which its owner can see, and may get by mail.
+
+    Also a request for mail by somebody who is nobody yet (a forgotten password): ``account_id`` is None then, and it
+    goes once it has been worked on. So a known and an unknown name cost a request the same one row.
+
+    Attributes:
+        id: opaque.
+        account_id: whose it is, or None.
+        kind: see `portalsec.auth.notices.NoticeKind`.
+        at: when it happened.
+        code: what the mail and the signed-in page both show, so that one can be checked against the other.
+        data: sealed details (browser, address prefix, a request's name), at most 4 KiB.
+        due_at: when mail is due, or None where none is (any more).
+        mailed_at: when it was handed to the notifier, or None.
+        attempts: how often delivery was tried.
+        disavowed_at: when the owner said that it was not them, or None.
+    """
+
+    id: str
+    account_id: str | None
+    kind: str
+    at: datetime
+    code: str
+    data: bytes = field(repr=False)
+    due_at: datetime | None = None
+    mailed_at: datetime | None = None
+    attempts: int = 0
+    disavowed_at: datetime | None = None
+
+
+class NoticeStore(Protocol):
+    """Notices by account and by when their mail is due."""
+
+    def put(self, notice: Notice) -> bool:
+        """Insert; False where the id is taken."""
+        ...
+
+    def get(self, notice_id: str) -> Notice | None: ...
+
+    def of_account(self, account_id: str, *, limit: int, before: datetime | None = None) -> Sequence[Notice]:
+        """Newest first; only those older than ``before``, where it is given."""
+        ...
+
+    def claim(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Notice]:
+        """Due notices, oldest due first, each to one caller: ``attempts`` is raised and ``due_at`` moved to now + lease.
+
+        So mail of a worker that died is due again after the lease.
+        """
+        ...
+
+    def mailed(self, notice_id: str, *, at: datetime) -> bool:
+        """Set ``mailed_at`` and clear ``due_at``; whether it was due still."""
+        ...
+
+    def withdraw(self, notice_id: str) -> bool:
+        """Clear ``due_at`` of one that was never tried; whether mail was due."""
+        ...
+
+    def remove(self, notice_id: str) -> bool:
+        """Delete; whether it was there."""
+        ...
+
+    def disavow(self, account_id: str, notice_id: str, *, at: datetime) -> bool:
+        """Set ``disavowed_at`` where it is this account's and not disavowed. One winner."""
+        ...
+
+    def purge(self, *, until: datetime) -> int:
+        """Remove those of that moment and before, whether mailed or not; the number removed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """What the owner of an account, or an officer, looks into.
+
+    Attributes:
+        id: opaque.
+        account_id: whose account.
+        notice_id: the notice that was disavowed, or None where somebody else opened it.
+        since: from when on things may have been done by a stranger.
+        opened_at: when it was opened.
+        closed_at: when an officer closed it, or None.
+        data: sealed summary, at most 64 KiB.
+    """
+
+    id: str
+    account_id: str
+    notice_id: str | None
+    since: datetime
+    opened_at: datetime
+    closed_at: datetime | None = None
+    data: bytes = field(default=b"", repr=False)
+
+
+class IncidentStore(Protocol):
+    """Incidents."""
+
+    def open(self, incident: Incident) -> bool:
+        """Insert; False where the id is taken or the notice has one already."""
+        ...
+
+    def get(self, incident_id: str) -> Incident | None: ...
+
+    def of_account(self, account_id: str) -> Sequence[Incident]:
+        """Newest first."""
+        ...
+
+    def unclosed(self, *, limit: int) -> Sequence[Incident]:
+        """Oldest first."""
+        ...
+
+    def close(self, incident_id: str, *, at: datetime) -> bool:
+        """Set ``closed_at`` where it is open. One winner."""
         ...
 
 
@@ -117,12 +395,14 @@ class Take:
         window: start of the window it was taken from, as microseconds since 1970; names the unit for `give_back`.
         used: units now in use in that window.
         resets_at: when the window ends.
+        level: how many windows in a row before this one were used up (0 where ``longest`` is not given).
     """
 
     ok: bool
     window: int
     used: int
     resets_at: datetime
+    level: int = 0
 
 
 class ThrottleStore(Protocol):
@@ -132,11 +412,24 @@ class ThrottleStore(Protocol):
     taken (a process that dies between take and settle has used its attempt).
     """
 
-    def take(self, key: str, *, limit: int, window: timedelta, now: datetime) -> Take:
+    def take(
+        self,
+        key: str,
+        *,
+        limit: int,
+        window: timedelta,
+        now: datetime,
+        longest: timedelta | None = None,
+        heals: timedelta | None = None,
+    ) -> Take:
         """Take one unit if fewer than ``limit`` are in use in the current window, else ``ok=False``.
 
         At most ``limit`` concurrent takes in one window are ok. A window that has ended by ``now`` starts anew. A
         ``now`` before the window's start (a clock set back) counts as inside it.
+
+        With ``longest`` the budget escalates: a window that starts after one in which all ``limit`` units were in use
+        is twice as long as that one, at most ``longest``, unless more than ``heals`` (``longest`` where None) has
+        passed since that one's end; then, and after a window that was not used up, it is ``window`` long again.
         """
         ...
 
