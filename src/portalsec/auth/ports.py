@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from portalsec.events import Source
+
 __all__ = [
     "Account",
     "AccountStore",
@@ -38,6 +40,7 @@ __all__ = [
     "Sealer",
     "SessionRecord",
     "SessionStore",
+    "SignInWatch",
     "Take",
     "ThrottleStore",
     "TotpDevice",
@@ -380,6 +383,31 @@ class IncidentStore(Protocol):
 
     def close(self, incident_id: str, *, at: datetime) -> bool:
         """Set ``closed_at`` where it is open. One winner."""
+        ...
+
+
+class SignInWatch(Protocol):
+    """Who is told of sign-ins, so that the owner can be: see `portalsec.auth.notices`.
+
+    `portalsec.auth.signin.SignIn` calls it, after the fact is recorded in the audit log and never before. What it
+    raises ends the sign-in: no session is left behind.
+    """
+
+    def pending(self, account: Account, *, source: Source) -> str | None:
+        """The password was right and a second factor is asked for. The id of a notice that is due unless withdrawn."""
+        ...
+
+    def completed(self, account: Account, *, source: Source, new_device: bool, notice: str | None) -> None:
+        """A session was opened.
+
+        Args:
+            new_device: whether this browser had no known device of this account.
+            notice: what `pending` returned for this sign-in: it is to be withdrawn.
+        """
+        ...
+
+    def locked(self, account: Account | None, *, source: Source) -> None:
+        """A name's budget was just used up: called once a window, and for a name of nobody with None, at equal work."""
         ...
 
 
