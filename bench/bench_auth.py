@@ -37,10 +37,10 @@ def argon2_verify() -> Row:
         salt_len=ours.salt_len,
     )
     password = "correct horse battery staple"
-    stored = passwords.hash(password)
+    stored = passwords.hash(password, account_id="account-1")
     return Row(
         "auth.argon2.verify",
-        lambda: passwords.verify(stored, password),
+        lambda: passwords.verify(stored, password, account_id="account-1"),
         lambda: bare.verify(stored, password),
         1,
         unit="ms",

@@ -394,7 +394,9 @@ def test_byp_07_a_pending_sign_in_does_not_survive_another_password(make: MakeWo
         enrolment = world.sign_in.begin_totp_enrolment(pending, source=SOURCE)
     stored = world.account_store.get(account.id).password_hash
     # As an administration page does it, past portalsec: no epoch moves and no flow is dropped.
-    world.account_store.set_password(account.id, world.passwords.hash(OTHER_PASSWORD), expected=stored)
+    world.account_store.set_password(
+        account.id, world.passwords.hash(OTHER_PASSWORD, account_id=account.id), expected=stored
+    )
     if enrolled:
         reason = refused(lambda: submit(world, pending, world.code(account)))
     else:
@@ -416,7 +418,9 @@ def test_byp_07_a_password_changed_while_the_code_is_looked_at_opens_nothing(wor
     real = world.backing.totp.advance
 
     def advance(*args: Any) -> bool:
-        world.account_store.set_password(account.id, world.passwords.hash(OTHER_PASSWORD), expected=stored)
+        world.account_store.set_password(
+            account.id, world.passwords.hash(OTHER_PASSWORD, account_id=account.id), expected=stored
+        )
         return bool(real(*args))
 
     world.backing.totp.advance = advance
@@ -1009,11 +1013,11 @@ def test_atk_16_every_refusal_has_one_face() -> None:
 )
 def test_atk_29_typings_of_one_password(stored: str, typed: str, same: bool) -> None:
     passwords = Passwords(parameters=CHEAP_ARGON2)
-    held = passwords.hash(stored)
+    held = passwords.hash(stored, account_id="1")
     if same:
-        passwords.verify(held, typed)
+        passwords.verify(held, typed, account_id="1")
     else:
-        assert refused(lambda: passwords.verify(held, typed)) is Reason.WRONG_PASSWORD
+        assert refused(lambda: passwords.verify(held, typed, account_id="1")) is Reason.WRONG_PASSWORD
 
 
 @pytest.mark.parametrize(
@@ -1033,8 +1037,8 @@ def test_atk_30_long_passwords_are_neither_normalised_scored_nor_hashed(
     # The module's own view: pytest normalises the names of tests while this one runs.
     monkeypatch.setattr(_input, "unicodedata", SimpleNamespace(normalize=never))
     monkeypatch.setattr(strength, "estimate_strength", never)
-    assert refused(lambda: world.passwords.verify(None, password)) is Reason.MALFORMED
-    assert refused(lambda: world.passwords.hash(password)) is Reason.MALFORMED
+    assert refused(lambda: world.passwords.verify(None, password, account_id="1")) is Reason.MALFORMED
+    assert refused(lambda: world.passwords.hash(password, account_id="1")) is Reason.MALFORMED
     assert (
         refused(lambda: PasswordPolicy.NIST_800_63B_4.check_password(password, with_second_factor=True))
         is Reason.MALFORMED

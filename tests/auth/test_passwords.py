@@ -17,6 +17,7 @@ from portalsec.testing.hashing import CHEAP_ARGON2
 from tests.auth.world import together
 
 RIGHT = "lantern orbit velvet cactus"
+ID = "account-1"
 
 
 @pytest.fixture
@@ -40,20 +41,20 @@ def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 def reason_of(passwords: Passwords, stored: str | None, password: object) -> Reason:
     with pytest.raises(Denied) as refusal:
-        passwords.verify(stored, password)
+        passwords.verify(stored, password, account_id=ID)
     return refusal.value.reason
 
 
 def test_a_password_verifies_against_its_hash(passwords: Passwords) -> None:
-    stored = passwords.hash(RIGHT)
-    assert passwords.verify(stored, RIGHT).rehash_due is False
+    stored = passwords.hash(RIGHT, account_id=ID)
+    assert passwords.verify(stored, RIGHT, account_id=ID).rehash_due is False
     assert reason_of(passwords, stored, RIGHT + " ") is Reason.WRONG_PASSWORD
 
 
 def test_the_hash_is_argon2id_with_the_parameters_and_a_fresh_salt(passwords: Passwords) -> None:
-    stored = passwords.hash(RIGHT)
+    stored = passwords.hash(RIGHT, account_id=ID)
     assert stored.startswith("$argon2id$v=19$m=8,t=1,p=1$")
-    assert stored != passwords.hash(RIGHT)
+    assert stored != passwords.hash(RIGHT, account_id=ID)
     salt, tag = (base64.b64decode(part + "=" * (-len(part) % 4)) for part in stored.split("$")[4:])
     assert (len(salt), len(tag)) == (16, 32)
     # The mapping of our names to argon2's, computed once more without our code.
@@ -128,11 +129,11 @@ def test_parameters_below_the_floor_or_out_of_range_are_refused(parameters: dict
 
 def test_real_parameters_hash_and_say_when_a_rehash_is_due(passwords: Passwords) -> None:
     real = Passwords()
-    old = passwords.hash(RIGHT)
-    assert real.verify(old, RIGHT).rehash_due is True
-    new = real.hash(RIGHT)
+    old = passwords.hash(RIGHT, account_id=ID)
+    assert real.verify(old, RIGHT, account_id=ID).rehash_due is True
+    new = real.hash(RIGHT, account_id=ID)
     assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert real.verify(new, RIGHT).rehash_due is False
+    assert real.verify(new, RIGHT, account_id=ID).rehash_due is False
 
 
 def test_an_unknown_account_costs_one_hash_with_todays_parameters(
@@ -142,7 +143,7 @@ def test_an_unknown_account_costs_one_hash_with_todays_parameters(
     assert len(verifications) == 1
     assert verifications[0].startswith(b"$argon2id$v=19$m=8,t=1,p=1$")
     # Same lengths too, so that argon2 does exactly the same.
-    assert len(verifications[0]) == len(passwords.hash(RIGHT))
+    assert len(verifications[0]) == len(passwords.hash(RIGHT, account_id=ID))
 
 
 @pytest.mark.parametrize("password", [None, 1, b"x", "", "x" * 2000, "a\ud800"])
@@ -150,9 +151,9 @@ def test_malformed_passwords_are_refused_before_any_hash(
     passwords: Passwords, verifications: list[bytes], password: object
 ) -> None:
     assert reason_of(passwords, None, password) is Reason.MALFORMED
-    assert reason_of(passwords, passwords.hash(RIGHT), password) is Reason.MALFORMED
+    assert reason_of(passwords, passwords.hash(RIGHT, account_id=ID), password) is Reason.MALFORMED
     with pytest.raises(Denied):
-        passwords.hash(password)
+        passwords.hash(password, account_id=ID)
     assert verifications == []
 
 
@@ -174,12 +175,12 @@ def test_malformed_passwords_are_refused_before_any_hash(
 )
 def test_a_damaged_stored_hash_is_tampering_and_never_a_match(passwords: Passwords, stored: str) -> None:
     with pytest.raises(Tampered) as error:
-        passwords.verify(stored, RIGHT)
+        passwords.verify(stored, RIGHT, account_id=ID)
     assert RIGHT not in str(error.value)
 
 
 def test_no_memory_is_the_plumbings_fault(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = passwords.hash(RIGHT)
+    stored = passwords.hash(RIGHT, account_id=ID)
 
     def no_memory(*args: Any, **kwargs: Any) -> Any:
         raise VerificationError("Memory allocation error")
@@ -190,9 +191,9 @@ def test_no_memory_is_the_plumbings_fault(passwords: Passwords, monkeypatch: pyt
     monkeypatch.setattr(low_level, "verify_secret", no_memory)
     monkeypatch.setattr(low_level, "hash_secret", no_memory_to_hash)
     with pytest.raises(StoreError):
-        passwords.verify(stored, RIGHT)
+        passwords.verify(stored, RIGHT, account_id=ID)
     with pytest.raises(StoreError):
-        passwords.hash(RIGHT)
+        passwords.hash(RIGHT, account_id=ID)
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -215,8 +216,8 @@ def test_no_more_hashes_run_at_once_than_allowed(limit: int, monkeypatch: pytest
         return True
 
     monkeypatch.setattr(low_level, "verify_secret", verify)
-    stored = passwords.hash(RIGHT)
-    together(12, lambda _: passwords.verify(stored, RIGHT))
+    stored = passwords.hash(RIGHT, account_id=ID)
+    together(12, lambda _: passwords.verify(stored, RIGHT, account_id=ID))
     assert most == limit
 
 
@@ -235,8 +236,8 @@ def test_only_the_same_password_verifies(password: str, data: st.DataObject) -> 
     import unicodedata
 
     passwords = Passwords(parameters=CHEAP_ARGON2, concurrency=2)
-    stored = passwords.hash(password)
+    stored = passwords.hash(password, account_id=ID)
     other = data.draw(st.text(min_size=1, max_size=40, alphabet=st.characters(exclude_categories=["Cs"])))
-    passwords.verify(stored, unicodedata.normalize("NFD", password))
+    passwords.verify(stored, unicodedata.normalize("NFD", password), account_id=ID)
     if unicodedata.normalize("NFC", other) != unicodedata.normalize("NFC", password):
         assert reason_of(passwords, stored, other) is Reason.WRONG_PASSWORD

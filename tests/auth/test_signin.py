@@ -521,14 +521,14 @@ def test_new_parameters_rehash_at_the_next_sign_in(world: World) -> None:
 
 def test_a_rehash_never_overwrites_a_newer_password(world: World) -> None:
     account = world.person()
-    newer = world.passwords.hash(OTHER_PASSWORD)
+    newer = world.passwords.hash(OTHER_PASSWORD, account_id=account.id)
     world.parameters = Argon2Parameters(time_cost=5, memory_kib=7168, parallelism=1)
     world.wire()
     real = world.passwords.hash
 
-    def hash_slowly(password: object) -> str:
+    def hash_slowly(password: object, *, account_id: str) -> str:
         world.backing.accounts.set_password(account.id, newer, expected=account.password_hash)
-        return real(password)
+        return real(password, account_id=account_id)
 
     world.passwords.hash = hash_slowly
     world.pending()

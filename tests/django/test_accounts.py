@@ -34,7 +34,7 @@ def test_a_hash_that_portalsec_made_verifies_in_django_and_the_other_way_round(w
     user.save()
     stored = DjangoAccounts().get(account.id)
     assert stored is not None
-    world.portal.passwords.verify(stored.password_hash, "harbour pickle saturn mitten")
+    world.portal.passwords.verify(stored.password_hash, "harbour pickle saturn mitten", account_id=account.id)
 
 
 def test_a_user_that_django_made_signs_in_and_is_rehashed_with_the_portals_parameters(world: World) -> None:
@@ -64,7 +64,9 @@ def test_another_hashers_password_is_none_that_portalsec_can_verify(world: World
     browser = Client(headers={"host": "portal.example"})
     assert browser.post("/sign-in", {"login": "olivia", "password": PASSWORD}).status_code == 401
     # it can be given one: the expected state is "none"
-    assert DjangoAccounts().set_password(account.id, world.portal.passwords.hash(PASSWORD), expected=None)
+    assert DjangoAccounts().set_password(
+        account.id, world.portal.passwords.hash(PASSWORD, account_id=account.id), expected=None
+    )
     assert browser.post("/sign-in", {"login": "olivia", "password": PASSWORD}).status_code == 303
 
 
@@ -93,7 +95,9 @@ def test_any_other_content_of_the_column_is_an_account_without_a_password(world:
     known = browser.post("/sign-in", {"login": "legacy", "password": PASSWORD})
     unknown = browser.post("/sign-in", {"login": "nobody-at-all", "password": PASSWORD})
     assert (known.status_code, unknown.status_code) == (401, 401)
-    assert DjangoAccounts().set_password(account.id, world.portal.passwords.hash(PASSWORD), expected=None)
+    assert DjangoAccounts().set_password(
+        account.id, world.portal.passwords.hash(PASSWORD, account_id=account.id), expected=None
+    )
     assert browser.post("/sign-in", {"login": "legacy", "password": PASSWORD}).status_code == 303
 
 

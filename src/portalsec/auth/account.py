@@ -165,11 +165,12 @@ class Accounts:
             attempt.succeeded()  # the code was right; this was no guess
             self._emit_refusal(Reason.PASSWORD_REFUSED, source, details, subjects=(reference,))
             raise PasswordRefused(problems)
-        hashed = self._passwords.hash(password)
+        account_id = self._new_id()
+        hashed = self._passwords.hash(password, account_id=account_id)
         if self._invitations.consume(flow.digest, _INVITATION, now=self._clock()) is None:
             attempt.failed()
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, details)
-        account = Account(id=self._new_id(), login=name, password_hash=hashed, reference=reference)
+        account = Account(id=account_id, login=name, password_hash=hashed, reference=reference)
         try:
             epoch = self._sessions.epoch(account.id)
             at = self._clock()
@@ -205,9 +206,9 @@ class Accounts:
         problems = self._problems(password, name, ())
         if problems:
             raise PasswordRefused(problems)
-        account = Account(
-            id=self._new_id(), login=name, password_hash=self._passwords.hash(password), reference=reference
-        )
+        account_id = self._new_id()
+        hashed = self._passwords.hash(password, account_id=account_id)
+        account = Account(id=account_id, login=name, password_hash=hashed, reference=reference)
         self._record_and_create(account, actor, source)
         return account
 

@@ -119,8 +119,12 @@ class Passwords:
             parameters, secrets.token_bytes(parameters.salt_len), secrets.token_bytes(parameters.hash_len)
         )
 
-    def hash(self, password: object) -> str:
+    def hash(self, password: object, *, account_id: str) -> str:
         """Hash a new password; the result is a PHC string with its parameters and salt.
+
+        Args:
+            password: as typed.
+            account_id: whose it is.
 
         Raises:
             Denied: MALFORMED (see `verify`).
@@ -143,13 +147,14 @@ class Passwords:
                 raise StoreError("argon2id could not hash") from error
         return encoded.decode("ascii")
 
-    def verify(self, stored: str | None, password: object) -> Verified:
+    def verify(self, stored: str | None, password: object, *, account_id: str | None) -> Verified:
         """Check a password against a stored hash, or against none at the same cost.
 
         Args:
             stored: PHC string; None where the account is unknown or has no password. None does the work of one
                 hash with today's parameters, so that time does not tell who exists.
             password: as typed.
+            account_id: whose hash it is; None where the account is unknown.
 
         Raises:
             Denied: MALFORMED (not text, empty, over 1024 bytes; nothing was hashed), UNKNOWN_ACCOUNT (``stored`` is

@@ -185,7 +185,9 @@ class SignIn:
         stored = None if account is None else account.password_hash
         at = self._clock()
         try:
-            verified = self._passwords.verify(stored, password)
+            verified = self._passwords.verify(
+                stored, password, account_id=None if account is None else account.id
+            )
         except Denied as refusal:
             attempt.failed()
             no_password = account is not None and stored is None
@@ -489,7 +491,7 @@ class SignIn:
 
     def _rehash(self, account: Account, password: object, source: Source) -> Account:
         """The account with its new hash; as it was where somebody changed the password meanwhile."""
-        new_hash = self._passwords.hash(password)
+        new_hash = self._passwords.hash(password, account_id=account.id)
         # Compare and set: a password that was changed meanwhile must not be overwritten by the old one.
         if not self._accounts.set_password(account.id, new_hash, expected=account.password_hash):
             return account
@@ -511,7 +513,7 @@ class SignIn:
         It is one record, as every refusal is: a second one would be a second write, which takes time.
         """
         with suppress(Denied):
-            self._passwords.verify(None, password)
+            self._passwords.verify(None, password, account_id=account_id)
         self._emit(
             SecurityEvent(
                 name=Event.SYSTEM_CONTROL_FAILED,
