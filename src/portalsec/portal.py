@@ -17,7 +17,18 @@ from portalsec.audit.writer import AuditWriter
 from portalsec.auth.account import Accounts
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Argon2Parameters, Passwords
-from portalsec.auth.ports import AccountStore, FlowStore, SessionStore, ThrottleStore, TotpStore
+from portalsec.auth.ports import (
+    AccountStore,
+    ContactStore,
+    DeviceStore,
+    FlowStore,
+    IncidentStore,
+    NoticeStore,
+    PasswordHistoryStore,
+    SessionStore,
+    ThrottleStore,
+    TotpStore,
+)
 from portalsec.auth.sessions import SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
@@ -69,6 +80,11 @@ class Stores:
     assignments: AssignmentStore
     audit: AuditStore
     subjects: SubjectKeyStore
+    password_history: PasswordHistoryStore
+    contacts: ContactStore
+    devices: DeviceStore
+    notices: NoticeStore
+    incidents: IncidentStore
     close: Callable[[], None] = _nothing_to_close
 
 

@@ -158,6 +158,13 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
         create_schema,
         open_engine,
     )
+    from portalsec.stores.memory import (
+        MemoryContacts,
+        MemoryDevices,
+        MemoryIncidents,
+        MemoryNotices,
+        MemoryPasswordHistory,
+    )
 
     security_url, audit_url = settings.url("stores", "security"), settings.url("stores", "audit")
     with ExitStack() as undo:  # whatever fails below leaves no connection open
@@ -191,6 +198,11 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             assignments=SqlAssignments(security),
             audit=SqlAudit(audit),
             subjects=SqlSubjectKeys(subjects),
+            password_history=MemoryPasswordHistory(),  # TODO(G): SQL
+            contacts=MemoryContacts(),
+            devices=MemoryDevices(),
+            notices=MemoryNotices(),
+            incidents=MemoryIncidents(),
             close=undo.pop_all().close,
         )
 

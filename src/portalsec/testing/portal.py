@@ -18,7 +18,12 @@ from portalsec.stores.memory import (
     MemoryAccounts,
     MemoryAssignments,
     MemoryAudit,
+    MemoryContacts,
+    MemoryDevices,
     MemoryFlows,
+    MemoryIncidents,
+    MemoryNotices,
+    MemoryPasswordHistory,
     MemorySessions,
     MemorySubjectKeys,
     MemoryThrottle,
@@ -55,6 +60,11 @@ def memory_stores() -> Stores:
         assignments=MemoryAssignments(),
         audit=MemoryAudit(),
         subjects=MemorySubjectKeys(),
+        password_history=MemoryPasswordHistory(),
+        contacts=MemoryContacts(),
+        devices=MemoryDevices(),
+        notices=MemoryNotices(),
+        incidents=MemoryIncidents(),
     )
 
 

@@ -27,6 +27,13 @@ def django_stores(keys: Keys | None = None) -> Stores:
     from portalsec.django.stores.throttle import DjangoThrottle
     from portalsec.django.stores.totp import DjangoTotp
     from portalsec.portal import Stores
+    from portalsec.stores.memory import (
+        MemoryContacts,
+        MemoryDevices,
+        MemoryIncidents,
+        MemoryNotices,
+        MemoryPasswordHistory,
+    )
 
     security, audit = security_database(), audit_database()
     return Stores(
@@ -39,4 +46,9 @@ def django_stores(keys: Keys | None = None) -> Stores:
         assignments=DjangoAssignments(security),
         audit=DjangoAudit(audit),
         subjects=DjangoSubjectKeys(subject_database()),
+        password_history=MemoryPasswordHistory(),  # TODO(G): SQL
+        contacts=MemoryContacts(),
+        devices=MemoryDevices(),
+        notices=MemoryNotices(),
+        incidents=MemoryIncidents(),
     )

@@ -1,0 +1,72 @@
+"""Sessions and epochs in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from portalsec.auth.ports import LoadedSession, SessionRecord
+
+__all__ = ["MemorySessions"]
+
+
+class MemorySessions:
+    """`portalsec.auth.ports.SessionStore`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[bytes, SessionRecord] = {}
+        self._epochs: dict[str, int] = {}
+
+    def epoch(self, account_id: str) -> int:
+        with self._lock:
+            return self._epochs.get(account_id, 0)
+
+    def create(self, record: SessionRecord) -> bool:
+        with self._lock:
+            if record.digest in self._sessions or record.epoch != self._epochs.get(record.account_id, 0):
+                return False
+            self._sessions[record.digest] = record
+            return True
+
+    def load(self, digest: bytes) -> LoadedSession | None:
+        with self._lock:
+            record = self._sessions.get(digest)
+            if record is None:
+                return None
+            return LoadedSession(record=record, current_epoch=self._epochs.get(record.account_id, 0))
+
+    def touch(self, digest: bytes, *, last_seen_at: datetime) -> bool:
+        with self._lock:
+            record = self._sessions.get(digest)
+            if record is None or record.last_seen_at >= last_seen_at:
+                return False
+            self._sessions[digest] = replace(record, last_seen_at=last_seen_at)
+            return True
+
+    def end(self, digest: bytes) -> bool:
+        with self._lock:
+            return self._sessions.pop(digest, None) is not None
+
+    def end_all(self, account_id: str) -> int:
+        with self._lock:
+            epoch = self._epochs.get(account_id, 0) + 1
+            self._epochs[account_id] = epoch
+            self._sessions = {
+                digest: record for digest, record in self._sessions.items() if record.account_id != account_id
+            }
+            return epoch
+
+    def of_account(self, account_id: str) -> Sequence[SessionRecord]:
+        with self._lock:
+            own = [record for record in self._sessions.values() if record.account_id == account_id]
+        return tuple(sorted(own, key=lambda record: (record.created_at, record.digest), reverse=True))
+
+    def purge(self, *, created_until: datetime) -> int:
+        with self._lock:
+            kept = {d: record for d, record in self._sessions.items() if record.created_at > created_until}
+            removed = len(self._sessions) - len(kept)
+            self._sessions = kept
+            return removed
