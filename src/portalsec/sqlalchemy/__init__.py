@@ -24,9 +24,9 @@ from portalsec.sqlalchemy.assignments import SqlAssignments
 from portalsec.sqlalchemy.audit import SqlAudit
 from portalsec.sqlalchemy.engine import open_engine
 from portalsec.sqlalchemy.flows import SqlFlows
+from portalsec.sqlalchemy.schema import check_schema, create_schema
 from portalsec.sqlalchemy.sessions import SqlSessions
 from portalsec.sqlalchemy.subject_keys import SqlSubjectKeys
-from portalsec.sqlalchemy.tables import check_schema, create_schema
 from portalsec.sqlalchemy.throttle import SqlThrottle
 from portalsec.sqlalchemy.totp import SqlTotp
 from portalsec.sqlalchemy.totp_cells import totp_cells

@@ -1,4 +1,7 @@
-"""The tables: security state and audit apart, times as whole microseconds, a schema version in each."""
+"""The tables: security state and audit apart, times as whole microseconds, a schema version in each.
+
+A column that a table gets after it was released stands in `portalsec.sqlalchemy.schema.UPGRADES` too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
-    Engine,
     ForeignKey,
     Index,
     Integer,
@@ -19,16 +21,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    inspect,
-    select,
     text,
 )
 
 from portalsec.audit.catalogue import CATALOGUES, foreign
-from portalsec.errors import ConfigurationError, Tampered
-from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
 
 __all__ = [
+    "METADATA",
+    "SCHEMAS",
     "UNCONFIRMED",
     "Which",
     "account",
@@ -38,10 +38,13 @@ __all__ = [
     "audit_metadata",
     "audit_stage",
     "audit_subject",
-    "check_schema",
-    "create_schema",
+    "contact",
     "flow",
     "foreign_to_audit",
+    "incident",
+    "known_device",
+    "notice",
+    "password_history",
     "security_metadata",
     "session",
     "session_epoch",
@@ -52,9 +55,6 @@ __all__ = [
 ]
 
 Which = Literal["security", "audit", "subjects"]
-
-_VERSION = 1
-_SCHEMA_LOCK = 0x70736563_00000001  # "psec": PostgreSQL's advisory locks share one space of numbers
 
 # On SQLite the name INTEGER makes the key the row's own number, and lets nothing but a whole number into it.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -75,12 +75,12 @@ def _schema_table(metadata: MetaData) -> Table:
     )
 
 
-_schema_tables = {
+SCHEMAS = {
     "security": _schema_table(security_metadata),
     "audit": _schema_table(audit_metadata),
     "subjects": _schema_table(subjects_metadata),
 }
-_metadata = {"security": security_metadata, "audit": audit_metadata, "subjects": subjects_metadata}
+METADATA = {"security": security_metadata, "audit": audit_metadata, "subjects": subjects_metadata}
 
 account = Table(
     "portalsec_account",
@@ -93,7 +93,80 @@ account = Table(
     Column("disabled", SmallInteger, nullable=False),
     Column("reference", Text),
     Column("created_at", BigInteger, nullable=False),
+    Column("must_change", Text),
+    Column("password_changed_at", BigInteger),
+    Column("signed_in_at", BigInteger),
 )
+
+password_history = Table(
+    "portalsec_password_history",
+    security_metadata,
+    # Of two passwords that were retired at one moment, the one that came later is the newer.
+    Column("n", _NUMBER, primary_key=True, autoincrement=True),
+    Column("account_id", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("retired_at", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "password_hash"),
+    sqlite_autoincrement=True,
+)
+
+contact = Table(
+    "portalsec_contact",
+    security_metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    # Not unique alone: a mother and her child may have one address.
+    Column("address_mac", LargeBinary, nullable=False, index=True),
+    Column("address_sealed", LargeBinary, nullable=False),
+    Column("verified_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "address_mac"),
+)
+
+known_device = Table(
+    "portalsec_known_device",
+    security_metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False, index=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("previous", LargeBinary, index=True),
+    Column("label", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False, index=True),
+    Column("address", Text),
+)
+
+notice = Table(
+    "portalsec_notice",
+    security_metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("code", Text, nullable=False),
+    Column("data_sealed", LargeBinary, nullable=False),
+    Column("due_at", BigInteger),
+    Column("mailed_at", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("disavowed_at", BigInteger),
+    Index("portalsec_notice_of_account", "account_id", "at"),
+)
+_DUE = text("due_at IS NOT NULL")
+Index("portalsec_notice_due", notice.c.due_at, sqlite_where=_DUE, postgresql_where=_DUE)
+
+incident = Table(
+    "portalsec_incident",
+    security_metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False, index=True),
+    Column("notice_id", Text, unique=True),
+    Column("since", BigInteger, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("data_sealed", LargeBinary, nullable=False),
+)
+_UNCLOSED = text("closed_at IS NULL")
+Index("portalsec_incident_unclosed", incident.c.opened_at, sqlite_where=_UNCLOSED, postgresql_where=_UNCLOSED)
 
 throttle = Table(
     "portalsec_throttle",
@@ -218,50 +291,6 @@ audit_checkpoint = Table(
     Column("note", Text, nullable=False),
     CheckConstraint("size >= 0", name="portalsec_audit_checkpoint_counts_from_0"),
 )
-
-
-def create_schema(engine: Engine, which: Which) -> None:
-    """Create the tables of one part where they are absent, then `check_schema`. Any worker may call it at start.
-
-    Raises:
-        ConfigurationError: the tables are of another version of portalsec.
-        StoreError: the database could not answer.
-    """
-    table = _schema_tables[which]
-    with writing(require_opened(engine)) as connection:
-        if connection.dialect.name == "postgresql":
-            # CREATE TABLE IF NOT EXISTS of two workers at once still collides on PostgreSQL.
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
-        _metadata[which].create_all(connection)
-        connection.execute(
-            insert_into(connection, table).values(part=which, version=_VERSION).on_conflict_do_nothing()
-        )
-    check_schema(engine, which)
-
-
-def check_schema(engine: Engine, which: Which) -> None:
-    """Read-only: the tables are there and of this version; else `ConfigurationError` with the remedy.
-
-    `Tampered` where an audit table has a trigger, a rule or the like, which could swallow events.
-    """
-    table = _schema_tables[which]
-    place = engine.url.render_as_string(hide_password=True)
-    with reading(require_opened(engine)) as connection:
-        known = inspect(connection).has_table(table.name)
-        version = connection.scalar(select(table.c.version).where(table.c.part == which)) if known else None
-        strange = foreign_to_audit(connection) if which == "audit" else ()
-    if version is None:
-        raise ConfigurationError(
-            f"the database {place} has no {which} tables of portalsec: check the URL, "
-            f'or create them with portalsec.sqlalchemy.create_schema(engine, "{which}")'
-        )
-    if version != _VERSION:
-        raise ConfigurationError(
-            f"the {which} tables in {place} are of version {version} and this portalsec reads version {_VERSION}: "
-            "install the portalsec that wrote them"
-        )
-    if strange:
-        raise Tampered(f"{' '.join(strange)} Find out who made it, and drop it.")
 
 
 def foreign_to_audit(connection: Connection) -> tuple[str, ...]:
