@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
 
@@ -275,10 +275,11 @@ class Sessions:
         """End one session; an unknown token is no error. Recorded as revoked by ``actor``."""
         self._end(token, Event.AUTH_SESSION_REVOKED, source=source, actor=actor)
 
-    def end_all(self, account_id: str, *, source: Source, actor: Actor) -> int:
+    def end_all(self, account_id: str, *, source: Source, actor: Actor, why: str | None = None) -> int:
         """End every session of the account, and every sign-in that is under way; returns the new epoch.
 
-        Effective at the next check on any worker.
+        Effective at the next check on any worker. ``why`` goes into the record. Called through `Endings.apply`, which
+        ends along what else the reason ends.
         """
         ended = len(self._store.of_account(account_id))
         epoch = self._store.end_all(account_id)
@@ -290,9 +291,36 @@ class Sessions:
                     resource=ResourceRef(type="account", id=account_id, count=ended),
                     reason=Reason.SESSION_REVOKED,
                     source=source,
+                    details={"why": why} if why else {},
                 )
             )
         return epoch
+
+    def end_others(
+        self, account_id: str, *, keep: bytes | None, source: Source, actor: Actor, why: str | None = None
+    ) -> NewSession | None:
+        """End every session of the account; the one whose digest is ``keep`` goes on under a new id.
+
+        The old id is dead as all the others are. What the session is stays: when it was opened, so that the absolute
+        limit does not move, its last activity, its factors.
+
+        Returns:
+            The session under its new id; None without ``keep``, or where that session was not alive any more.
+        """
+        record = None if keep is None else self._take(account_id, keep)
+        epoch = self.end_all(account_id, source=source, actor=actor, why=why)
+        if record is None or epoch != record.epoch + 1:
+            return None  # somebody else ended the account's sessions meanwhile, this one included
+        token = new_token()
+        digest = hashlib.sha256(token.encode("ascii")).digest()
+        if not self._store.create(replace(record, digest=digest, epoch=epoch)):
+            return None
+        return NewSession(
+            token=Secret(token),
+            account_id=account_id,
+            reference=self._reference(digest),
+            absolute_until=record.created_at + self.policy.absolute,
+        )
 
     def of_account(self, account_id: str) -> Sequence[SessionRecord]:
         """The account's sessions of the current epoch, newest first, for the owner's list."""
@@ -350,6 +378,17 @@ class Sessions:
     def discard(self, session: NewSession) -> None:
         """Take back a session whose opening could not be completed; silent."""
         self._store.end(hashlib.sha256(session.token.reveal().encode("ascii")).digest())
+
+    def _take(self, account_id: str, digest: bytes) -> SessionRecord | None:
+        """End a live session and return what it was; None where it was not alive, or another request took it."""
+        loaded = self._store.load(digest)
+        if loaded is None or loaded.record.account_id != account_id:
+            return None
+        standing = evaluate(
+            loaded.record, self._clock(), self.policy, loaded.current_epoch, self._required_factors
+        )
+        alive = isinstance(standing, Active) and self._store.end(digest)
+        return loaded.record if alive else None
 
     def _end(self, token: object, name: str, *, source: Source, actor: Actor | None) -> None:
         digest = _digest(token)
