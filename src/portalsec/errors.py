@@ -11,7 +11,9 @@
     ├── SubjectErased           the data is gone on purpose: the subject's key was shredded
     └── StoreError              the plumbing: a database, Redis or disk failed; the cause is attached
         ├── AuditUnavailable    ... the audit log could not acknowledge, so nothing may be shown
-        └── KeyServiceUnavailable  ... a key service does not answer, refuses or has disabled the key
+        ├── BreachSourceUnavailable  ... whether a password was leaked could not be asked
+        ├── KeyServiceUnavailable  ... a key service does not answer, refuses or has disabled the key
+        └── MailRefused         ... a mail server will never take this mail
 
 Messages of `ConfigurationError` are sentences that name file, key and remedy. `str(Denied)` is the same text
 for every reason, so that an exception handler which prints it tells a stranger nothing. No error of this
@@ -25,10 +27,12 @@ from enum import StrEnum
 
 __all__ = [
     "AuditUnavailable",
+    "BreachSourceUnavailable",
     "ConfigurationError",
     "DecryptionError",
     "Denied",
     "KeyServiceUnavailable",
+    "MailRefused",
     "MissingExtra",
     "PortalsecError",
     "Reason",
@@ -172,9 +176,24 @@ class AuditUnavailable(StoreError):
     """The audit log could not acknowledge an event, so the action that needed it must not happen."""
 
 
+class BreachSourceUnavailable(StoreError):
+    """Whether a password was leaked could not be asked: the service is down, or its file is gone or damaged.
+
+    What then happens to a new password is a policy (``[passwords] unreachable``), and is recorded either way. The text
+    names the source, never the password or a part of its hash.
+    """
+
+
 class KeyServiceUnavailable(StoreError):
     """A key service (KMS, Vault, token) does not answer, refuses, or has disabled the key.
 
     Never raised for a ciphertext that is wrong: that is `DecryptionError`. The text names the service and the key,
     never a token, PIN or key.
+    """
+
+
+class MailRefused(StoreError):
+    """A mail server refused a mail for good (5yz of RFC 5321): another try is of no use.
+
+    The text names the server's code, never the address or the mail.
     """

@@ -14,16 +14,19 @@ Promises that every store of this module keeps, and that `portalsec.testing`'s c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from portalsec.errors import ConfigurationError
 from portalsec.events import Source
 
 __all__ = [
     "Account",
     "AccountStore",
+    "BreachSource",
     "Contact",
     "ContactStore",
     "DeviceStore",
@@ -34,8 +37,10 @@ __all__ = [
     "KnownDevice",
     "LoadedSession",
     "Mac",
+    "Message",
     "Notice",
     "NoticeStore",
+    "Notifier",
     "PasswordHistoryStore",
     "Sealer",
     "SessionRecord",
@@ -46,6 +51,11 @@ __all__ = [
     "TotpDevice",
     "TotpStore",
 ]
+
+
+_ADDRESS = re.compile(r"[!#-'*+\-/-9=?A-Z^-~.]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
+_MESSAGE_ID = re.compile(r"<[A-Za-z0-9._-]{1,200}@[A-Za-z0-9.-]{1,100}>\Z")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2}\Z")
 
 
 class Sealer(Protocol):
@@ -161,6 +171,29 @@ class PasswordHistoryStore(Protocol):
 
     def forget(self, account_id: str) -> int:
         """Forget all of them; the number forgotten."""
+        ...
+
+
+class BreachSource(Protocol):
+    """Passwords that attackers have. Safe for concurrent use.
+
+    Attributes:
+        name: of the source in the audit log ("bundled", "range").
+        local: whether it answers from this machine, within a millisecond. Only such are asked at every key press.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def local(self) -> bool: ...
+
+    def contains(self, password: str) -> bool:
+        """Whether the whole password is listed. It comes in NFC, at most 1024 bytes long, and is kept nowhere.
+
+        Raises:
+            BreachSourceUnavailable: it cannot say. The text holds nothing of the password.
+        """
         ...
 
 
@@ -281,7 +314,7 @@ class Notice:
         kind: see `portalsec.auth.notices.NoticeKind`.
         at: when it happened.
         code: what the mail and the signed-in page both show, so that one can be checked against the other.
-        data: sealed details (browser, address prefix, a request's name), at most 4 KiB.
+        data: details (browser, address prefix, a request's name) as plain bytes, at most 4 KiB; the store seals them.
         due_at: when mail is due, or None where none is (any more).
         mailed_at: when it was handed to the notifier, or None.
         attempts: how often delivery was tried.
@@ -328,6 +361,13 @@ class NoticeStore(Protocol):
         """Clear ``due_at`` of one that was never tried; whether mail was due."""
         ...
 
+    def postpone(self, notice_id: str, *, attempts: int, due_at: datetime | None) -> bool:
+        """After a delivery that failed: set ``due_at`` (None gives up), where it is due still and ``attempts`` is as given.
+
+        So a worker whose claim ran out does not move what another one claimed since. Whether it was set.
+        """
+        ...
+
     def remove(self, notice_id: str) -> bool:
         """Delete; whether it was there."""
         ...
@@ -342,6 +382,50 @@ class NoticeStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One mail to one address. An object that exists has no header in it that a visitor could have written.
+
+    Attributes:
+        to: one address in ASCII, as a `Contact` holds it.
+        subject: one line, at most 200 characters.
+        text, html: the same letter twice.
+        message_id: the same for every delivery of one letter to one address, so that mail systems drop a second copy.
+        language: "en", "es".
+    """
+
+    to: str = field(repr=False)
+    subject: str
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    message_id: str
+    language: str
+
+    def __post_init__(self) -> None:
+        # CR, LF and what else ends a header line; commas and brackets, which would make two recipients of one.
+        if not _ADDRESS.match(self.to):
+            raise ConfigurationError("Message: to is one address in ASCII")
+        if not self.subject.strip() or len(self.subject) > 200 or not self.subject.isprintable():
+            raise ConfigurationError("Message: subject is one printable line of at most 200 characters")
+        if not _MESSAGE_ID.match(self.message_id):
+            raise ConfigurationError("Message: message_id is <left@right> in ASCII")
+        if not _LANGUAGE.match(self.language):
+            raise ConfigurationError("Message: language is a tag such as en or es-MX")
+
+
+class Notifier(Protocol):
+    """Hands one mail to whoever delivers it. Safe for concurrent use; bounded in time (seconds, not minutes)."""
+
+    def send(self, message: Message) -> None:
+        """Return once the mail was accepted.
+
+        Raises:
+            MailRefused: it never will be (an address that does not exist): another try is of no use.
+            StoreError: it was not accepted; try again later. No error's text, cause or context holds the address.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """What the owner of an account, or an officer, looks into.
 
@@ -352,7 +436,7 @@ class Incident:
         since: from when on things may have been done by a stranger.
         opened_at: when it was opened.
         closed_at: when an officer closed it, or None.
-        data: sealed summary, at most 64 KiB.
+        data: a summary as plain bytes, at most 64 KiB; the store seals it.
     """
 
     id: str
