@@ -1,0 +1,254 @@
+"""`Notices`: what happened to an account, for its owner: on a signed-in page, and by mail where mail is due.
+
+A notice never holds text that a visitor wrote. Mail is a stage on which strangers like to speak: a browser's name is
+told in words of our own (`browser_words`), an address as its prefix, and labels, names and addresses not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from portalsec.auth.ports import Contact, Notice, NoticeStore, Sealer
+from portalsec.auth.throttle import address_prefix
+from portalsec.clock import Clock
+from portalsec.errors import ConfigurationError, StoreError, Tampered
+from portalsec.events import Source
+from portalsec.secret import Secret
+from portalsec.typing import NewId
+
+__all__ = ["REQUESTS", "Letter", "NoticeKind", "Notices", "browser_words", "notice_place"]
+
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # read out on the telephone: no 0, 1, I, L, O, U
+_MAX_DATA = 3 * 1024  # the port's 4 KiB less the seal
+_BOUND = ("account", "kind", "code")
+_NOW = timedelta(0)
+
+
+class NoticeKind(StrEnum):
+    """The closed list. What begins with ``request.`` is mail that somebody asked for; the rest happened to an account."""
+
+    SIGNED_IN = "signed_in"
+    NEW_DEVICE = "new_device"
+    UNFINISHED_SIGN_IN = "unfinished_sign_in"  # the password was right and no second factor followed
+    LOCKED = "locked"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    PASSWORD_RESET = "password_reset"  # noqa: S105
+    PASSWORD_REQUIRED = "password_required"  # noqa: S105 - the next sign-in must choose a new one
+    FACTOR_ADDED = "factor_added"
+    FACTOR_REMOVED = "factor_removed"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    ACCOUNT_UNLOCKED = "account_unlocked"
+    BREAK_GLASS = "break_glass"
+    CONTACT_ADDED = "contact_added"
+    CONTACT_REMOVED = "contact_removed"
+    DEVICE_REMOVED = "device_removed"
+    DEVICE_REUSED = "device_reused"
+    FACTOR_RESET_BY_SUPPORT = "factor_reset_by_support"
+    ACCOUNT_DISABLED = "account_disabled"
+    ACCOUNT_CLOSED = "account_closed"
+    DORMANT = "dormant"
+
+    REQUEST_RESET = "request.reset"
+    REQUEST_VERIFY = "request.verify"
+    REQUEST_UNLOCK = "request.unlock"
+    REQUEST_REGISTER = "request.register"
+
+
+REQUESTS = frozenset(kind for kind in NoticeKind if kind.value.startswith("request."))
+"""Kinds whose row has no account: it is worked on by whoever registered for it, and removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One mail to one address, before its words are found.
+
+    Attributes:
+        contact: where it goes. Only letters of "request.verify" and "request.register" go to an address that is not
+            verified yet, which is what they are about; the courier sends no other. For an address that is in no store
+            yet, a `Contact` with an empty ``account_id``.
+        kind: what it says.
+        token: of its one link, or None where it has none. It stands in the mail and nowhere else.
+        at: when it happened, or was asked for.
+        code: the notice's.
+        details: the notice's, as `Notices.details` gives them.
+    """
+
+    contact: Contact
+    kind: NoticeKind
+    token: Secret[str] | None
+    at: datetime
+    code: str
+    details: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Notices:
+    """Keeps notices and reads them back.
+
+    Safe for concurrent use. Telling is one write. The caller records the event itself in the audit log; a notice is
+    for the owner and is no record.
+    """
+
+    def __init__(self, *, store: NoticeStore, sealer: Sealer, clock: Clock, new_id: NewId) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._clock = clock
+        self._new_id = new_id
+
+    def tell(
+        self,
+        account_id: str,
+        kind: NoticeKind,
+        *,
+        source: Source,
+        details: Mapping[str, str] = MappingProxyType({}),
+        mail: bool = True,
+        delay: timedelta = _NOW,
+        also: Contact | None = None,
+    ) -> Notice:
+        """Tell the owner of an account that something happened to it.
+
+        Args:
+            source: of the request that did it; an address prefix and the browser's kind are kept of it.
+            details: closed codes and opaque ids, such as ``{"factor": "totp"}``; never text that somebody typed.
+            mail: whether mail is due, else it only shows among the account's activity.
+            delay: how long after now mail is due; `withdraw` takes it back until then.
+            also: an address that was the account's and verified until this moment (it was just removed): its owner
+                is told as well.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        if kind in REQUESTS:
+            raise ConfigurationError(f"Notices.tell: {kind.value} is asked for with Notices.request")
+        kept = {**details, **_seen(source)}
+        if also is not None:
+            kept["also_id"], kept["also"] = also.id, also.address
+        return self._put(account_id, kind, kept, self._clock() + delay if mail else None)
+
+    def request(
+        self, kind: NoticeKind, *, source: Source, details: Mapping[str, str], known: bool = True
+    ) -> Notice:
+        """Keep a request for mail; who it is about is found out later, by the courier, at no cost to the asker.
+
+        Args:
+            details: what the worker needs, sealed at rest: a name as typed is one of these.
+            known: False keeps a row that leads to no mail, where there is nobody to write to.
+        """
+        if kind not in REQUESTS and kind is not NoticeKind.LOCKED:
+            raise ConfigurationError(f"Notices.request: {kind.value} is told with Notices.tell")
+        return self._put(None, kind, {**details, **_seen(source)}, self._clock() if known else None)
+
+    def of_account(
+        self, account_id: str, *, limit: int = 50, before: datetime | None = None
+    ) -> Sequence[Notice]:
+        """The account's activity, newest first; those with ``mailed_at`` are the messages that we sent."""
+        return self._store.of_account(account_id, limit=limit, before=before)
+
+    def of_code(self, account_id: str, code: str, *, within: int = 500) -> Notice | None:
+        """The account's notice that names itself so, as typed from a mail; None says that this mail is not ours."""
+        typed = "".join(char for char in code.upper() if char.isalnum())[:16]
+        for notice in self._store.of_account(account_id, limit=within):
+            if notice.code.replace("-", "") == typed:
+                return notice
+        return None
+
+    def details(self, notice: Notice) -> Mapping[str, str]:
+        """What was told, plus ``browser`` and ``place`` where they are known.
+
+        Raises:
+            Tampered: the row is not what was written.
+        """
+        opened = self._sealer.open(notice.data, **notice_place(notice.id))
+        try:
+            details = json.loads(opened)
+            if not isinstance(details, dict) or details.pop("v", None) != 1:
+                raise ValueError("version")
+            if [details.pop(key, None) for key in _BOUND] != [notice.account_id, notice.kind, notice.code]:
+                raise ValueError("another notice's")
+        except (ValueError, AttributeError):
+            details = None
+        if details is None:
+            raise Tampered("a notice is damaged")
+        return {str(key): str(value) for key, value in details.items()}
+
+    def withdraw(self, notice_id: str) -> bool:
+        """Take back a notice whose mail was not tried yet, and forget it; whether it was in time."""
+        if not self._store.withdraw(notice_id):
+            return False
+        self._store.remove(notice_id)
+        return True
+
+    def _put(
+        self, account_id: str | None, kind: NoticeKind, details: Mapping[str, str], due_at: datetime | None
+    ) -> Notice:
+        notice_id, code = self._new_id(), new_code()
+        # These are sealed along: whoever can write to the store alone cannot make one notice say another thing.
+        bound = dict(zip(_BOUND, (account_id, kind.value, code), strict=True))
+        sealed = json.dumps({**details, **bound, "v": 1}, ensure_ascii=False)
+        if len(sealed.encode("utf-8")) > _MAX_DATA:
+            raise ConfigurationError("a notice's details are longer than 3 KiB: keep ids and codes only")
+        data = self._sealer.seal(sealed.encode("utf-8"), **notice_place(notice_id))
+        notice = Notice(
+            id=notice_id,
+            account_id=account_id,
+            kind=kind.value,
+            at=self._clock(),
+            code=code,
+            data=data,
+            due_at=due_at,
+        )
+        if not self._store.put(notice):
+            raise StoreError("a notice could not be stored")
+        return notice
+
+
+def notice_place(notice_id: str) -> dict[str, str]:
+    """What a notice's data is bound to: the arguments of `Sealer.seal`. For this package, and for its rotation."""
+    return {"table": "notice", "column": "data", "row": notice_id}
+
+
+def new_code() -> str:
+    """What a mail and the signed-in page both show, as ``K7QF-29XM``: 39 bits, to tell mails apart; no secret."""
+    chosen = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    return f"{chosen[:4]}-{chosen[4:]}"
+
+
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "Mac"),
+    ("Linux", "Linux"),
+)
+
+
+def browser_words(user_agent: str | None) -> str:
+    """Words such as Firefox / Windows, of a closed list, whatever the header says; empty where nothing is known."""
+    text = (user_agent or "")[:512]
+    browser = next((name for mark, name in _BROWSERS if mark in text), "")
+    system = next((name for mark, name in _SYSTEMS if mark in text), "")
+    return f"{browser} / {system}" if browser and system else browser or system
+
+
+def _seen(source: Source) -> dict[str, str]:
+    """Of a request only what can be shown: the kind of browser, the prefix of the address."""
+    seen = {"browser": browser_words(source.user_agent), "place": address_prefix(source.address)}
+    return {key: value for key, value in seen.items() if value and value != "unknown"}
