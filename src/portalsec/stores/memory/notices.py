@@ -69,6 +69,14 @@ class MemoryNotices:
             self._notices[notice_id] = replace(notice, due_at=None)
             return True
 
+    def postpone(self, notice_id: str, *, attempts: int, due_at: datetime | None) -> bool:
+        with self._lock:
+            notice = self._notices.get(notice_id)
+            if notice is None or notice.due_at is None or notice.attempts != attempts:
+                return False
+            self._notices[notice_id] = replace(notice, due_at=due_at)
+            return True
+
     def remove(self, notice_id: str) -> bool:
         with self._lock:
             return self._notices.pop(notice_id, None) is not None
