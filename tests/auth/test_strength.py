@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import os
 import random
 import string
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import zxcvbn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zxcvbn import matching
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
+from portalsec.auth import strength
 from portalsec.auth.strength import WINDOW, estimate_strength, is_common
 from tests.auth.world import together
+from tests.measured import SOAK
 
 SAMPLES = [
     "password", "P@ssw0rd", "correct horse battery staple", "qwertyuiop[]", "annaanna", "aabaab", "abcabcabcabc",
@@ -59,32 +63,47 @@ def test_other_callers_of_the_package_do_not_change_our_answers() -> None:
     assert estimate_strength("zorbinazorbina quell").guesses_log10 == before
 
 
-def test_every_length_is_scored_in_two_windows_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    scored: list[int] = []
-    real = matching.dictionary_match
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts whose every part is looked up: nearly all of the work."""
+    texts: list[str] = []
+    real = strength._words
 
-    def count(text: str, *args: object, **kwargs: object) -> object:
-        scored.append(len(text))
-        return real(text, *args, **kwargs)
+    def count(text: str, own: Mapping[str, int]) -> Any:
+        texts.append(text)
+        return real(text, own)
 
-    monkeypatch.setattr(matching, "dictionary_match", count)
+    monkeypatch.setattr(strength, "_words", count)
+    return texts
+
+
+@pytest.mark.parametrize("length", [41, 72, 73, 200, 256, 1024, 100_000])
+@pytest.mark.parametrize(
+    "alphabet", [string.printable[:90], string.digits, "ab", "a", "4@8({[<3691!|17$5+%20x", "é🦉"]
+)
+def test_atk_30_every_length_is_scored_in_two_windows_at_most(
+    length: int, alphabet: str, looked_up: list[str]
+) -> None:
     generator = random.Random(7)
-    estimate_strength("".join(generator.choice(string.printable[:90]) for _ in range(1024)))
-    assert max(scored) <= WINDOW
-    assert len(scored) <= 2 * (2 + 16)  # two windows: forwards, backwards, and the leet alphabets
+    password = "".join(generator.choice(alphabet) for _ in range(length))
+    estimate_strength(password)
+    assert max(map(len, looked_up)) <= WINDOW
+    # Two windows: forwards, backwards and the leet alphabets; repeated parts are shorter at each turn.
+    assert sum(map(len, looked_up)) <= 2 * WINDOW * (2 + 16) * 2
+    beginning = estimate_strength(password[:WINDOW]).guesses_log10
+    assert estimate_strength(password).guesses_log10 >= beginning
 
 
-def test_leet_alphabets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[str] = []
-    real = matching.dictionary_match
+def test_a_strong_beginning_is_enough(looked_up: list[str]) -> None:
+    password = "J7#kq!pZ2&vNr5xw" * 3 + "lantern orbit velvet cactus harbour pickle"
+    estimate_strength(password)
+    assert looked_up[0] == password[:WINDOW]
+    assert password[-WINDOW:] not in looked_up
 
-    def count(text: str, *args: object, **kwargs: object) -> object:
-        tried.append(text)
-        return real(text, *args, **kwargs)
 
-    monkeypatch.setattr(matching, "dictionary_match", count)
+def test_leet_alphabets_are_bounded(looked_up: list[str]) -> None:
     estimate_strength("4@8({[<3691!|17$5+%20x4@8({[<3691!|17$5+")
-    assert len(tried) <= 40
+    assert len(looked_up) <= 40
 
 
 def test_a_strong_end_is_not_lost_behind_a_weak_beginning() -> None:
@@ -103,18 +122,25 @@ def test_common_passwords_are_known_in_any_case() -> None:
     assert not is_common("lantern orbit velvet cactus")
 
 
-def test_threads_get_their_own_answers() -> None:
-    names = ["zorbina", "quellith", "marnover", "tiselpho", "wendrick", "ossaline", "prudmore", "calvetti"]
+NAMES = ["zorbina", "quellith", "marnover", "tiselpho", "wendrick", "ossaline", "prudmore", "calvetti"]
+SOAKED = os.environ.get(SOAK) == "1"
+
+
+def test_atk_43_threads_get_their_own_answers() -> None:
+    """Eight threads, each with words of its own; 100,000 answers under PORTALSEC_SOAK=1."""
+    rounds = 100_000 // (8 * len(NAMES)) + 1 if SOAKED else 10
     expected = {
-        (name, own): estimate_strength(f"{name} 4711", [own]).guesses_log10 for name in names for own in names
+        (name, own): estimate_strength(f"{name} 4711", [own]).guesses_log10 for name in NAMES for own in NAMES
     }
+    for name in NAMES:  # the words do matter
+        assert expected[name, name] < min(expected[name, own] for own in NAMES if own != name) - 2
 
     def work(number: int) -> int:
-        own = names[number]
+        own = NAMES[number]
         return sum(
             estimate_strength(f"{name} 4711", [own]).guesses_log10 != expected[name, own]
-            for _ in range(10)
-            for name in names
+            for _ in range(rounds)
+            for name in NAMES
         )
 
     assert together(8, work) == [0] * 8

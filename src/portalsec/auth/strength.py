@@ -2,8 +2,9 @@
 
 The Python package keeps the user's words in a module global (two threads get each other's answers), raises past 72
 characters, and its work grows faster than the square of the length. So this module calls the package's matchers and
-its scorer with a dictionary of its own for each call, finds repeats itself (the package's finder goes back to the
-global), limits the number of "leet" alphabets tried, and scores at most two windows of 40 characters.
+its scorer, but looks words up itself, in one table for all of the package's lists and one for each call's own words;
+finds repeats itself (the package's finder goes back to the global); limits the number of "leet" alphabets tried; and
+scores at most two windows of 40 characters. Whatever the length, that is a few milliseconds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 from zxcvbn import matching, scoring
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
@@ -20,14 +21,29 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 __all__ = ["Estimate", "estimate_strength", "is_common", "own_words"]
 
 WINDOW = 40  # characters scored at a time
+_ENOUGH = 20  # powers of ten that no policy asks more than
 _MAX_WORDS = 100
 _MAX_ALPHABETS = 16
 
-# Built once and never written to. The package's own table is a global that anyone's call may change.
-_DICTIONARIES: Mapping[str, Mapping[str, int]] = {
-    name: {word: rank for rank, word in enumerate(words, 1)} for name, words in FREQUENCY_LISTS.items()
-}
-_COMMON = _DICTIONARIES["passwords"]
+# Every list's word, with the names of its lists and its rank in each, in the package's order. Built once and never
+# written to: the package's own tables are globals that anyone's call may change.
+_Ranks: TypeAlias = tuple[tuple[str, int], ...]
+
+
+def _all_ranks() -> Mapping[str, _Ranks]:
+    found: dict[str, _Ranks] = {}
+    for name, listed in FREQUENCY_LISTS.items():
+        # As the package has it: of a word that is listed twice, the later rank counts.
+        for word, rank in {word: rank for rank, word in enumerate(listed, 1)}.items():
+            found[word] = (*found.get(word, ()), (name, rank))
+    return found
+
+
+_RANKS = _all_ranks()
+_LONGEST = max(map(len, _RANKS))
+_HEAD = 4  # so many first characters tell whether any word begins here; most text that is random stops there
+_HEADS = frozenset(word[:_HEAD] for word in _RANKS if len(word) >= _HEAD)
+_COMMON = frozenset(FREQUENCY_LISTS["passwords"])
 _REPEAT_GREEDY = re.compile(r"(.+)\1+")
 _REPEAT_LAZY = re.compile(r"(.+?)\1+")
 _REPEAT_UNIT = re.compile(r"(.+?)\1+\Z")
@@ -57,17 +73,16 @@ def is_common(text: str) -> bool:
 def estimate_strength(password: str, words: Iterable[str] = ()) -> Estimate:
     """Estimate ``password``, counting ``words`` (names, birth date, the portal's own) among the likeliest guesses.
 
-    The first 40 characters are scored, and of a longer password also the last 40; the better counts, since whoever
-    guesses the whole guesses each part. Pure: the same input gives the same answer in every thread.
+    The first 40 characters are scored, and of a longer password whose beginning is weak also the last 40; the better
+    counts, since whoever guesses the whole guesses each part. The rest is not looked at. Pure: the same input gives the same answer in every thread.
     """
     if not password:
         return Estimate(guesses_log10=0.0, patterns=(), personal=False)
     own = {word: rank for rank, word in enumerate(own_words(words), 1)}
-    dictionaries = {**_DICTIONARIES, "user_inputs": own}
-    windows = [password[:WINDOW]]
-    if len(password) > WINDOW:
-        windows.append(password[-WINDOW:])
-    best = max((_score(window, dictionaries) for window in windows), key=lambda found: found["guesses"])
+    best = _score(password[:WINDOW], own)
+    if len(password) > WINDOW and best["guesses_log10"] < _ENOUGH:
+        # A strong end is not lost behind a weak beginning.
+        best = max(best, _score(password[-WINDOW:], own), key=lambda found: found["guesses"])
     return Estimate(
         guesses_log10=float(best["guesses_log10"]),
         patterns=tuple(match["pattern"] for match in best["sequence"]),
@@ -89,27 +104,82 @@ def own_words(words: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _score(text: str, dictionaries: Mapping[str, Mapping[str, int]]) -> Mapping[str, Any]:
-    result: Mapping[str, Any] = scoring.most_guessable_match_sequence(text, _matches(text, dictionaries))
+def _score(text: str, own: Mapping[str, int]) -> Mapping[str, Any]:
+    result: Mapping[str, Any] = scoring.most_guessable_match_sequence(text, _matches(text, own))
     return result
 
 
-def _matches(text: str, dictionaries: Mapping[str, Mapping[str, int]]) -> Sequence[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
+def _matches(text: str, own: Mapping[str, int]) -> Sequence[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = [*_words(text, own), *_reversed_words(text, own)]
     for matcher in (
-        matching.dictionary_match,
-        matching.reverse_dictionary_match,
         matching.spatial_match,
         matching.sequence_match,
         matching.regex_match,
         matching.date_match,
     ):
-        found.extend(matcher(text, _ranked_dictionaries=dictionaries))
-    found.extend(
-        matching.l33t_match(text, _ranked_dictionaries=dictionaries, _l33t_table=_bounded_leet(text))
-    )
-    found.extend(_repeats(text, dictionaries))
-    return sorted(found, key=lambda match: (match["i"], match["j"]))
+        found.extend(matcher(text))
+    found.extend(_leet_words(text, own))
+    found.extend(_repeats(text, own))
+    return sorted(found, key=_place)
+
+
+def _place(match: Mapping[str, Any]) -> tuple[int, int]:
+    return match["i"], match["j"]
+
+
+def _words(text: str, own: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Every part that is a word of a list or one of the person's own; as `zxcvbn.matching.dictionary_match`."""
+    lower = text.lower()
+    found: list[dict[str, Any]] = []
+    longest = max(_LONGEST, max(map(len, own), default=0))
+    heads = {word[:_HEAD] for word in own}
+    for start in range(len(lower)):
+        head = lower[start : start + _HEAD]
+        reach = longest if head in _HEADS or head in heads else _HEAD - 1
+        for end in range(start + 1, min(len(lower), start + reach) + 1):
+            word = lower[start:end]
+            ranks = _RANKS.get(word, ())
+            if word in own:
+                ranks = (*ranks, ("user_inputs", own[word]))
+            found.extend(
+                {
+                    "pattern": "dictionary",
+                    "i": start,
+                    "j": end - 1,
+                    "token": text[start:end],
+                    "matched_word": word,
+                    "rank": rank,
+                    "dictionary_name": name,
+                    "reversed": False,
+                    "l33t": False,
+                }
+                for name, rank in ranks
+            )
+    return found
+
+
+def _reversed_words(text: str, own: Mapping[str, int]) -> list[dict[str, Any]]:
+    """As `zxcvbn.matching.reverse_dictionary_match`."""
+    found = _words(text[::-1], own)
+    last = len(text) - 1
+    for match in found:
+        match.update(token=match["token"][::-1], reversed=True, i=last - match["j"], j=last - match["i"])
+    return sorted(found, key=_place)
+
+
+def _leet_words(text: str, own: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Words with signs in place of letters; as `zxcvbn.matching.l33t_match`."""
+    found: list[dict[str, Any]] = []
+    for signs in matching.enumerate_l33t_subs(_bounded_leet(text)):
+        if not signs:
+            break
+        for match in _words(matching.translate(text, signs), own):
+            token = text[match["i"] : match["j"] + 1]
+            if len(token) < 2 or token.lower() == match["matched_word"]:
+                continue  # nothing was replaced in it
+            used = {sign: letter for sign, letter in signs.items() if sign in token}
+            found.append({**match, "l33t": True, "token": token, "sub": used})
+    return sorted(found, key=_place)
 
 
 def _bounded_leet(text: str) -> Mapping[str, Sequence[str]]:
@@ -123,7 +193,7 @@ def _bounded_leet(text: str) -> Mapping[str, Sequence[str]]:
     return {letter: signs[:1] for letter, signs in table.items()}
 
 
-def _repeats(text: str, dictionaries: Mapping[str, Mapping[str, int]]) -> list[Mapping[str, Any]]:
+def _repeats(text: str, own: Mapping[str, int]) -> list[Mapping[str, Any]]:
     """Repeated parts ("aaa", "annaanna"), each scored by what is repeated."""
     found: list[Mapping[str, Any]] = []
     start = 0
@@ -137,7 +207,7 @@ def _repeats(text: str, dictionaries: Mapping[str, Mapping[str, int]]) -> list[M
         else:
             match, unit = lazy, lazy
         base = (unit or match)[1]
-        scored = _score(base, dictionaries)
+        scored = _score(base, own)
         found.append(
             {
                 "pattern": "repeat",
