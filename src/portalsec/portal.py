@@ -15,6 +15,7 @@ from portalsec.audit.ports import AuditStore
 from portalsec.audit.vault import KeyedVault
 from portalsec.audit.writer import AuditWriter
 from portalsec.auth.account import Accounts
+from portalsec.auth.endings import Endings
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import (
@@ -157,6 +158,7 @@ class Portal:
     totp: Totp
     throttle: Throttle
     sessions: Sessions
+    endings: Endings
     sign_in: SignIn
     accounts: Accounts
     audit: AuditLog
@@ -240,6 +242,9 @@ def build_portal(
         mac=mac,
         emit=emit,
     )
+    endings = Endings(
+        sessions=sessions, devices=stores.devices, flows=stores.flows, links=stores.invitations, emit=emit
+    )
     sign_in = SignIn(
         accounts=stores.accounts,
         passwords=passwords,
@@ -247,6 +252,8 @@ def build_portal(
         throttle=throttle,
         sessions=sessions,
         flows=stores.flows,
+        endings=endings,
+        max_age=policies.passwords.max_age,
         policy=policies.sign_in,
         emit=emit,
         clock=clock,
@@ -290,6 +297,7 @@ def build_portal(
         totp=totp,
         throttle=throttle,
         sessions=sessions,
+        endings=endings,
         sign_in=sign_in,
         accounts=accounts,
         audit=audit,

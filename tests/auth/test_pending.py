@@ -19,6 +19,7 @@ STATE = Pending(
     device_id="d",
     begun=2,
     units=(("address", "aa", 1_700_000_000_000_000), ("name", "bb", 0)),
+    proven=(("password", 1_700_000_000_000_000), ("totp", 1_700_000_000_000_001)),
 )
 
 
@@ -92,11 +93,13 @@ def test_a_flow_outlives_a_rotation_of_the_key() -> None:
         b"[]",
         b"7",
         b"{}",
-        STATE.encode().replace(b'"v":2', b'"v":1'),
-        b'{"v":2}',
-        b'{"v":2,"epoch":1,"password_at":1,"password":"00","units":7}',
-        b'{"v":2,"epoch":1,"password_at":1,"password":"00","units":[["address","aa"]]}',
-        b'{"v":2,"x":1,"units":[]}',
+        STATE.encode().replace(b'"v":3', b'"v":2'),
+        b'{"v":3}',
+        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":7,"proven":[]}',
+        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":[]}',
+        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[["totp"]]}',
+        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":[["address","aa"]],"proven":[]}',
+        b'{"v":3,"x":1,"units":[],"proven":[]}',
         b"\xff",
     ],
 )

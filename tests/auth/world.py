@@ -11,6 +11,7 @@ from typing import Any
 
 from portalsec.auth import totp as totp_module
 from portalsec.auth.account import Accounts
+from portalsec.auth.endings import Endings
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import Account
@@ -23,7 +24,17 @@ from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 from portalsec.events import Source
 from portalsec.secret import Secret
-from portalsec.stores.memory import MemoryAccounts, MemoryFlows, MemorySessions, MemoryThrottle, MemoryTotp
+from portalsec.stores.memory import (
+    MemoryAccounts,
+    MemoryContacts,
+    MemoryDevices,
+    MemoryFlows,
+    MemoryNotices,
+    MemoryPasswordHistory,
+    MemorySessions,
+    MemoryThrottle,
+    MemoryTotp,
+)
 from portalsec.testing import CapturedEvents, FrozenClock, SequentialIds
 from portalsec.testing.hashing import CHEAP_ARGON2
 
@@ -56,13 +67,18 @@ class Recorder:
 
 @dataclass
 class Backing:
-    """The five stores of auth; memory unless others are given."""
+    """The stores of auth; memory unless others are given."""
 
     accounts: Any = field(default_factory=MemoryAccounts)
     flows: Any = field(default_factory=MemoryFlows)
     sessions: Any = field(default_factory=MemorySessions)
     throttle: Any = field(default_factory=MemoryThrottle)
     totp: Any = field(default_factory=MemoryTotp)
+    links: Any = field(default_factory=MemoryFlows)
+    devices: Any = field(default_factory=MemoryDevices)
+    contacts: Any = field(default_factory=MemoryContacts)
+    notices: Any = field(default_factory=MemoryNotices)
+    history: Any = field(default_factory=MemoryPasswordHistory)
 
 
 @dataclass
@@ -87,6 +103,11 @@ class World:
         self.session_store: Any = Recorder("sessions", self.backing.sessions, self.calls)
         self.throttle_store: Any = Recorder("throttle", self.backing.throttle, self.calls)
         self.totp_store: Any = Recorder("totp", self.backing.totp, self.calls)
+        self.link_store: Any = Recorder("links", self.backing.links, self.calls)
+        self.device_store: Any = Recorder("devices", self.backing.devices, self.calls)
+        self.contact_store: Any = Recorder("contacts", self.backing.contacts, self.calls)
+        self.notice_store: Any = Recorder("notices", self.backing.notices, self.calls)
+        self.history_store: Any = Recorder("history", self.backing.history, self.calls)
         self.seeds: dict[str, str] = {}
         self.wire()
 
@@ -113,6 +134,13 @@ class World:
             mac=self.mac,
             emit=emit,
         )
+        self.endings = Endings(
+            sessions=self.sessions,
+            devices=self.device_store,
+            flows=self.flow_store,
+            links=self.link_store,
+            emit=emit,
+        )
         self.sign_in = SignIn(
             accounts=self.account_store,
             passwords=self.passwords,
@@ -120,6 +148,8 @@ class World:
             throttle=self.throttle,
             sessions=self.sessions,
             flows=self.flow_store,
+            endings=self.endings,
+            max_age=self.password_policy.max_age,
             policy=policy,
             emit=emit,
             clock=self.clock,

@@ -32,6 +32,8 @@ class Pending:
         device_id: the authenticator that this sign-in is enrolling, if any.
         begun: how many enrolments this sign-in has begun.
         units: what it has taken of the throttle's budgets; they come back when it is complete.
+        proven: every factor and when it was proven (microseconds since 1970), where all of them are and only a new
+            password is missing.
     """
 
     epoch: int
@@ -40,10 +42,11 @@ class Pending:
     device_id: str | None = None
     begun: int = 0
     units: Units = ()
+    proven: tuple[tuple[str, int], ...] = ()
 
     def encode(self) -> bytes:
         """One line of JSON with its version."""
-        return json.dumps({"v": 2, **asdict(self)}, separators=(",", ":")).encode("ascii")
+        return json.dumps({"v": 3, **asdict(self)}, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> Pending:
@@ -51,10 +54,11 @@ class Pending:
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 2:
+            if version != 3:
                 raise ValueError(version)
             units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
-            return cls(**fields, units=units)
+            proven = tuple((str(factor), int(at)) for factor, at in fields.pop("proven"))
+            return cls(**fields, units=units, proven=proven)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Tampered("a pending sign-in is damaged") from error
 

@@ -6,9 +6,11 @@ state               the visitor holds               what leads on
 start               nothing                         ``start``: right password -> totp, totp_enrolment or signed in
 totp                a pending token                 ``submit_totp``: right code -> signed in
 totp_enrolment      a pending token                 ``begin_totp_enrolment``, ``confirm_totp_enrolment`` -> signed in
+new_password        a pending token                 ``PasswordChange.submit_forced`` -> signed in
 signed in           a session token                 ``logout`` -> start
 ==================  ==============================  ===========================================================
 
+``new_password`` comes after all factors, where the account must choose another password before it gets a session.
 A pending token is good for one sign-in: it dies when it is used, aborted, too old, out of attempts, or when the
 account is disabled or gets another password. Every way ends in `SignIn.login`, which alone can open a session and asks for everything again.
 Each refusal is one `portalsec.errors.Denied` with one face; its reason is for the log.
@@ -27,6 +29,7 @@ from portalsec._encoding import new_token
 from portalsec.auth._door import DOOR, require_door
 from portalsec.auth._input import canonical_login, password_text, token_text
 from portalsec.auth._pending import Pending, is_password, open_data, password_digest, seal_data
+from portalsec.auth.endings import Endings, Why
 from portalsec.auth.evidence import Evidence, Factor, mint
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac
 from portalsec.auth.sessions import NewSession, Sessions
@@ -45,6 +48,9 @@ __all__ = ["SignIn", "SignInPolicy", "Step", "login_reference"]
 
 _TOTP = "sign-in.totp"
 _ENROLMENT = "sign-in.totp-enrolment"
+_NEW_PASSWORD = "sign-in.new-password"  # noqa: S105 - a flow's purpose
+_NEW_PASSWORD_TRIES = 30  # new passwords that one sign-in may offer; each refused one is told why
+EXPIRED = "expired"
 _MAX_BEGUN = 10
 _NOBODY = "-"  # what unknown names are looked up as, so that they cost the same reads; no account has this id
 
@@ -87,7 +93,7 @@ class Step:
     """Where a sign-in stands: it has a pending token and something to do next, or a session and nothing.
 
     Attributes:
-        next: kinds that lead on: ("totp",), ("totp_enrolment",) or ().
+        next: kinds that lead on: ("totp",), ("totp_enrolment",), ("new_password",) or ().
         pending: for a short-lived cookie of its own; it is no session and opens nothing by itself.
         session: the opened session.
     """
@@ -126,17 +132,22 @@ class SignIn:
         throttle: Throttle,
         sessions: Sessions,
         flows: FlowStore,
+        endings: Endings,
         policy: SignInPolicy,
         emit: Emit,
         clock: Clock,
         mac: Mac,
+        max_age: timedelta | None = None,
     ) -> None:
+        """``max_age``: how old a password may be (`PasswordPolicy.max_age`)."""
         self._accounts = accounts
         self._passwords = passwords
         self._totp = totp
         self._throttle = throttle
         self._sessions = sessions
         self._flows = flows
+        self._endings = endings
+        self._max_age = max_age
         self._emit = emit
         self._clock = clock
         self._mac = mac
@@ -240,8 +251,7 @@ class SignIn:
             purpose, then = _ENROLMENT, "totp_enrolment"
         else:
             evidence = mint(Factor.PASSWORD, account.id, at, epoch=epoch)
-            session = self._open(account.id, (evidence,), source=source, password=password, units=units)
-            return Step(next=(), session=session)
+            return self._complete(account, (evidence,), source=source, password=password, units=units)
         token = new_token()
         pending = Pending(epoch=epoch, password_at=unix_microseconds(at), password=password, units=units)
         self._put(
@@ -345,8 +355,9 @@ class SignIn:
             self._totp.undo(account.id, state.device_id or "")
             raise
         self._consume(flow, source)
-        epoch = self._sessions.end_all(account.id, source=source, actor=Actor(type="user", id=account.id))
-        self._flows.drop_account(account.id)
+        owner = Actor(type="user", id=account.id)
+        self._endings.apply(account.id, Why.FACTOR_ADDED, actor=owner, source=source)
+        epoch = self._sessions.epoch(account.id)
         if epoch != state.epoch + 1:
             # Someone else ended the account's sessions since the password was proven.
             self._refuse(
@@ -359,8 +370,60 @@ class SignIn:
         digest = _token_digest(pending)
         if digest is not None:
             now = self._clock()
-            for purpose in (_TOTP, _ENROLMENT):
+            for purpose in (_TOTP, _ENROLMENT, _NEW_PASSWORD):
                 self._flows.consume(digest, purpose, now=now)
+
+    # -- a new password, where one must be chosen -------------------------------------------------------------------
+
+    def must_change(self, account: Account) -> str | None:
+        """Why this account must choose a new password before its next session, or None."""
+        if account.must_change is not None:
+            return account.must_change
+        if self._max_age is None or account.password_hash is None:
+            return None
+        changed = account.password_changed_at or account.created_at
+        return EXPIRED if changed is None or self._clock() - changed >= self._max_age else None
+
+    def change_under_way(
+        self, door: object, pending: object, *, source: Source
+    ) -> tuple[Flow, Pending, Account]:
+        """The sign-in that waits for a new password, counted as tried once; for `portalsec.auth` alone.
+
+        Raises:
+            Denied: FLOW_UNKNOWN, ACCOUNT_DISABLED.
+        """
+        require_door(door, "a pending sign-in")
+        flow, state = self._attempt(pending, _NEW_PASSWORD, source, limit=_NEW_PASSWORD_TRIES)
+        return flow, state, self._holder(flow, state, source)
+
+    def take_change(self, door: object, flow: Flow, *, source: Source) -> None:
+        """Use that sign-in up: one of several requests gets past this."""
+        require_door(door, "a pending sign-in")
+        self._consume(flow, source)
+
+    def after_change(
+        self, door: object, account: Account, state: Pending, *, epoch: int, at: datetime, source: Source
+    ) -> Step:
+        """Open the session of a sign-in whose new password was chosen.
+
+        Args:
+            account: with its new hash.
+            epoch: the epoch that the change led to, as counted from the one that the sign-in began with, so that
+                whatever else ended the account's sessions meanwhile ends this one too.
+            at: when the new password was chosen.
+        """
+        require_door(door, "a session")
+        evidence = tuple(
+            mint(
+                Factor(factor),
+                account.id,
+                at if factor == Factor.PASSWORD else from_unix_microseconds(proven),
+                epoch=epoch,
+            )
+            for factor, proven in state.proven
+        )
+        password = password_digest(self._mac, account.password_hash)
+        return self._complete(account, evidence, source=source, password=password, units=state.units)
 
     # -- the door ---------------------------------------------------------------------------------------------------
 
@@ -369,8 +432,8 @@ class SignIn:
 
         Raises:
             Denied: EVIDENCE_MIXED (of two accounts, or one kind twice), EVIDENCE_STALE, EVIDENCE_MISSING,
-                UNKNOWN_ACCOUNT, ACCOUNT_DISABLED, SESSION_REVOKED (the account's sessions were ended since the first
-                evidence was collected).
+                UNKNOWN_ACCOUNT, ACCOUNT_DISABLED, CHANGE_REQUIRED (a new password must be chosen first),
+                SESSION_REVOKED (the account's sessions were ended since the first evidence was collected).
             AuditUnavailable: the sign-in could not be recorded, so it did not happen.
         """
         return self._open(account_id, evidence, source=source)
@@ -450,6 +513,8 @@ class SignIn:
             return Reason.UNKNOWN_ACCOUNT
         if account.disabled:
             return Reason.ACCOUNT_DISABLED
+        if self.must_change(account) is not None:
+            return Reason.CHANGE_REQUIRED
         wanted = set(self.policy.required_factors)
         # Asked anew of the store: what was true when the password was looked at may be old by now.
         if Factor.TOTP.value not in wanted and self._totp.enrolled(account_id):
@@ -467,10 +532,45 @@ class SignIn:
             Factor.PASSWORD, account.id, from_unix_microseconds(state.password_at), epoch=state.epoch
         )
         units = state.units + attempt.hold()
-        session = self._open(
-            account.id, (password, proven), source=source, password=state.password, units=units
+        return self._complete(
+            account, (password, proven), source=source, password=state.password, units=units
         )
-        return Step(next=(), session=session)
+
+    def _complete(
+        self,
+        account: Account,
+        evidence: Sequence[Evidence],
+        *,
+        source: Source,
+        password: str,
+        units: Units,
+    ) -> Step:
+        """All factors are proven: a session, or first a new password."""
+        reason = self.must_change(account)
+        if reason is None:
+            session = self._open(account.id, evidence, source=source, password=password, units=units)
+            return Step(next=(), session=session)
+        epoch = min(piece.epoch for piece in evidence if piece.epoch is not None)
+        token, now = new_token(), self._clock()
+        pending = Pending(
+            epoch=epoch,
+            password_at=unix_microseconds(evidence[0].at),
+            password=password,
+            units=units,
+            proven=tuple((piece.factor.value, unix_microseconds(piece.at)) for piece in evidence),
+        )
+        expires_at = now + self.policy.pending_lifetime
+        self._put(_digest(token), _NEW_PASSWORD, account.id, pending, expires_at=expires_at, attempts=0)
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_PASSWORD_CHANGE_REQUIRED,
+                actor=Actor(type="user", id=account.id),
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+                details={"why": reason},
+            )
+        )
+        return Step(next=("new_password",), pending=Secret(token))
 
     def _reserve(self, kind: str, whose: str | Account, source: Source) -> Attempt:
         """``whose``: for a password the name as typed, for a code the account."""
@@ -535,10 +635,12 @@ class SignIn:
         except Denied as refusal:
             self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source=source)
 
-    def _attempt(self, pending: object, purpose: str, source: Source) -> tuple[Flow, Pending]:
+    def _attempt(
+        self, pending: object, purpose: str, source: Source, *, limit: int | None = None
+    ) -> tuple[Flow, Pending]:
         digest = _token_digest(pending)
         flow = digest and self._flows.attempt(
-            digest, purpose, limit=self.policy.pending_attempts, now=self._clock()
+            digest, purpose, limit=limit or self.policy.pending_attempts, now=self._clock()
         )
         if not flow:
             self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
