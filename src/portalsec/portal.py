@@ -16,10 +16,12 @@ from portalsec.audit.vault import KeyedVault
 from portalsec.audit.writer import AuditWriter
 from portalsec.auth.account import Accounts
 from portalsec.auth.endings import Endings
+from portalsec.auth.new_password import NewPasswords, Unreachable
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import (
     AccountStore,
+    BreachSource,
     ContactStore,
     DeviceStore,
     FlowStore,
@@ -132,6 +134,8 @@ class Policies:
 
     access: Policy
     passwords: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
+    unreachable: Unreachable = "accept"
+    language: str = "en"
     hashing: Argon2Parameters = field(default_factory=lambda: Argon2Parameters.RFC_9106_LOW_MEMORY)
     hashing_concurrency: int | None = None
     throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
@@ -155,6 +159,7 @@ class Portal:
     policies: Policies
     stores: Stores
     passwords: Passwords
+    new_passwords: NewPasswords
     totp: Totp
     throttle: Throttle
     sessions: Sessions
@@ -178,6 +183,7 @@ def build_portal(
     relations: RelationSource,
     origin: str,
     anchors: Sequence[FileAnchor] = (),
+    breach_sources: Sequence[BreachSource] = (),
     proxy_hops: int = 0,
     clock: Clock = system_clock,
     new_id: NewId = uuid7,
@@ -192,6 +198,7 @@ def build_portal(
         relations: the application's answer to who stands in which relation to what.
         origin: the audit log's name; the audit key's own name must equal it.
         anchors: where each checkpoint is put outside the store.
+        breach_sources: lists of passwords that attackers have.
         obligations: how each obligation that the access policy names is met.
         wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
 
@@ -232,6 +239,14 @@ def build_portal(
     emit = wrap_emit(writer.emit) if wrap_emit else writer.emit
 
     passwords = Passwords(parameters=policies.hashing, concurrency=policies.hashing_concurrency)
+    new_passwords = NewPasswords(
+        policy=policies.passwords,
+        sources=breach_sources,
+        unreachable=policies.unreachable,
+        passwords=passwords,
+        history=stores.password_history,
+        emit=emit,
+    )
     totp = Totp(store=stores.totp, sealer=sealer, issuer=name, clock=clock, new_id=new_id)
     throttle = Throttle(store=stores.throttle, policy=policies.throttle, mac=mac, clock=clock)
     sessions = Sessions(
@@ -294,6 +309,7 @@ def build_portal(
         policies=policies,
         stores=stores,
         passwords=passwords,
+        new_passwords=new_passwords,
         totp=totp,
         throttle=throttle,
         sessions=sessions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from portalsec.auth._input import password_text
 from portalsec.auth.password_policy import (
@@ -22,10 +22,13 @@ from portalsec.typing import Emit
 if TYPE_CHECKING:
     from portalsec.auth.passwords import Passwords
 
-__all__ = ["NewPasswords"]
+__all__ = ["NewPasswords", "Unreachable"]
 
 
-_LEAKED_KEPT = 5
+Unreachable: TypeAlias = Literal["accept", "refuse"]
+"""What becomes of a new password that a source cannot be asked about."""
+
+_COMPROMISED_KEPT = 5
 
 
 class NewPasswords:
@@ -41,7 +44,7 @@ class NewPasswords:
         passwords: hashes it, and compares it with hashes of earlier ones.
         history: hashes of earlier passwords.
         keep: how many earlier passwords may not come back, besides the current one and those that were retired as
-            compromised; 0 to 24.
+            compromised; 0 to 24, by default the policy's ``history``.
         emit: records what could not be asked.
     """
 
@@ -53,9 +56,10 @@ class NewPasswords:
         passwords: Passwords,
         history: PasswordHistoryStore,
         emit: Emit,
-        unreachable: Literal["accept", "refuse"] = "accept",
-        keep: int = 0,
+        unreachable: Unreachable = "accept",
+        keep: int | None = None,
     ) -> None:
+        keep = policy.history if keep is None else keep
         if unreachable not in {"accept", "refuse"}:
             raise ConfigurationError('NewPasswords: unreachable is "accept" or "refuse"')
         if not 0 <= keep <= MAX_HISTORY:
@@ -142,7 +146,7 @@ class NewPasswords:
             compromised: somebody else may know it: it is kept whatever ``keep`` says, so that it never comes back
                 (SP 800-63B-4 section 3.1.1.2 asks for a change on evidence of compromise).
         """
-        keep = max(self.keep, _LEAKED_KEPT) if compromised else self.keep
+        keep = max(self.keep, _COMPROMISED_KEPT) if compromised else self.keep
         if old_hash and keep:
             self._history.add(account_id, old_hash, at=at, keep=keep)
 

@@ -20,6 +20,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from portalsec.auth.password_policy import MAX_HISTORY
+from portalsec.auth.words import LANGUAGES
 from portalsec.errors import ConfigurationError
 from portalsec.web import origin_of
 
@@ -124,6 +126,11 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
         "portal": {
             "name": Key(_text, _REQUIRED, "what the portal calls itself, in authenticator apps and on pages"),
             "base_url": Key(_origin, _REQUIRED, "its one address; links and origin checks use nothing else"),
+            "language": Key(
+                _choice(*LANGUAGES),
+                "en",
+                "of mails, and of sentences where a visitor's language is not known",
+            ),
             "proxy_hops": Key(_count(0, 10), 0, "how many trusted proxies stand before it"),
             "events": Key(
                 _event_map, MappingProxyType({}), "the application's own event names, each like a known one"
@@ -159,7 +166,9 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
         },
         "passwords": {
             "policy": Key(
-                _choice("NIST_800_63B_4"), "NIST_800_63B_4", "password rules, named after their source"
+                _choice("NIST_800_63B_4", "OWASP_ASVS_5_0", "PATIENT_ADVICE_12"),
+                "NIST_800_63B_4",
+                "password rules, named after their source",
             ),
             "hashing": Key(
                 _choice("RFC_9106_LOW_MEMORY", "RFC_9106_HIGH_MEMORY", "OWASP_2025"),
@@ -168,6 +177,19 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
             "concurrency": Key(_count(1, 64), None, "how many hashes at once; else one less than the cores"),
             "words": Key(_words, (), "words that a stranger would try first here, such as the clinic's name"),
+            "history": Key(
+                _count(0, MAX_HISTORY),
+                None,
+                "how many earlier passwords may not come back; else the policy's",
+            ),
+            "max_age": Key(
+                _duration, None, "a new password is asked for after this long, where an auditor demands that"
+            ),
+            "unreachable": Key(
+                _choice("accept", "refuse"),
+                "accept",
+                "a new password, when nobody can say whether it was leaked; recorded either way",
+            ),
         },
         "sign_in": {
             "second_factor": Key(
