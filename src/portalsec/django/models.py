@@ -111,6 +111,8 @@ class Throttle(models.Model):
     started_at = models.BigIntegerField()
     ends_at = models.BigIntegerField(db_index=True)
     used = models.IntegerField()
+    level = models.IntegerField(default=0, db_default=0)
+    kept_until = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return "throttle counter"

@@ -22,6 +22,8 @@ UPGRADES: Mapping[Which, Sequence[Sequence[tuple[str, str]]]] = MappingProxyType
                 ("portalsec_account", "must_change TEXT"),
                 ("portalsec_account", "password_changed_at BIGINT"),
                 ("portalsec_account", "signed_in_at BIGINT"),
+                ("portalsec_throttle", "level INTEGER DEFAULT 0 NOT NULL"),
+                ("portalsec_throttle", "kept_until BIGINT DEFAULT 0 NOT NULL"),
             ),
         ),
         "audit": (),

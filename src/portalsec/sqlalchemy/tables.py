@@ -175,6 +175,9 @@ throttle = Table(
     Column("window_start", BigInteger, nullable=False),
     Column("window_end", BigInteger, nullable=False, index=True),
     Column("used", Integer, nullable=False),
+    Column("level", Integer, nullable=False, server_default=text("0")),
+    # Past its end a counter of a budget that escalates still says how long the next window is.
+    Column("kept_until", BigInteger, nullable=False, server_default=text("0")),
 )
 
 flow = Table(

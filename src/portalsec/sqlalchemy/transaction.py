@@ -59,7 +59,7 @@ def driver(engine: Engine) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def insert_into(connection: Connection, table: Table) -> Any:
+def insert_into(connection: Connection | Engine, table: Table) -> Any:
     """The dialect's INSERT that knows ON CONFLICT; SQLite and PostgreSQL write it the same way."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 

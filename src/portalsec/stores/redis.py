@@ -42,6 +42,7 @@ GRACE = timedelta(hours=1)
 """How long a key outlives its end on Redis's own clock."""
 
 _GRACE_MS = GRACE // timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def open_redis(url: str, *, patience: timedelta = timedelta(seconds=2)) -> Client:
@@ -76,20 +77,33 @@ def open_redis(url: str, *, patience: timedelta = timedelta(seconds=2)) -> Clien
 # Times are whole microseconds since 1970: below 2^53, so Lua's numbers compare them exactly. They are stored and
 # handed back as the text that came in, since Lua would print them rounded.
 
+# ARGV: now, the end of a window of the usual length, limit, grace in ms; and for a budget that escalates, in
+# microseconds, the longest window and for how long one that was used up is remembered (else 0 and 0).
 _TAKE = """
-local kept = redis.call('HMGET', KEYS[1], 'start', 'end', 'used')
-local start, stop, used = kept[1], kept[2], tonumber(kept[3] or '0')
-if not stop or tonumber(stop) <= tonumber(ARGV[1]) then
-  start, stop, used = ARGV[1], ARGV[2], 0
+local kept = redis.call('HMGET', KEYS[1], 'start', 'end', 'used', 'level')
+local start, stop, used, level = kept[1], kept[2], tonumber(kept[3] or '0'), tonumber(kept[4] or '0')
+local now, limit, longest, memory = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
+if not stop or tonumber(stop) <= now then
+  local again = stop and longest > 0 and used >= limit and limit > 0 and now - tonumber(stop) <= memory
+  local length = tonumber(ARGV[2]) - now
+  if again then
+    length = math.max(length, math.min(2 * (tonumber(stop) - tonumber(start)), longest))
+    level = level + 1
+    stop = string.format('%.0f', now + length)
+  else
+    level = 0
+    stop = ARGV[2]
+  end
+  start, used = ARGV[1], 0
 end
 local ok = 0
-if used < tonumber(ARGV[3]) then
+if used < limit then
   ok, used = 1, used + 1
-  redis.call('HSET', KEYS[1], 'start', start, 'end', stop, 'used', used)
-  local left = math.ceil((tonumber(stop) - tonumber(ARGV[1])) / 1000)
+  redis.call('HSET', KEYS[1], 'start', start, 'end', stop, 'used', used, 'level', level)
+  local left = math.ceil((tonumber(stop) - now + memory) / 1000)
   redis.call('PEXPIRE', KEYS[1], left + tonumber(ARGV[4]))
 end
-return {ok, start, stop, used}
+return {ok, start, stop, used, level}
 """
 
 _GIVE_BACK = """
@@ -113,17 +127,33 @@ class RedisThrottle:
         self._scripts = _Scripts(client)
         self._prefix = _checked_prefix(prefix)
 
-    def take(self, key: str, *, limit: int, window: timedelta, now: datetime) -> Take:
-        ok, start, end, used = self._scripts.run(
+    def take(
+        self,
+        key: str,
+        *,
+        limit: int,
+        window: timedelta,
+        now: datetime,
+        longest: timedelta | None = None,
+        heals: timedelta | None = None,
+    ) -> Take:
+        memory = timedelta(0) if longest is None else longest if heals is None else heals
+        ok, start, end, used, level = self._scripts.run(
             _TAKE,
             self._key(key),
             unix_microseconds(now),
             unix_microseconds(now + window),
             limit,
             _GRACE_MS,
+            0 if longest is None else longest // _MICROSECOND,
+            memory // _MICROSECOND,
         )
         return Take(
-            ok=bool(ok), window=int(start), used=int(used), resets_at=from_unix_microseconds(int(end))
+            ok=bool(ok),
+            window=int(start),
+            used=int(used),
+            resets_at=from_unix_microseconds(int(end)),
+            level=int(level),
         )
 
     def give_back(self, key: str, *, window: int) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import BigIntegerField, Case, F, Q, Value, When
+from django.db.models import BigIntegerField, Case, ExpressionWrapper, F, Q, Value, When
 
 from portalsec.auth.ports import Take
 from portalsec.clock import from_unix_microseconds, unix_microseconds
 from portalsec.django.models import Throttle
-from portalsec.django.stores._connection import own_transaction
+from portalsec.django.stores._connection import own_transaction, reading
 from portalsec.errors import StoreError
 
 __all__ = ["DjangoThrottle"]
 
 _TRIES = 8
+_MICROSECOND = timedelta(microseconds=1)
+_SEEN = ("started_at", "ends_at", "used", "level")
 
 
 def _micros(moment: int) -> Value:
@@ -27,35 +30,33 @@ class DjangoThrottle:
     def __init__(self, using: str) -> None:
         self._using = using
 
-    def take(self, key: str, *, limit: int, window: timedelta, now: datetime) -> Take:
+    def take(
+        self,
+        key: str,
+        *,
+        limit: int,
+        window: timedelta,
+        now: datetime,
+        longest: timedelta | None = None,
+        heals: timedelta | None = None,
+    ) -> Take:
         moment = unix_microseconds(now)
-        fresh = Throttle(key=key, started_at=moment, ends_at=unix_microseconds(now + window), used=0)
-        ended = Q(ends_at__lte=moment)
+        fresh = moment + window // _MICROSECOND
         if limit < 1:
-            return Take(ok=False, window=moment, used=0, resets_at=now + window)
+            return self._as_it_is(key, moment, fresh)
+        changes, memory = _changes(limit, moment, fresh, longest, heals)
+        ended = Q(ends_at__lte=moment)
+        new = Throttle(key=key, started_at=moment, ends_at=fresh, used=0, level=0, kept_until=fresh + memory)
         for _ in range(_TRIES):
             with own_transaction(self._using):
                 rows = Throttle.objects.using(self._using)
                 # The first statement writes, so that SQLite waits for the lock here and not with a stale snapshot.
-                rows.bulk_create([fresh], ignore_conflicts=True)
+                rows.bulk_create([new], ignore_conflicts=True)
                 # The one statement that decides: the database re-checks the condition after any wait.
-                taken = (
-                    rows.filter(key=key)
-                    .filter(ended | Q(used__lt=limit))
-                    .update(
-                        used=Case(When(ended, then=Value(1)), default=F("used") + 1),
-                        started_at=Case(When(ended, then=_micros(moment)), default=F("started_at")),
-                        ends_at=Case(When(ended, then=_micros(fresh.ends_at)), default=F("ends_at")),
-                    )
-                )
-                row = rows.filter(key=key).values("started_at", "ends_at", "used").first()
+                taken = rows.filter(key=key).filter(ended | Q(used__lt=limit)).update(**changes)
+                row = rows.filter(key=key).values(*_SEEN).first()
             if row is not None:
-                return Take(
-                    ok=taken == 1,
-                    window=row["started_at"],
-                    used=row["used"],
-                    resets_at=from_unix_microseconds(row["ends_at"]),
-                )
+                return _take(row, ok=taken == 1)
             # Another worker cleared the counter between the two statements: it is as new, so start again.
         raise StoreError("a throttle counter was cleared faster than it could be taken")
 
@@ -70,6 +71,70 @@ class DjangoThrottle:
             Throttle.objects.using(self._using).filter(key=key).delete()
 
     def purge(self, *, now: datetime) -> int:
-        """Remove counters whose window has ended; the number removed. Housekeeping only."""
+        """Remove counters that no decision needs any more; the number removed. Housekeeping only."""
+        moment = unix_microseconds(now)
         with own_transaction(self._using):
-            return Throttle.objects.using(self._using).filter(ends_at__lte=unix_microseconds(now)).delete()[0]
+            rows = Throttle.objects.using(self._using).filter(ends_at__lte=moment, kept_until__lte=moment)
+            return rows.delete()[0]
+
+    def _as_it_is(self, key: str, moment: int, fresh: int) -> Take:
+        with reading(self._using):
+            rows = Throttle.objects.using(self._using).filter(key=key, ends_at__gt=moment)
+            row = rows.values(*_SEEN).first()
+        if row is None:
+            return Take(ok=False, window=moment, used=0, resets_at=from_unix_microseconds(fresh))
+        return _take(row, ok=False)
+
+
+def _take(row: Any, *, ok: bool) -> Take:
+    return Take(
+        ok=ok,
+        window=row["started_at"],
+        used=row["used"],
+        resets_at=from_unix_microseconds(row["ends_at"]),
+        level=row["level"],
+    )
+
+
+def _changes(
+    limit: int, moment: int, fresh: int, longest: timedelta | None, heals: timedelta | None
+) -> tuple[dict[str, Any], int]:
+    """What a take writes, and for how long after its end a window is remembered."""
+    ended = Q(ends_at__lte=moment)
+    end: Any = _micros(fresh)
+    level: Any = Value(0)
+    memory = 0
+    if longest is not None:
+        memory = (longest if heals is None else heals) // _MICROSECOND
+        at_most = max(longest // _MICROSECOND, fresh - moment)
+        again = Q(used__gte=limit, ends_at__gte=moment - memory)
+        end = Case(
+            # Half of each, since a condition has a bare column on its left: twice the window past the limit?
+            When(
+                again & Q(ends_at__gte=F("started_at") + _micros((at_most + 1) // 2)),
+                then=_micros(moment + at_most),
+            ),
+            When(
+                again & Q(ends_at__gt=F("started_at") + _micros((fresh - moment) // 2)),
+                then=_sum(_micros(moment), _micros(2) * (F("ends_at") - F("started_at"))),
+            ),
+            default=_micros(fresh),
+            output_field=BigIntegerField(),
+        )
+        level = _case(again, F("level") + 1, Value(0))
+    changes = {
+        "used": _case(ended, Value(1), F("used") + 1),
+        "started_at": _case(ended, _micros(moment), F("started_at")),
+        "ends_at": _case(ended, end, F("ends_at")),
+        "level": _case(ended, level, F("level")),
+        "kept_until": _case(ended, _sum(end, _micros(memory)), F("kept_until")),
+    }
+    return changes, memory
+
+
+def _case(condition: Q, then: Any, otherwise: Any) -> Case:
+    return Case(When(condition, then=then), default=otherwise, output_field=BigIntegerField())
+
+
+def _sum(left: Any, right: Any) -> ExpressionWrapper[Any]:
+    return ExpressionWrapper(left + right, output_field=BigIntegerField())

@@ -11,12 +11,16 @@ from portalsec.clock import from_unix_microseconds, unix_microseconds
 
 __all__ = ["MemoryThrottle"]
 
+_MICROSECOND = timedelta(microseconds=1)
+
 
 @dataclass(slots=True)
 class _Counter:
     start: int
     end: int
     used: int
+    level: int
+    kept_until: int  # past its end an escalating counter still says how long the next window is
 
 
 _SWEEP_EVERY = 4096
@@ -30,13 +34,22 @@ class MemoryThrottle:
         self._counters: dict[str, _Counter] = {}
         self._takes = 0
 
-    def take(self, key: str, *, limit: int, window: timedelta, now: datetime) -> Take:
+    def take(
+        self,
+        key: str,
+        *,
+        limit: int,
+        window: timedelta,
+        now: datetime,
+        longest: timedelta | None = None,
+        heals: timedelta | None = None,
+    ) -> Take:
         moment = unix_microseconds(now)
         with self._lock:
             self._sweep(moment)
             counter = self._counters.get(key)
             if counter is None or counter.end <= moment:
-                counter = _Counter(moment, unix_microseconds(now + window), 0)
+                counter = _next(counter, moment, limit, window, longest, heals)
             ok = counter.used < limit
             if ok:
                 counter.used += 1
@@ -46,6 +59,7 @@ class MemoryThrottle:
                 window=counter.start,
                 used=counter.used,
                 resets_at=from_unix_microseconds(counter.end),
+                level=counter.level,
             )
 
     def give_back(self, key: str, *, window: int) -> None:
@@ -62,4 +76,23 @@ class MemoryThrottle:
         # A visitor chooses some of the keys: without this, memory would grow with every name that is tried.
         self._takes += 1
         if self._takes % _SWEEP_EVERY == 0:
-            self._counters = {key: kept for key, kept in self._counters.items() if kept.end > moment}
+            self._counters = {key: kept for key, kept in self._counters.items() if kept.kept_until > moment}
+
+
+def _next(
+    before: _Counter | None,
+    moment: int,
+    limit: int,
+    window: timedelta,
+    longest: timedelta | None,
+    heals: timedelta | None,
+) -> _Counter:
+    """The window that starts now, after the one before it."""
+    length, level, memory = window // _MICROSECOND, 0, 0
+    if longest is not None:
+        memory = (longest if heals is None else heals) // _MICROSECOND
+        # At a limit of nothing no unit can be taken, so that a budget of which nothing is left is not used up.
+        if before is not None and before.used >= max(limit, 1) and moment - before.end <= memory:
+            length = max(length, min(2 * (before.end - before.start), longest // _MICROSECOND))
+            level = before.level + 1
+    return _Counter(moment, moment + length, 0, level, moment + length + memory)

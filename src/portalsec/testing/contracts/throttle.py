@@ -15,10 +15,22 @@ from portalsec.testing.contracts.base import MICROSECOND, NOW, THREADS, StoreCon
 __all__ = ["ThrottleStoreContract"]
 
 _WINDOW = timedelta(minutes=15)
+_LONGEST = timedelta(minutes=50)
 
 
 def _take(store: ThrottleStore, key: str = "lane", *, limit: int = 3, now: datetime = NOW) -> Take:
     return store.take(key, limit=limit, window=_WINDOW, now=now)
+
+
+def _climb(
+    store: ThrottleStore,
+    key: str = "lane",
+    *,
+    limit: int = 3,
+    now: datetime = NOW,
+    heals: timedelta | None = None,
+) -> Take:
+    return store.take(key, limit=limit, window=_WINDOW, now=now, longest=_LONGEST, heals=heals)
 
 
 class ThrottleStoreContract(StoreContract):
@@ -100,6 +112,112 @@ class ThrottleStoreContract(StoreContract):
         assert _take(store, limit=1, now=later).ok
         store.give_back("lane", window=old.window)
         assert not _take(store, limit=1, now=later).ok
+
+    def test_a_limit_of_nothing_says_how_much_is_used_and_uses_nothing(self, store: ThrottleStore) -> None:
+        assert _take(store, limit=0) == Take(
+            ok=False, window=unix_microseconds(NOW), used=0, resets_at=NOW + _WINDOW
+        )
+        _take(store)
+        _take(store)
+        later = NOW + timedelta(minutes=1)
+        for _ in range(2):
+            assert _take(store, limit=0, now=later) == Take(
+                ok=False, window=unix_microseconds(NOW), used=2, resets_at=NOW + _WINDOW
+            )
+        assert _take(store, limit=0, now=NOW + _WINDOW).used == 0
+
+    # -- a budget that escalates ------------------------------------------------------------------------------------
+
+    def test_a_window_after_one_that_was_used_up_is_twice_as_long_up_to_the_longest(
+        self, store: ThrottleStore
+    ) -> None:
+        now, lengths, levels = NOW, [], []
+        for _ in range(5):
+            take = [_climb(store, now=now) for _ in range(3)][0]
+            assert not _climb(store, now=now).ok
+            assert not _climb(store, now=take.resets_at - MICROSECOND).ok
+            lengths.append(take.resets_at - now)
+            levels.append(take.level)
+            now = take.resets_at
+        assert lengths == [_WINDOW, 2 * _WINDOW, _LONGEST, _LONGEST, _LONGEST]
+        assert levels == [0, 1, 2, 3, 4]
+
+    def test_a_refusal_says_the_level_of_its_window(self, store: ThrottleStore) -> None:
+        for now in (NOW, NOW + _WINDOW):
+            for _ in range(3):
+                _climb(store, now=now)
+        refused = _climb(store, now=NOW + _WINDOW)
+        assert refused == Take(
+            ok=False,
+            window=unix_microseconds(NOW + _WINDOW),
+            used=3,
+            resets_at=NOW + 3 * _WINDOW,
+            level=1,
+        )
+
+    def test_a_window_that_was_not_used_up_heals_at_once(self, store: ThrottleStore) -> None:
+        for _ in range(3):
+            _climb(store)
+        assert _climb(store, now=NOW + _WINDOW).level == 1
+        healed = _climb(store, now=NOW + 3 * _WINDOW)
+        assert (healed.level, healed.resets_at) == (0, NOW + 4 * _WINDOW)
+
+    def test_a_unit_that_came_back_leaves_the_window_not_used_up(self, store: ThrottleStore) -> None:
+        takes = [_climb(store) for _ in range(3)]
+        store.give_back("lane", window=takes[0].window)
+        assert _climb(store, now=NOW + _WINDOW).level == 0
+
+    @pytest.mark.parametrize("heals", [None, timedelta(hours=5)])
+    def test_time_heals(self, store: ThrottleStore, heals: timedelta | None) -> None:
+        memory = _LONGEST if heals is None else heals
+        for key in ("soon", "late"):
+            for _ in range(3):
+                _climb(store, key, heals=heals)
+        ended = NOW + _WINDOW
+        assert _climb(store, "soon", now=ended + memory, heals=heals).level == 1
+        late = _climb(store, "late", now=ended + memory + MICROSECOND, heals=heals)
+        assert (late.level, late.resets_at) == (0, ended + memory + MICROSECOND + _WINDOW)
+
+    def test_clear_forgets_the_level_too(self, store: ThrottleStore) -> None:
+        for _ in range(3):
+            _climb(store)
+        store.clear("lane")
+        assert _climb(store, now=NOW + _WINDOW).level == 0
+
+    def test_a_longest_window_that_is_shorter_than_the_first_changes_nothing(
+        self, store: ThrottleStore
+    ) -> None:
+        for turn in range(3):
+            now = NOW + turn * _WINDOW
+            for _ in range(3):
+                take = store.take("lane", limit=3, window=_WINDOW, now=now, longest=_WINDOW / 3)
+            assert take.resets_at == now + _WINDOW
+
+    def test_a_budget_of_ten_years(self, store: ThrottleStore) -> None:
+        years = timedelta(days=3650)
+        for limit in (1, 2):
+            assert store.take("lane", limit=limit, window=years, now=NOW + limit * timedelta(days=400)).ok
+        late = store.take("lane", limit=2, window=years, now=NOW + timedelta(days=3600))
+        assert (late.ok, late.used) == (False, 2)
+
+    # -- races ------------------------------------------------------------------------------------------------------
+
+    def test_fifty_threads_get_exactly_the_limit(self, store: ThrottleStore) -> None:
+        for turn in self.rounds(2, soak=20):
+            takes = self.race(*(partial(_climb, store, f"lane-{turn}", limit=7) for _ in range(50)))
+            assert winners([take.ok for take in takes]) == 7
+            assert sorted(take.used for take in takes if take.ok) == list(range(1, 8))
+            assert {take.window for take in takes} == {unix_microseconds(NOW)}
+
+    def test_fifty_threads_after_a_window_that_was_used_up_see_one_level(self, store: ThrottleStore) -> None:
+        for turn in self.rounds(2, soak=20):
+            key = f"lane-{turn}"
+            for _ in range(3):
+                _climb(store, key)
+            later = NOW + _WINDOW
+            takes = self.race(*(partial(_climb, store, key, now=later) for _ in range(50)))
+            assert winners([take.ok for take in takes]) == 3
+            assert {(take.level, take.resets_at) for take in takes} == {(1, later + 2 * _WINDOW)}
 
     def test_giving_back_to_and_clearing_an_unknown_key_is_nothing(self, store: ThrottleStore) -> None:
         store.give_back("never", window=unix_microseconds(NOW))
