@@ -27,6 +27,7 @@ __all__ = ["REQUESTS", "Letter", "NoticeKind", "Notices", "browser_words", "noti
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # read out on the telephone: no 0, 1, I, L, O, U
 _MAX_DATA = 3 * 1024  # the port's 4 KiB less the seal
 _BOUND = ("account", "kind", "code")
+_SEEN = ("browser", "place")
 _NOW = timedelta(0)
 
 
@@ -178,16 +179,42 @@ class Notices:
         return {str(key): str(value) for key, value in details.items()}
 
     def withdraw(self, notice_id: str) -> bool:
-        """Take back a notice whose mail was not tried yet, and forget it; whether it was in time."""
+        """Take back a notice whose mail was not tried yet, or that was never to be mailed, and forget it.
+
+        Returns:
+            Whether it was in time: False where a courier has it in hand, or has sent it.
+        """
         if not self._store.withdraw(notice_id):
-            return False
-        self._store.remove(notice_id)
-        return True
+            notice = self._store.get(notice_id)
+            if notice is None or notice.attempts or notice.mailed_at is not None:
+                return False
+        return self._store.remove(notice_id)
+
+    def follow_up(self, notice: Notice, *, account_id: str, contact_id: str, due_at: datetime) -> Notice:
+        """Keep what is left of a notice that some of its addresses got and one did not; for the courier alone.
+
+        It has no account, so that it shows nowhere; it goes when it was sent.
+        """
+        left = {"notice": notice.id, "account_id": account_id, "contact": contact_id}
+        return self._put(None, NoticeKind(notice.kind), left, due_at, code=notice.code)
+
+    def sent_on_request(self, request: Notice, *, account_id: str) -> Notice:
+        """List mail that somebody asked for among the messages that we sent to an account; for the courier alone."""
+        details = {key: value for key, value in self.details(request).items() if key in _SEEN}
+        kind = NoticeKind(request.kind)
+        return self._put(account_id, kind, details, None, code=request.code, mailed_at=self._clock())
 
     def _put(
-        self, account_id: str | None, kind: NoticeKind, details: Mapping[str, str], due_at: datetime | None
+        self,
+        account_id: str | None,
+        kind: NoticeKind,
+        details: Mapping[str, str],
+        due_at: datetime | None,
+        *,
+        code: str | None = None,
+        mailed_at: datetime | None = None,
     ) -> Notice:
-        notice_id, code = self._new_id(), new_code()
+        notice_id, code = self._new_id(), code or new_code()
         # These are sealed along: whoever can write to the store alone cannot make one notice say another thing.
         bound = dict(zip(_BOUND, (account_id, kind.value, code), strict=True))
         sealed = json.dumps({**details, **bound, "v": 1}, ensure_ascii=False)
@@ -202,6 +229,7 @@ class Notices:
             code=code,
             data=data,
             due_at=due_at,
+            mailed_at=mailed_at,
         )
         if not self._store.put(notice):
             raise StoreError("a notice could not be stored")
@@ -250,5 +278,5 @@ def browser_words(user_agent: str | None) -> str:
 
 def _seen(source: Source) -> dict[str, str]:
     """Of a request only what can be shown: the kind of browser, the prefix of the address."""
-    seen = {"browser": browser_words(source.user_agent), "place": address_prefix(source.address)}
+    seen = dict(zip(_SEEN, (browser_words(source.user_agent), address_prefix(source.address)), strict=True))
     return {key: value for key, value in seen.items() if value and value != "unknown"}

@@ -1,0 +1,141 @@
+"""English. ``LETTERS`` gives for each kind a subject and what happened; ``PHRASES`` is what all letters share."""
+
+from __future__ import annotations
+
+LETTERS = {
+    "signed_in": (
+        "You signed in",
+        "Somebody signed in to your account from a browser that you have used before.",
+    ),
+    "new_device": (
+        "New sign-in to your account",
+        "Somebody signed in to your account from a browser that you have not used here before.",
+    ),
+    "unfinished_sign_in": (
+        "Somebody knows your password",
+        "Somebody typed your right password, and then did not finish signing in. Nobody got in. If you tried it "
+        "yourself and stopped, all is well. If not, somebody else knows your password.",
+    ),
+    "locked": (
+        "Many wrong passwords",
+        "Somebody tried many wrong passwords at your account. For a while, a new browser cannot sign in to it; one "
+        "that you have used before still can. Nobody got in this way.",
+    ),
+    "password_changed": ("Your password was changed", "The password of your account was changed."),
+    "password_reset": (
+        "Your password was reset",
+        "A new password for your account was chosen through a link that we mailed.",
+    ),
+    "password_required": (
+        "Choose a new password at your next sign-in",
+        "We ask you to choose a new password when you sign in next. Open the portal as you always do; no link in a "
+        "mail is needed.",
+    ),
+    "factor_added": (
+        "A second step was added to sign-in",
+        "An authenticator was added to your account: signing in now asks for its code as well.",
+    ),
+    "factor_removed": (
+        "A second step was removed from sign-in",
+        "An authenticator was removed from your account.",
+    ),
+    "recovery_code_used": (
+        "A recovery code was used",
+        "Somebody used one of your recovery codes to sign in to your account.",
+    ),
+    "account_unlocked": (
+        "Your account was unlocked",
+        "Your account was unlocked: new browsers can sign in to it again.",
+    ),
+    "break_glass": (
+        "Your record was opened in an emergency",
+        "Somebody who normally cannot see your record opened it and gave an emergency as the reason. Every such "
+        "access is looked at. You can see who it was, and when, after signing in.",
+    ),
+    "contact_added": (
+        "An e-mail address was added",
+        "An e-mail address was added to your account. It gets mails such as this one from now on.",
+    ),
+    "contact_removed": (
+        "An e-mail address was removed",
+        "An e-mail address was removed from your account. It gets no more mail from us after this one.",
+    ),
+    "device_removed": (
+        "A browser was forgotten",
+        "A browser that your account knew was forgotten. The next sign-in from it counts as one from a new browser.",
+    ),
+    "device_reused": (
+        "A browser of yours may have been copied",
+        "We saw an old copy of what we keep in your browser to know it again. That browser is forgotten now. If you "
+        "restored it from a backup, all is well. If not, somebody may have copied data from your computer.",
+    ),
+    "factor_reset_by_support": (
+        "Our support desk reset your second step",
+        "The authenticator of your account was removed by our support desk, because somebody said that it was lost. "
+        "The next sign-in sets up a new one.",
+    ),
+    "account_disabled": (
+        "Your account was disabled",
+        "Your account was disabled. Nobody can sign in to it until we enable it again.",
+    ),
+    "account_closed": (
+        "Your account was closed",
+        "Your account was closed at the request of somebody who was signed in to it and knew its password.",
+    ),
+    "dormant": (
+        "Your account will be disabled soon",
+        "Nobody has signed in to your account for a long time. Accounts that nobody uses are disabled, so that "
+        "nobody else can use them. To keep it, open the portal as you always do, and sign in.",
+    ),
+    "request.reset": (
+        "Choose a new password",
+        "Somebody asked for a new password for your account. If it was you, open the page below and choose one. If "
+        "not, do nothing: your password stays as it is.",
+    ),
+    "request.verify": (
+        "Is this your e-mail address?",
+        "Somebody wants mail of an account at {portal} to come to this address. If it was you, open the page below "
+        "to say yes. If not, do nothing.",
+    ),
+    "request.unlock": (
+        "Unlock your account",
+        "Somebody asked to unlock your account. If it was you, open the page below. If not, do nothing.",
+    ),
+    "request.register": (
+        "Your new account",
+        "Somebody asked for an account at {portal} with this address. If it was you, open the page below to go on. "
+        "If not, do nothing: without it there is no account.",
+    ),
+}
+
+PHRASES = {
+    "when": "When",
+    "browser": "Browser",
+    "place": "Network",
+    "code": "This message",
+    "go_on": "Open this page to go on",
+    "works_once": "The page works once, and only for a short time.",
+    "not_me": "Was this not you? Open this page, and confirm there",
+    "not_me_then": "It ends every sign-in to your account, asks for a new password, and lets us look into it.",
+    "not_me_plain": "Was this not you? Open {portal} as you always do, sign in, and go to Messages: there is a button "
+    'that says "This wasn\'t me".',
+    "genuine": "Is this mail really from us? Open {portal} as you always do, sign in, and go to Messages. You find this "
+    "message there as {code}. We never ask for your password or for a code by mail.",
+    "genuine_stranger": "We never ask for your password or for a code by mail.",
+}
+
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+MOMENT = "{day} {month} {year}, {time} UTC"
