@@ -11,6 +11,7 @@ from portalsec.errors import ConfigurationError, Denied, Reason
 
 __all__ = [
     "DEVICE_COOKIE",
+    "DEVICE_COOKIE_AGE",
     "LINK_COOKIE",
     "PENDING_COOKIE",
     "SESSION_COOKIE",
@@ -32,6 +33,7 @@ __all__ = [
 SESSION_COOKIE = "__Host-portalsec"
 PENDING_COOKIE = "__Host-portalsec-pending"
 DEVICE_COOKIE = "__Host-portalsec-device"  # a known device's budget; never a factor
+DEVICE_COOKIE_AGE = timedelta(days=400)  # the longest that browsers keep a cookie (RFC 6265bis section 5.5)
 LINK_COOKIE = "__Host-portalsec-link"  # what a mailed link was exchanged for
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -15,7 +15,14 @@ from portalsec.fastapi.lanes import Lanes
 from portalsec.guard import Access
 from portalsec.portal import Portal
 from portalsec.rbac.model import Resource
-from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, client_address, cookie_value
+from portalsec.web import (
+    DEVICE_COOKIE,
+    LINK_COOKIE,
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    client_address,
+    cookie_value,
+)
 
 __all__ = ["FindResource", "Portalsec"]
 
@@ -58,6 +65,14 @@ class Portalsec:
     async def pending_token(self, request: HTTPConnection) -> str | None:
         """The cookie of a sign-in that has not ended. Raises as `session_token`."""
         return await self._cookie(request, PENDING_COOKIE)
+
+    async def device_token(self, request: HTTPConnection) -> str | None:
+        """The cookie of a browser that was signed in before. Raises as `session_token`."""
+        return await self._cookie(request, DEVICE_COOKIE)
+
+    async def link_token(self, request: HTTPConnection) -> str | None:
+        """The cookie that a mailed link was exchanged for. Raises as `session_token`."""
+        return await self._cookie(request, LINK_COOKIE)
 
     async def _cookie(self, request: HTTPConnection, name: str) -> str | None:
         try:

@@ -69,7 +69,7 @@ class PortalsecMiddleware:
         ps: Portalsec,
         pages: Callable[[Request, Refusal], Response],
         body_limit: int = 64 * 1024,
-        cacheable: Iterable[str] = ("/static/",),
+        cacheable: Iterable[str] = ("/static/", "/portalsec/"),
     ) -> None:
         """``pages`` renders a refusal; ``body_limit`` is in bytes; ``cacheable`` are path prefixes."""
         self._app = app

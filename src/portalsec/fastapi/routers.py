@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from portalsec.account_pages import step_page
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.errors import Denied, Reason
@@ -74,8 +75,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     def onward(step: Step, next: str) -> Response:
         if step.session is not None:
             return finish_step(RedirectResponse(next, status_code=303), step)
-        page = "/sign-in/code" if "totp" in step.next else "/sign-in/set-up"
-        return finish_step(RedirectResponse(_with_next(page, next), status_code=303), step)
+        return finish_step(RedirectResponse(_with_next(step_page(step), next), status_code=303), step)
 
     def refused(request: Request, next: str, denied: Denied, again: Callable[[Denied], Response]) -> Response:
         """The page once more, with the status of the refusal; a dead pending sign-in starts over."""

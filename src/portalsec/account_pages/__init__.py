@@ -1,0 +1,76 @@
+"""portalsec's pages about an account, without a framework: what each one does, and what an adapter does for it.
+
+An adapter makes one `AccountPages` for its portal and serves every `Route` of it:
+
+1. Refuse what another site caused (`portalsec.web.check_same_site`), before anything else.
+2. Read the form of a POST strictly (one value a name, UTF-8, no NUL, bounded), or the query of a GET; the body of
+   ``POST /password/strength`` is one flat JSON object of texts.
+3. Make an `Asked` of it: the form, the source, the four cookies (a tossed one is refused and recorded), the language.
+4. Call the operation, one hop into a thread of the route's `Lane`.
+5. Answer with the `Reply`: a redirect (303), JSON, or the application's page of that name with those values; then the
+   headers, over the usual ones, and the Set-Cookie lines. What an operation raises, the adapter answers as ever.
+6. Serve ``portalsec/browser/meter.js`` of the package as ``/portalsec/meter.js``.
+
+Pages, and what each shows besides ``errors`` (a tuple of `Trouble`) and, where a budget is used up, ``wait`` (seconds):
+
+==================  ==================================================================================================
+forgot              name
+forgot_sent         nothing: whoever asked, whoever was asked about
+reset_link          token: a button that posts it to ``/password/link``
+link_dead           what: "reset", "unlock", "register", "email" or "not_me"
+new_password        least (characters)
+forced_password     next, least
+unlock              name
+unlock_sent         nothing
+unlock_link         token, posted to ``/unlock/link``
+unlocked            nothing
+not_me              notice (`NoticeView`), token, posted to ``/not-me``
+disavowed           nothing: leads to ``/password/new``
+register            email
+register_sent       nothing
+register_link       token, posted to ``/register/link``
+register_account    login, least
+email_link          token, posted to ``/account/email/link``
+email_confirmed     nothing
+password            session, least, changed
+email               session, contacts (`ContactView`), email, done
+messages, activity  session, notices (`NoticeView`), older
+devices             session, devices (`DeviceView`), removed
+secure              session, signed_out, password_changed_at, factors, incidents (`IncidentView`)
+close               session
+closed              nothing
+==================  ==================================================================================================
+
+A form posts to the address that showed it, with the fields that its operation's docstring names.
+"""
+
+from portalsec.account_pages.exchange import (
+    Asked,
+    Lane,
+    Operation,
+    Reply,
+    Route,
+    Trouble,
+    language_of,
+    step_cookies,
+    step_page,
+)
+from portalsec.account_pages.pages import AccountPages
+from portalsec.account_pages.views import ContactView, DeviceView, IncidentView, NoticeView
+
+__all__ = [
+    "AccountPages",
+    "Asked",
+    "ContactView",
+    "DeviceView",
+    "IncidentView",
+    "Lane",
+    "NoticeView",
+    "Operation",
+    "Reply",
+    "Route",
+    "Trouble",
+    "language_of",
+    "step_cookies",
+    "step_page",
+]

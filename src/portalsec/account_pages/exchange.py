@@ -1,0 +1,211 @@
+"""What an adapter hands to an account page and what it gets back: values, no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TypeAlias
+
+from portalsec.auth.password_policy import PasswordRefused
+from portalsec.auth.signin import Step
+from portalsec.auth.words import say
+from portalsec.errors import Denied
+from portalsec.events import Source
+from portalsec.web import (
+    DEVICE_COOKIE,
+    DEVICE_COOKIE_AGE,
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    clear_cookie,
+    retry_after_seconds,
+    set_cookie,
+    status_of,
+)
+
+__all__ = [
+    "Asked",
+    "Lane",
+    "Operation",
+    "Reply",
+    "Route",
+    "Trouble",
+    "language_of",
+    "refused",
+    "step_cookies",
+    "step_page",
+    "trouble",
+    "troubles_of",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request, as far as a page needs to know it.
+
+    Attributes:
+        form: the fields of a POST, or of a GET's query; of `/password/strength`, the members of its JSON object.
+        source: where it came from.
+        session, pending, device, link: the values of the four cookies (`portalsec.web`), or None.
+        language: "en" or "es", from `language_of`.
+    """
+
+    form: Mapping[str, str] = field(repr=False)
+    source: Source
+    session: str | None = field(default=None, repr=False)
+    pending: str | None = field(default=None, repr=False)
+    device: str | None = field(default=None, repr=False)
+    link: str | None = field(default=None, repr=False)
+    language: str = "en"
+
+    def text(self, name: str) -> str:
+        """A field, or an empty text."""
+        return self.form.get(name, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One thing to mend on a form: the field it is about ("" for none), an id for translations, a sentence."""
+
+    field: str
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What to answer.
+
+    Attributes:
+        status: of the page; with ``redirect`` it is 303 and this is not used.
+        page: which page to show (see `portalsec.account_pages`); "" with a redirect or ``json``.
+        values: what that page shows.
+        redirect: a path of this portal.
+        cookies: whole Set-Cookie values, in order.
+        headers: further headers. Put them over the defaults of `portalsec.web.security_headers`.
+        json: of `/password/strength`: the answer's object instead of a page.
+    """
+
+    status: int = 200
+    page: str = ""
+    values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    redirect: str | None = None
+    cookies: tuple[str, ...] = field(default=(), repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    json: Mapping[str, object] | None = field(default=None, repr=False)
+
+
+class Lane(Enum):
+    """Which threads an operation may take."""
+
+    HASHING = "hashing"  # hashes or scores passwords: its own lane, or sign-ins make everybody wait
+    STORES = "stores"
+
+
+Operation: TypeAlias = Callable[[Asked], Reply]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One address: ``operation`` answers it. It raises `Denied` and `StoreError` where no page of its own says so."""
+
+    method: str
+    path: str
+    operation: Operation
+    lane: Lane = Lane.STORES
+
+
+def language_of(accept_language: str | None, *, known: tuple[str, ...] = ("en", "es")) -> str:
+    """The first of ``known`` that an Accept-Language header (RFC 9110 section 12.5.4) ranks highest; else the first."""
+    best, weight = known[0], 0.0
+    for part in (accept_language or "")[:256].split(","):
+        tag, _, quality = part.partition(";")
+        language = tag.strip().partition("-")[0].lower()
+        name, _, number = quality.strip().partition("=")
+        try:
+            rank = float(number) if name.strip() == "q" else 1.0
+        except ValueError:
+            continue
+        if language in known and weight < rank <= 1:
+            best, weight = language, rank
+    return best
+
+
+def refused(denied: Denied, page: str, **values: object) -> Reply:
+    """A form once more, with the status of the refusal and how long to wait."""
+    wait = retry_after_seconds(denied.retry_after)
+    return Reply(
+        status=status_of(denied),
+        page=page,
+        values={**values, "wait": int(wait) if wait else None},
+        headers={"Retry-After": wait} if wait else {},
+    )
+
+
+def step_cookies(step: Step) -> tuple[str, ...]:
+    """A step's outcome as cookies: the pending one while something is missing, the session's and the device's at the end."""
+    if step.session is not None:
+        cookies = [set_cookie(SESSION_COOKIE, step.session.token.reveal()), clear_cookie(PENDING_COOKIE)]
+        if step.device is not None:
+            cookies.append(set_cookie(DEVICE_COOKIE, step.device.reveal(), max_age=DEVICE_COOKIE_AGE))
+        return tuple(cookies)
+    return () if step.pending is None else (set_cookie(PENDING_COOKIE, step.pending.reveal()),)
+
+
+_PAGE_OF = {
+    "totp": "/sign-in/code",
+    "totp_enrolment": "/sign-in/set-up",
+    "new_password": "/sign-in/new-password",
+}
+
+
+def step_page(step: Step) -> str:
+    """Where a sign-in goes on: a path, "/" for one that is complete."""
+    return "/" if step.session is not None else next(_PAGE_OF[kind] for kind in step.next if kind in _PAGE_OF)
+
+
+def troubles_of(denied: Denied, language: str, *, field: str = "password") -> tuple[Trouble, ...]:
+    """What is wrong with a new password, in the visitor's language; one sentence for what has no list."""
+    if isinstance(denied, PasswordRefused):
+        return tuple(Trouble(field=field, id=p.id, text=say(p, language)) for p in denied.problems)
+    return (trouble(field, "refused", language),)
+
+
+def trouble(field: str, id: str, language: str) -> Trouble:
+    """A sentence of the catalogue below."""
+    english, spanish = _SENTENCES[id]
+    return Trouble(field=field, id=id, text=spanish if language == "es" else english)
+
+
+_SENTENCES = {
+    "missing_name": (
+        "Enter your user name or your e-mail address.",
+        "Escriba su nombre de usuario o su correo electrónico.",
+    ),
+    "missing_email": ("Enter an e-mail address.", "Escriba un correo electrónico."),
+    "missing_password": ("Choose a password.", "Elija una contraseña."),
+    "missing_login": ("Choose a user name.", "Elija un nombre de usuario."),
+    "missing_current": ("Enter your present password.", "Escriba su contraseña actual."),
+    "wrong_current": (
+        "This is not your present password. Please check it.",
+        "Esta no es su contraseña actual. Compruébela, por favor.",
+    ),
+    "email_refused": (
+        "Enter one e-mail address, such as robin@mail.example.",
+        "Escriba un solo correo electrónico, como robin@mail.example.",
+    ),
+    "login_taken": (
+        "Choose another user name: this one is taken.",
+        "Elija otro nombre de usuario: este ya existe.",
+    ),
+    "login_refused": (
+        "Use 3 to 254 letters, digits or signs for the user name.",
+        "Use de 3 a 254 letras, cifras o signos para el nombre de usuario.",
+    ),
+    "refused": (
+        "This could not be accepted. Please check it and try again.",
+        "No se pudo aceptar. Compruébelo e inténtelo de nuevo.",
+    ),
+    "too_long": ("That is too long.", "Es demasiado largo."),
+}

@@ -1,0 +1,22 @@
+"""`AccountPages`: every operation of the account's pages, and the addresses that they answer."""
+
+from __future__ import annotations
+
+from portalsec.account_pages.exchange import Route
+from portalsec.account_pages.owners import OwnerPages
+from portalsec.account_pages.visitors import VisitorPages
+from portalsec.portal import Portal
+
+__all__ = ["AccountPages"]
+
+
+class AccountPages:
+    """The account's pages of one portal. Safe for concurrent use: it holds nothing of a request."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.visitors = VisitorPages(portal)
+        self.owners = OwnerPages(portal, least=self.visitors.least)
+
+    def routes(self) -> tuple[Route, ...]:
+        """What an adapter serves."""
+        return (*self.visitors.routes(), *self.owners.routes())

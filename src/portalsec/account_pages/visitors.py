@@ -1,0 +1,307 @@
+"""Pages for people who are not signed in: forgotten passwords, resting accounts, registration, "this wasn't me"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from portalsec.account_pages.exchange import (
+    Asked,
+    Lane,
+    Reply,
+    Route,
+    refused,
+    step_cookies,
+    step_page,
+    trouble,
+    troubles_of,
+)
+from portalsec.account_pages.views import notice_view
+from portalsec.auth.password_policy import Problem
+from portalsec.auth.words import say
+from portalsec.errors import Denied, Reason
+from portalsec.portal import Portal
+from portalsec.secret import Secret
+from portalsec.web import (
+    LINK_COOKIE,
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    clear_cookie,
+    safe_next,
+    set_cookie,
+)
+
+__all__ = ["VisitorPages"]
+
+_LINK_AGE = timedelta(minutes=15)  # how long the browser keeps it; the store's own limit decides
+# A page whose address holds a token: the address is sent nowhere, not even to this portal.
+_PRIVATE: Mapping[str, str] = {"Referrer-Policy": "no-referrer"}
+_MENDABLE = frozenset({Reason.MALFORMED, Reason.PASSWORD_REFUSED, Reason.THROTTLED})
+
+
+class VisitorPages:
+    """Operations without a session. Known and unknown names get the same answer, byte for byte."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        required = portal.policies.sign_in.second_factor == "required"
+        policy = portal.policies.passwords
+        self._with_second_factor = required
+        self.least = policy.min_length_with_second_factor if required else policy.min_length
+
+    def routes(self) -> tuple[Route, ...]:
+        get, post, hashing = "GET", "POST", Lane.HASHING
+        return (
+            Route(method=get, path="/password/forgot", operation=self.forgot),
+            Route(method=post, path="/password/forgot", operation=self.ask_reset),
+            Route(method=get, path="/password/link", operation=self.reset_link),
+            Route(method=post, path="/password/link", operation=self.exchange_reset),
+            Route(method=get, path="/password/new", operation=self.new_password),
+            Route(method=post, path="/password/new", operation=self.choose_password, lane=hashing),
+            Route(method=post, path="/password/strength", operation=self.strength, lane=hashing),
+            Route(method=get, path="/sign-in/new-password", operation=self.forced_password),
+            Route(method=post, path="/sign-in/new-password", operation=self.submit_forced, lane=hashing),
+            Route(method=get, path="/unlock", operation=self.unlock),
+            Route(method=post, path="/unlock", operation=self.ask_unlock),
+            Route(method=get, path="/unlock/link", operation=self.unlock_link),
+            Route(method=post, path="/unlock/link", operation=self.confirm_unlock),
+            Route(method=get, path="/not-me", operation=self.not_me),
+            Route(method=post, path="/not-me", operation=self.disavow, lane=hashing),
+            Route(method=get, path="/register", operation=self.register),
+            Route(method=post, path="/register", operation=self.ask_registration),
+            Route(method=get, path="/register/link", operation=self.register_link),
+            Route(method=post, path="/register/link", operation=self.exchange_registration),
+            Route(method=get, path="/register/new", operation=self.register_account),
+            Route(method=post, path="/register/new", operation=self.complete_registration, lane=hashing),
+            Route(method=get, path="/account/email/link", operation=self.email_link),
+            Route(method=post, path="/account/email/link", operation=self.confirm_email),
+        )
+
+    # -- a forgotten password ---------------------------------------------------------------------------------------
+
+    def forgot(self, asked: Asked) -> Reply:
+        """The form. Shows: name, errors."""
+        return Reply(page="forgot", values={"name": "", "errors": ()})
+
+    def ask_reset(self, asked: Asked) -> Reply:
+        """``name``. The same answer for everybody."""
+        return self._ask(asked, "forgot", "name", self._portal.reset.request)
+
+    def reset_link(self, asked: Asked) -> Reply:
+        """``token``, from a mail. Asks for a press of a button: opening it alone changes nothing."""
+        return _press(asked, "reset_link")
+
+    def exchange_reset(self, asked: Asked) -> Reply:
+        """``token``; it is used up, and its holder gets a short-lived cookie instead."""
+        return self._exchange(asked, "reset", self._portal.reset.exchange, "/password/new")
+
+    def new_password(self, asked: Asked) -> Reply:
+        """The form that a link leads to. Shows: least, errors."""
+        if asked.link is None:
+            return _dead("reset")
+        return Reply(page="new_password", values={"least": self.least, "errors": ()})
+
+    def choose_password(self, asked: Asked) -> Reply:
+        """``password``. Then the second factor is asked for, as at any sign-in."""
+        try:
+            step = self._portal.reset.choose(asked.link, asked.text("password"), source=asked.source)
+        except Denied as denied:
+            return self._not_chosen(asked, denied, "new_password", "reset")
+        return Reply(redirect=step_page(step), cookies=(clear_cookie(LINK_COOKIE), *step_cookies(step)))
+
+    # -- a new password that the next sign-in asks for --------------------------------------------------------------
+
+    def forced_password(self, asked: Asked) -> Reply:
+        """The last step of a sign-in. Shows: next, least, errors."""
+        if asked.pending is None:
+            return Reply(redirect="/sign-in")
+        return self._forced(asked, safe_next(asked.form.get("next")))
+
+    def submit_forced(self, asked: Asked) -> Reply:
+        """``password``, ``next``."""
+        next = safe_next(asked.form.get("next"))
+        try:
+            step = self._portal.password_change.submit_forced(
+                asked.pending, asked.text("password"), source=asked.source
+            )
+        except Denied as denied:
+            if denied.reason in (Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED):
+                return Reply(redirect="/sign-in", cookies=(clear_cookie(PENDING_COOKIE),))
+            return self._not_chosen(asked, denied, "forced_password", "reset", next=next)
+        return Reply(redirect=next if step.session else step_page(step), cookies=step_cookies(step))
+
+    def _forced(self, asked: Asked, next: str) -> Reply:
+        return Reply(page="forced_password", values={"next": next, "least": self.least, "errors": ()})
+
+    # -- the meter --------------------------------------------------------------------------------------------------
+
+    def strength(self, asked: Asked) -> Reply:
+        """JSON ``{"password": ...}``: what a page may say while somebody types. Nothing of it is kept or recorded.
+
+        Answers ``score`` (0 to 4), ``words``, ``problems`` and ``advice``: sentences in the visitor's language.
+        """
+        try:
+            # Every question counts; there is nothing to guess here, and nothing to give back.
+            self._portal.throttle.reserve("meter", account=None, address=asked.source.address)
+            report = self._portal.new_passwords.report(
+                asked.form.get("password"),
+                about=self._own_words(asked),
+                with_second_factor=self._with_second_factor,
+            )
+        except Denied as denied:
+            return replace(
+                refused(denied, ""), json={"score": None, "words": "", "problems": [], "advice": []}
+            )
+        score = 0 if report.problems else report.score
+        return Reply(
+            json={
+                "score": score,
+                "words": say(Problem(f"score_{score}"), asked.language),
+                "problems": [say(problem, asked.language) for problem in report.problems],
+                "advice": [say(problem, asked.language) for problem in report.advice],
+            }
+        )
+
+    def _own_words(self, asked: Asked) -> tuple[str, ...]:
+        """What the form that is being filled says of its writer; `prepare` knows the account's own words as well."""
+        return tuple(text[:254] for name in ("login", "email", "name") if (text := asked.text(name)))
+
+    # -- a resting account ------------------------------------------------------------------------------------------
+
+    def unlock(self, asked: Asked) -> Reply:
+        """The form. Shows: name, errors."""
+        return Reply(page="unlock", values={"name": "", "errors": ()})
+
+    def ask_unlock(self, asked: Asked) -> Reply:
+        """``name``. The same answer for everybody."""
+        return self._ask(asked, "unlock", "name", self._portal.unlock.request)
+
+    def unlock_link(self, asked: Asked) -> Reply:
+        """``token``, from a mail; shows a button."""
+        return _press(asked, "unlock_link")
+
+    def confirm_unlock(self, asked: Asked) -> Reply:
+        """``token``."""
+        try:
+            self._portal.unlock.confirm(asked.form.get("token"), source=asked.source)
+        except Denied as denied:
+            return _dead_or_wait(denied, "unlock")
+        return Reply(page="unlocked")
+
+    # -- "this wasn't me" -------------------------------------------------------------------------------------------
+
+    def not_me(self, asked: Asked) -> Reply:
+        """``token``, from a mail. Shows: notice (`NoticeView`), token. Nothing changes until the button is pressed."""
+        token = asked.text("token")
+        try:
+            found = self._portal.disavowal.look(token, source=asked.source)
+        except Denied as denied:
+            return _dead_or_wait(denied, "not_me")
+        view = notice_view(self._portal, found.notice, asked.language)
+        return Reply(page="not_me", values={"token": token, "notice": view}, headers=_PRIVATE)
+
+    def disavow(self, asked: Asked) -> Reply:
+        """``token``. Ends everything, opens an incident, and lets whoever pressed choose a new password."""
+        try:
+            link = self._portal.disavowal.confirm(asked.form.get("token"), source=asked.source)
+        except Denied as denied:
+            return _dead_or_wait(denied, "not_me")
+        return Reply(
+            page="disavowed",
+            cookies=(_link_cookie(link), clear_cookie(SESSION_COOKIE)),
+            headers=_PRIVATE,
+        )
+
+    # -- registration -----------------------------------------------------------------------------------------------
+
+    def register(self, asked: Asked) -> Reply:
+        """The form. Shows: email, errors."""
+        return Reply(page="register", values={"email": "", "errors": ()})
+
+    def ask_registration(self, asked: Asked) -> Reply:
+        """``email``. The same answer for everybody."""
+        return self._ask(asked, "register", "email", self._portal.registration.request)
+
+    def register_link(self, asked: Asked) -> Reply:
+        """``token``, from a mail; shows a button."""
+        return _press(asked, "register_link")
+
+    def exchange_registration(self, asked: Asked) -> Reply:
+        """``token``."""
+        return self._exchange(asked, "register", self._portal.registration.exchange, "/register/new")
+
+    def register_account(self, asked: Asked) -> Reply:
+        """Shows: login, least, errors."""
+        if asked.link is None:
+            return _dead("register")
+        return Reply(page="register_account", values={"login": "", "least": self.least, "errors": ()})
+
+    def complete_registration(self, asked: Asked) -> Reply:
+        """``login``, ``password``."""
+        raise NotImplementedError
+
+    # -- an address -------------------------------------------------------------------------------------------------
+
+    def email_link(self, asked: Asked) -> Reply:
+        """``token``, from a mail; shows a button."""
+        return _press(asked, "email_link")
+
+    def confirm_email(self, asked: Asked) -> Reply:
+        """``token``."""
+        try:
+            self._portal.contacts.confirm(asked.form.get("token"), source=asked.source)
+        except Denied as denied:
+            return _dead_or_wait(denied, "email")
+        return Reply(page="email_confirmed")
+
+    # -- parts of the above -----------------------------------------------------------------------------------------
+
+    def _ask(self, asked: Asked, page: str, field: str, request: Callable[..., object]) -> Reply:
+        """A request for mail. Only what the visitor can see by themselves is answered differently."""
+        typed = asked.text(field).strip()
+        if not typed:
+            errors = (trouble(field, f"missing_{field}", asked.language),)
+            return Reply(status=400, page=page, values={field: "", "errors": errors})
+        try:
+            request(typed, source=asked.source)
+        except Denied as denied:
+            known = "email_refused" if denied.reason is Reason.ADDRESS_REFUSED else "refused"
+            errors = (trouble(field, known, asked.language),)
+            return refused(denied, page, **{field: typed[:254], "errors": errors})
+        return Reply(page=f"{page}_sent")
+
+    def _exchange(self, asked: Asked, what: str, exchange: Callable[..., Secret[str]], onward: str) -> Reply:
+        try:
+            link = exchange(asked.form.get("token"), source=asked.source)
+        except Denied as denied:
+            return _dead_or_wait(denied, what)
+        return Reply(redirect=onward, cookies=(_link_cookie(link),), headers=_PRIVATE)
+
+    def _not_chosen(self, asked: Asked, denied: Denied, page: str, what: str, **values: object) -> Reply:
+        if denied.reason not in _MENDABLE:
+            return _dead_or_wait(denied, what)
+        errors = troubles_of(denied, asked.language)
+        return refused(denied, page, **values, least=self.least, errors=errors)
+
+
+def _press(asked: Asked, page: str) -> Reply:
+    """Programs that check mail open its links: the page of one reads and writes nothing, and has a button."""
+    return Reply(page=page, values={"token": asked.text("token")[:256]}, headers=_PRIVATE)
+
+
+def _link_cookie(link: Secret[str]) -> str:
+    return set_cookie(LINK_COOKIE, link.reveal(), max_age=_LINK_AGE)
+
+
+def _dead(what: str) -> Reply:
+    return Reply(status=400, page="link_dead", values={"what": what}, headers=_PRIVATE)
+
+
+def _dead_or_wait(denied: Denied, what: str) -> Reply:
+    reply = _dead(what)
+    if denied.retry_after is None:
+        return reply
+    return replace(
+        refused(denied, "link_dead", what=what), headers={**_PRIVATE, **refused(denied, "").headers}
+    )
