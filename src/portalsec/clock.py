@@ -10,6 +10,8 @@ from portalsec.errors import ConfigurationError
 __all__ = [
     "Clock",
     "from_unix_microseconds",
+    "microseconds_or_none",
+    "moment_or_none",
     "require_utc",
     "system_clock",
     "unix_microseconds",
@@ -51,3 +53,13 @@ def unix_microseconds(moment: datetime) -> int:
 def from_unix_microseconds(value: int) -> datetime:
     """The inverse of `unix_microseconds`."""
     return _EPOCH + value * _MICROSECOND
+
+
+def microseconds_or_none(moment: datetime | None) -> int | None:
+    """`unix_microseconds` of a moment that may never have come."""
+    return None if moment is None else unix_microseconds(moment)
+
+
+def moment_or_none(value: int | None) -> datetime | None:
+    """The inverse of `microseconds_or_none`."""
+    return None if value is None else from_unix_microseconds(value)

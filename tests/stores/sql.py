@@ -15,7 +15,12 @@ from portalsec.sqlalchemy import (
     SqlAccounts,
     SqlAssignments,
     SqlAudit,
+    SqlContacts,
+    SqlDevices,
     SqlFlows,
+    SqlIncidents,
+    SqlNotices,
+    SqlPasswordHistory,
     SqlSessions,
     SqlSubjectKeys,
     SqlThrottle,
@@ -25,7 +30,12 @@ from portalsec.testing.contracts import (
     AccountStoreContract,
     AssignmentStoreContract,
     AuditStoreContract,
+    ContactStoreContract,
+    DeviceStoreContract,
     FlowStoreContract,
+    IncidentStoreContract,
+    NoticeStoreContract,
+    PasswordHistoryStoreContract,
     SessionStoreContract,
     StoreContract,
     SubjectKeyStoreContract,
@@ -129,3 +139,59 @@ class SqlAssignmentsContract(_Sql, AssignmentStoreContract):
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlAssignments:
         return SqlAssignments(failing)
+
+
+class SqlDevicesContract(_Sql, DeviceStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlDevices:
+        return SqlDevices(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlDevices:
+        return SqlDevices(failing)
+
+
+class SqlPasswordHistoryContract(_Sql, PasswordHistoryStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlPasswordHistory:
+        return SqlPasswordHistory(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlPasswordHistory:
+        return SqlPasswordHistory(failing)
+
+
+class SqlNoticesContract(_Sql, NoticeStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlNotices:
+        return SqlNotices(security, sealer=TestingSealer())
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlNotices:
+        return SqlNotices(failing, sealer=TestingSealer())
+
+
+class SqlIncidentsContract(_Sql, IncidentStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlIncidents:
+        return SqlIncidents(security, sealer=TestingSealer())
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlIncidents:
+        return SqlIncidents(failing, sealer=TestingSealer())
+
+
+class SqlContactsContract(_Sql, ContactStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlContacts:
+        return SqlContacts(security, mac=testing_mac, sealer=TestingSealer())
+
+    @pytest.fixture
+    def rotating(self, security: Engine) -> list[SqlContacts]:
+        sealer = TestingSealer()
+        keys = [(b"old",), (b"old", b"new"), (b"new", b"old")]
+        return [SqlContacts(security, mac=TestingMac(*each), sealer=sealer) for each in keys]
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlContacts:
+        return SqlContacts(failing, mac=testing_mac, sealer=TestingSealer())

@@ -10,7 +10,12 @@ from portalsec.stores.memory import (
     MemoryAccounts,
     MemoryAssignments,
     MemoryAudit,
+    MemoryContacts,
+    MemoryDevices,
     MemoryFlows,
+    MemoryIncidents,
+    MemoryNotices,
+    MemoryPasswordHistory,
     MemorySessions,
     MemorySubjectKeys,
     MemoryThrottle,
@@ -21,7 +26,12 @@ from portalsec.testing.contracts import (
     AccountStoreContract,
     AssignmentStoreContract,
     AuditStoreContract,
+    ContactStoreContract,
+    DeviceStoreContract,
     FlowStoreContract,
+    IncidentStoreContract,
+    NoticeStoreContract,
+    PasswordHistoryStoreContract,
     SessionStoreContract,
     SubjectKeyStoreContract,
     ThrottleStoreContract,
@@ -75,6 +85,36 @@ class TestMemorySubjectKeys(SubjectKeyStoreContract):
     @pytest.fixture
     def store(self) -> MemorySubjectKeys:
         return MemorySubjectKeys()
+
+
+class TestMemoryContacts(ContactStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryContacts:
+        return MemoryContacts()
+
+
+class TestMemoryDevices(DeviceStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryDevices:
+        return MemoryDevices()
+
+
+class TestMemoryNotices(NoticeStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryNotices:
+        return MemoryNotices()
+
+
+class TestMemoryIncidents(IncidentStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryIncidents:
+        return MemoryIncidents()
+
+
+class TestMemoryPasswordHistory(PasswordHistoryStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryPasswordHistory:
+        return MemoryPasswordHistory()
 
 
 def test_counters_of_ended_windows_do_not_pile_up() -> None:

@@ -14,7 +14,12 @@ from tests.stores.sql import (
     SqlAccountsContract,
     SqlAssignmentsContract,
     SqlAuditContract,
+    SqlContactsContract,
+    SqlDevicesContract,
     SqlFlowsContract,
+    SqlIncidentsContract,
+    SqlNoticesContract,
+    SqlPasswordHistoryContract,
     SqlSessionsContract,
     SqlSubjectKeysContract,
     SqlThrottleContract,
@@ -120,4 +125,24 @@ class TestPostgresAssignments(SqlAssignmentsContract):
 
 
 class TestPostgresSubjectKeys(SqlSubjectKeysContract):
+    pass
+
+
+class TestPostgresContacts(SqlContactsContract):
+    pass
+
+
+class TestPostgresDevices(SqlDevicesContract):
+    pass
+
+
+class TestPostgresNotices(SqlNoticesContract):
+    pass
+
+
+class TestPostgresIncidents(SqlIncidentsContract):
+    pass
+
+
+class TestPostgresPasswordHistory(SqlPasswordHistoryContract):
     pass

@@ -15,7 +15,12 @@ from tests.stores.sql import (
     SqlAccountsContract,
     SqlAssignmentsContract,
     SqlAuditContract,
+    SqlContactsContract,
+    SqlDevicesContract,
     SqlFlowsContract,
+    SqlIncidentsContract,
+    SqlNoticesContract,
+    SqlPasswordHistoryContract,
     SqlSessionsContract,
     SqlSubjectKeysContract,
     SqlThrottleContract,
@@ -105,4 +110,24 @@ class TestSqliteAssignments(SqlAssignmentsContract):
 
 
 class TestSqliteSubjectKeys(SqlSubjectKeysContract):
+    pass
+
+
+class TestSqliteContacts(SqlContactsContract):
+    pass
+
+
+class TestSqliteDevices(SqlDevicesContract):
+    pass
+
+
+class TestSqliteNotices(SqlNoticesContract):
+    pass
+
+
+class TestSqliteIncidents(SqlIncidentsContract):
+    pass
+
+
+class TestSqlitePasswordHistory(SqlPasswordHistoryContract):
     pass

@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -116,11 +117,22 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         limit, window = settings["throttle", name]
         return Lane(name=name, limit=limit, window=window)
 
-    passwords: PasswordPolicy = getattr(PasswordPolicy, settings["passwords", "policy"])
+    preset: PasswordPolicy = getattr(PasswordPolicy, settings["passwords", "policy"])
+    kept = settings["passwords", "history"]
+    try:
+        passwords = replace(
+            preset.with_words((settings["portal", "name"], *settings["passwords", "words"])),
+            history=preset.history if kept is None else kept,
+            max_age=settings["passwords", "max_age"],
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{settings.source}: [passwords] {error}") from None
     parameters: Argon2Parameters = hashing or getattr(Argon2Parameters, settings["passwords", "hashing"])
     return Policies(
         access=_access_policy(settings.path("access", "policy")),
-        passwords=passwords.with_words((settings["portal", "name"], *settings["passwords", "words"])),
+        passwords=passwords,
+        unreachable=settings["passwords", "unreachable"],
+        language=settings["portal", "language"],
         hashing=parameters,
         hashing_concurrency=settings["passwords", "concurrency"],
         throttle=ThrottlePolicy(
@@ -150,7 +162,12 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
         SqlAccounts,
         SqlAssignments,
         SqlAudit,
+        SqlContacts,
+        SqlDevices,
         SqlFlows,
+        SqlIncidents,
+        SqlNotices,
+        SqlPasswordHistory,
         SqlSessions,
         SqlSubjectKeys,
         SqlThrottle,
@@ -158,14 +175,8 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
         create_schema,
         open_engine,
     )
-    from portalsec.stores.memory import (
-        MemoryContacts,
-        MemoryDevices,
-        MemoryIncidents,
-        MemoryNotices,
-        MemoryPasswordHistory,
-    )
 
+    mac, sealer = KeyedHash(keys.mac), FieldSealer(keys.fields)
     security_url, audit_url = settings.url("stores", "security"), settings.url("stores", "audit")
     with ExitStack() as undo:  # whatever fails below leaves no connection open
         security = open_engine(security_url)
@@ -189,7 +200,7 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             undo.callback(client.close)
             throttle, flows = RedisThrottle(client), RedisFlows(client)  # type: ignore[assignment]
         return Stores(
-            accounts=SqlAccounts(security, mac=KeyedHash(keys.mac), sealer=FieldSealer(keys.fields)),
+            accounts=SqlAccounts(security, mac=mac, sealer=sealer),
             throttle=throttle,
             flows=flows,
             invitations=SqlFlows(security),
@@ -198,11 +209,11 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             assignments=SqlAssignments(security),
             audit=SqlAudit(audit),
             subjects=SqlSubjectKeys(subjects),
-            password_history=MemoryPasswordHistory(),  # TODO(G): SQL
-            contacts=MemoryContacts(),
-            devices=MemoryDevices(),
-            notices=MemoryNotices(),
-            incidents=MemoryIncidents(),
+            password_history=SqlPasswordHistory(security),
+            contacts=SqlContacts(security, mac=mac, sealer=sealer),
+            devices=SqlDevices(security),
+            notices=SqlNotices(security, sealer=sealer),
+            incidents=SqlIncidents(security, sealer=sealer),
             close=undo.pop_all().close,
         )
 

@@ -22,8 +22,13 @@ from portalsec.sqlalchemy.account_cells import account_cells
 from portalsec.sqlalchemy.accounts import SqlAccounts
 from portalsec.sqlalchemy.assignments import SqlAssignments
 from portalsec.sqlalchemy.audit import SqlAudit
+from portalsec.sqlalchemy.contacts import SqlContacts
+from portalsec.sqlalchemy.devices import SqlDevices
 from portalsec.sqlalchemy.engine import open_engine
 from portalsec.sqlalchemy.flows import SqlFlows
+from portalsec.sqlalchemy.incidents import SqlIncidents
+from portalsec.sqlalchemy.notices import SqlNotices
+from portalsec.sqlalchemy.password_history import SqlPasswordHistory
 from portalsec.sqlalchemy.schema import check_schema, create_schema
 from portalsec.sqlalchemy.sessions import SqlSessions
 from portalsec.sqlalchemy.subject_keys import SqlSubjectKeys
@@ -35,7 +40,12 @@ __all__ = [
     "SqlAccounts",
     "SqlAssignments",
     "SqlAudit",
+    "SqlContacts",
+    "SqlDevices",
     "SqlFlows",
+    "SqlIncidents",
+    "SqlNotices",
+    "SqlPasswordHistory",
     "SqlSessions",
     "SqlSubjectKeys",
     "SqlThrottle",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Update, func, or_, select, update
 
 from portalsec.auth.ports import Account, Mac, Sealer
-from portalsec.clock import unix_microseconds
+from portalsec.clock import (
+    from_unix_microseconds,
+    microseconds_or_none,
+    moment_or_none,
+    unix_microseconds,
+)
 from portalsec.sqlalchemy.tables import account as table
 from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
 
-__all__ = ["LOGIN", "SqlAccounts"]
+__all__ = ["LOGIN", "SqlAccounts", "alone_with"]
 
 LOGIN = "account.login"
 """The purpose of the hash by which a login is found."""
@@ -47,11 +53,14 @@ class SqlAccounts:
             "password_hash": account.password_hash,
             "disabled": int(account.disabled),
             "reference": account.reference,
-            "created_at": unix_microseconds(now),
+            "created_at": unix_microseconds(account.created_at or now),
+            "must_change": account.must_change,
+            "password_changed_at": microseconds_or_none(account.password_changed_at),
+            "signed_in_at": microseconds_or_none(account.signed_in_at),
         }
         with writing(self._engine) as connection:
             if older:
-                _alone_with(connection, current, *older)
+                alone_with(connection, current, *older)
                 if connection.execute(select(table.c.id).where(table.c.login_mac.in_(older))).first():
                     return False
             insert = insert_into(connection, table).values(row).on_conflict_do_nothing()
@@ -63,21 +72,47 @@ class SqlAccounts:
     def by_login(self, login: str) -> Account | None:
         return self._one(table.c.login_mac.in_(self._login_macs(login)))
 
-    def set_password(self, account_id: str, new_hash: str, *, expected: str | None) -> bool:
-        statement = (
+    def set_password(
+        self,
+        account_id: str,
+        new_hash: str | None,
+        *,
+        expected: str | None,
+        changed_at: datetime | None = None,
+    ) -> bool:
+        values: dict[str, Any] = {"password_hash": new_hash}
+        if changed_at is not None:
+            values |= {"password_changed_at": unix_microseconds(changed_at), "must_change": None}
+        return self._changed(
             update(table)
             .where(table.c.id == account_id, table.c.password_hash.is_not_distinct_from(expected))
-            .values(password_hash=new_hash)
+            .values(values)
         )
-        with writing(self._engine) as connection:
-            return connection.execute(statement).rowcount == 1
+
+    def require_change(self, account_id: str, reason: str) -> bool:
+        return self._changed(update(table).where(table.c.id == account_id).values(must_change=reason))
+
+    def signed_in(self, account_id: str, *, at: datetime) -> bool:
+        now = unix_microseconds(at)
+        earlier = or_(table.c.signed_in_at.is_(None), table.c.signed_in_at < now)
+        return self._changed(update(table).where(table.c.id == account_id, earlier).values(signed_in_at=now))
+
+    def page(self, *, after: str | None, limit: int) -> Sequence[Account]:
+        statement = select(table).order_by(table.c.id).limit(limit)
+        if after is not None:
+            statement = statement.where(table.c.id > after)
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement).all()
+        return tuple(self._account(row) for row in rows)
 
     def set_disabled(self, account_id: str, disabled: bool) -> bool:
-        statement = (
+        return self._changed(
             update(table)
             .where(table.c.id == account_id, table.c.disabled != int(disabled))
             .values(disabled=int(disabled))
         )
+
+    def _changed(self, statement: Update) -> bool:
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount == 1
 
@@ -97,13 +132,17 @@ class SqlAccounts:
             password_hash=row.password_hash,
             disabled=bool(row.disabled),
             reference=row.reference,
+            must_change=row.must_change,
+            password_changed_at=moment_or_none(row.password_changed_at),
+            signed_in_at=moment_or_none(row.signed_in_at),
+            created_at=from_unix_microseconds(row.created_at),
         )
 
 
-def _alone_with(connection: Connection, *macs: bytes) -> None:
-    """Until the end of the transaction nobody else creates an account with one of these hashes.
+def alone_with(connection: Connection, *macs: bytes) -> None:
+    """Until the end of the transaction nobody else writes a row with one of these hashes.
 
-    While keys are being swapped, two workers may write one name under different keys, which the unique column does not
+    While keys are being swapped, two workers may write one name under different keys, which a unique column does not
     see: the one that comes second has to see the row of the first. On SQLite there is one writer at a time anyway. The
     locks are taken in one order, so that no two workers wait for each other.
     """

@@ -39,8 +39,13 @@ pytest.register_assert_rewrite(
             "assignments",
             "audit",
             "cells",
+            "contacts",
+            "devices",
             "flows",
+            "incidents",
             "key_encryption",
+            "notices",
+            "password_history",
             "sessions",
             "subjects",
             "throttle",
@@ -54,8 +59,13 @@ from portalsec.testing.contracts.assignments import AssignmentStoreContract  # n
 from portalsec.testing.contracts.audit import AuditStoreContract  # noqa: E402
 from portalsec.testing.contracts.base import StoreContract  # noqa: E402
 from portalsec.testing.contracts.cells import CellSourceContract, CellTable  # noqa: E402
+from portalsec.testing.contracts.contacts import ContactStoreContract  # noqa: E402
+from portalsec.testing.contracts.devices import DeviceStoreContract  # noqa: E402
 from portalsec.testing.contracts.flows import FlowStoreContract  # noqa: E402
+from portalsec.testing.contracts.incidents import IncidentStoreContract  # noqa: E402
 from portalsec.testing.contracts.key_encryption import KeyEncryptionContract  # noqa: E402
+from portalsec.testing.contracts.notices import NoticeStoreContract  # noqa: E402
+from portalsec.testing.contracts.password_history import PasswordHistoryStoreContract  # noqa: E402
 from portalsec.testing.contracts.sessions import SessionStoreContract  # noqa: E402
 from portalsec.testing.contracts.subjects import SubjectKeyStoreContract  # noqa: E402
 from portalsec.testing.contracts.throttle import ThrottleStoreContract  # noqa: E402
@@ -67,8 +77,13 @@ __all__ = [
     "AuditStoreContract",
     "CellSourceContract",
     "CellTable",
+    "ContactStoreContract",
+    "DeviceStoreContract",
     "FlowStoreContract",
+    "IncidentStoreContract",
     "KeyEncryptionContract",
+    "NoticeStoreContract",
+    "PasswordHistoryStoreContract",
     "SessionStoreContract",
     "StoreContract",
     "SubjectKeyStoreContract",

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from portalsec.auth.ports import Account, AccountStore
-from portalsec.testing.contracts.base import NOW, THREADS, StoreContract, winners
+from portalsec.testing.contracts.base import MICROSECOND, NOW, THREADS, StoreContract, winners
 
 __all__ = ["AccountStoreContract"]
 
@@ -24,6 +24,7 @@ def _account(number: int = 1, *, login: str | None = None, password_hash: str | 
         login=login or f"person{number}@example.org",
         password_hash=password_hash,
         reference=f"patient-{number}",
+        created_at=NOW,
     )
 
 
@@ -45,12 +46,92 @@ class AccountStoreContract(StoreContract):
 
     def test_an_account_is_found_by_id_and_by_login_as_it_was_created(self, store: AccountStore) -> None:
         plain = _account(1)
-        bare = Account(id="account-2", login="zoë müller 病院@example.org", password_hash=None)
+        bare = Account(
+            id="account-2", login="zoë müller 病院@example.org", password_hash=None, created_at=NOW
+        )
         disabled = replace(_account(3), disabled=True)
         for account in (plain, bare, disabled):
             assert store.create(account, now=NOW)
             assert store.get(account.id) == account
             assert store.by_login(account.login) == account
+
+    def test_a_long_hash_comes_back_whole(self, store: AccountStore) -> None:
+        long = _account(password_hash="$ps1$nfc,b,0a1b2c3d$" + "w" * 700)
+        assert store.create(long, now=NOW)
+        assert store.get(long.id) == store.by_login(long.login) == long
+        longer = f"{long.password_hash}x"
+        assert not store.set_password(long.id, "new", expected=longer)
+        assert store.set_password(long.id, longer, expected=long.password_hash)
+        assert store.get(long.id) == replace(long, password_hash=longer)
+        assert not store.set_password(long.id, "new", expected=long.password_hash)
+        assert store.set_password(long.id, _HASH, expected=longer)
+        assert store.get(long.id) == _account()
+
+    def test_the_moments_of_an_account_are_kept(self, store: AccountStore) -> None:
+        moved = replace(
+            _account(1),
+            must_change="temporary",
+            password_changed_at=NOW - 3 * MICROSECOND,
+            signed_in_at=NOW - 2 * MICROSECOND,
+            created_at=NOW - 4 * MICROSECOND,
+        )
+        assert store.create(moved, now=NOW)
+        assert store.get("account-1") == store.by_login(moved.login) == moved
+        assert store.create(replace(_account(2), created_at=None), now=NOW)
+        assert store.get("account-2") == _account(2), "without a moment of its own it is created now"
+
+    def test_a_password_that_is_chosen_clears_what_must_change_and_a_rehash_does_not(
+        self, store: AccountStore
+    ) -> None:
+        store.create(replace(_account(), must_change="expired"), now=NOW)
+        later = NOW + MICROSECOND
+        assert store.set_password("account-1", _OTHER, expected=_HASH)
+        assert store.get("account-1") == replace(_account(password_hash=_OTHER), must_change="expired")
+        assert not store.set_password("account-1", _HASH, expected=_HASH, changed_at=later)
+        assert store.get("account-1") == replace(_account(password_hash=_OTHER), must_change="expired")
+        assert store.set_password("account-1", _HASH, expected=_OTHER, changed_at=later)
+        assert store.get("account-1") == replace(_account(), password_changed_at=later)
+
+    def test_a_password_can_be_taken_away(self, store: AccountStore) -> None:
+        store.create(_account(), now=NOW)
+        assert not store.set_password("account-1", None, expected=_OTHER, changed_at=NOW)
+        assert store.set_password("account-1", None, expected=_HASH, changed_at=NOW)
+        assert store.get("account-1") == replace(_account(password_hash=None), password_changed_at=NOW)
+        assert store.set_password("account-1", _OTHER, expected=None)
+        assert store.get("account-1") == replace(_account(password_hash=_OTHER), password_changed_at=NOW)
+
+    def test_a_change_is_required_with_a_reason(self, store: AccountStore) -> None:
+        store.create(_account(1), now=NOW)
+        store.create(_account(2), now=NOW)
+        assert store.require_change("account-1", "disavowed")
+        assert store.get("account-1") == replace(_account(1), must_change="disavowed")
+        assert store.require_change("account-1", "expired")
+        assert store.get("account-1") == replace(_account(1), must_change="expired")
+        assert store.get("account-2") == _account(2)
+        assert not store.require_change("account-9", "expired")
+
+    def test_the_newest_sign_in_moves_forward_alone(self, store: AccountStore) -> None:
+        store.create(_account(), now=NOW)
+        assert store.signed_in("account-1", at=NOW)
+        assert not store.signed_in("account-1", at=NOW)
+        assert not store.signed_in("account-1", at=NOW - MICROSECOND)
+        assert store.get("account-1") == replace(_account(), signed_in_at=NOW)
+        assert store.signed_in("account-1", at=NOW + MICROSECOND)
+        assert store.get("account-1") == replace(_account(), signed_in_at=NOW + MICROSECOND)
+        assert not store.signed_in("account-9", at=NOW)
+
+    def test_pages_hold_every_account_once_in_one_order(self, store: AccountStore) -> None:
+        accounts = [_account(number) for number in range(1, 8)]
+        for account in accounts:
+            store.create(account, now=NOW)
+        whole = list(store.page(after=None, limit=100))
+        assert {account.id: account for account in whole} == {account.id: account for account in accounts}
+        assert len(whole) == len(accounts)
+        paged: list[Account] = []
+        while page := store.page(after=paged[-1].id if paged else None, limit=3):
+            assert len(page) <= 3
+            paged += page
+        assert paged == whole
 
     def test_what_is_unknown_is_none(self, store: AccountStore) -> None:
         store.create(_account(), now=NOW)
@@ -167,6 +248,14 @@ class AccountStoreContract(StoreContract):
             store.create(_account(turn), now=NOW)
             assert winners(self.race(partial(store.set_disabled, f"account-{turn}", True))) == 1
 
+    def test_race_of_sign_ins_keeps_the_newest(self, store: AccountStore) -> None:
+        store.create(_account(), now=NOW)
+        for turn in self.rounds():
+            moments = [NOW + (turn * THREADS + number) * MICROSECOND for number in range(THREADS)]
+            results = self.race(*(partial(store.signed_in, "account-1", at=moment) for moment in moments))
+            assert results[-1], "the newest is newer than whatever came before it"
+            assert store.get("account-1") == replace(_account(), signed_in_at=moments[-1])
+
     def test_verbs_neither_wait_for_nor_roll_back_with_the_callers_open_write(
         self, store: AccountStore, open_write: AbstractContextManager[object]
     ) -> None:
@@ -174,7 +263,11 @@ class AccountStoreContract(StoreContract):
             assert store.create(_account(), now=NOW)
             assert store.set_password("account-1", _OTHER, expected=_HASH)
             assert store.set_disabled("account-1", True)
-        assert store.get("account-1") == replace(_account(password_hash=_OTHER), disabled=True)
+            assert store.require_change("account-1", "expired")
+            assert store.signed_in("account-1", at=NOW)
+        assert store.get("account-1") == replace(
+            _account(password_hash=_OTHER), disabled=True, must_change="expired", signed_in_at=NOW
+        )
 
     def test_a_backend_that_cannot_answer_is_a_store_error(self, failing_store: AccountStore) -> None:
         self.assert_all_fail(
@@ -183,6 +276,11 @@ class AccountStoreContract(StoreContract):
                 lambda: failing_store.get("account-1"),
                 lambda: failing_store.by_login("person1@example.org"),
                 lambda: failing_store.set_password("account-1", _OTHER, expected=_HASH),
+                lambda: failing_store.set_password("account-1", None, expected=_OTHER, changed_at=NOW),
+                lambda: failing_store.require_change("account-1", "expired"),
+                lambda: failing_store.signed_in("account-1", at=NOW),
+                lambda: failing_store.page(after=None, limit=10),
+                lambda: failing_store.page(after="account-1", limit=10),
                 lambda: failing_store.set_disabled("account-1", True),
             ]
         )
