@@ -17,7 +17,6 @@ __all__ = ["MAX_HISTORY", "PasswordPolicy", "PasswordRefused", "PasswordReport",
 MAX_HISTORY = 24  # each is a whole hash of work at every change
 _KINDS = {"letter": "L", "digit": "N", "symbol": "PSZ"}  # general categories of Unicode
 _SCORES = (3, 6, 8, 10)  # powers of ten, as zxcvbn has them
-_LITTLE, _DATE = 4, 8
 _ADVICE = {
     "repeat": "advice_repeat",
     "sequence": "advice_sequence",
@@ -217,11 +216,12 @@ class PasswordPolicy:
 
     def _content(self, text: str, words: Sequence[str]) -> tuple[Problem, ...]:
         # Here, so that the word lists load with the first new password and not with the first import.
+        from portalsec.auth.personal import made_of
         from portalsec.auth.strength import estimate_strength, is_common, own_words
 
         if text.casefold() in self.blocklist or is_common(text):
             return (Problem("common"),)
-        if _little_else(text, own_words(words)):
+        if made_of(text, own_words(words)):
             return (Problem("personal"),)
         if self.min_guesses_log10 is None:
             return ()
@@ -229,22 +229,6 @@ class PasswordPolicy:
         if found.guesses_log10 >= self.min_guesses_log10:
             return ()
         return (Problem("personal" if found.personal else "guessable"),)
-
-
-def _little_else(text: str, words: Sequence[str]) -> bool:
-    """Whether almost nothing is left of the whole text without the words.
-
-    "Robin.Ward.1984" is as good as known to whoever knows the birth date, though it is on no list. A word somewhere
-    in a longer password is no reason to refuse it (SP 800-63B-4 section 3.1.1.2 compares whole passwords).
-    """
-    rest = text.lower()
-    for word in sorted(words, key=len, reverse=True):
-        rest = rest.replace(word, "")
-    if len(rest) == len(text):
-        return False
-    left = [char for char in rest if char.isalnum()]
-    # Up to eight digits are a year or a date, whosever it is.
-    return len(left) < _LITTLE or (len(left) <= _DATE and all(char.isdigit() for char in left))
 
 
 PasswordPolicy.NIST_800_63B_4 = PasswordPolicy(min_length=15, min_length_with_second_factor=8, max_length=256)

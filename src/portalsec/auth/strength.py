@@ -10,6 +10,7 @@ scores at most two windows of 40 characters. Whatever the length, that is a few 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -44,6 +45,7 @@ _LONGEST = max(map(len, _RANKS))
 _HEAD = 4  # so many first characters tell whether any word begins here; most text that is random stops there
 _HEADS = frozenset(word[:_HEAD] for word in _RANKS if len(word) >= _HEAD)
 _COMMON = frozenset(FREQUENCY_LISTS["passwords"])
+_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})\Z", re.ASCII)
 _REPEAT_GREEDY = re.compile(r"(.+)\1+")
 _REPEAT_LAZY = re.compile(r"(.+?)\1+")
 _REPEAT_UNIT = re.compile(r"(.+?)\1+\Z")
@@ -91,17 +93,32 @@ def estimate_strength(password: str, words: Iterable[str] = ()) -> Estimate:
 
 
 def own_words(words: Iterable[str]) -> list[str]:
-    """Lower case, whole and split at what is no letter or digit, three characters or more, no repetition."""
+    """Lower case, whole and split at what is no letter or digit, three characters or more, no repetition.
+
+    A date as "1984-02-03" is also given as people write it: 03021984, 02031984, and with two digits of the year.
+    """
     found: dict[str, None] = {}
     for word in words:
-        text = word[:WINDOW].lower()
+        text = unicodedata.normalize("NFC", word[:WINDOW]).lower()
         parts = re.split(r"[\W_]+", text)
-        for part in (text, *parts, "".join(parts)):
+        for part in (text, *parts, "".join(parts), *_dates(text)):
             if len(part) >= 3:
                 found.setdefault(part)
             if len(found) >= _MAX_WORDS:
                 return list(found)
     return list(found)
+
+
+def _dates(text: str) -> tuple[str, ...]:
+    match = _ISO_DATE.match(text)
+    if not match:
+        return ()
+    year, month, day = match.groups()
+    return tuple(
+        written
+        for years in (year, year[2:])
+        for written in (day + month + years, month + day + years, years + month + day)
+    )
 
 
 def _score(text: str, own: Mapping[str, int]) -> Mapping[str, Any]:
