@@ -164,21 +164,21 @@ class SqlPasswordHistoryContract(_Sql, PasswordHistoryStoreContract):
 class SqlNoticesContract(_Sql, NoticeStoreContract):
     @pytest.fixture
     def store(self, security: Engine) -> SqlNotices:
-        return SqlNotices(security, sealer=TestingSealer())
+        return SqlNotices(security)
 
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlNotices:
-        return SqlNotices(failing, sealer=TestingSealer())
+        return SqlNotices(failing)
 
 
 class SqlIncidentsContract(_Sql, IncidentStoreContract):
     @pytest.fixture
     def store(self, security: Engine) -> SqlIncidents:
-        return SqlIncidents(security, sealer=TestingSealer())
+        return SqlIncidents(security)
 
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlIncidents:
-        return SqlIncidents(failing, sealer=TestingSealer())
+        return SqlIncidents(failing)
 
 
 class SqlContactsContract(_Sql, ContactStoreContract):

@@ -212,8 +212,8 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             password_history=SqlPasswordHistory(security),
             contacts=SqlContacts(security, mac=mac, sealer=sealer),
             devices=SqlDevices(security),
-            notices=SqlNotices(security, sealer=sealer),
-            incidents=SqlIncidents(security, sealer=sealer),
+            notices=SqlNotices(security),
+            incidents=SqlIncidents(security),
             close=undo.pop_all().close,
         )
 

@@ -1,4 +1,4 @@
-"""Incidents in SQL, their summaries sealed."""
+"""Incidents in SQL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, select, update
 
-from portalsec.auth.ports import Incident, Sealer
+from portalsec.auth.ports import Incident
 from portalsec.clock import (
     from_unix_microseconds,
     microseconds_or_none,
@@ -20,21 +20,12 @@ from portalsec.sqlalchemy.transaction import insert_into, reading, require_opene
 
 __all__ = ["SqlIncidents"]
 
-_SEALED = "data_sealed"
-
 
 class SqlIncidents:
-    """`portalsec.auth.ports.IncidentStore`, durable when a verb returns.
+    """`portalsec.auth.ports.IncidentStore`, durable when a verb returns."""
 
-    Args:
-        engine: from `portalsec.sqlalchemy.open_engine`, with the security tables.
-        sealer: seals the summary, bound to its row. Verbs that return incidents raise its
-            `portalsec.errors.DecryptionError` where the stored bytes do not open.
-    """
-
-    def __init__(self, engine: Engine, *, sealer: Sealer) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = require_opened(engine)
-        self._sealer = sealer
 
     def open(self, incident: Incident) -> bool:
         row = {
@@ -44,7 +35,7 @@ class SqlIncidents:
             "since": unix_microseconds(incident.since),
             "opened_at": unix_microseconds(incident.opened_at),
             "closed_at": microseconds_or_none(incident.closed_at),
-            _SEALED: self._sealer.seal(incident.data, table=table.name, column=_SEALED, row=incident.id),
+            "data": incident.data,
         }
         with writing(self._engine) as connection:
             insert = insert_into(connection, table).values(row).on_conflict_do_nothing()
@@ -74,15 +65,16 @@ class SqlIncidents:
     def _select(self, statement: Select[Any]) -> Sequence[Incident]:
         with reading(self._engine) as connection:
             rows = connection.execute(statement).all()
-        return tuple(self._incident(row) for row in rows)
+        return tuple(_incident(row) for row in rows)
 
-    def _incident(self, row: Row[Any]) -> Incident:
-        return Incident(
-            id=row.id,
-            account_id=row.account_id,
-            notice_id=row.notice_id,
-            since=from_unix_microseconds(row.since),
-            opened_at=from_unix_microseconds(row.opened_at),
-            closed_at=moment_or_none(row.closed_at),
-            data=self._sealer.open(row.data_sealed, table=table.name, column=_SEALED, row=row.id),
-        )
+
+def _incident(row: Row[Any]) -> Incident:
+    return Incident(
+        id=row.id,
+        account_id=row.account_id,
+        notice_id=row.notice_id,
+        since=from_unix_microseconds(row.since),
+        opened_at=from_unix_microseconds(row.opened_at),
+        closed_at=moment_or_none(row.closed_at),
+        data=bytes(row.data),
+    )

@@ -1,4 +1,4 @@
-"""Notices in SQL, their details sealed: one statement claims what is due, so that two workers never mail one notice."""
+"""Notices in SQL: one statement claims what is due, so that two workers never mail one notice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Update, delete, select, update
 
-from portalsec.auth.ports import Notice, Sealer
+from portalsec.auth.ports import Notice
 from portalsec.clock import (
     from_unix_microseconds,
     microseconds_or_none,
@@ -20,21 +20,12 @@ from portalsec.sqlalchemy.transaction import insert_into, reading, require_opene
 
 __all__ = ["SqlNotices"]
 
-_SEALED = "data_sealed"
-
 
 class SqlNotices:
-    """`portalsec.auth.ports.NoticeStore`, durable when a verb returns: a claimed notice is claimed.
+    """`portalsec.auth.ports.NoticeStore`, durable when a verb returns: a claimed notice is claimed."""
 
-    Args:
-        engine: from `portalsec.sqlalchemy.open_engine`, with the security tables.
-        sealer: seals the details, bound to their row. Verbs that return notices raise its
-            `portalsec.errors.DecryptionError` where the stored bytes do not open.
-    """
-
-    def __init__(self, engine: Engine, *, sealer: Sealer) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = require_opened(engine)
-        self._sealer = sealer
 
     def put(self, notice: Notice) -> bool:
         row = {
@@ -43,7 +34,7 @@ class SqlNotices:
             "kind": notice.kind,
             "at": unix_microseconds(notice.at),
             "code": notice.code,
-            _SEALED: self._sealer.seal(notice.data, table=table.name, column=_SEALED, row=notice.id),
+            "data": notice.data,
             "due_at": microseconds_or_none(notice.due_at),
             "mailed_at": microseconds_or_none(notice.mailed_at),
             "attempts": notice.attempts,
@@ -56,7 +47,7 @@ class SqlNotices:
     def get(self, notice_id: str) -> Notice | None:
         with reading(self._engine) as connection:
             row = connection.execute(select(table).where(table.c.id == notice_id)).first()
-        return None if row is None else self._notice(row)
+        return None if row is None else _notice(row)
 
     def of_account(self, account_id: str, *, limit: int, before: datetime | None = None) -> Sequence[Notice]:
         statement = select(table).where(table.c.account_id == account_id)
@@ -65,7 +56,7 @@ class SqlNotices:
         statement = statement.order_by(table.c.at.desc(), table.c.id.desc()).limit(limit)
         with reading(self._engine) as connection:
             rows = connection.execute(statement).all()
-        return tuple(self._notice(row) for row in rows)
+        return tuple(_notice(row) for row in rows)
 
     def claim(self, *, now: datetime, lease: timedelta, limit: int) -> Sequence[Notice]:
         due = (
@@ -91,7 +82,7 @@ class SqlNotices:
                 held = connection.execute(select(due)).all()
                 order = {row.id: (row.due_at, row.id) for row in held}
                 rows = connection.execute(claim.returning(table)).all() if held else []
-        return tuple(self._notice(row) for row in sorted(rows, key=lambda row: order[row.id]))
+        return tuple(_notice(row) for row in sorted(rows, key=lambda row: order[row.id]))
 
     def mailed(self, notice_id: str, *, at: datetime) -> bool:
         due = (table.c.id == notice_id) & table.c.due_at.is_not(None)
@@ -125,16 +116,17 @@ class SqlNotices:
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount == 1
 
-    def _notice(self, row: Row[Any]) -> Notice:
-        return Notice(
-            id=row.id,
-            account_id=row.account_id,
-            kind=row.kind,
-            at=from_unix_microseconds(row.at),
-            code=row.code,
-            data=self._sealer.open(row.data_sealed, table=table.name, column=_SEALED, row=row.id),
-            due_at=moment_or_none(row.due_at),
-            mailed_at=moment_or_none(row.mailed_at),
-            attempts=row.attempts,
-            disavowed_at=moment_or_none(row.disavowed_at),
-        )
+
+def _notice(row: Row[Any]) -> Notice:
+    return Notice(
+        id=row.id,
+        account_id=row.account_id,
+        kind=row.kind,
+        at=from_unix_microseconds(row.at),
+        code=row.code,
+        data=bytes(row.data),
+        due_at=moment_or_none(row.due_at),
+        mailed_at=moment_or_none(row.mailed_at),
+        attempts=row.attempts,
+        disavowed_at=moment_or_none(row.disavowed_at),
+    )

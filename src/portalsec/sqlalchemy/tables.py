@@ -144,7 +144,7 @@ notice = Table(
     Column("kind", Text, nullable=False),
     Column("at", BigInteger, nullable=False, index=True),
     Column("code", Text, nullable=False),
-    Column("data_sealed", LargeBinary, nullable=False),
+    Column("data", LargeBinary, nullable=False),
     Column("due_at", BigInteger),
     Column("mailed_at", BigInteger),
     Column("attempts", Integer, nullable=False),
@@ -163,7 +163,7 @@ incident = Table(
     Column("since", BigInteger, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
-    Column("data_sealed", LargeBinary, nullable=False),
+    Column("data", LargeBinary, nullable=False),
 )
 _UNCLOSED = text("closed_at IS NULL")
 Index("portalsec_incident_unclosed", incident.c.opened_at, sqlite_where=_UNCLOSED, postgresql_where=_UNCLOSED)
