@@ -11,8 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from portalsec.fastapi import Portalsec, PortalsecMiddleware, Refusal, session_router, sign_in_router
+from portalsec.fastapi import (
+    Portalsec,
+    PortalsecMiddleware,
+    Refusal,
+    account_router,
+    session_router,
+    sign_in_router,
+)
 
+from .account_views import ClinicAccountViews
 from .datafolder import Site
 from .desk import desk_router
 from .entrance import entrance_router
@@ -20,6 +28,7 @@ from .erase import erase_router
 from .pages import Pages
 from .privacy import privacy_router
 from .records import record_router
+from .safety import safety_router
 
 __all__ = ["create_app"]
 
@@ -36,10 +45,12 @@ def create_app(site: Site) -> FastAPI:
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.include_router(sign_in_router(ps, pages))
     app.include_router(session_router(ps))
+    app.include_router(account_router(ps, ClinicAccountViews(ps, directory, pages)))
     app.include_router(entrance_router(ps, clinic, site.ties, directory, pages))
     app.include_router(record_router(ps, clinic, directory, pages))
     app.include_router(desk_router(ps, clinic, directory, pages))
     app.include_router(privacy_router(ps, directory, pages, anchor=site.anchor))
+    app.include_router(safety_router(ps, directory, pages))
     app.include_router(erase_router(ps, clinic, site.ties, directory, site.erasure, pages))
 
     @app.exception_handler(HTTPException)

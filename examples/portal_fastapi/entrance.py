@@ -31,8 +31,19 @@ _CARDS = {
     "/desk": ("Front desk", "Find a patient and hand out an activation code."),
     "/audit": ("Audit log", "What happened here, and whether the log is whole."),
     "/erase": ("Erase a person", "Destroy for good what the clinic keeps about somebody."),
-    "/account": ("My account", "Where you are signed in."),
+    "/support": ("Lost second key", "Two of you take a lost authenticator off an account."),
+    "/incidents": ("Incidents", "Accounts whose owner said: this was not me."),
+    "/account": ("My account", "Your password, your devices, and what happened."),
 }
+
+_OWN = (
+    ("/account/secure", "Secure my account", "Something looks wrong? Four steps, a few minutes."),
+    ("/account/activity", "What happened to it", "Sign-ins and changes, newest first."),
+    ("/account/messages", "Messages we sent you", "Is a mail really from us? Compare its code."),
+    ("/account/password", "Change your password", "With a meter that says how good the new one is."),
+    ("/account/email", "E-mail addresses", "Where we write when something happens."),
+    ("/account/devices", "Your devices", "Browsers that we know again."),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +174,7 @@ def entrance_router(
             request,
             "account.html",
             viewer=view(session),
+            own=_OWN,
             idle=duration(policy.idle),
             absolute=duration(policy.absolute),
             sessions=[

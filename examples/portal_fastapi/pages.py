@@ -43,8 +43,8 @@ _MENU = {
     "patient": (("/record", "My record"), ("/record/seen", "Who has seen it")),
     "proxy": (("/family", "People I care for"),),
     "clinician": (("/patients", "My patients"),),
-    "front_desk": (("/desk", "Front desk"),),
-    "privacy_officer": (("/audit", "Audit log"), ("/erase", "Erase a person")),
+    "front_desk": (("/desk", "Front desk"), ("/support", "Lost second key")),
+    "privacy_officer": (("/audit", "Audit log"), ("/incidents", "Incidents"), ("/erase", "Erase a person")),
 }
 
 

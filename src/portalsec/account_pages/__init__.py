@@ -56,7 +56,7 @@ from portalsec.account_pages.exchange import (
     step_page,
 )
 from portalsec.account_pages.pages import AccountPages
-from portalsec.account_pages.views import ContactView, DeviceView, IncidentView, NoticeView
+from portalsec.account_pages.views import ContactView, DeviceView, IncidentView, NoticeView, incident_view
 
 __all__ = [
     "AccountPages",
@@ -70,6 +70,7 @@ __all__ = [
     "Reply",
     "Route",
     "Trouble",
+    "incident_view",
     "language_of",
     "step_cookies",
     "step_page",

@@ -119,7 +119,9 @@ def notice_views(portal: Portal, notices: Iterable[Notice], language: str) -> tu
 
 def incident_views(portal: Portal, account_id: str, language: str) -> tuple[IncidentView, ...]:
     """What the owner of an account said was not them, newest first, each with what was seen since."""
-    return tuple(incident_view(portal, incident, language) for incident in portal.incidents.of_account(account_id))
+    return tuple(
+        incident_view(portal, incident, language) for incident in portal.incidents.of_account(account_id)
+    )
 
 
 def incident_view(portal: Portal, incident: Incident, language: str) -> IncidentView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Protocol
 
@@ -63,13 +64,16 @@ def account_router(
     for route in todo.routes():
         add(route)
 
-    script = files("portalsec").joinpath("browser", "meter.js").read_bytes()
-
     @router.get("/portalsec/meter.js")
     async def meter() -> Response:
-        return Response(script, media_type="text/javascript")
+        return Response(_meter(), media_type="text/javascript")
 
     return router
+
+
+@cache
+def _meter() -> bytes:
+    return files("portalsec").joinpath("browser", "meter.js").read_bytes()
 
 
 def _response(request: Request, reply: Reply, pages: AccountViews) -> Response:
@@ -98,9 +102,15 @@ async def read_json(request: Request) -> Mapping[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
     try:
-        value = json.loads(body) if kind == "application/json" else None
+        pairs = json.loads(body, object_pairs_hook=list) if kind == "application/json" else None
     except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        pairs = None
+    # An object, since only its pairs are tuples; each name once, since two readers could take different ones.
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, tuple) and isinstance(pair[1], str) for pair in pairs
+    ):
         raise Denied(Reason.MALFORMED)
-    return value
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Denied(Reason.MALFORMED)
+    return fields
