@@ -12,6 +12,7 @@ from typing import Any
 from portalsec.auth import totp as totp_module
 from portalsec.auth.account import Accounts
 from portalsec.auth.endings import Endings
+from portalsec.auth.new_password import NewPasswords
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import Account
@@ -155,12 +156,18 @@ class World:
             clock=self.clock,
             mac=self.mac,
         )
+        self.new_passwords = NewPasswords(
+            policy=self.password_policy,
+            sources=(),
+            passwords=self.passwords,
+            history=self.history_store,
+            emit=emit,
+        )
         self.accounts = Accounts(
             accounts=self.account_store,
             flows=self.flow_store,
             invitations=self.flow_store,
-            passwords=self.passwords,
-            policy=self.password_policy,
+            new_passwords=self.new_passwords,
             throttle=self.throttle,
             sign_in=self.sign_in,
             sessions=self.sessions,

@@ -8,12 +8,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from portalsec.auth._door import DOOR
 from portalsec.auth._input import canonical_login, password_text
 from portalsec.auth._pending import open_data, seal_data
-from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, Problem
+from portalsec.auth.new_password import NewPasswords
+from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac
 from portalsec.auth.sessions import Sessions
 from portalsec.auth.signin import SignIn, Step, login_reference
@@ -23,9 +24,6 @@ from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit, NewId
-
-if TYPE_CHECKING:
-    from portalsec.auth.passwords import Passwords
 
 __all__ = ["INVITATION_LIFETIME", "Accounts", "SignUp", "canonical_login"]
 
@@ -61,8 +59,7 @@ class Accounts:
         accounts: AccountStore,
         flows: FlowStore,
         invitations: FlowStore,
-        passwords: Passwords,
-        policy: PasswordPolicy,
+        new_passwords: NewPasswords,
         throttle: Throttle,
         sign_in: SignIn,
         sessions: Sessions,
@@ -74,7 +71,7 @@ class Accounts:
         self._accounts = accounts
         self._flows = flows
         self._invitations = invitations
-        self._passwords = passwords
+        self._new_passwords = new_passwords
         self._throttle = throttle
         self._sign_in = sign_in
         self._sessions = sessions
@@ -82,7 +79,6 @@ class Accounts:
         self._clock = clock
         self._new_id = new_id
         self._mac = mac
-        self.policy = policy
 
     def invite(self, reference: str, *, actor: Actor, source: Source) -> Secret[str]:
         """Make an activation code for the person whom ``reference`` names in the application's own data.
@@ -160,13 +156,13 @@ class Accounts:
             raise
         flow = self._invitation(invitation, attempt, source)
         reference = open_data(self._mac, flow).decode("utf-8")
-        problems = self._problems(password, name, about(reference) if about else ())
-        if problems:
-            attempt.succeeded()  # the code was right; this was no guess
-            self._emit_refusal(Reason.PASSWORD_REFUSED, source, details, subjects=(reference,))
-            raise PasswordRefused(problems)
         account_id = self._new_id()
-        hashed = self._passwords.hash(password, account_id=account_id)
+        try:
+            hashed = self._prepare(account_id, password, (name, *(about(reference) if about else ())), source)
+        except PasswordRefused as refusal:
+            attempt.succeeded()  # the code was right; this was no guess
+            self._emit_refusal(refusal.reason, source, details, subjects=(reference,))
+            raise
         if self._invitations.consume(flow.digest, _INVITATION, now=self._clock()) is None:
             attempt.failed()
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, details)
@@ -203,11 +199,8 @@ class Accounts:
             PasswordRefused: administration follows the same policy.
         """
         name = canonical_login(login)
-        problems = self._problems(password, name, ())
-        if problems:
-            raise PasswordRefused(problems)
         account_id = self._new_id()
-        hashed = self._passwords.hash(password, account_id=account_id)
+        hashed = self._prepare(account_id, password, (name,), source)
         account = Account(id=account_id, login=name, password_hash=hashed, reference=reference)
         self._record_and_create(account, actor, source)
         return account
@@ -247,12 +240,15 @@ class Accounts:
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, {})
         return flow
 
-    def _problems(self, password: object, name: str, about: Sequence[str]) -> tuple[Problem, ...]:
-        return self.policy.check_password(
+    def _prepare(self, account_id: str, password: object, about: Sequence[str], source: Source) -> str:
+        return self._new_passwords.prepare(
+            account_id,
             password,
-            about=(name, *about),
+            about=about,
             # Only where every sign-in asks for a second factor may a short password do.
             with_second_factor=self._sign_in.policy.second_factor == "required",
+            current=None,
+            source=source,
         )
 
     def _known(self, account_id: str) -> None:

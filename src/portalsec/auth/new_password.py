@@ -131,7 +131,8 @@ class NewPasswords:
             raise PasswordRefused(problems)
         if self._listed(text, account_id, source):
             raise PasswordRefused([Problem("breached")])
-        self._refuse_earlier(account_id, text, current, source)
+        # As typed: a hash that came from another system may be of another form than NFC.
+        self._refuse_earlier(account_id, str(password), current, source)
         return self._passwords.hash(text, account_id=account_id)
 
     def retire(
@@ -157,25 +158,27 @@ class NewPasswords:
             try:
                 if breached.contains(text):
                     return True
-                continue
             except StoreError:
                 pass
+            else:
+                continue
             # Outside the handler, so that no error raised here carries the failed call in its context.
-            self._record(f"passwords.{breached.name}", account_id, source)
-            if self.unreachable == "refuse":
+            went_on = self.unreachable == "accept"
+            self._record(f"passwords.{breached.name}", account_id, source, went_on=went_on)
+            if not went_on:
                 raise PasswordRefused([Problem("unchecked_refused")])
         return False
 
-    def _refuse_earlier(self, account_id: str, text: str, current: str | None, source: Source) -> None:
-        if current and self._same(account_id, text, current, source):
+    def _refuse_earlier(self, account_id: str, typed: str, current: str | None, source: Source) -> None:
+        if current and self._same(account_id, typed, current, source):
             raise PasswordRefused([Problem("same")])
         for earlier in self._history.of_account(account_id)[:MAX_HISTORY]:
-            if earlier != current and self._same(account_id, text, earlier, source):
+            if earlier != current and self._same(account_id, typed, earlier, source):
                 raise PasswordRefused([Problem("reused")])
 
-    def _same(self, account_id: str, text: str, stored: str, source: Source) -> bool:
+    def _same(self, account_id: str, typed: str, stored: str, source: Source) -> bool:
         try:
-            self._passwords.verify(stored, text, account_id=account_id)
+            self._passwords.verify(stored, typed, account_id=account_id)
         except Denied as refusal:
             if refusal.reason is not Reason.WRONG_PASSWORD:
                 raise
@@ -185,16 +188,16 @@ class NewPasswords:
         else:
             return True
         # A hash that cannot be read opens nothing for anybody; it must not keep its owner from a new password.
-        self._record("passwords.history", account_id, source)
+        self._record("passwords.history", account_id, source, went_on=True)
         return False
 
-    def _record(self, control: str, account_id: str, source: Source) -> None:
+    def _record(self, control: str, account_id: str, source: Source, *, went_on: bool) -> None:
         self._emit(
             SecurityEvent(
                 name=Event.SYSTEM_CONTROL_FAILED,
                 outcome=Outcome.ERROR,
                 resource=ResourceRef(type="account", id=account_id),
                 source=source,
-                details={"control": control},
+                details={"control": control, "went_on": went_on},
             )
         )
