@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from argon2 import low_level
-from argon2.exceptions import HashingError, VerificationError
+from argon2.exceptions import HashingError
 from argon2.low_level import ffi, lib
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,16 +26,16 @@ def passwords() -> Passwords:
 
 
 @pytest.fixture
-def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What argon2 was asked to verify."""
-    seen: list[bytes] = []
-    real = low_level.verify_secret
+def work(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What argon2 was asked to compute."""
+    seen: list[dict[str, Any]] = []
+    real = low_level.hash_secret_raw
 
-    def verify(stored: bytes, secret: bytes, kind: Any) -> Any:
-        seen.append(stored)
-        return real(stored, secret, kind)
+    def compute(secret: bytes, salt: bytes, **cost: Any) -> bytes:
+        seen.append({**cost, "salt": len(salt)})
+        return real(secret, salt, **cost)
 
-    monkeypatch.setattr(low_level, "verify_secret", verify)
+    monkeypatch.setattr(low_level, "hash_secret_raw", compute)
     return seen
 
 
@@ -53,14 +53,16 @@ def test_a_password_verifies_against_its_hash(passwords: Passwords) -> None:
 
 def test_the_hash_is_argon2id_with_the_parameters_and_a_fresh_salt(passwords: Passwords) -> None:
     stored = passwords.hash(RIGHT, account_id=ID)
-    assert stored.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert stored.startswith("$ps1$nfc,b$argon2id$v=19$m=8,t=1,p=1$")
     assert stored != passwords.hash(RIGHT, account_id=ID)
-    salt, tag = (base64.b64decode(part + "=" * (-len(part) % 4)) for part in stored.split("$")[4:])
+    salt, tag = (base64.b64decode(part + "=" * (-len(part) % 4)) for part in stored.split("$")[6:])
     assert (len(salt), len(tag)) == (16, 32)
     # The mapping of our names to argon2's, computed once more without our code.
+    parts = (b"portalsec password 1", ID.encode(), RIGHT.encode())
     assert tag == low_level.hash_secret_raw(
-        RIGHT.encode(), salt, time_cost=1, memory_cost=8, parallelism=1, hash_len=32, type=low_level.Type.ID
-    )
+        b"".join(len(part).to_bytes(4, "big") + part for part in parts), salt,
+        time_cost=1, memory_cost=8, parallelism=1, hash_len=32, type=low_level.Type.ID,
+    )  # fmt: skip
 
 
 def test_rfc_9106_vector() -> None:
@@ -132,29 +134,33 @@ def test_real_parameters_hash_and_say_when_a_rehash_is_due(passwords: Passwords)
     old = passwords.hash(RIGHT, account_id=ID)
     assert real.verify(old, RIGHT, account_id=ID).rehash_due is True
     new = real.hash(RIGHT, account_id=ID)
-    assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert new.startswith("$ps1$nfc,b$argon2id$v=19$m=19456,t=2,p=1$")
     assert real.verify(new, RIGHT, account_id=ID).rehash_due is False
 
 
 def test_an_unknown_account_costs_one_hash_with_todays_parameters(
-    passwords: Passwords, verifications: list[bytes]
+    passwords: Passwords, work: list[dict[str, Any]]
 ) -> None:
+    stored = passwords.hash(RIGHT, account_id=ID)
+    work.clear()
     assert reason_of(passwords, None, RIGHT) is Reason.UNKNOWN_ACCOUNT
-    assert len(verifications) == 1
-    assert verifications[0].startswith(b"$argon2id$v=19$m=8,t=1,p=1$")
-    # Same lengths too, so that argon2 does exactly the same.
-    assert len(verifications[0]) == len(passwords.hash(RIGHT, account_id=ID))
+    passwords.verify(stored, RIGHT, account_id=ID)
+    assert len(work) == 2
+    assert work[0] == work[1]  # same lengths too, so that argon2 does exactly the same
+    assert (work[0]["memory_cost"], work[0]["time_cost"], work[0]["parallelism"]) == (8, 1, 1)
 
 
 @pytest.mark.parametrize("password", [None, 1, b"x", "", "x" * 2000, "a\ud800"])
 def test_malformed_passwords_are_refused_before_any_hash(
-    passwords: Passwords, verifications: list[bytes], password: object
+    passwords: Passwords, work: list[dict[str, Any]], password: object
 ) -> None:
+    stored = passwords.hash(RIGHT, account_id=ID)
+    work.clear()
     assert reason_of(passwords, None, password) is Reason.MALFORMED
-    assert reason_of(passwords, passwords.hash(RIGHT, account_id=ID), password) is Reason.MALFORMED
+    assert reason_of(passwords, stored, password) is Reason.MALFORMED
     with pytest.raises(Denied):
         passwords.hash(password, account_id=ID)
-    assert verifications == []
+    assert work == []
 
 
 @pytest.mark.parametrize(
@@ -183,13 +189,9 @@ def test_no_memory_is_the_plumbings_fault(passwords: Passwords, monkeypatch: pyt
     stored = passwords.hash(RIGHT, account_id=ID)
 
     def no_memory(*args: Any, **kwargs: Any) -> Any:
-        raise VerificationError("Memory allocation error")
-
-    def no_memory_to_hash(*args: Any, **kwargs: Any) -> Any:
         raise HashingError("Memory allocation error")
 
-    monkeypatch.setattr(low_level, "verify_secret", no_memory)
-    monkeypatch.setattr(low_level, "hash_secret", no_memory_to_hash)
+    monkeypatch.setattr(low_level, "hash_secret_raw", no_memory)
     with pytest.raises(StoreError):
         passwords.verify(stored, RIGHT, account_id=ID)
     with pytest.raises(StoreError):
@@ -202,7 +204,7 @@ def test_no_more_hashes_run_at_once_than_allowed(limit: int, monkeypatch: pytest
     lock, running, most = threading.Lock(), 0, 0
     reached = threading.Event()
 
-    def verify(*args: Any) -> bool:
+    def compute(*args: Any, **kwargs: Any) -> bytes:
         nonlocal running, most
         with lock:
             running += 1
@@ -213,10 +215,10 @@ def test_no_more_hashes_run_at_once_than_allowed(limit: int, monkeypatch: pytest
         reached.wait(10)
         with lock:
             running -= 1
-        return True
+        return bytes(32)
 
-    monkeypatch.setattr(low_level, "verify_secret", verify)
     stored = passwords.hash(RIGHT, account_id=ID)
+    monkeypatch.setattr(low_level, "hash_secret_raw", compute)
     together(12, lambda _: passwords.verify(stored, RIGHT, account_id=ID))
     assert most == limit
 

@@ -512,7 +512,7 @@ def test_new_parameters_rehash_at_the_next_sign_in(world: World) -> None:
     world.wire()
     world.pending()
     stored = world.account_store.get(account.id).password_hash
-    assert stored.startswith("$argon2id$v=19$m=7168,t=5,p=1$")
+    assert stored.startswith("$ps1$nfc,b$argon2id$v=19$m=7168,t=5,p=1$")
     assert world.events.named(Event.AUTH_PASSWORD_REHASHED)
     world.events.clear()
     world.pending()

@@ -23,12 +23,14 @@ def users() -> object:
     return get_user_model().objects
 
 
-def test_a_hash_that_portalsec_made_verifies_in_django_and_the_other_way_round(world: World) -> None:
+def test_djangos_own_hash_verifies_here_and_ours_which_is_bound_to_the_account_not_there(
+    world: World,
+) -> None:
     account = world.portal.accounts.create(login="olivia", password=PASSWORD)
     user = get_user_model().objects.get(username="olivia")
-    assert user.password.startswith("argon2$argon2id$v=19$")
-    assert check_password(PASSWORD, user.password)
-    assert not check_password(PASSWORD + "x", user.password)
+    assert user.password.startswith("portalsec$ps1$nfc,b$argon2id$v=19$")
+    assert len(user.password) <= 128
+    assert not check_password(PASSWORD, user.password)
 
     user.set_password("harbour pickle saturn mitten")  # Django's own argon2 hasher
     user.save()
@@ -48,7 +50,9 @@ def test_a_user_that_django_made_signs_in_and_is_rehashed_with_the_portals_param
     )
     user.refresh_from_db()
     assert user.password != before
-    assert check_password(PASSWORD, user.password)
+    world.portal.passwords.verify(
+        user.password.removeprefix("portalsec"), PASSWORD, account_id=account_id_of(user)
+    )
     assert world.events.named("auth.password_rehashed")
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "NoticeStore",
     "Notifier",
     "PasswordHistoryStore",
+    "Pepper",
     "Sealer",
     "SessionRecord",
     "SessionStore",
@@ -79,6 +80,19 @@ class Mac(Protocol):
 
     def all(self, purpose: str, data: bytes) -> tuple[bytes, ...]:
         """What may have been stored: the hash under every key that is read, that of the call first."""
+        ...
+
+
+class Pepper(Protocol):
+    """A keyed hash of passwords whose keys rotate; `portalsec.crypto.prf.KeysetPepper` satisfies it."""
+
+    @property
+    def primary_id(self) -> int:
+        """The id, below 2**32, of the key that new hashes are made under."""
+        ...
+
+    def tag(self, key_id: int, data: bytes) -> bytes | None:
+        """32 bytes under the key of this id, or None where no enabled key has it."""
         ...
 
 
@@ -314,7 +328,8 @@ class Notice:
         kind: see `portalsec.auth.notices.NoticeKind`.
         at: when it happened.
         code: what the mail and the signed-in page both show, so that one can be checked against the other.
-        data: details (browser, address prefix, a request's name) as plain bytes, at most 4 KiB; the store seals them.
+        data: details (browser, address prefix, a request's name), at most 4 KiB. They come sealed, bound to the id; a
+            store keeps them as opaque bytes.
         due_at: when mail is due, or None where none is (any more).
         mailed_at: when it was handed to the notifier, or None.
         attempts: how often delivery was tried.
@@ -436,7 +451,7 @@ class Incident:
         since: from when on things may have been done by a stranger.
         opened_at: when it was opened.
         closed_at: when an officer closed it, or None.
-        data: a summary as plain bytes, at most 64 KiB; the store seals it.
+        data: a summary, at most 64 KiB. It comes sealed, bound to the id; a store keeps it as opaque bytes.
     """
 
     id: str

@@ -19,7 +19,7 @@ from portalsec.errors import ConfigurationError
 if TYPE_CHECKING:
     from portalsec.crypto.keyring import AnyKeyset
 
-__all__ = ["Fed", "KeyedHash", "KeysetPrf", "OfPrfKeys", "PrfFunction"]
+__all__ = ["Fed", "KeyedHash", "KeysetPepper", "KeysetPrf", "OfPrfKeys", "PrfFunction"]
 
 _MAGIC = b"psh1"
 _HASH = 32
@@ -189,6 +189,24 @@ class KeysetPrf(OfPrfKeys):
         """`compute` under every enabled key, by key id; the primary's comes first."""
         self._loaded()
         return {key_id: self.compute(data, length, key_id=key_id) for key_id in tuple(self._by_id)}
+
+
+class KeysetPepper(KeysetPrf):
+    """Satisfies `portalsec.auth.ports.Pepper`. Safe to share between threads and across a fork."""
+
+    __slots__ = ()
+
+    def _check(self, function: PrfFunction) -> None:
+        if function.block < _HASH:
+            raise ConfigurationError(
+                f"a pepper gives 32 bytes, and key {function.id} ({function.name}) gives {function.block}: disable it"
+            )
+
+    def tag(self, key_id: int, data: bytes) -> bytes | None:
+        """32 bytes under one key, or None where no enabled key has this id."""
+        self._loaded()
+        function = self._by_id.get(key_id)
+        return None if function is None else function.compute(data, _HASH)
 
 
 class KeyedHash(OfPrfKeys):

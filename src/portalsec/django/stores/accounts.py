@@ -1,9 +1,10 @@
 """Accounts over the project's own user model.
 
 * The login is ``USERNAME_FIELD``; ``is_active`` is "not disabled".
-* The password column holds ``"argon2"`` + the PHC string, as Django's own Argon2PasswordHasher writes it: hashes that
-  it made verify here, and the other way round. Any other content (another hasher's, argon2i of an older Django, an
-  unusable one) is an account without a password that portalsec can verify.
+* The password column holds ``"portalsec"`` + the hash that portalsec made, which is bound to the account, so that
+  Django's own ``check_password`` cannot verify it; or what Django's Argon2PasswordHasher wrote, ``"argon2"`` + a PHC
+  string, which verifies here until the first sign-in. Any other content (another hasher's, argon2i of an older Django,
+  an unusable one) is an account without a password that portalsec can verify.
 * The account's id and reference are in `AccountLink`. A user that was made by other means (``createsuperuser``) has no
   link yet; its id is the text of its primary key.
 """
@@ -28,7 +29,8 @@ from portalsec.errors import ConfigurationError, Denied, StoreError
 __all__ = ["DjangoAccounts", "account_id_of"]
 
 _PREFIX = "argon2"  # the name of Django's hasher
-_OURS = _PREFIX + "$argon2id$v=19$"  # how what `portalsec.auth.passwords` can verify begins
+_DJANGOS = _PREFIX + "$argon2id$v=19$"  # how what `portalsec.auth.passwords` can verify begins
+_OURS = "portalsec$ps1$"
 
 
 class DjangoAccounts:
@@ -83,7 +85,8 @@ class DjangoAccounts:
 
     def set_password(self, account_id: str, new_hash: str, *, expected: str | None) -> bool:
         with own_transaction(self._using):
-            same = ~Q(password__startswith=_OURS) if expected is None else Q(password=_to_column(expected))
+            none = ~Q(password__startswith=_OURS) & ~Q(password__startswith=_DJANGOS)
+            same = none if expected is None else Q(password=_to_column(expected))
             return self._of_id(account_id).filter(same).update(password=_to_column(new_hash)) == 1
 
     def set_disabled(self, account_id: str, disabled: bool) -> bool:
@@ -189,11 +192,15 @@ def _user_model() -> type[Any]:
 
 
 def _to_column(password_hash: str | None) -> str:
-    return "!" if password_hash is None else _PREFIX + password_hash
+    if password_hash is None:
+        return "!"
+    return ("portalsec" if password_hash.startswith("$ps1$") else _PREFIX) + password_hash
 
 
 def _from_column(column: str) -> str | None:
-    return column[len(_PREFIX) :] if column.startswith(_OURS) else None
+    if column.startswith(_OURS):
+        return column.removeprefix("portalsec")
+    return column.removeprefix(_PREFIX) if column.startswith(_DJANGOS) else None
 
 
 def _storable(key: object) -> bool:
