@@ -54,7 +54,9 @@ def accounts_of(engine: Engine, keys: Keys) -> SqlAccounts:
 
 
 def account(number: int) -> Account:
-    return Account(id=f"account-{number}", login=f"zoë{number}@example.org", password_hash="hash")
+    return Account(
+        id=f"account-{number}", login=f"zoë{number}@example.org", password_hash="hash", created_at=NOW
+    )
 
 
 def run(engine: Engine, keys: Keys):

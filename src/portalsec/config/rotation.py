@@ -1,7 +1,8 @@
 """All that a portal of ``portalsec.toml`` keeps under its own keys, for re-encryption: no table may be forgotten.
 
-What lies under ``fields`` for longer than a request: the sign-in names, the seeds of authenticators, and the wrapped keys
-of subjects. Hashes of sign-in names lie under ``mac``. Cells of an application's own tables are named by the application.
+What lies under ``fields`` for longer than a request: the sign-in names and e-mail addresses, the seeds of authenticators,
+the details of notices and incidents, and the wrapped keys of subjects. Hashes of names and addresses lie under ``mac``. Cells
+of an application's own tables are named by the application.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from portalsec.sqlalchemy import (
     SqlSubjectKeys,
     account_cells,
     check_schema,
+    contact_cells,
+    incident_cells,
+    notice_cells,
     open_engine,
     totp_cells,
 )
-from portalsec.sqlalchemy.account_cells import LOGIN_HASH
+from portalsec.sqlalchemy.account_cells import HASHES
 from portalsec.sqlalchemy.tables import Which, subject_key
 
 if TYPE_CHECKING:
@@ -60,7 +64,13 @@ def portal_runs(
         yield {
             **{
                 table.table.name: table.over(security, batch=batch)
-                for table in (account_cells(fields=fields, mac=mac), totp_cells(fields=fields))
+                for table in (
+                    account_cells(fields=fields, mac=mac),
+                    contact_cells(fields=fields, mac=mac),
+                    totp_cells(fields=fields),
+                    notice_cells(fields=fields),
+                    incident_cells(fields=fields),
+                )
             },
             **_of_subjects(subjects, fields, batch),
         }
@@ -80,7 +90,7 @@ def portal_cells_under(settings: Settings, keyset: str, key_id: int) -> Mapping[
             name: sum(
                 each.older.get(key_id, 0) + (each.unknown + each.unmarked if raw else 0)
                 for each in run.remaining()
-                if (each.column == LOGIN_HASH) is (keyset == "mac")
+                if (each.column in HASHES) is (keyset == "mac")
             )
             for name, run in runs.items()
         }

@@ -18,7 +18,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra("sqlalchemy", package="sqlalchemy") from error
 
-from portalsec.sqlalchemy.account_cells import account_cells
+from portalsec.sqlalchemy.account_cells import account_cells, contact_cells
 from portalsec.sqlalchemy.accounts import SqlAccounts
 from portalsec.sqlalchemy.assignments import SqlAssignments
 from portalsec.sqlalchemy.audit import SqlAudit
@@ -27,6 +27,7 @@ from portalsec.sqlalchemy.devices import SqlDevices
 from portalsec.sqlalchemy.engine import open_engine
 from portalsec.sqlalchemy.flows import SqlFlows
 from portalsec.sqlalchemy.incidents import SqlIncidents
+from portalsec.sqlalchemy.notice_cells import incident_cells, notice_cells
 from portalsec.sqlalchemy.notices import SqlNotices
 from portalsec.sqlalchemy.password_history import SqlPasswordHistory
 from portalsec.sqlalchemy.schema import check_schema, create_schema
@@ -52,7 +53,10 @@ __all__ = [
     "SqlTotp",
     "account_cells",
     "check_schema",
+    "contact_cells",
     "create_schema",
+    "incident_cells",
+    "notice_cells",
     "open_engine",
     "totp_cells",
 ]

@@ -58,7 +58,7 @@ def create_schema(engine: Engine, which: Which) -> None:
         version = None
         if table.name in there:
             version = connection.scalar(select(table.c.version).where(table.c.part == which))
-        if version is None or version <= _version(which):  # a newer one is left alone
+        if version is None or 1 <= version <= _version(which):  # what is strange is left alone
             _add_columns(connection, which, version, there)
             METADATA[which].create_all(connection)
             _record(connection, which)
@@ -103,7 +103,7 @@ def check_schema(engine: Engine, which: Which) -> None:
     if version != _version(which):
         remedy = (
             f'upgrade them with portalsec.sqlalchemy.create_schema(engine, "{which}"), as the portal does at its start'
-            if version < _version(which)
+            if 1 <= version < _version(which)
             else "install the portalsec that wrote them"
         )
         raise ConfigurationError(
