@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NoReturn
 from uuid import UUID
 
@@ -40,13 +39,11 @@ class Disavowable:
     """What the page of the link shows before anybody confirms.
 
     Attributes:
-        kind, at, code: the notice's, as in the mail.
+        notice: with its kind, moment and code, as in the mail.
         details: its browser and place.
     """
 
-    kind: NoticeKind
-    at: datetime
-    code: str
+    notice: Notice
     details: Mapping[str, str]
 
 
@@ -92,20 +89,18 @@ class Disavowal:
         self._clock = clock
         self.policy = policy
 
-    def look(self, token: object) -> Disavowable:
-        """What this link is about. Nothing changes, nothing is recorded: mail scanners open links before people do.
+    def look(self, token: object, *, source: Source) -> Disavowable:
+        """What this link is about. Nothing changes by it: mail scanners open links before people do.
 
         Raises:
-            Denied: TOKEN_INVALID: not ours, disavowed already, or too old.
+            Denied: TOKEN_INVALID: not ours, disavowed already, or too old. Recorded.
         """
         notice = self._notice(token)
         if notice is None:
-            raise Denied(Reason.TOKEN_INVALID)
+            self._refuse(source)
         details = self._notices.details(notice)
         return Disavowable(
-            kind=NoticeKind(notice.kind),
-            at=notice.at,
-            code=notice.code,
+            notice=notice,
             details={key: details[key] for key in ("browser", "place") if key in details},
         )
 

@@ -7,7 +7,7 @@ application turns ids into names for those who may see them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -24,6 +24,7 @@ __all__ = ["Incidents", "Seen", "SeenLine", "SeenPage", "incident_place"]
 _BEFORE = timedelta(hours=1)  # the longest that a sign-in may take from its password to its session
 _SIGN_INS = frozenset({NoticeKind.NEW_DEVICE, NoticeKind.SIGNED_IN, NoticeKind.UNFINISHED_SIGN_IN})
 _LOOK_BACK = 200
+_SUPPORT = 200  # requests of `portalsec.auth.support` that may lie between, which have no notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,9 @@ class SeenPage:
 
     lines: Sequence[SeenLine]
     before: int | None
+
+    def __iter__(self) -> Iterator[SeenLine]:
+        return iter(self.lines)
 
 
 Seen: TypeAlias = Callable[[str, datetime, int, int | None], SeenPage]
@@ -120,15 +124,16 @@ class Incidents:
 
     def get(self, incident_id: str) -> Incident | None:
         """One incident."""
-        return self._store.get(incident_id)
+        incident = self._store.get(incident_id)
+        return incident if incident is not None and _of_a_notice(incident) else None
 
     def of_account(self, account_id: str) -> Sequence[Incident]:
         """The account's, newest first."""
-        return self._store.of_account(account_id)
+        return tuple(filter(_of_a_notice, self._store.of_account(account_id)))
 
     def unclosed(self, *, limit: int = 100) -> Sequence[Incident]:
         """What waits for the privacy officer, oldest first."""
-        return self._store.unclosed(limit=limit)
+        return tuple(filter(_of_a_notice, self._store.unclosed(limit=limit + _SUPPORT)))[:limit]
 
     def summary(self, incident: Incident) -> Mapping[str, str]:
         """What was disavowed: kind, code, browser, place.
@@ -147,30 +152,13 @@ class Incidents:
             raise Tampered("an incident is damaged")
         return {str(key): str(value) for key, value in fields.items()}
 
-    def seen(
-        self,
-        incident: Incident,
-        *,
-        actor: Actor,
-        source: Source,
-        limit: int = 100,
-        before: int | None = None,
-    ) -> SeenPage:
-        """What was recorded since, a page at a time. That somebody read it is recorded first.
+    def seen(self, incident: Incident, *, limit: int = 100, before: int | None = None) -> SeenPage:
+        """What was recorded since, newest first, a page at a time.
 
         Args:
-            actor: who reads.
             limit: lines, 1 to 500.
             before: the last page's.
         """
-        self._emit(
-            SecurityEvent(
-                name=Event.AUDIT_QUERIED,
-                actor=actor,
-                resource=ResourceRef(type="incident", id=incident.id),
-                source=source,
-            )
-        )
         return self._seen(incident.account_id, incident.since, max(1, min(limit, 500)), before)
 
     def close(self, incident_id: str, *, actor: Actor, source: Source) -> bool:
@@ -179,7 +167,7 @@ class Incidents:
         Raises:
             Denied: SAME_PERSON: nobody closes an incident of their own account.
         """
-        incident = self._store.get(incident_id)
+        incident = self.get(incident_id)
         if incident is None or incident.closed_at is not None:
             return False
         if actor.id is None or actor.id == incident.account_id:
@@ -205,6 +193,10 @@ class Incidents:
                 details={"incident": incident.id},
             )
         )
+
+
+def _of_a_notice(incident: Incident) -> bool:
+    return incident.notice_id is not None
 
 
 def incident_place(incident_id: str) -> dict[str, str]:
