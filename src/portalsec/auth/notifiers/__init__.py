@@ -1,0 +1,1 @@
+"""Ways to hand a mail over: `smtp`, `file`. Each loads with its own import."""
