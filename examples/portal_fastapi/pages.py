@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from portalsec.auth.incidents import SeenLine
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.totp import Enrolment
 from portalsec.errors import Denied, Reason
@@ -21,7 +22,7 @@ from portalsec.web import retry_after_seconds
 
 from .directory import ROLE_WORDS, Person
 from .domain import Patient, age_on
-from .words import PURPOSE_WORDS, REASON_WORDS
+from .words import ACTION_WORDS, PURPOSE_WORDS, REASON_WORDS
 
 __all__ = ["Pages", "Viewer", "viewer"]
 
@@ -70,7 +71,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"day": day, "moment": moment, "described": self._described}
+        self._templates.filters |= {"day": day, "moment": moment, "told": told, "described": self._described}
         self._templates.globals |= {
             "portal": portal_name,
             "purpose_words": PURPOSE_WORDS,
@@ -241,3 +242,9 @@ def day(iso: str) -> str:
 
 def moment(value: datetime) -> str:
     return f"{value.day} {value:%b %Y, %H:%M:%S} UTC"
+
+
+def told(line: SeenLine) -> str:
+    """A line of the log in words, for an incident."""
+    words = ACTION_WORDS.get(line.action, line.action)
+    return f"{words} ({line.count} people)" if line.count else words

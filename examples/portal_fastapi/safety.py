@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from portalsec.account_pages import incident_view
 from portalsec.errors import Denied, Reason
 from portalsec.events import Actor, Purpose
-from portalsec.fastapi import Portalsec, read_form
+from portalsec.fastapi import Portalsec, Refusal, read_form
 from portalsec.guard import Access
 from portalsec.rbac.model import Resource
 
@@ -36,6 +36,8 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
     ) -> Response:
         rows = []
         for incident in portal.incidents.unclosed():
+            if incident.notice_id is None:
+                continue  # a support desk's request, which waits for another person
             person = directory.person(incident.account_id)
             rows.append((person.name if person else "account is gone", incident_view(portal, incident, "en")))
         return pages.render(
@@ -44,6 +46,36 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
             viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
             incidents=rows,
             closed="closed" in request.query_params,
+        )
+
+    @router.get("/incidents/{incident_id}")
+    def incident(
+        request: Request,
+        incident_id: str,
+        access: Annotated[
+            Access, Depends(ps.require("incident:read", resource=_INCIDENT, purpose=Purpose.HOPERAT))
+        ],
+    ) -> Response:
+        found = portal.incidents.get(incident_id)
+        if found is None:
+            return pages.refusal(request, Refusal(status=404))
+        officer = Actor(type="user", id=access.session.account_id, role="privacy_officer")
+        before = request.query_params.get("before", "")
+        seen = portal.incidents.seen(
+            found,
+            actor=officer,
+            source=ps.source(request),
+            before=int(before) if before.isascii() and before.isdigit() and len(before) <= 15 else None,
+        )
+        person = directory.person(found.account_id)
+        return pages.render(
+            request,
+            "incident.html",
+            viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
+            name=person.name if person else "An account that is gone",
+            incident=incident_view(portal, found, "en"),
+            lines=seen.lines,
+            before=seen.before,
         )
 
     @router.post("/incidents/close")

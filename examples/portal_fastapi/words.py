@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from portalsec.errors import Reason
-from portalsec.events import Purpose
+from portalsec.events import Event, Purpose
 
-__all__ = ["PURPOSE_WORDS", "REASON_WORDS", "ROLE_WORDS"]
+__all__ = ["ACTION_WORDS", "PURPOSE_WORDS", "REASON_WORDS", "ROLE_WORDS"]
 
 ROLE_WORDS = {
     "patient": "Patient",
@@ -65,4 +65,31 @@ REASON_WORDS: dict[str, str] = {
     Reason.UNKNOWN_PERMISSION: "the policy does not know it",
     Reason.CONDITION_ERROR: "a rule could not be answered",
     Reason.OBLIGATION_UNMET: "a duty that goes with it was not met",
+}
+
+# What was done, of the lines that an incident shows; anything else is shown as the log calls it.
+ACTION_WORDS: dict[str, str] = {
+    Event.RECORD_READ: "Read a health record",
+    Event.RECORD_LISTED: "Looked at a list of records",
+    Event.RECORD_SEARCHED: "Searched for people",
+    Event.SUBJECT_REPORT_VIEWED: "Looked at who has seen the record",
+    Event.AUTH_LOGIN: "Signed in",
+    Event.AUTH_LOGIN_FAILED: "Tried to sign in",
+    Event.AUTH_LOGOUT: "Signed out",
+    Event.AUTH_PASSWORD_VERIFIED: "Typed the right password",
+    Event.AUTH_PASSWORD_CHANGED: "Changed the password",
+    Event.AUTH_PASSWORD_RESET: "Chose a new password by mail",
+    Event.AUTH_MFA_ENROLLED: "Set up a second key",
+    Event.AUTH_MFA_CHALLENGE_FAILED: "Typed a wrong code",
+    Event.AUTH_DEVICE_ADDED: "Signed in with a new browser",
+    Event.AUTH_DEVICE_REMOVED: "Forgot browsers",
+    Event.AUTH_SESSION_REVOKED: "Ended all sessions",
+    Event.ACCOUNT_CONTACT_ADDED: "Added an e-mail address",
+    Event.ACCOUNT_CONTACT_VERIFIED: "Confirmed an e-mail address",
+    Event.ACCOUNT_CONTACT_REMOVED: "Removed an e-mail address",
+    Event.ACCOUNT_DISAVOWED: "Said: this was not me",
+    Event.ACCOUNT_INCIDENT_OPENED: "Had this incident opened",
+    Event.ACCOUNT_NOTICE_SENT: "Got a mail from us",
+    Event.ACCESS_DENIED: "Tried to open something that is not theirs",
+    Event.AUDIT_QUERIED: "Looked into the log",
 }

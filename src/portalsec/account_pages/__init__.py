@@ -33,8 +33,9 @@ register_account    login, least
 email_link          token, posted to ``/account/email/link``
 email_confirmed     nothing
 password            session, least, changed
-email               session, contacts (`ContactView`), email, done
+email               session, contacts (`ContactView`), removing (one of them or None), email, done
 messages, activity  session, notices (`NoticeView`), older
+incident            session, incident (`IncidentView`), lines (`SeenLine`), before
 devices             session, devices (`DeviceView`), removed
 secure              session, signed_out, password_changed_at, factors, incidents (`IncidentView`)
 close               session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import TypeAlias
@@ -13,9 +14,11 @@ from portalsec.auth.signin import Step
 from portalsec.auth.words import say
 from portalsec.errors import Denied
 from portalsec.events import Source
+from portalsec.secret import Secret
 from portalsec.web import (
     DEVICE_COOKIE,
     DEVICE_COOKIE_AGE,
+    LINK_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
     clear_cookie,
@@ -25,13 +28,16 @@ from portalsec.web import (
 )
 
 __all__ = [
+    "PRIVATE",
     "Asked",
     "Lane",
     "Operation",
     "Reply",
     "Route",
     "Trouble",
+    "disavowed",
     "language_of",
+    "link_cookie",
     "refused",
     "step_cookies",
     "step_page",
@@ -143,6 +149,22 @@ def refused(denied: Denied, page: str, **values: object) -> Reply:
     )
 
 
+PRIVATE: Mapping[str, str] = MappingProxyType({"Referrer-Policy": "no-referrer"})
+"""Of a page whose address holds a token: the address is sent nowhere, not even to this portal."""
+
+_LINK_AGE = timedelta(minutes=15)  # how long the browser keeps it; the store's own limit decides
+
+
+def link_cookie(link: Secret[str]) -> str:
+    """What a mailed link was exchanged for."""
+    return set_cookie(LINK_COOKIE, link.reveal(), max_age=_LINK_AGE)
+
+
+def disavowed(link: Secret[str]) -> Reply:
+    """After "this wasn't me": everything has ended, and this browser may choose a new password."""
+    return Reply(page="disavowed", cookies=(link_cookie(link), clear_cookie(SESSION_COOKIE)), headers=PRIVATE)
+
+
 def step_cookies(step: Step) -> tuple[str, ...]:
     """A step's outcome as cookies: the pending one while something is missing, the session's and the device's at the end."""
     if step.session is not None:
@@ -202,6 +224,10 @@ _SENTENCES = {
     "login_refused": (
         "Use 3 to 254 letters, digits or signs for the user name.",
         "Use de 3 a 254 letras, cifras o signos para el nombre de usuario.",
+    ),
+    "address_kept": (
+        "This is the only confirmed address. Add another one first, so that we can still reach you.",
+        "Es la única dirección confirmada. Añada otra antes, para que podamos avisarle.",
     ),
     "refused": (
         "This could not be accepted. Please check it and try again.",

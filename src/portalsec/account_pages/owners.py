@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from portalsec.account_pages.exchange import (
@@ -10,11 +11,17 @@ from portalsec.account_pages.exchange import (
     Reply,
     Route,
     Trouble,
+    disavowed,
     refused,
     trouble,
     troubles_of,
 )
-from portalsec.account_pages.views import ContactView, DeviceView, incident_views, notice_views
+from portalsec.account_pages.views import (
+    ContactView,
+    DeviceView,
+    incident_view,
+    notice_views,
+)
 from portalsec.auth.endings import Why
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import ActiveSession, NewSession
@@ -42,11 +49,13 @@ class OwnerPages:
             Route(method=get, path="/account/password", operation=self.password),
             Route(method=post, path="/account/password", operation=self.change_password, lane=hashing),
             Route(method=get, path="/account/email", operation=self.email),
-            Route(method=post, path="/account/email", operation=self.change_email),
+            Route(method=post, path="/account/email", operation=self.change_email, lane=hashing),
             Route(method=get, path="/account/messages", operation=self.messages),
             Route(method=get, path="/account/activity", operation=self.activity),
             Route(method=get, path="/account/devices", operation=self.devices),
             Route(method=post, path="/account/devices", operation=self.forget_device),
+            Route(method=post, path="/account/not-me", operation=self.disavow),
+            Route(method=get, path="/account/incident", operation=self.incident),
             Route(method=get, path="/account/secure", operation=self.secure),
             Route(method=post, path="/account/secure", operation=self.sign_out_elsewhere),
             Route(method=get, path="/account/close", operation=self.close),
@@ -82,7 +91,7 @@ class OwnerPages:
         except Denied as denied:
             if denied.reason not in _CURRENT:
                 raise
-            return self._password(session, denied=denied, errors=_wrong(denied, asked.language))
+            return self._password(session, denied=denied, errors=_wrong(asked.language))
         return Reply(redirect="/account/password?changed=yes", cookies=(_session_cookie(new),))
 
     def _password(
@@ -95,39 +104,44 @@ class OwnerPages:
         denied: Denied | None = None,
     ) -> Reply:
         values = {"session": session, "least": self._least, "changed": changed, "errors": errors}
-        if denied is not None:
-            return refused(denied, "password", **values)
-        return Reply(status=status, page="password", values=values)
+        return _again(denied, "password", status=status, **values)
 
     # -- addresses --------------------------------------------------------------------------------------------------
 
     def email(self, asked: Asked) -> Reply:
-        """Shows: contacts (`ContactView`), email (what was typed), done ("sent", "removed" or ""), errors."""
+        """``remove`` of a contact's id asks once more. Shows: contacts, removing (`ContactView` or None), email (what
+        was typed), done ("sent", "removed" or ""), errors."""
         done = asked.text("done")
-        return self._email(self._session(asked), done=done if done in ("sent", "removed") else "")
+        return self._email(asked, self._session(asked), done=done if done in ("sent", "removed") else "")
 
     def change_email(self, asked: Asked) -> Reply:
-        """``do=add`` with ``email``, or ``do=remove`` with ``contact``."""
-        session = self._session(asked)
-        contacts = self._portal.contacts
-        if asked.text("do") == "remove":
-            contacts.remove(session, asked.text("contact"), source=asked.source)
-            return Reply(redirect="/account/email?done=removed")
+        """``do=add`` with ``email``, or ``do=remove`` with ``contact``; ``current``, the password, with both."""
+        session, removing = self._session(asked), asked.text("do") == "remove"
         typed = asked.text("email").strip()
-        if not typed:
-            missing = (trouble("email", "missing_email", asked.language),)
-            return self._email(session, status=400, errors=missing)
+        missing = [] if removing or typed else ["email"]
+        missing += [] if asked.text("current") else ["current"]
+        if missing:
+            errors = tuple(trouble(field, f"missing_{field}", asked.language) for field in missing)
+            return self._email(asked, session, status=400, email=typed[:254], errors=errors)
+        contacts, current = self._portal.contacts, asked.text("current")
         try:
-            contacts.add(session, typed, source=asked.source)
+            if removing:
+                new = contacts.remove(session, asked.text("contact"), current=current, source=asked.source)
+                return Reply(redirect="/account/email?done=removed", cookies=(_session_cookie(new),))
+            contacts.add(session, typed, current=current, source=asked.source)
         except Denied as denied:
-            if denied.reason not in (Reason.ADDRESS_REFUSED, Reason.MALFORMED, Reason.THROTTLED):
+            if denied.reason is Reason.ADDRESS_REFUSED:
+                told = trouble("contact" if removing else "email", _REFUSED[removing], asked.language)
+            elif denied.reason in _CURRENT:
+                told = trouble("current", "wrong_current", asked.language)
+            else:
                 raise
-            errors = (trouble("email", "email_refused", asked.language),)
-            return self._email(session, denied=denied, email=typed[:254], errors=errors)
+            return self._email(asked, session, denied=denied, email=typed[:254], errors=(told,))
         return Reply(redirect="/account/email?done=sent")
 
     def _email(
         self,
+        asked: Asked,
         session: ActiveSession,
         *,
         done: str = "",
@@ -140,10 +154,16 @@ class OwnerPages:
             ContactView(id=each.id, address=each.address, verified=each.verified_at is not None)
             for each in self._portal.contacts.of_account(session.account_id)
         )
-        values = {"session": session, "contacts": contacts, "done": done, "email": email, "errors": errors}
-        if denied is not None:
-            return refused(denied, "email", **values)
-        return Reply(status=status, page="email", values=values)
+        asked_for = asked.text("remove") or (asked.text("contact") if asked.text("do") == "remove" else "")
+        values = {
+            "session": session,
+            "contacts": contacts,
+            "removing": next((each for each in contacts if each.id == asked_for), None),
+            "done": done,
+            "email": email,
+            "errors": errors,
+        }
+        return _again(denied, "email", status=status, **values)
 
     # -- what happened ----------------------------------------------------------------------------------------------
 
@@ -165,12 +185,37 @@ class OwnerPages:
         views = notice_views(self._portal, shown, asked.language)
         return Reply(page=page, values={"session": session, "notices": views, "older": older, "errors": ()})
 
+    def disavow(self, asked: Asked) -> Reply:
+        """``notice``, an id of the activity page: as the mailed link, for who is signed in. This session ends too."""
+        session = self._session(asked)
+        link = self._portal.disavowal.confirm_signed_in(
+            session.account_id, asked.text("notice"), source=asked.source
+        )
+        return disavowed(link)
+
+    def incident(self, asked: Asked) -> Reply:
+        """``id``. What was done in the owner's name. Shows: incident, lines (`SeenLine`), before (for the next page)."""
+        session, incidents = self._session(asked), self._portal.incidents
+        found = incidents.get(asked.text("id"))
+        if found is None or found.account_id != session.account_id:
+            raise Denied(Reason.NO_GRANT)
+        owner = Actor(type="user", id=session.account_id)
+        page = incidents.seen(found, actor=owner, source=asked.source, before=_index(asked.text("before")))
+        values = {
+            "session": session,
+            "incident": incident_view(self._portal, found, asked.language),
+            "lines": tuple(page.lines),
+            "before": page.before,
+            "errors": (),
+        }
+        return Reply(page="incident", values=values)
+
     # -- devices ----------------------------------------------------------------------------------------------------
 
     def devices(self, asked: Asked) -> Reply:
         """Shows: devices (`DeviceView`), removed."""
         session = self._session(asked)
-        here = self._portal.devices.find(asked.device, session.account_id) if asked.device else None
+        here = self._portal.devices.find(asked.device, session.account_id, source=asked.source)
         devices = tuple(
             DeviceView(
                 id=each.id,
@@ -191,10 +236,11 @@ class OwnerPages:
         """``device``: an id, or "all"."""
         session = self._session(asked)
         which, known = asked.text("device"), self._portal.devices
+        owner = Actor(type="user", id=session.account_id)
         if which == "all":
-            known.revoke_all(session.account_id, source=asked.source)
+            known.revoke_all(session.account_id, actor=owner, source=asked.source)
         else:
-            known.revoke(session.account_id, which, source=asked.source)
+            known.revoke(session.account_id, which, actor=owner, source=asked.source)
         return Reply(redirect="/account/devices?removed=yes")
 
     # -- secure my account ------------------------------------------------------------------------------------------
@@ -212,7 +258,11 @@ class OwnerPages:
                 "signed_out": asked.text("done") == "signed-out",
                 "password_changed_at": account.password_changed_at if account else None,
                 "factors": factors,
-                "incidents": incident_views(portal, session.account_id, asked.language),
+                "incidents": tuple(
+                    incident_view(portal, incident, asked.language)
+                    for incident in portal.incidents.of_account(session.account_id)
+                    if incident.notice_id is not None
+                ),
                 "errors": (),
             },
         )
@@ -240,23 +290,33 @@ class OwnerPages:
     def close_account(self, asked: Asked) -> Reply:
         """``current``: the password. Then the account is closed and everything of it ends."""
         session = self._session(asked)
-        values = {"session": session}
         if not asked.text("current"):
             missing = (trouble("current", "missing_current", asked.language),)
-            return Reply(status=400, page="close", values={**values, "errors": missing})
+            return Reply(status=400, page="close", values={"session": session, "errors": missing})
         try:
             self._portal.closing.close(session, asked.text("current"), source=asked.source)
         except Denied as denied:
             if denied.reason not in _CURRENT:
                 raise
-            return refused(denied, "close", **values, errors=_wrong(denied, asked.language))
+            return _again(denied, "close", session=session, errors=_wrong(asked.language))
         return Reply(page="closed", cookies=(clear_cookie(SESSION_COOKIE),), headers=logout_headers())
 
 
 _CURRENT = frozenset({Reason.WRONG_PASSWORD, Reason.MALFORMED, Reason.THROTTLED, Reason.ACCOUNT_LOCKED})
 
 
-def _wrong(denied: Denied, language: str) -> tuple[Trouble, ...]:
+_REFUSED = {True: "address_kept", False: "email_refused"}
+
+
+def _again(denied: Denied | None, page: str, *, status: int = 200, **values: object) -> Reply:
+    """A form of a signed-in page once more. A wrong password is a mistake on it, and no missing session (401)."""
+    if denied is None:
+        return Reply(status=status, page=page, values=values)
+    reply = refused(denied, page, **values)
+    return replace(reply, status=400) if reply.status == 401 else reply
+
+
+def _wrong(language: str) -> tuple[Trouble, ...]:
     return (trouble("current", "wrong_current", language),)
 
 
@@ -269,3 +329,7 @@ def _moment(text: str) -> datetime | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 16):
         return None
     return from_unix_microseconds(int(text))
+
+
+def _index(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from portalsec.auth.disavowal import Disavowable
 from portalsec.auth.notice_words import CATALOGUES, catalogue
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Incident, Notice
@@ -17,9 +18,8 @@ __all__ = [
     "DeviceView",
     "IncidentView",
     "NoticeView",
+    "disavowable_view",
     "incident_view",
-    "incident_views",
-    "notice_title",
     "notice_view",
     "notice_views",
 ]
@@ -30,6 +30,7 @@ class NoticeView:
     """Something that happened to an account.
 
     Attributes:
+        id: for the button "this wasn't me" of the signed-in page; "" on a mailed link's page.
         kind: see `NoticeKind`.
         title, text: as the mail says it, in the visitor's language.
         at: when it happened.
@@ -40,6 +41,7 @@ class NoticeView:
         disavowed: the owner said that it was not them.
     """
 
+    id: str
     kind: str
     title: str
     text: str
@@ -47,9 +49,9 @@ class NoticeView:
     code: str
     browser: str
     place: str
-    mailed_at: datetime | None
-    waiting: bool
-    disavowed: bool
+    mailed_at: datetime | None = None
+    waiting: bool = False
+    disavowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,21 +76,43 @@ class DeviceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentView:
-    """What the owner disavowed, and what was done in their name since: ``seen`` as lines of the application."""
+    """What the owner disavowed: its title and code as in the mail, and since when a stranger may have been in."""
 
     id: str
+    account_id: str
     title: str
+    code: str
     since: datetime
     opened_at: datetime
     closed_at: datetime | None
-    seen: tuple[object, ...]
 
 
-def notice_title(kind: str, portal_name: str, language: str) -> tuple[str, str]:
-    """What a kind of notice is called, and the sentence of its mail."""
+def _words(kind: str, portal: Portal, language: str) -> tuple[str, str]:
     _, words = catalogue(CATALOGUES, language, "en")
-    title, text = words.letters[NoticeKind(kind)]
-    return title.format_map({"portal": portal_name}), text.format_map({"portal": portal_name})
+    values = {"portal": portal.name}
+    title, text = (part.format_map(values) for part in words.letters[NoticeKind(kind)])
+    return title, text
+
+
+def _view(
+    portal: Portal, of: Notice | Disavowable, details: Mapping[str, str], language: str, *, id: str = ""
+) -> NoticeView:
+    title, text = _words(of.kind, portal, language)
+    return NoticeView(
+        id=id,
+        kind=str(of.kind),
+        title=title,
+        text=text,
+        at=of.at,
+        code=of.code,
+        browser=details.get("browser", ""),
+        place=details.get("place", ""),
+    )
+
+
+def disavowable_view(portal: Portal, found: Disavowable, language: str) -> NoticeView:
+    """What a mailed link's page shows before anybody confirms."""
+    return _view(portal, found, found.details, language)
 
 
 def notice_view(portal: Portal, notice: Notice, language: str) -> NoticeView:
@@ -97,15 +121,8 @@ def notice_view(portal: Portal, notice: Notice, language: str) -> NoticeView:
         details = portal.notices.details(notice)
     except Tampered:
         details = {}
-    title, text = notice_title(notice.kind, portal.name, language)
-    return NoticeView(
-        kind=notice.kind,
-        title=title,
-        text=text,
-        at=notice.at,
-        code=notice.code,
-        browser=details.get("browser", ""),
-        place=details.get("place", ""),
+    return replace(
+        _view(portal, notice, details, language, id=notice.id),
         mailed_at=notice.mailed_at,
         waiting=notice.due_at is not None,
         disavowed=notice.disavowed_at is not None,
@@ -117,21 +134,18 @@ def notice_views(portal: Portal, notices: Iterable[Notice], language: str) -> tu
     return tuple(notice_view(portal, notice, language) for notice in notices)
 
 
-def incident_views(portal: Portal, account_id: str, language: str) -> tuple[IncidentView, ...]:
-    """What the owner of an account said was not them, newest first, each with what was seen since."""
-    return tuple(
-        incident_view(portal, incident, language) for incident in portal.incidents.of_account(account_id)
-    )
-
-
 def incident_view(portal: Portal, incident: Incident, language: str) -> IncidentView:
-    """One incident; its title is that of the notice it began with."""
-    notice = portal.stores.notices.get(incident.notice_id) if incident.notice_id else None
+    """One incident; of a damaged row without what it began with."""
+    try:
+        summary = portal.incidents.summary(incident)
+    except Tampered:
+        summary = {}
     return IncidentView(
         id=incident.id,
-        title="" if notice is None else notice_title(notice.kind, portal.name, language)[0],
+        account_id=incident.account_id,
+        title=_words(summary["kind"], portal, language)[0] if "kind" in summary else "",
+        code=summary.get("code", ""),
         since=incident.since,
         opened_at=incident.opened_at,
         closed_at=incident.closed_at,
-        seen=tuple(portal.incidents.seen(incident)),
     )

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 from portalsec.account_pages.exchange import (
+    PRIVATE,
     Asked,
     Lane,
     Reply,
     Route,
+    disavowed,
+    link_cookie,
     refused,
     step_cookies,
     step_page,
     trouble,
     troubles_of,
 )
-from portalsec.account_pages.views import notice_view
+from portalsec.account_pages.views import disavowable_view
 from portalsec.auth.password_policy import Problem
 from portalsec.auth.words import say
 from portalsec.errors import Denied, Reason
@@ -34,9 +36,6 @@ from portalsec.web import (
 
 __all__ = ["VisitorPages"]
 
-_LINK_AGE = timedelta(minutes=15)  # how long the browser keeps it; the store's own limit decides
-# A page whose address holds a token: the address is sent nowhere, not even to this portal.
-_PRIVATE: Mapping[str, str] = {"Referrer-Policy": "no-referrer"}
 _MENDABLE = frozenset({Reason.MALFORMED, Reason.PASSWORD_REFUSED, Reason.THROTTLED})
 
 
@@ -195,11 +194,11 @@ class VisitorPages:
         """``token``, from a mail. Shows: notice (`NoticeView`), token. Nothing changes until the button is pressed."""
         token = asked.text("token")
         try:
-            found = self._portal.disavowal.look(token, source=asked.source)
+            found = self._portal.disavowal.look(token)
         except Denied as denied:
             return _dead_or_wait(denied, "not_me")
-        view = notice_view(self._portal, found.notice, asked.language)
-        return Reply(page="not_me", values={"token": token, "notice": view}, headers=_PRIVATE)
+        view = disavowable_view(self._portal, found, asked.language)
+        return Reply(page="not_me", values={"token": token, "notice": view}, headers=PRIVATE)
 
     def disavow(self, asked: Asked) -> Reply:
         """``token``. Ends everything, opens an incident, and lets whoever pressed choose a new password."""
@@ -207,11 +206,7 @@ class VisitorPages:
             link = self._portal.disavowal.confirm(asked.form.get("token"), source=asked.source)
         except Denied as denied:
             return _dead_or_wait(denied, "not_me")
-        return Reply(
-            page="disavowed",
-            cookies=(_link_cookie(link), clear_cookie(SESSION_COOKIE)),
-            headers=_PRIVATE,
-        )
+        return disavowed(link)
 
     # -- registration -----------------------------------------------------------------------------------------------
 
@@ -239,7 +234,27 @@ class VisitorPages:
 
     def complete_registration(self, asked: Asked) -> Reply:
         """``login``, ``password``."""
-        raise NotImplementedError
+        login = asked.text("login").strip()
+        missing = tuple(
+            trouble(field, f"missing_{field}", asked.language)
+            for field, value in (("login", login), ("password", asked.text("password")))
+            if not value
+        )
+        shown = {"login": login[:254], "least": self.least}
+        if missing:
+            return Reply(status=400, page="register_account", values={**shown, "errors": missing})
+        try:
+            made = self._portal.registration.complete(
+                asked.link, login, asked.text("password"), source=asked.source
+            )
+        except Denied as denied:
+            if denied.reason is Reason.LOGIN_TAKEN:
+                errors = (trouble("login", "login_taken", asked.language),)
+                return refused(denied, "register_account", **shown, errors=errors)
+            return self._not_chosen(asked, denied, "register_account", "register", login=login[:254])
+        return Reply(
+            redirect=step_page(made.step), cookies=(clear_cookie(LINK_COOKIE), *step_cookies(made.step))
+        )
 
     # -- an address -------------------------------------------------------------------------------------------------
 
@@ -248,12 +263,21 @@ class VisitorPages:
         return _press(asked, "email_link")
 
     def confirm_email(self, asked: Asked) -> Reply:
-        """``token``."""
+        """``token``. A session of this browser goes on under a new id; all others of the account end."""
         try:
-            self._portal.contacts.confirm(asked.form.get("token"), source=asked.source)
+            session = (
+                self._portal.guard.session(asked.session, source=asked.source) if asked.session else None
+            )
+        except Denied:
+            session = None
+        try:
+            kept = self._portal.contacts.confirm(
+                asked.form.get("token"), source=asked.source, session=session
+            )
         except Denied as denied:
             return _dead_or_wait(denied, "email")
-        return Reply(page="email_confirmed")
+        cookies = () if kept is None else (set_cookie(SESSION_COOKIE, kept.token.reveal()),)
+        return Reply(page="email_confirmed", cookies=cookies, headers=PRIVATE)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
@@ -276,7 +300,7 @@ class VisitorPages:
             link = exchange(asked.form.get("token"), source=asked.source)
         except Denied as denied:
             return _dead_or_wait(denied, what)
-        return Reply(redirect=onward, cookies=(_link_cookie(link),), headers=_PRIVATE)
+        return Reply(redirect=onward, cookies=(link_cookie(link),), headers=PRIVATE)
 
     def _not_chosen(self, asked: Asked, denied: Denied, page: str, what: str, **values: object) -> Reply:
         if denied.reason not in _MENDABLE:
@@ -287,15 +311,11 @@ class VisitorPages:
 
 def _press(asked: Asked, page: str) -> Reply:
     """Programs that check mail open its links: the page of one reads and writes nothing, and has a button."""
-    return Reply(page=page, values={"token": asked.text("token")[:256]}, headers=_PRIVATE)
-
-
-def _link_cookie(link: Secret[str]) -> str:
-    return set_cookie(LINK_COOKIE, link.reveal(), max_age=_LINK_AGE)
+    return Reply(page=page, values={"token": asked.text("token")[:256]}, headers=PRIVATE)
 
 
 def _dead(what: str) -> Reply:
-    return Reply(status=400, page="link_dead", values={"what": what}, headers=_PRIVATE)
+    return Reply(status=400, page="link_dead", values={"what": what}, headers=PRIVATE)
 
 
 def _dead_or_wait(denied: Denied, what: str) -> Reply:
@@ -303,5 +323,5 @@ def _dead_or_wait(denied: Denied, what: str) -> Reply:
     if denied.retry_after is None:
         return reply
     return replace(
-        refused(denied, "link_dead", what=what), headers={**_PRIVATE, **refused(denied, "").headers}
+        refused(denied, "link_dead", what=what), headers={**PRIVATE, **refused(denied, "").headers}
     )
