@@ -46,6 +46,5 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "score_2": "Fair",
         "score_3": "Good",
         "score_4": "Strong",
-        "acceptable": "This password can be used.",
     }
 )

@@ -47,6 +47,5 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "score_2": "Regular",
         "score_3": "Buena",
         "score_4": "Fuerte",
-        "acceptable": "Esta contraseña se puede usar.",
     }
 )
