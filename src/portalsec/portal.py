@@ -14,12 +14,32 @@ from portalsec.audit.log import AuditLog
 from portalsec.audit.ports import AuditStore
 from portalsec.audit.vault import KeyedVault
 from portalsec.audit.writer import AuditWriter
+from portalsec.auth._creating import Creating
+from portalsec.auth._current import CurrentPassword
+from portalsec.auth._mail_requests import MailRequests
+from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
+from portalsec.auth.break_glass import BreakGlassNotices
+from portalsec.auth.closing import Closing
+from portalsec.auth.contacts import Contacts
+from portalsec.auth.courier import Courier
+from portalsec.auth.disavowal import Disavowal, disavow_token
+from portalsec.auth.dormancy import Dormancy, DormancyPolicy
 from portalsec.auth.endings import Endings
+from portalsec.auth.hash_costs import Argon2Parameters, Cost
+from portalsec.auth.incidents import Incidents
+from portalsec.auth.invitations import Invitations
+from portalsec.auth.links import Links, RecoveryPolicy
 from portalsec.auth.new_password import NewPasswords, Unreachable
+from portalsec.auth.notice_mail import MailWriter
+from portalsec.auth.notice_policy import NoticePolicy
+from portalsec.auth.notice_words import CATALOGUES, Catalogue
+from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.password_change import PasswordChange
 from portalsec.auth.password_policy import PasswordPolicy
-from portalsec.auth.passwords import Argon2Parameters, Passwords
+from portalsec.auth.passwords import Passwords
 from portalsec.auth.ports import (
+    Account,
     AccountStore,
     BreachSource,
     ContactStore,
@@ -27,24 +47,30 @@ from portalsec.auth.ports import (
     FlowStore,
     IncidentStore,
     NoticeStore,
+    Notifier,
     PasswordHistoryStore,
     SessionStore,
     ThrottleStore,
     TotpStore,
 )
+from portalsec.auth.registration import Registration
+from portalsec.auth.reset import PasswordReset
 from portalsec.auth.sessions import SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy
+from portalsec.auth.support import SupportDesk
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp
+from portalsec.auth.unlock import Unlock
 from portalsec.clock import Clock, system_clock
 from portalsec.crypto.keyring import AnyKeyset, Keyring
 from portalsec.crypto.ports import SubjectKeyStore
-from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.prf import KeyedHash, KeysetPepper
 from portalsec.crypto.seal import FieldSealer
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.errors import ConfigurationError
 from portalsec.events import Vocabulary
 from portalsec.guard import Access, Guard
+from portalsec.incident_log import seen_in_log
 from portalsec.rbac.pdp import PDP
 from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import AssignmentStore, RelationSource
@@ -102,13 +128,16 @@ class Keys:
             find people in what the log wrote under it.
         index: blind indexes.
         audit: signs the audit log's checkpoints.
-        ring: where the three keysets are names of a keyring, that ring; `reload` asks it.
+        pepper: goes into every password hash; None for none. Hashes under any enabled key verify, and are made anew
+            under the one that writes at the next sign-in; whoever has one under a disabled key signs in no more.
+        ring: where the keysets are names of a keyring, that ring; `reload` asks it.
     """
 
     fields: AnyKeyset
     mac: AnyKeyset
     index: AnyKeyset
     audit: Ed25519Signer
+    pepper: AnyKeyset | None = None
     ring: Keyring | None = None
 
     def reload(self) -> None:
@@ -138,9 +167,14 @@ class Policies:
     language: str = "en"
     hashing: Argon2Parameters = field(default_factory=lambda: Argon2Parameters.RFC_9106_LOW_MEMORY)
     hashing_concurrency: int | None = None
+    hashing_older: Sequence[Cost] = ()
     throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
     sign_in: SignInPolicy = field(default_factory=SignInPolicy)
     sessions: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
+    recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
+    notices: NoticePolicy = field(default_factory=NoticePolicy)
+    dormancy: DormancyPolicy = field(default_factory=DormancyPolicy)
+    support_by_two: bool = True
     events: Mapping[str, str] = field(default_factory=dict)
     checkpoint_interval: timedelta = timedelta(seconds=10)
 
@@ -164,8 +198,21 @@ class Portal:
     throttle: Throttle
     sessions: Sessions
     endings: Endings
+    links: Links
+    notices: Notices
     sign_in: SignIn
     accounts: Accounts
+    contacts: Contacts
+    reset: PasswordReset
+    password_change: PasswordChange
+    registration: Registration
+    unlock: Unlock
+    courier: Courier
+    incidents: Incidents
+    disavowal: Disavowal
+    support: SupportDesk
+    closing: Closing
+    dormancy: Dormancy
     audit: AuditLog
     audit_writer: AuditWriter
     pdp: PDP
@@ -189,6 +236,11 @@ def build_portal(
     new_id: NewId = uuid7,
     obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
     wrap_emit: Callable[[Emit], Emit] | None = None,
+    about: Callable[[Account], Sequence[str]] | None = None,
+    notifier: Notifier | None = None,
+    words: Mapping[str, Catalogue] = CATALOGUES,
+    language_of: Callable[[str], str | None] | None = None,
+    accounts_of: Callable[[str], Sequence[str]] | None = None,
 ) -> Portal:
     """Wire the parts.
 
@@ -200,6 +252,11 @@ def build_portal(
         anchors: where each checkpoint is put outside the store.
         breach_sources: lists of passwords that attackers have.
         obligations: how each obligation that the access policy names is met.
+        about: a person's own words (name, birth date, address) by their account, for which a new password is checked.
+        notifier: hands mails over (`portalsec.auth.notifiers`); without one none is sent, and notices are listed only.
+        words: of mails, by language.
+        language_of: an account's language, for its mails.
+        accounts_of: the accounts of a subject that events name: whose record was opened in an emergency is told so.
         wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
 
     Raises:
@@ -238,7 +295,12 @@ def build_portal(
     writer = AuditWriter(audit, checkpoint_interval=policies.checkpoint_interval)
     emit = wrap_emit(writer.emit) if wrap_emit else writer.emit
 
-    passwords = Passwords(parameters=policies.hashing, concurrency=policies.hashing_concurrency)
+    passwords = Passwords(
+        parameters=policies.hashing,
+        concurrency=policies.hashing_concurrency,
+        pepper=None if keys.pepper is None else KeysetPepper(keys.pepper),
+        older=policies.hashing_older,
+    )
     new_passwords = NewPasswords(
         policy=policies.passwords,
         sources=breach_sources,
@@ -248,7 +310,7 @@ def build_portal(
         emit=emit,
     )
     totp = Totp(store=stores.totp, sealer=sealer, issuer=name, clock=clock, new_id=new_id)
-    throttle = Throttle(store=stores.throttle, policy=policies.throttle, mac=mac, clock=clock)
+    throttle = Throttle(store=stores.throttle, policy=policies.throttle, mac=mac, clock=clock, emit=emit)
     sessions = Sessions(
         store=stores.sessions,
         policy=policies.sessions,
@@ -260,6 +322,17 @@ def build_portal(
     endings = Endings(
         sessions=sessions, devices=stores.devices, flows=stores.flows, links=stores.invitations, emit=emit
     )
+    notices = Notices(store=stores.notices, sealer=sealer, clock=clock, new_id=new_id)
+    links = Links(
+        links=stores.invitations,
+        flows=stores.flows,
+        accounts=stores.accounts,
+        contacts=stores.contacts,
+        sealer=sealer,
+        mac=mac,
+        clock=clock,
+        policy=policies.recovery,
+    )
     sign_in = SignIn(
         accounts=stores.accounts,
         passwords=passwords,
@@ -268,25 +341,183 @@ def build_portal(
         sessions=sessions,
         flows=stores.flows,
         endings=endings,
+        notices=notices,
         max_age=policies.passwords.max_age,
         policy=policies.sign_in,
         emit=emit,
         clock=clock,
         mac=mac,
     )
+    with_second_factor = policies.sign_in.second_factor == "required"
+    creating = Creating(
+        accounts=stores.accounts,
+        new_passwords=new_passwords,
+        with_second_factor=with_second_factor,
+        emit=emit,
+        clock=clock,
+        new_id=new_id,
+    )
     accounts = Accounts(
         accounts=stores.accounts,
-        flows=stores.flows,
-        invitations=stores.invitations,
+        creating=creating,
+        invitations=Invitations(
+            store=stores.invitations,
+            creating=creating,
+            throttle=throttle,
+            sign_in=sign_in,
+            sessions=sessions,
+            emit=emit,
+            clock=clock,
+            mac=mac,
+        ),
+        endings=endings,
+        notices=notices,
+        emit=emit,
+    )
+    current = CurrentPassword(accounts=stores.accounts, passwords=passwords, throttle=throttle, emit=emit)
+    replacing = Replacing(
+        accounts=stores.accounts,
         new_passwords=new_passwords,
+        endings=endings,
+        notices=notices,
+        with_second_factor=with_second_factor,
+        emit=emit,
+        clock=clock,
+        about=about,
+    )
+    requests = MailRequests(
+        accounts=stores.accounts,
+        contacts=stores.contacts,
+        notices=notices,
         throttle=throttle,
+        emit=emit,
+        mac=mac,
+    )
+    contacts = Contacts(
+        store=stores.contacts,
+        accounts=stores.accounts,
+        links=links,
+        requests=requests,
+        notices=notices,
+        current=current,
+        throttle=throttle,
+        endings=endings,
+        emit=emit,
+        clock=clock,
+        new_id=new_id,
+    )
+    reset = PasswordReset(
+        requests=requests,
+        links=links,
+        replacing=replacing,
+        notices=notices,
+        sign_in=sign_in,
+        sessions=sessions,
+        throttle=throttle,
+        emit=emit,
+    )
+    password_change = PasswordChange(
+        accounts=stores.accounts,
+        current=current,
+        replacing=replacing,
+        notices=notices,
+        sign_in=sign_in,
+        emit=emit,
+        clock=clock,
+    )
+    registration = Registration(
+        requests=requests,
+        links=links,
+        creating=creating,
+        accounts=stores.accounts,
+        contacts=stores.contacts,
+        notices=notices,
         sign_in=sign_in,
         sessions=sessions,
         emit=emit,
         clock=clock,
         new_id=new_id,
-        mac=mac,
     )
+    unlock = Unlock(requests=requests, links=links, notices=notices, throttle=throttle, emit=emit)
+    incidents = Incidents(
+        store=stores.incidents,
+        notices=notices,
+        sealer=sealer,
+        seen=seen_in_log(audit, stores.accounts),
+        emit=emit,
+        clock=clock,
+        new_id=new_id,
+    )
+    disavowal = Disavowal(
+        store=stores.notices,
+        notices=notices,
+        accounts=stores.accounts,
+        contacts=stores.contacts,
+        factors=stores.totp,
+        new_passwords=new_passwords,
+        endings=endings,
+        incidents=incidents,
+        links=links,
+        policy=policies.notices,
+        mac=mac,
+        emit=emit,
+        clock=clock,
+    )
+    courier = Courier(
+        store=stores.notices,
+        notices=notices,
+        contacts=stores.contacts,
+        notifier=notifier,
+        writer=MailWriter(
+            base_url=base_url,
+            portal=name,
+            language=policies.notices.language,
+            links=policies.notices.links,
+            catalogues=words,
+        ),
+        policy=policies.notices,
+        disavowal=lambda notice_id: disavow_token(mac, notice_id),
+        emit=emit,
+        clock=clock,
+        requests={
+            NoticeKind.REQUEST_RESET: reset.letters,
+            NoticeKind.REQUEST_VERIFY: contacts.letters,
+            NoticeKind.REQUEST_UNLOCK: unlock.letters,
+            NoticeKind.REQUEST_REGISTER: registration.letters,
+        },
+        language_of=language_of,
+    )
+    support = SupportDesk(
+        store=stores.incidents,
+        accounts=stores.accounts,
+        factors=stores.totp,
+        endings=endings,
+        notices=notices,
+        sealer=sealer,
+        emit=emit,
+        clock=clock,
+        new_id=new_id,
+        two_people=policies.support_by_two,
+    )
+    closing = Closing(
+        accounts=stores.accounts,
+        current=current,
+        new_passwords=new_passwords,
+        endings=endings,
+        notices=notices,
+        emit=emit,
+        clock=clock,
+    )
+    dormancy = Dormancy(
+        accounts=stores.accounts,
+        notices=notices,
+        endings=endings,
+        emit=emit,
+        clock=clock,
+        policy=policies.dormancy,
+    )
+    if accounts_of is not None:
+        emit = BreakGlassNotices(emit=emit, notices=notices, accounts_of=accounts_of)
     pdp = PDP(policies.access, relations=relations)
     guard = Guard(
         sessions=sessions,
@@ -313,8 +544,21 @@ def build_portal(
         throttle=throttle,
         sessions=sessions,
         endings=endings,
+        links=links,
+        notices=notices,
         sign_in=sign_in,
         accounts=accounts,
+        contacts=contacts,
+        reset=reset,
+        password_change=password_change,
+        registration=registration,
+        unlock=unlock,
+        courier=courier,
+        incidents=incidents,
+        disavowal=disavowal,
+        support=support,
+        closing=closing,
+        dormancy=dormancy,
         audit=audit,
         audit_writer=writer,
         pdp=pdp,

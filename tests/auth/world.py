@@ -10,16 +10,28 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from portalsec.auth import totp as totp_module
+from portalsec.auth._creating import Creating
+from portalsec.auth._current import CurrentPassword
+from portalsec.auth._mail_requests import MailRequests
+from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
+from portalsec.auth.contacts import Contacts
 from portalsec.auth.endings import Endings
+from portalsec.auth.invitations import Invitations
+from portalsec.auth.links import Links, RecoveryPolicy
 from portalsec.auth.new_password import NewPasswords
+from portalsec.auth.notices import Notices
+from portalsec.auth.password_change import PasswordChange
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import Account
+from portalsec.auth.registration import Registration
+from portalsec.auth.reset import PasswordReset
 from portalsec.auth.sessions import NewSession, SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy, Step
 from portalsec.auth.throttle import Lane, Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp, TotpParameters
+from portalsec.auth.unlock import Unlock
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
@@ -92,6 +104,7 @@ class World:
     session_policy: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
     parameters: Argon2Parameters = field(default_factory=lambda: CHEAP_ARGON2)
     password_policy: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
+    recovery: RecoveryPolicy = field(default_factory=lambda: RecoveryPolicy(open_registration=True))
     emit: Callable[[Any], None] | None = None
     backing: Backing = field(default_factory=Backing)
 
@@ -125,7 +138,9 @@ class World:
             clock=self.clock,
             new_id=new_id,
         )
-        self.throttle = Throttle(store=self.throttle_store, policy=self.lanes, mac=self.mac, clock=self.clock)
+        self.throttle = Throttle(
+            store=self.throttle_store, policy=self.lanes, mac=self.mac, clock=self.clock, emit=emit
+        )
         policy = SignInPolicy(second_factor=self.second_factor, pending_attempts=self.pending_attempts)
         self.sessions = Sessions(
             store=self.session_store,
@@ -142,6 +157,9 @@ class World:
             links=self.link_store,
             emit=emit,
         )
+        self.notices = Notices(
+            store=self.notice_store, sealer=FieldSealer(_FIELDS), clock=self.clock, new_id=new_id
+        )
         self.sign_in = SignIn(
             accounts=self.account_store,
             passwords=self.passwords,
@@ -150,6 +168,7 @@ class World:
             sessions=self.sessions,
             flows=self.flow_store,
             endings=self.endings,
+            notices=self.notices,
             max_age=self.password_policy.max_age,
             policy=policy,
             emit=emit,
@@ -163,18 +182,116 @@ class World:
             history=self.history_store,
             emit=emit,
         )
+        self.wire_accounts(emit, new_id)
+
+    def wire_accounts(self, emit: Callable[[Any], None], new_id: SequentialIds) -> None:
+        with_second_factor = self.second_factor == "required"
+        self.creating = Creating(
+            accounts=self.account_store,
+            new_passwords=self.new_passwords,
+            with_second_factor=with_second_factor,
+            emit=emit,
+            clock=self.clock,
+            new_id=new_id,
+        )
         self.accounts = Accounts(
             accounts=self.account_store,
-            flows=self.flow_store,
-            invitations=self.flow_store,
+            creating=self.creating,
+            invitations=Invitations(
+                store=self.flow_store,
+                creating=self.creating,
+                throttle=self.throttle,
+                sign_in=self.sign_in,
+                sessions=self.sessions,
+                emit=emit,
+                clock=self.clock,
+                mac=self.mac,
+            ),
+            endings=self.endings,
+            notices=self.notices,
+            emit=emit,
+        )
+        self.current = CurrentPassword(
+            accounts=self.account_store, passwords=self.passwords, throttle=self.throttle, emit=emit
+        )
+        self.replacing = Replacing(
+            accounts=self.account_store,
             new_passwords=self.new_passwords,
+            endings=self.endings,
+            notices=self.notices,
+            with_second_factor=with_second_factor,
+            emit=emit,
+            clock=self.clock,
+        )
+        self.requests = MailRequests(
+            accounts=self.account_store,
+            contacts=self.contact_store,
+            notices=self.notices,
             throttle=self.throttle,
+            emit=emit,
+            mac=self.mac,
+        )
+        self.links = Links(
+            links=self.link_store,
+            flows=self.flow_store,
+            accounts=self.account_store,
+            contacts=self.contact_store,
+            sealer=FieldSealer(_FIELDS),
+            mac=self.mac,
+            clock=self.clock,
+            policy=self.recovery,
+        )
+        self.contacts = Contacts(
+            store=self.contact_store,
+            accounts=self.account_store,
+            links=self.links,
+            requests=self.requests,
+            notices=self.notices,
+            current=self.current,
+            throttle=self.throttle,
+            endings=self.endings,
+            emit=emit,
+            clock=self.clock,
+            new_id=new_id,
+        )
+        self.reset = PasswordReset(
+            requests=self.requests,
+            links=self.links,
+            replacing=self.replacing,
+            notices=self.notices,
+            sign_in=self.sign_in,
+            sessions=self.sessions,
+            throttle=self.throttle,
+            emit=emit,
+        )
+        self.password_change = PasswordChange(
+            accounts=self.account_store,
+            current=self.current,
+            replacing=self.replacing,
+            notices=self.notices,
+            sign_in=self.sign_in,
+            emit=emit,
+            clock=self.clock,
+        )
+        self.registration = Registration(
+            requests=self.requests,
+            links=self.links,
+            creating=self.creating,
+            accounts=self.account_store,
+            contacts=self.contact_store,
+            notices=self.notices,
             sign_in=self.sign_in,
             sessions=self.sessions,
             emit=emit,
             clock=self.clock,
             new_id=new_id,
-            mac=self.mac,
+        )
+        self.unlock = Unlock(
+            requests=self.requests,
+            links=self.links,
+            notices=self.notices,
+            throttle=self.throttle,
+            emit=emit,
         )
 
     # -- people ---------------------------------------------------------------------------------------------------

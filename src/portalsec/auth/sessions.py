@@ -138,6 +138,11 @@ class NewSession:
     reference: str
     absolute_until: datetime
 
+    @property
+    def digest(self) -> bytes:
+        """The store's key."""
+        return hashlib.sha256(self.token.reveal().encode("ascii")).digest()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveSession:
@@ -377,7 +382,7 @@ class Sessions:
 
     def discard(self, session: NewSession) -> None:
         """Take back a session whose opening could not be completed; silent."""
-        self._store.end(hashlib.sha256(session.token.reveal().encode("ascii")).digest())
+        self._store.end(session.digest)
 
     def _take(self, account_id: str, digest: bytes) -> SessionRecord | None:
         """End a live session and return what it was; None where it was not alive, or another request took it."""

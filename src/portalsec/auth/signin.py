@@ -41,6 +41,7 @@ from portalsec.secret import Secret
 from portalsec.typing import Emit
 
 if TYPE_CHECKING:  # argon2 and pyotp load with their own modules, not with the door
+    from portalsec.auth.notices import Notices
     from portalsec.auth.passwords import Passwords
     from portalsec.auth.totp import Enrolment, Totp
 
@@ -49,7 +50,7 @@ __all__ = ["SignIn", "SignInPolicy", "Step", "login_reference"]
 _TOTP = "sign-in.totp"
 _ENROLMENT = "sign-in.totp-enrolment"
 _NEW_PASSWORD = "sign-in.new-password"  # noqa: S105 - a flow's purpose
-_NEW_PASSWORD_TRIES = 30  # new passwords that one sign-in may offer; each refused one is told why
+_NEW_PASSWORD_TRIES = 100  # new passwords that one sign-in may offer; each refused one is told why
 EXPIRED = "expired"
 _MAX_BEGUN = 10
 _NOBODY = "-"  # what unknown names are looked up as, so that they cost the same reads; no account has this id
@@ -133,6 +134,7 @@ class SignIn:
         sessions: Sessions,
         flows: FlowStore,
         endings: Endings,
+        notices: Notices,
         policy: SignInPolicy,
         emit: Emit,
         clock: Clock,
@@ -147,6 +149,7 @@ class SignIn:
         self._sessions = sessions
         self._flows = flows
         self._endings = endings
+        self._notices = notices
         self._max_age = max_age
         self._emit = emit
         self._clock = clock
@@ -350,6 +353,7 @@ class SignIn:
                     details={"factor": Factor.TOTP.value},
                 )
             )
+            self._tell_of_factor(account, state.device_id or "", source)
         except BaseException:
             # Only the store knows whether the code confirmed it, so the record comes second; without one it is void.
             self._totp.undo(account.id, state.device_id or "")
@@ -571,6 +575,16 @@ class SignIn:
             )
         )
         return Step(next=("new_password",), pending=Secret(token))
+
+    def _tell_of_factor(self, account: Account, device_id: str, source: Source) -> None:
+        from portalsec.auth.notices import NoticeKind  # imported by whoever built the notices
+
+        self._notices.tell(
+            account.id,
+            NoticeKind.FACTOR_ADDED,
+            source=source,
+            details={"factor": Factor.TOTP.value, "device": device_id},
+        )
 
     def _reserve(self, kind: str, whose: str | Account, source: Source) -> Attempt:
         """``whose``: for a password the name as typed, for a code the account."""
