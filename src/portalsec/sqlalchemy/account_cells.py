@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from portalsec.crypto.fields import EncryptedField
+from portalsec.crypto.hashed_cells import found_by_hash
 from portalsec.crypto.keyring import AnyKeyset
-from portalsec.sqlalchemy._hashed_cells import found_by_hash
 from portalsec.sqlalchemy.accounts import LOGIN
 from portalsec.sqlalchemy.cells import EncryptedTable
 from portalsec.sqlalchemy.contacts import ADDRESS
