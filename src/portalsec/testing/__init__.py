@@ -3,5 +3,6 @@
 from portalsec.testing.clock import FrozenClock
 from portalsec.testing.events import CapturedEvents
 from portalsec.testing.ids import SequentialIds
+from portalsec.testing.mail import SentMail
 
-__all__ = ["CapturedEvents", "FrozenClock", "SequentialIds"]
+__all__ = ["CapturedEvents", "FrozenClock", "SentMail", "SequentialIds"]

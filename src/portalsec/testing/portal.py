@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock
 from portalsec.crypto.keyset import Keyset
 from portalsec.guard import Access
@@ -77,6 +78,8 @@ def memory_portal(
     clock: Clock | None = None,
     obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
     wrap_emit: Callable[[Emit], Emit] | None = None,
+    notifier: Notifier | None = None,
+    accounts_of: Callable[[str], Sequence[str]] | None = None,
     **policies: Any,
 ) -> Portal:
     """A portal whose every part does its real work, in memory.
@@ -88,6 +91,8 @@ def memory_portal(
         keys: other keys than fresh ones, such as those of an earlier portal over the same stores; its audit key is one
             for ``portal.example/audit``.
         clock: a `FrozenClock` by default; ``portal.clock`` gives it back.
+        notifier: keeps mail, or sends it: `portalsec.testing.SentMail`, say; none by default.
+        accounts_of: the accounts of a subject, as the application knows them.
         policies: further fields of `portalsec.portal.Policies`.
     """
     return build_portal(
@@ -110,4 +115,6 @@ def memory_portal(
         clock=clock or FrozenClock(),
         obligations=obligations,
         wrap_emit=wrap_emit,
+        notifier=notifier,
+        accounts_of=accounts_of,
     )
