@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 import pyotp
 
+from portalsec.auth.ports import Contact
 from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent, Source
 from portalsec.portal import Portal
 
@@ -31,6 +32,7 @@ class Cast:
     guardian: Guardian
     doctor: Staff
     desk: Staff
+    colleague: Staff  # at the front desk as well: some things two people do
     privacy: Staff
     newcomer: Patient | None
 
@@ -48,6 +50,7 @@ class Login:
 def cast(people: People, *, today: date) -> tuple[People, Cast]:
     """Fill the roles from ``people``, and add whom they lack: a parent, a front desk, a privacy officer."""
     desk = Staff(id=str(uuid.uuid4()), name="Dagobert Deskwell", title="Front desk")
+    colleague = Staff(id=str(uuid.uuid4()), name="Philomena Counterley", title="Front desk")
     privacy = Staff(id=str(uuid.uuid4()), name="Prudence Ledgerby", title="Privacy officer")
     staff, team, wards, guardians = people.staff, people.care_team, people.wards, people.guardians
     if not team:
@@ -71,9 +74,17 @@ def cast(people: People, *, today: date) -> tuple[People, Cast]:
     guardian = next(g for g in guardians if any(g.id == who for _, who in wards))
     others = [p for p in adults if p.id != patient.id]
     newcomer = next((p for p in others if (p.id, doctor.id) not in team), others[0] if others else None)
-    filled = replace(people, staff=(*staff, desk, privacy), care_team=team, guardians=guardians, wards=wards)
+    filled = replace(
+        people, staff=(*staff, desk, colleague, privacy), care_team=team, guardians=guardians, wards=wards
+    )
     return filled, Cast(
-        patient=patient, guardian=guardian, doctor=doctor, desk=desk, privacy=privacy, newcomer=newcomer
+        patient=patient,
+        guardian=guardian,
+        doctor=doctor,
+        desk=desk,
+        colleague=colleague,
+        privacy=privacy,
+        newcomer=newcomer,
     )
 
 
@@ -90,6 +101,7 @@ def make_accounts(portal: Portal, ties: Ties, roles: Cast) -> tuple[Sequence[Log
             ("parent", "proxy", reference("guardian", roles.guardian.id)),
             ("doctor", "clinician", reference("staff", roles.doctor.id)),
             ("desk", "front_desk", reference("staff", roles.desk.id)),
+            ("desk2", "front_desk", reference("staff", roles.colleague.id)),
             ("privacy", "privacy_officer", reference("staff", roles.privacy.id)),
         )
     ]
@@ -110,6 +122,15 @@ def _make(portal: Portal, ties: Ties, login: str, role: str, who: str) -> Login:
     # first sign-in need not wait for the next one.
     code = pyotp.TOTP(enrolment.secret.reveal()).at(portal.clock() - timedelta(seconds=30))
     portal.totp.confirm(account.id, enrolment.device_id, code)
+    now = portal.clock()
+    address = Contact(
+        id=str(uuid.uuid4()),
+        account_id=account.id,
+        address=f"{login}@mail.example",  # nobody's: .example is reserved (RFC 2606)
+        verified_at=now,
+        created_at=now,
+    )
+    portal.stores.contacts.add(address)
     about = ResourceRef(type="account", id=account.id)
     for name, details in ((Event.ACCESS_ROLE_GRANTED, {"role": role}), (Event.AUTH_MFA_ENROLLED, {})):
         portal.emit(SecurityEvent(name=name, actor=SYSTEM, resource=about, details=details))
