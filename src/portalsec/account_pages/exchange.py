@@ -105,7 +105,7 @@ class Reply:
 class Lane(Enum):
     """Which threads an operation may take."""
 
-    HASHING = "hashing"  # hashes or scores passwords: its own lane, or sign-ins make everybody wait
+    HASHING = "hashing"  # hashes a password: its own lane, or sign-ins make everybody wait
     STORES = "stores"
 
 

@@ -51,14 +51,23 @@ class VisitorPages:
 
     def routes(self) -> tuple[Route, ...]:
         get, post, hashing = "GET", "POST", Lane.HASHING
+        register = (
+            Route(method=get, path="/register", operation=self.register),
+            Route(method=post, path="/register", operation=self.ask_registration),
+            Route(method=get, path="/register/link", operation=self.register_link),
+            Route(method=post, path="/register/link", operation=self.exchange_registration),
+            Route(method=get, path="/register/new", operation=self.register_account),
+            Route(method=post, path="/register/new", operation=self.complete_registration, lane=hashing),
+        )
         return (
+            *(register if self._portal.registration.open else ()),
             Route(method=get, path="/password/forgot", operation=self.forgot),
             Route(method=post, path="/password/forgot", operation=self.ask_reset),
             Route(method=get, path="/password/link", operation=self.reset_link),
             Route(method=post, path="/password/link", operation=self.exchange_reset),
             Route(method=get, path="/password/new", operation=self.new_password),
             Route(method=post, path="/password/new", operation=self.choose_password, lane=hashing),
-            Route(method=post, path="/password/strength", operation=self.strength, lane=hashing),
+            Route(method=post, path="/password/strength", operation=self.strength),
             Route(method=get, path="/sign-in/new-password", operation=self.forced_password),
             Route(method=post, path="/sign-in/new-password", operation=self.submit_forced, lane=hashing),
             Route(method=get, path="/unlock", operation=self.unlock),
@@ -66,13 +75,7 @@ class VisitorPages:
             Route(method=get, path="/unlock/link", operation=self.unlock_link),
             Route(method=post, path="/unlock/link", operation=self.confirm_unlock),
             Route(method=get, path="/not-me", operation=self.not_me),
-            Route(method=post, path="/not-me", operation=self.disavow, lane=hashing),
-            Route(method=get, path="/register", operation=self.register),
-            Route(method=post, path="/register", operation=self.ask_registration),
-            Route(method=get, path="/register/link", operation=self.register_link),
-            Route(method=post, path="/register/link", operation=self.exchange_registration),
-            Route(method=get, path="/register/new", operation=self.register_account),
-            Route(method=post, path="/register/new", operation=self.complete_registration, lane=hashing),
+            Route(method=post, path="/not-me", operation=self.disavow),
             Route(method=get, path="/account/email/link", operation=self.email_link),
             Route(method=post, path="/account/email/link", operation=self.confirm_email),
         )
@@ -152,11 +155,10 @@ class VisitorPages:
             return replace(
                 refused(denied, ""), json={"score": None, "words": "", "problems": [], "advice": []}
             )
-        score = 0 if report.problems else report.score
         return Reply(
             json={
-                "score": score,
-                "words": say(Problem(f"score_{score}"), asked.language),
+                "score": report.score,
+                "words": say(Problem(f"score_{report.score}"), asked.language),
                 "problems": [say(problem, asked.language) for problem in report.problems],
                 "advice": [say(problem, asked.language) for problem in report.advice],
             }
