@@ -187,10 +187,10 @@ class PasswordPolicy:
             # SP 800-63B-4 3.1.1.2: say that some devices render and type such characters in another way.
             advice.append(Problem("advice_other_keyboards"))
         if score < 3 and not shape:
-            if found.personal:
-                advice.append(Problem("advice_personal"))
-            hint = next((_ADVICE[pattern] for pattern in found.patterns if pattern in _ADVICE), None)
-            advice.append(Problem(hint or "advice_longer"))
+            hint = next(
+                (_ADVICE[pattern] for pattern in found.patterns if pattern in _ADVICE), "advice_longer"
+            )
+            advice.append(Problem("advice_personal" if found.personal else hint))
         return PasswordReport(
             problems=problems,
             advice=tuple(advice),
@@ -217,9 +217,9 @@ class PasswordPolicy:
     def _content(self, text: str, words: Sequence[str]) -> tuple[Problem, ...]:
         # Here, so that the word lists load with the first new password and not with the first import.
         from portalsec.auth.personal import made_of
-        from portalsec.auth.strength import estimate_strength, is_common, own_words
+        from portalsec.auth.strength import estimate_strength, is_common, is_date, own_words
 
-        if text.casefold() in self.blocklist or is_common(text):
+        if text.casefold() in self.blocklist or is_common(text) or is_date(text):
             return (Problem("common"),)
         if made_of(text, own_words(words)):
             return (Problem("personal"),)

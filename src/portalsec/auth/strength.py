@@ -19,11 +19,12 @@ from typing import Any, TypeAlias
 from zxcvbn import matching, scoring
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-__all__ = ["Estimate", "estimate_strength", "is_common", "own_words"]
+__all__ = ["Estimate", "estimate_strength", "is_common", "is_date", "own_words"]
 
 WINDOW = 40  # characters scored at a time
 _ENOUGH = 20  # powers of ten that no policy asks more than
 _MAX_WORDS = 100
+_LONGEST_DATE = 10
 _MAX_ALPHABETS = 16
 
 # Every list's word, with the names of its lists and its rank in each, in the package's order. Built once and never
@@ -70,6 +71,13 @@ class Estimate:
 def is_common(text: str) -> bool:
     """Whether the whole text is one of zxcvbn's 30,000 most used passwords, whatever the case of its letters."""
     return text.casefold() in _COMMON or text.lower() in _COMMON
+
+
+def is_date(text: str) -> bool:
+    """Whether the whole text is a date, in any usual order, with or without signs between."""
+    return len(text) <= _LONGEST_DATE and any(
+        (match["i"], match["j"]) == (0, len(text) - 1) for match in matching.date_match(text)
+    )
 
 
 def estimate_strength(password: str, words: Iterable[str] = ()) -> Estimate:
