@@ -19,10 +19,12 @@ from portalsec.auth._current import CurrentPassword
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
+from portalsec.auth.breached import Bundled
 from portalsec.auth.break_glass import BreakGlassNotices
 from portalsec.auth.closing import Closing
 from portalsec.auth.contacts import Contacts
 from portalsec.auth.courier import Courier
+from portalsec.auth.devices import KnownDevices
 from portalsec.auth.disavowal import Disavowal, disavow_token
 from portalsec.auth.dormancy import Dormancy, DormancyPolicy
 from portalsec.auth.endings import Endings
@@ -57,6 +59,7 @@ from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
 from portalsec.auth.sessions import SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy
+from portalsec.auth.signin_notices import SignInNotices
 from portalsec.auth.support import SupportDesk
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp
@@ -200,6 +203,7 @@ class Portal:
     endings: Endings
     links: Links
     notices: Notices
+    devices: KnownDevices
     sign_in: SignIn
     accounts: Accounts
     contacts: Contacts
@@ -230,7 +234,7 @@ def build_portal(
     relations: RelationSource,
     origin: str,
     anchors: Sequence[FileAnchor] = (),
-    breach_sources: Sequence[BreachSource] = (),
+    breach_sources: Sequence[BreachSource] | None = None,
     proxy_hops: int = 0,
     clock: Clock = system_clock,
     new_id: NewId = uuid7,
@@ -250,7 +254,7 @@ def build_portal(
         relations: the application's answer to who stands in which relation to what.
         origin: the audit log's name; the audit key's own name must equal it.
         anchors: where each checkpoint is put outside the store.
-        breach_sources: lists of passwords that attackers have.
+        breach_sources: lists of passwords that attackers have; by default the one that comes with portalsec.
         obligations: how each obligation that the access policy names is met.
         about: a person's own words (name, birth date, address) by their account, for which a new password is checked.
         notifier: hands mails over (`portalsec.auth.notifiers`); without one none is sent, and notices are listed only.
@@ -303,7 +307,7 @@ def build_portal(
     )
     new_passwords = NewPasswords(
         policy=policies.passwords,
-        sources=breach_sources,
+        sources=(Bundled(),) if breach_sources is None else breach_sources,
         unreachable=policies.unreachable,
         passwords=passwords,
         history=stores.password_history,
@@ -333,6 +337,10 @@ def build_portal(
         clock=clock,
         policy=policies.recovery,
     )
+    devices = KnownDevices(store=stores.devices, clock=clock, new_id=new_id, emit=emit)
+    watch = SignInNotices(
+        notices=notices, budgets=stores.throttle, policy=policies.notices, mac=mac, clock=clock
+    )
     sign_in = SignIn(
         accounts=stores.accounts,
         passwords=passwords,
@@ -341,6 +349,8 @@ def build_portal(
         sessions=sessions,
         flows=stores.flows,
         endings=endings,
+        devices=devices,
+        watch=watch,
         notices=notices,
         max_age=policies.passwords.max_age,
         policy=policies.sign_in,
@@ -546,6 +556,7 @@ def build_portal(
         endings=endings,
         links=links,
         notices=notices,
+        devices=devices,
         sign_in=sign_in,
         accounts=accounts,
         contacts=contacts,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from portalsec.auth._pending import Pending, is_password, open_data, password_digest, seal_data
+from portalsec.auth._pending import Browser, Pending, is_password, open_data, password_digest, seal_data
 from portalsec.auth.ports import Flow
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
@@ -20,6 +20,7 @@ STATE = Pending(
     begun=2,
     units=(("address", "aa", 1_700_000_000_000_000), ("name", "bb", 0)),
     proven=(("password", 1_700_000_000_000_000), ("totp", 1_700_000_000_000_001)),
+    browser=Browser(device="ab" * 32, shared=True, notice="n"),
 )
 
 
@@ -93,13 +94,16 @@ def test_a_flow_outlives_a_rotation_of_the_key() -> None:
         b"[]",
         b"7",
         b"{}",
-        STATE.encode().replace(b'"v":3', b'"v":2'),
-        b'{"v":3}',
-        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":7,"proven":[]}',
-        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":[]}',
-        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[["totp"]]}',
-        b'{"v":3,"epoch":1,"password_at":1,"password":"00","units":[["address","aa"]],"proven":[]}',
-        b'{"v":3,"x":1,"units":[],"proven":[]}',
+        STATE.encode().replace(b'"v":4', b'"v":3'),
+        b'{"v":4}',
+        b'{"v":4,"epoch":1,"password_at":1,"password":"00","units":7,"proven":[],"browser":{}}',
+        b'{"v":4,"epoch":1,"password_at":1,"password":"00","units":[],"browser":{}}',
+        b'{"v":4,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[["totp"]],"browser":{}}',
+        b'{"v":4,"epoch":1,"password_at":1,"password":"00","units":[["address","aa"]],"proven":[],"browser":{}}',
+        b'{"v":4,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[]}',
+        b'{"v":4,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[],"browser":{"x":1}}',
+        b'{"v":4,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[],"browser":{"device":"x"}}',
+        b'{"v":4,"x":1,"units":[],"proven":[],"browser":{}}',
         b"\xff",
     ],
 )

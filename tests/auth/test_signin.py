@@ -49,9 +49,16 @@ def test_password_and_code_open_a_session(world: World) -> None:
     assert (done.next, done.pending) == ((), None)
     active = world.sessions.check(session(done).token.reveal(), source=SOURCE)
     assert (active.account_id, active.factors) == (account.id, ("password", "totp"))
-    assert world.events.names == [Event.ACCOUNT_CREATED, Event.AUTH_PASSWORD_VERIFIED, Event.AUTH_LOGIN]
-    assert world.events.last.session == active.reference
-    assert world.events.last.actor == Actor(type="user", id=account.id)
+    assert world.events.names == [
+        Event.ACCOUNT_CREATED,
+        Event.AUTH_PASSWORD_VERIFIED,
+        Event.AUTH_LOGIN,
+        Event.AUTH_DEVICE_ADDED,
+    ]
+    (signed_in,) = world.events.named(Event.AUTH_LOGIN)
+    assert signed_in.session == active.reference
+    assert signed_in.actor == Actor(type="user", id=account.id)
+    assert world.account_store.get(account.id).signed_in_at == world.clock()
 
 
 def test_an_account_without_a_factor_enrols_at_the_door(world: World) -> None:
@@ -65,7 +72,11 @@ def test_an_account_without_a_factor_enrols_at_the_door(world: World) -> None:
     done = world.sign_in.confirm_totp_enrolment(pending, code, source=SOURCE)
     assert world.sessions.check(session(done).token.reveal(), source=SOURCE).account_id == account.id
     assert world.totp.enrolled(account.id)
-    assert world.events.names[-2:] == [Event.AUTH_MFA_ENROLLED, Event.AUTH_LOGIN]
+    assert world.events.names[-3:] == [
+        Event.AUTH_MFA_ENROLLED,
+        Event.AUTH_LOGIN,
+        Event.AUTH_DEVICE_ADDED,
+    ]
 
 
 def test_an_optional_second_factor_is_asked_of_those_who_have_one() -> None:
@@ -137,8 +148,8 @@ def test_names_typed_by_strangers_are_in_events_as_references_only(world: World)
     assert len(references) == 2
 
 
-def test_a_throttled_name_is_not_looked_up(world: World) -> None:
-    world = World(lanes=tight(account=1))
+def test_a_used_up_address_costs_no_look_at_the_account(world: World) -> None:
+    world = World(lanes=tight(address=1))
     world.person()
     refused(lambda: start(world, password=OTHER_PASSWORD))
     world.calls.clear()
@@ -148,6 +159,22 @@ def test_a_throttled_name_is_not_looked_up(world: World) -> None:
     assert (event.name, event.details["kind"]) == (Event.AUTH_THROTTLED, "password")
 
 
+def test_a_locked_name_is_refused_as_a_wrong_password_is(world: World) -> None:
+    world = World(lanes=tight(account=1))
+    account = world.person()
+    for password, reason in (
+        (OTHER_PASSWORD, Reason.WRONG_PASSWORD),
+        (OTHER_PASSWORD, Reason.ACCOUNT_LOCKED),
+        (PASSWORD, Reason.ACCOUNT_LOCKED),
+    ):
+        with pytest.raises(Denied) as refusal:
+            start(world, password=password)
+        assert (refusal.value.reason, refusal.value.retry_after) == (reason, None)
+        assert (world.events.last.name, world.events.last.reason) == (Event.AUTH_LOGIN_FAILED, reason)
+        assert world.events.last.resource == ResourceRef(type="account", id=account.id)
+    assert world.watch.told == [("locked", account.id)]
+
+
 def test_a_damaged_hash_is_recorded_and_refused() -> None:
     world = World(lanes=tight(account=2))
     world.account_store.create(Account(id="x", login="robin", password_hash=""), now=world.clock())
@@ -155,7 +182,7 @@ def test_a_damaged_hash_is_recorded_and_refused() -> None:
         assert refused(lambda: start(world)) is Reason.FACTOR_NOT_ENROLLED
         assert world.events.last.name == Event.SYSTEM_CONTROL_FAILED
         assert world.events.last.resource == ResourceRef(type="account", id="x")
-    assert refused(lambda: start(world)) is Reason.THROTTLED
+    assert refused(lambda: start(world)) is Reason.ACCOUNT_LOCKED
 
 
 # -- pending sign-ins ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.stores.memory import MemoryThrottle
-from portalsec.testing import FrozenClock
+from portalsec.testing import CapturedEvents, FrozenClock
 from tests.auth.world import Recorder, tight, together
 
 MAC = KeyedHash(Keyset.generate("HMAC_SHA256_PRF"))
@@ -22,7 +22,8 @@ class Setting:
         self.clock = FrozenClock()
         self.calls: list[str] = []
         self.store = Recorder("store", MemoryThrottle(), self.calls)
-        self.throttle = Throttle(store=self.store, policy=policy, mac=MAC, clock=self.clock)
+        self.events = CapturedEvents()
+        self.throttle = Throttle(store=self.store, policy=policy, mac=MAC, clock=self.clock, emit=self.events)
 
     def guess(
         self, account: str | None = "robin", address: str | None = "192.0.2.1", kind: str = "password"
@@ -32,11 +33,16 @@ class Setting:
     def refused(
         self, account: str | None = "robin", address: str | None = "192.0.2.1", kind: str = "password"
     ) -> bool:
+        """Used up: said so where it is the visitor's own, else locked without a word."""
         try:
-            self.guess(account, address, kind).not_tested()
+            attempt = self.guess(account, address, kind)
         except Denied as refusal:
             assert refusal.reason is Reason.THROTTLED
             assert refusal.retry_after is not None
+            return True
+        attempt.not_tested()
+        if attempt.locked:
+            assert attempt.locked is Reason.ACCOUNT_LOCKED
             return True
         return False
 
@@ -45,11 +51,21 @@ def test_a_budget_is_used_up_and_comes_back_with_its_window() -> None:
     setting = Setting(tight(account=3))
     for _ in range(3):
         setting.guess().failed()
-    with pytest.raises(Denied) as refusal:
-        setting.guess()
-    assert refusal.value.retry_after == timedelta(minutes=15)
-    setting.clock.advance(timedelta(minutes=15))
+    assert setting.guess().locked is Reason.ACCOUNT_LOCKED
+    setting.clock.advance(timedelta(minutes=15) - timedelta(microseconds=1))
+    assert setting.refused()
+    setting.clock.advance(timedelta(microseconds=1))
     assert not setting.refused()
+
+
+def test_the_visitors_own_budget_says_how_long_to_wait() -> None:
+    setting = Setting(tight(address=3))
+    for name in "abc":
+        setting.guess(name).failed()
+    setting.clock.advance(timedelta(minutes=5))
+    with pytest.raises(Denied) as refusal:
+        setting.guess("d")
+    assert refusal.value.retry_after == timedelta(minutes=10)
 
 
 def test_an_attempt_counts_while_it_is_under_way() -> None:
@@ -89,14 +105,16 @@ def test_a_failed_attempt_cannot_be_given_back_later() -> None:
     assert setting.refused()
 
 
-def test_a_refusal_gives_back_what_it_took() -> None:
+def test_a_try_at_a_locked_name_takes_from_the_visitor_alone() -> None:
     setting = Setting(tight(account=1, address=5))
     setting.guess().failed()
-    for _ in range(20):
-        assert setting.refused()
-    for name in "abcd":  # the address has used one unit of five
-        setting.guess(name).failed()
-    assert setting.refused("e")
+    for _ in range(2):
+        setting.guess().failed()
+    setting.guess("kim").failed()
+    setting.guess("lee").failed()
+    assert setting.refused("max")  # three at robin, one each at two others
+    setting.clock.advance(timedelta(minutes=15))
+    assert not setting.guess().locked
 
 
 def test_a_used_up_address_never_touches_an_accounts_budget() -> None:
@@ -226,7 +244,7 @@ def test_lanes_of_one_name_with_other_windows_do_not_share_a_counter() -> None:
     setting.guess().failed()
     assert setting.refused()
     longer = ThrottlePolicy(account=Lane(name="account", limit=1, window=timedelta(hours=2)))
-    other = Throttle(store=setting.store, policy=longer, mac=MAC, clock=setting.clock)
+    other = Throttle(store=setting.store, policy=longer, mac=MAC, clock=setting.clock, emit=setting.events)
     other.reserve("password", account="robin", address="192.0.2.1")
 
 
@@ -258,12 +276,25 @@ def test_a_code_is_always_some_accounts(kind: str) -> None:
         ("2001:DB8:0:0:ffff:ffff:ffff:ffff", "2001:db8::/64"),
         ("2001:0db8:0000:0000:0000:0000:0000:0001", "2001:db8::/64"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("fe80::1%25eth0", "fe80::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("[2001:db8::1]:443", "2001:db8::/64"),
+        ("192.0.2.10:8080", "192.0.2.0/24"),
+        ("::ffff:0:192.0.2.10", "::/64"),  # SIIT's own form: no mapped address
+        ("64:ff9b::192.0.2.10", "192.0.2.0/24"),
+        ("64:FF9B::c000:20a", "192.0.2.0/24"),
+        ("64:ff9b:1::192.0.2.10", "64:ff9b:1::/64"),
+        ("2002:c000:020a::1", "192.0.2.0/24"),
+        ("2002:c000:020a:ffff::1", "192.0.2.0/24"),
+        ("2001:0:c000:20a:8000:63bf:3fff:fdd2", "2001:0:c000:20a::/64"),
         ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
         (None, "unknown"),
         ("", "unknown"),
         ("garbage", "unknown"),
         ("192.0.2.10, 198.51.100.1", "unknown"),
         ("192.0.2.010", "unknown"),
+        ("3221225994", "unknown"),
+        ("0xc000020a", "unknown"),
         ("1" * 100_000, "unknown"),
     ],
 )
@@ -276,7 +307,8 @@ def test_a_whole_ipv6_64_is_one_visitor(address: object, low: int) -> None:
     import ipaddress
 
     number = int(address) >> 64 << 64
-    if number:
+    sixtofour, nat64 = number >> 112 == 0x2002, number >> 96 == 0x0064FF9B
+    if number and not sixtofour and not nat64:
         assert address_prefix(str(ipaddress.IPv6Address(number | low))) == address_prefix(
             ipaddress.IPv6Address(number).exploded
         )
@@ -284,10 +316,12 @@ def test_a_whole_ipv6_64_is_one_visitor(address: object, low: int) -> None:
 
 def test_the_store_sees_neither_names_nor_addresses() -> None:
     store = MemoryThrottle()
-    throttle = Throttle(store=store, policy=ThrottlePolicy(), mac=MAC, clock=FrozenClock())
+    throttle = Throttle(
+        store=store, policy=ThrottlePolicy(), mac=MAC, clock=FrozenClock(), emit=CapturedEvents()
+    )
     throttle.reserve("password", account="robin@example.org", address="192.0.2.10")
     throttle.reserve("second_factor", account="account-1", address=None)
-    assert len(store._counters) == 5
+    assert len(store._counters) == 7
     for key in store._counters:
         assert len(key) == 64
         assert set(key) <= set("0123456789abcdef")
@@ -316,6 +350,8 @@ def test_never_more_than_the_limit_fail_in_one_window(limit: int, steps: list[tu
             attempt = setting.guess()
         except Denied:
             continue
+        if attempt.locked:
+            continue
         if what == "fail":
             attempt.failed()
         if what == "succeed":
@@ -333,7 +369,7 @@ def test_never_more_than_the_limit_fail_in_one_window(limit: int, steps: list[tu
 def test_threads_together_get_no_more_than_the_limit() -> None:
     setting = Setting(tight(account=3))
     results = together(20, lambda _: setting.guess())
-    assert sum(isinstance(result, Attempt) for result in results) == 3
+    assert sum(result.locked is None for result in results if isinstance(result, Attempt)) == 3
 
 
 @pytest.mark.parametrize(

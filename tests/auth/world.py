@@ -16,6 +16,7 @@ from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
 from portalsec.auth.contacts import Contacts
+from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings
 from portalsec.auth.invitations import Invitations
 from portalsec.auth.links import Links, RecoveryPolicy
@@ -57,6 +58,23 @@ SOURCE = Source(address="192.0.2.10", user_agent="test browser")
 
 _FIELDS = Keyset.generate("AES256_GCM")
 _MAC = Keyset.generate("HMAC_SHA256_PRF")
+
+
+@dataclass
+class Watch:
+    """A `SignInWatch` that writes down what it is told."""
+
+    told: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def pending(self, account: Account, *, source: Source) -> str | None:
+        self.told.append(("pending", account.id))
+        return f"notice-{len(self.told)}"
+
+    def completed(self, account: Account, *, source: Source, new_device: bool, notice: str | None) -> None:
+        self.told.append(("completed", account.id, new_device, notice))
+
+    def locked(self, account: Account | None, *, source: Source) -> None:
+        self.told.append(("locked", account and account.id))
 
 
 class Recorder:
@@ -123,6 +141,7 @@ class World:
         self.notice_store: Any = Recorder("notices", self.backing.notices, self.calls)
         self.history_store: Any = Recorder("history", self.backing.history, self.calls)
         self.seeds: dict[str, str] = {}
+        self.watch = Watch()
         self.wire()
 
     def wire(self) -> None:
@@ -160,6 +179,7 @@ class World:
         self.notices = Notices(
             store=self.notice_store, sealer=FieldSealer(_FIELDS), clock=self.clock, new_id=new_id
         )
+        self.devices = KnownDevices(store=self.device_store, clock=self.clock, new_id=new_id, emit=emit)
         self.sign_in = SignIn(
             accounts=self.account_store,
             passwords=self.passwords,
@@ -168,6 +188,8 @@ class World:
             sessions=self.sessions,
             flows=self.flow_store,
             endings=self.endings,
+            devices=self.devices,
+            watch=self.watch,
             notices=self.notices,
             max_age=self.password_policy.max_age,
             policy=policy,
@@ -348,8 +370,12 @@ def session(step: Step) -> NewSession:
 
 
 def tight(**limits: int) -> ThrottlePolicy:
-    """Lanes with other limits and generous defaults."""
-    chosen = {"account": 1000, "address": 1000, "second_factor": 1000, "invitation": 1000, **limits}
+    """Lanes with other limits and generous defaults; none of them escalates."""
+    chosen = {
+        **dict.fromkeys(("account", "account_address", "address", "device", "candidate"), 1000),
+        **dict.fromkeys(("second_factor", "invitation"), 1000),
+        **limits,
+    }
     return ThrottlePolicy(
         **{name: Lane(name=name, limit=limit, window=timedelta(minutes=15)) for name, limit in chosen.items()}
     )

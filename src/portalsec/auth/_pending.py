@@ -8,17 +8,32 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from portalsec._encoding import length_prefixed
 from portalsec.auth.ports import Flow, Mac
 from portalsec.auth.throttle import Units
 from portalsec.errors import Tampered
 
-__all__ = ["Pending", "is_password", "open_data", "password_digest", "seal_data"]
+__all__ = ["Browser", "Pending", "is_password", "open_data", "password_digest", "seal_data"]
 
 _TAG = 16
 _FLOW = "flow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Browser:
+    """What a sign-in of several steps remembers of its browser.
+
+    Attributes:
+        device: SHA-256, in hexadecimal, of the known device's secret that it showed, where that was this account's.
+        shared: its user said that others use the computer: it does not become a known device.
+        notice: a notice of the right password that is due unless the sign-in is completed.
+    """
+
+    device: str | None = None
+    shared: bool = False
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +49,7 @@ class Pending:
         units: what it has taken of the throttle's budgets; they come back when it is complete.
         proven: every factor and when it was proven (microseconds since 1970), where all of them are and only a new
             password is missing.
+        browser: what is kept of the browser that began it.
     """
 
     epoch: int
@@ -43,10 +59,11 @@ class Pending:
     begun: int = 0
     units: Units = ()
     proven: tuple[tuple[str, int], ...] = ()
+    browser: Browser = field(default_factory=Browser)
 
     def encode(self) -> bytes:
         """One line of JSON with its version."""
-        return json.dumps({"v": 3, **asdict(self)}, separators=(",", ":")).encode("ascii")
+        return json.dumps({"v": 4, **asdict(self)}, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> Pending:
@@ -54,11 +71,13 @@ class Pending:
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 3:
+            if version != 4:
                 raise ValueError(version)
             units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
             proven = tuple((str(factor), int(at)) for factor, at in fields.pop("proven"))
-            return cls(**fields, units=units, proven=proven)
+            browser = Browser(**fields.pop("browser"))
+            bytes.fromhex(browser.device or "")
+            return cls(**fields, units=units, proven=proven, browser=browser)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Tampered("a pending sign-in is damaged") from error
 

@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from portalsec._encoding import new_token
 from portalsec.auth._door import DOOR, require_door
 from portalsec.auth._input import canonical_login, password_text, token_text
-from portalsec.auth._pending import Pending, is_password, open_data, password_digest, seal_data
+from portalsec.auth._pending import Browser, Pending, is_password, open_data, password_digest, seal_data
+from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.evidence import Evidence, Factor, mint
-from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac
+from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac, SignInWatch
 from portalsec.auth.sessions import NewSession, Sessions
 from portalsec.auth.throttle import Attempt, Throttle, Units
 from portalsec.clock import Clock, from_unix_microseconds, unix_microseconds
@@ -97,11 +98,14 @@ class Step:
         next: kinds that lead on: ("totp",), ("totp_enrolment",), ("new_password",) or ().
         pending: for a short-lived cookie of its own; it is no session and opens nothing by itself.
         session: the opened session.
+        device: with a session, for a cookie that outlives it: the next sign-in of this browser has its own budget. It
+            is no factor. None where the browser's cookie stays as it is.
     """
 
     next: tuple[str, ...]
     pending: Secret[str] | None = None
     session: NewSession | None = None
+    device: Secret[str] | None = None
 
     def __post_init__(self) -> None:
         if (self.pending is None) == (self.session is None) or bool(self.next) == (self.session is not None):
@@ -134,6 +138,8 @@ class SignIn:
         sessions: Sessions,
         flows: FlowStore,
         endings: Endings,
+        devices: KnownDevices,
+        watch: SignInWatch,
         notices: Notices,
         policy: SignInPolicy,
         emit: Emit,
@@ -149,6 +155,8 @@ class SignIn:
         self._sessions = sessions
         self._flows = flows
         self._endings = endings
+        self._devices = devices
+        self._watch = watch
         self._notices = notices
         self._max_age = max_age
         self._emit = emit
@@ -158,32 +166,46 @@ class SignIn:
 
     # -- first factor -----------------------------------------------------------------------------------------------
 
-    def start(self, login: object, password: object, *, source: Source, replaces: object = None) -> Step:
+    def start(
+        self,
+        login: object,
+        password: object,
+        *,
+        source: Source,
+        replaces: object = None,
+        device: object = None,
+        shared: bool = False,
+    ) -> Step:
         """Look at a name and a password.
 
-        Guards in order: shape, budget, account, password, disabled. A name that is unknown, disabled or without a
-        password costs the same reads and the same hash as a known one and gets the same refusal.
+        Guards in order: shape, the visitor's own budget, account, the name's budgets, password, disabled. A name that
+        is unknown, disabled, locked or without a password costs the same reads and writes and the same hash as a known
+        one, and gets the same refusal.
 
         Args:
             login, password: as typed.
             source: where the request came from.
             replaces: the pending token that the browser held before, if any; it dies now, whatever happens, so that
                 nothing of another person's half-finished sign-in carries over.
+            device: the known device's token that the browser showed, if any. Its owner has a budget apart from
+                strangers'; for every other account it means nothing.
+            shared: the visitor said that others use this computer: it is not remembered.
 
         Raises:
-            Denied: MALFORMED, THROTTLED (with ``retry_after``), UNKNOWN_ACCOUNT, WRONG_PASSWORD,
-                FACTOR_NOT_ENROLLED (an account without a password, or with a stored hash that is damaged, which is
-                recorded), ACCOUNT_DISABLED.
+            Denied: MALFORMED, THROTTLED (the address's budget, with ``retry_after``), UNKNOWN_ACCOUNT, WRONG_PASSWORD,
+                ACCOUNT_LOCKED and PASSWORD_SPRAYED (a budget of the name or the password is used up, so that the
+                password was not looked at), FACTOR_NOT_ENROLLED (an account without a password, or with a stored hash
+                that is damaged, which is recorded), ACCOUNT_DISABLED.
             StoreError: plumbing; nobody was let in.
         """
         self.abort(replaces)
         try:
             name = canonical_login(login)
-            password_text(password)
+            typed = password_text(password)
         except Denied as refusal:
             self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source=source)
         details = {"login": login_reference(self._mac, name)}
-        attempt = self._reserve("password", name, source)
+        admitted = self._reserve("password", name, source)
         try:
             found = self._accounts.by_login(name)
             account_id = _NOBODY if found is None else found.id
@@ -191,44 +213,45 @@ class SignIn:
             # session that the old password would have opened is refused.
             epoch = self._sessions.epoch(account_id)
             account = self._accounts.get(account_id)
+            if found is None:
+                account = None
+            owner = None if account is None else account.id
+            known = self._devices.find(device, owner, source=source)
+            attempt = self._throttle.narrow(
+                admitted, account=name, account_id=owner, device=known, candidate=typed
+            )
         except StoreError:
-            attempt.not_tested()
+            admitted.not_tested()
             raise
-        if found is None:
-            account = None
-        stored = None if account is None else account.password_hash
-        at = self._clock()
+        # Of a locked name the password is not looked at, at the cost of a look.
+        stored = None if account is None or attempt.locked else account.password_hash
+        at, refused, control = self._clock(), attempt.locked, None
+        rehash_due = False
         try:
-            verified = self._passwords.verify(
-                stored, password, account_id=None if account is None else account.id
-            )
+            rehash_due = self._passwords.verify(stored, password, account_id=owner).rehash_due
         except Denied as refusal:
-            attempt.failed()
-            no_password = account is not None and stored is None
-            self._refuse(
-                Event.AUTH_LOGIN_FAILED,
-                Reason.FACTOR_NOT_ENROLLED if no_password else refusal.reason,
-                source=source,
-                account_id=account.id if account else None,
-                details=details,
-            )
+            no_password = account is not None and account.password_hash is None
+            refused = refused or (Reason.FACTOR_NOT_ENROLLED if no_password else refusal.reason)
         except Tampered:
-            attempt.failed()
-            self._damaged_hash(account_id, password, source, details)
-        if account is None or account.disabled:
+            # At the cost of ever, and the log knows that somebody must look at the account. It is one record, as every
+            # refusal is: a second one would be a second write, which takes time.
+            with suppress(Denied):
+                self._passwords.verify(None, password, account_id=owner)
+            refused, control = Reason.FACTOR_NOT_ENROLLED, "password_hash"
+        if refused is None and (account is None or account.disabled):
             # After the hash, so that a disabled account costs what any other does.
-            attempt.failed()
-            self._refuse(
-                Event.AUTH_LOGIN_FAILED,
-                Reason.ACCOUNT_DISABLED,
-                source=source,
-                account_id=account_id,
-                details=details,
+            refused = Reason.ACCOUNT_DISABLED
+        if refused is not None or account is None:
+            self._wrong_password(
+                attempt, account, refused or Reason.UNKNOWN_ACCOUNT, source, details, control=control
             )
         units = attempt.hold()  # a right password is not yet a sign-in: its units come back at the door
-        if verified.rehash_due:
+        if rehash_due:
             account = self._rehash(account, password, source)
-        return self.after_password(DOOR, account, epoch=epoch, at=at, source=source, units=units)
+        browser = Browser(device=None if known is None else known.digest.hex(), shared=shared)
+        return self.after_password(
+            DOOR, account, epoch=epoch, at=at, source=source, units=units, browser=browser
+        )
 
     def after_password(
         self,
@@ -239,32 +262,27 @@ class SignIn:
         at: datetime,
         source: Source,
         units: Units = (),
+        browser: Browser | None = None,
     ) -> Step:
         """What follows a right (or just chosen) password; for `portalsec.auth` alone.
 
         Args:
             account: as it was when the password was right, with the hash that it was right for.
             units: of the password's budgets, taken and held.
+            browser: what is known of the browser; nothing where None.
         """
         require_door(door, "a pending sign-in")
         password = password_digest(self._mac, account.password_hash)
+        browser = browser or Browser()
         if self._totp.enrolled(account.id):
             purpose, then = _TOTP, "totp"
         elif self.policy.second_factor == "required":
             purpose, then = _ENROLMENT, "totp_enrolment"
         else:
             evidence = mint(Factor.PASSWORD, account.id, at, epoch=epoch)
-            return self._complete(account, (evidence,), source=source, password=password, units=units)
-        token = new_token()
-        pending = Pending(epoch=epoch, password_at=unix_microseconds(at), password=password, units=units)
-        self._put(
-            _digest(token),
-            purpose,
-            account.id,
-            pending,
-            expires_at=at + self.policy.pending_lifetime,
-            attempts=0,
-        )
+            return self._complete(
+                account, (evidence,), source=source, password=password, units=units, browser=browser
+            )
         self._emit(
             SecurityEvent(
                 name=Event.AUTH_PASSWORD_VERIFIED,
@@ -272,6 +290,24 @@ class SignIn:
                 resource=ResourceRef(type="account", id=account.id),
                 source=source,
             )
+        )
+        # Before the pending token exists: from here on the owner is told, unless the sign-in is completed.
+        browser = replace(browser, notice=self._watch.pending(account, source=source))
+        token = new_token()
+        pending = Pending(
+            epoch=epoch,
+            password_at=unix_microseconds(at),
+            password=password,
+            units=units,
+            browser=browser,
+        )
+        self._put(
+            _digest(token),
+            purpose,
+            account.id,
+            pending,
+            expires_at=at + self.policy.pending_lifetime,
+            attempts=0,
         )
         return Step(next=(then,), pending=Secret(token))
 
@@ -427,7 +463,14 @@ class SignIn:
             for factor, proven in state.proven
         )
         password = password_digest(self._mac, account.password_hash)
-        return self._complete(account, evidence, source=source, password=password, units=state.units)
+        return self._complete(
+            account,
+            evidence,
+            source=source,
+            password=password,
+            units=state.units,
+            browser=state.browser,
+        )
 
     # -- the door ---------------------------------------------------------------------------------------------------
 
@@ -440,7 +483,7 @@ class SignIn:
                 SESSION_REVOKED (the account's sessions were ended since the first evidence was collected).
             AuditUnavailable: the sign-in could not be recorded, so it did not happen.
         """
-        return self._open(account_id, evidence, source=source)
+        return self._open(account_id, evidence, source=source, browser=Browser(shared=True))[0]
 
     def _open(
         self,
@@ -448,10 +491,15 @@ class SignIn:
         evidence: Sequence[Evidence],
         *,
         source: Source,
+        browser: Browser,
         password: str | None = None,
         units: Units = (),
-    ) -> NewSession:
-        """`login`, and what a sign-in of several steps carries along: the password's digest, and its budgets' units."""
+    ) -> tuple[NewSession, Secret[str] | None]:
+        """`login`, and what a sign-in of several steps carries along: password's digest, budgets' units, browser.
+
+        Returns:
+            The session, and the known device's new secret where the browser is to be known.
+        """
         account = self._accounts.get(account_id)
         reason = self._shortfall(account_id, account, evidence)
         if reason is None and account is not None and not self._still(account, password):
@@ -486,11 +534,14 @@ class SignIn:
                 )
             )
             self._throttle.complete(units)
+            self._accounts.signed_in(account.id, at=self._clock())
+            device, new = self._remember(account, browser, source)
+            self._watch.completed(account, source=source, new_device=new, notice=browser.notice)
         except BaseException:
             # Not recorded means not signed in. The token was given to nobody yet, so even if this fails it is dead.
             self._sessions.discard(session)
             raise
-        return session
+        return session, device
 
     def logout(self, token: object, *, source: Source, pending: object = None) -> None:
         """End a session because its holder asked, and drop a half-finished sign-in of the same browser.
@@ -537,7 +588,12 @@ class SignIn:
         )
         units = state.units + attempt.hold()
         return self._complete(
-            account, (password, proven), source=source, password=state.password, units=units
+            account,
+            (password, proven),
+            source=source,
+            password=state.password,
+            units=units,
+            browser=state.browser,
         )
 
     def _complete(
@@ -548,12 +604,15 @@ class SignIn:
         source: Source,
         password: str,
         units: Units,
+        browser: Browser,
     ) -> Step:
         """All factors are proven: a session, or first a new password."""
         reason = self.must_change(account)
         if reason is None:
-            session = self._open(account.id, evidence, source=source, password=password, units=units)
-            return Step(next=(), session=session)
+            session, device = self._open(
+                account.id, evidence, source=source, browser=browser, password=password, units=units
+            )
+            return Step(next=(), session=session, device=device)
         epoch = min(piece.epoch for piece in evidence if piece.epoch is not None)
         token, now = new_token(), self._clock()
         pending = Pending(
@@ -561,6 +620,7 @@ class SignIn:
             password_at=unix_microseconds(evidence[0].at),
             password=password,
             units=units,
+            browser=browser,
             proven=tuple((piece.factor.value, unix_microseconds(piece.at)) for piece in evidence),
         )
         expires_at = now + self.policy.pending_lifetime
@@ -587,10 +647,10 @@ class SignIn:
         )
 
     def _reserve(self, kind: str, whose: str | Account, source: Source) -> Attempt:
-        """``whose``: for a password the name as typed, for a code the account."""
+        """``whose``: for a password the canonical name, for a code the account."""
         name, subject = (whose, whose) if isinstance(whose, str) else (whose.login, whose.id)
         try:
-            return self._throttle.reserve(kind, account=subject, address=source.address)
+            return self._throttle.admit(kind, account=subject, address=source.address)
         except Denied as refusal:
             self._emit(
                 SecurityEvent(
@@ -619,27 +679,46 @@ class SignIn:
         )
         return replace(account, password_hash=new_hash)
 
-    def _damaged_hash(
-        self, account_id: str, password: object, source: Source, details: Mapping[str, str]
+    def _wrong_password(
+        self,
+        attempt: Attempt,
+        account: Account | None,
+        reason: Reason,
+        source: Source,
+        details: Mapping[str, str],
+        *,
+        control: str | None,
     ) -> NoReturn:
-        """Refuse as ever, at the cost of ever, and let the log know that somebody must look at the account.
-
-        It is one record, as every refusal is: a second one would be a second write, which takes time.
-        """
-        with suppress(Denied):
-            self._passwords.verify(None, password, account_id=account_id)
+        """Refuse; one record, whatever the reason. ``control`` is what failed, where somebody must see to it."""
+        attempt.failed(source=source)
+        shown = None if account is None else account.id
         self._emit(
             SecurityEvent(
-                name=Event.SYSTEM_CONTROL_FAILED,
-                outcome=Outcome.ERROR,
-                actor=SYSTEM,
-                resource=ResourceRef(type="account", id=account_id),
-                reason=Reason.FACTOR_NOT_ENROLLED,
+                name=Event.AUTH_LOGIN_FAILED if control is None else Event.SYSTEM_CONTROL_FAILED,
+                outcome=Outcome.DENIED if control is None else Outcome.ERROR,
+                actor=ANONYMOUS if control is None else SYSTEM,
+                resource=None if shown is None else ResourceRef(type="account", id=shown),
+                reason=reason,
                 source=source,
-                details={**details, "control": "password_hash"},
+                details=dict(details) if control is None else {**details, "control": control},
             )
         )
-        raise Denied(Reason.FACTOR_NOT_ENROLLED)
+        if attempt.used_up:
+            self._watch.locked(None if account is None or account.disabled else account, source=source)
+        raise Denied(reason)
+
+    def _remember(
+        self, account: Account, browser: Browser, source: Source
+    ) -> tuple[Secret[str] | None, bool]:
+        """The known device's new secret, and whether the owner is to be told of a new one.
+
+        Whoever says that a computer is shared is not remembered, and the owner is told all the same.
+        """
+        if browser.shared:
+            return None, browser.device is None
+        shown = None if browser.device is None else bytes.fromhex(browser.device)
+        remembered = self._devices.remember(account.id, shown, source=source)
+        return remembered.token, remembered.new
 
     def _code(self, code: object, source: Source) -> str:
         from portalsec.auth.totp import normalise_code  # a Totp was handed in, so this is loaded already

@@ -1,0 +1,215 @@
+"""Known devices: browsers that completed a sign-in of an account.
+
+A known device is no factor and opens nothing. It has guessing budgets of its own, so that a stranger who uses an
+account's budget up does not keep its owner out, and it tells a sign-in from a new place. Its secret lies in a cookie of
+the browser, only its SHA-256 in the store, bound to one account; it is replaced at each completed sign-in. Whoever
+shows a secret that was replaced has a copy of an old cookie: the device is revoked, and that is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from portalsec._encoding import new_token
+from portalsec.auth._address import UNKNOWN, address_prefix
+from portalsec.auth._input import token_text
+from portalsec.auth.ports import DeviceStore, KnownDevice
+from portalsec.clock import Clock
+from portalsec.errors import StoreError
+from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
+from portalsec.secret import Secret
+from portalsec.typing import Emit, NewId
+
+__all__ = ["DEVICE_LIFETIME", "KnownDevices", "Remembered", "device_label"]
+
+DEVICE_LIFETIME = timedelta(days=400)
+"""How long a device is known without a sign-in; browsers keep no cookie for longer (RFC 6265bis section 5.5)."""
+
+_AT_MOST = 20  # devices of one account; the one unused for the longest goes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A device after a completed sign-in.
+
+    Attributes:
+        device: as it is stored now.
+        token: for the cookie, in place of the one that was shown.
+        new: whether it was not known before.
+    """
+
+    device: KnownDevice
+    token: Secret[str]
+    new: bool
+
+
+class KnownDevices:
+    """Finds, remembers and revokes the devices of an account.
+
+    Safe for concurrent use: of two sign-ins with one cookie at once, one keeps the device and the other gets a new one.
+    """
+
+    def __init__(self, *, store: DeviceStore, clock: Clock, new_id: NewId, emit: Emit) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._emit = emit
+
+    def find(self, token: object, account_id: str | None, *, source: Source) -> KnownDevice | None:
+        """The device of this cookie, where it is this account's.
+
+        Costs one look-up for any token of the right shape, whether or not anybody has the account.
+
+        Args:
+            token: what the browser showed.
+            account_id: of the account that is signing in, or None where nobody has the name.
+            source: where the request came from; recorded where an old copy was shown.
+        """
+        digest = _digest(token)
+        device = None if digest is None else self._store.find(digest)
+        if device is None or digest is None or account_id is None or device.account_id != account_id:
+            return None
+        if not hmac.compare_digest(device.digest, digest):
+            self._reused(device, source)
+            return None
+        return device if self._clock() - device.used_at < DEVICE_LIFETIME else None
+
+    def remember(self, account_id: str, shown: object, *, source: Source) -> Remembered:
+        """After a completed sign-in: give the device a new secret, or make it known.
+
+        Args:
+            shown: the token that the browser showed at the sign-in's start, or its SHA-256, or None.
+
+        Raises:
+            StoreError: nothing was remembered.
+            AuditUnavailable: it could not be recorded, so the new device is not kept.
+        """
+        digest = shown if isinstance(shown, bytes) else _digest(shown)
+        known = None if digest is None else self._store.find(digest)
+        token, now = new_token(), self._clock()
+        fresh = hashlib.sha256(token.encode("ascii")).digest()
+        prefix = address_prefix(source.address)
+        address = None if prefix == UNKNOWN else prefix
+        if known is not None and digest is not None and known.account_id == account_id:
+            # Where this fails the cookie was used by another sign-in meanwhile, or its device was revoked.
+            rotated = known.digest == digest and self._store.rotate(
+                known.id, expected=digest, digest=fresh, at=now, address=address
+            )
+            if rotated:
+                known = replace(known, digest=fresh, previous=digest, used_at=now, address=address)
+                return Remembered(device=known, token=Secret(token), new=False)
+        device = KnownDevice(
+            id=self._new_id(),
+            account_id=account_id,
+            digest=fresh,
+            previous=None,
+            label=device_label(source.user_agent),
+            created_at=now,
+            used_at=now,
+            address=address,
+        )
+        self._add(device, source)
+        return Remembered(device=device, token=Secret(token), new=True)
+
+    def of_account(self, account_id: str) -> Sequence[KnownDevice]:
+        """Newest use first."""
+        return self._store.of_account(account_id)
+
+    def revoke(self, account_id: str, device_id: str, *, actor: Actor, source: Source) -> bool:
+        """Forget one; whether it was this account's. Its next sign-in is one from a new device."""
+        if not self._store.revoke(account_id, device_id):
+            return False
+        self._tell(Event.AUTH_DEVICE_REMOVED, account_id, source, actor, device=device_id)
+        return True
+
+    def revoke_all(self, account_id: str, *, actor: Actor, source: Source) -> int:
+        """Forget all of an account's; the number forgotten."""
+        number = self._store.revoke_all(account_id)
+        if number:
+            self._tell(Event.AUTH_DEVICE_REMOVED, account_id, source, actor, count=number)
+        return number
+
+    def _add(self, device: KnownDevice, source: Source) -> None:
+        owner = Actor(type="user", id=device.account_id)
+        if not self._store.add(device):
+            raise StoreError("a known device could not be stored")
+        try:
+            self._tell(Event.AUTH_DEVICE_ADDED, device.account_id, source, owner, device=device.id)
+        except BaseException:
+            self._store.revoke(device.account_id, device.id)
+            raise
+        for old in self._store.of_account(device.account_id)[_AT_MOST:]:
+            self.revoke(device.account_id, old.id, actor=owner, source=source)
+
+    def _reused(self, device: KnownDevice, source: Source) -> None:
+        # The owner and a thief hold copies of one cookie, and it cannot be told who is who: neither keeps a budget.
+        if self._store.revoke(device.account_id, device.id):
+            self._tell(
+                Event.AUTH_DEVICE_REUSED,
+                device.account_id,
+                source,
+                ANONYMOUS,
+                device=device.id,
+                outcome=Outcome.FAILURE,
+            )
+
+    def _tell(
+        self,
+        name: Event,
+        account_id: str,
+        source: Source,
+        actor: Actor,
+        *,
+        device: str | None = None,
+        count: int | None = None,
+        outcome: Outcome = Outcome.SUCCESS,
+    ) -> None:
+        self._emit(
+            SecurityEvent(
+                name=name,
+                outcome=outcome,
+                actor=actor,
+                resource=ResourceRef(type="account", id=account_id, count=count),
+                source=source,
+                details={} if device is None else {"device": device},
+            )
+        )
+
+
+_BROWSERS = (
+    ("Edge", r"\bEdgA?/|\bEdgiOS/"),
+    ("Opera", r"\bOPR/"),
+    ("Samsung Internet", r"\bSamsungBrowser/"),
+    ("Firefox", r"\bFirefox/|\bFxiOS/"),
+    ("Chrome", r"\bChrome/|\bCriOS/|\bChromium/"),
+    ("Safari", r"\bSafari/"),
+)
+_SYSTEMS = (
+    ("iPhone", r"\biPhone\b"),
+    ("iPad", r"\biPad\b"),
+    ("Android", r"\bAndroid\b"),
+    ("Windows", r"\bWindows\b"),
+    ("Mac", r"\bMacintosh\b|\bMac OS X\b"),
+    ("ChromeOS", r"\bCrOS\b"),
+    ("Linux", r"\bLinux\b|\bX11\b"),
+)
+
+
+def device_label(user_agent: str | None) -> str:
+    """What an owner reads of a browser: "Firefox on Windows". Never the header itself, which anybody can write. Pure."""
+    text = (user_agent or "")[:512]
+    browser = next((name for name, pattern in _BROWSERS if re.search(pattern, text)), "")
+    system = next((name for name, pattern in _SYSTEMS if re.search(pattern, text)), "")
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or system or "Unknown browser"
+
+
+def _digest(token: object) -> bytes | None:
+    text = token_text(token)
+    return None if text is None else hashlib.sha256(text.encode("ascii")).digest()
