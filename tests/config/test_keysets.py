@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.config import KeysetFiles, create_keys, load_settings, open_kek, wrap_keys
-from portalsec.config.keysets import KEYSETS, keyset_context
+from portalsec.config.keysets import keyset_context, keyset_names
 from portalsec.config.opening import open_keys
 from portalsec.config.settings import Settings
 from portalsec.crypto.fields import EncryptedField
@@ -84,7 +84,7 @@ def test_encrypted_files_open_and_hold_no_key(wrapped: Settings) -> None:
     cell = EncryptedField(keys.fields, table="t", column="c").encrypt("value", row="1")
     again = open_keys(wrapped, env={})
     assert EncryptedField(again.fields, table="t", column="c").decrypt(cell, row="1") == "value"
-    for name in KEYSETS:
+    for name in keyset_names(wrapped):
         path = wrapped.base / "keys" / f"{name}.json"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         document = json.loads(path.read_text())

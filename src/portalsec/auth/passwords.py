@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal
 
 from argon2 import exceptions, low_level
 
@@ -27,91 +27,22 @@ from portalsec.auth import legacy_hashes
 from portalsec.auth._input import password_text
 from portalsec.auth._stored_hash import (
     FORMS,
-    MAX_LANES,
-    MAX_MEMORY_KIB,
-    MAX_TIME,
     Inner,
     Outer,
     StoredHash,
     message,
     parse,
 )
+from portalsec.auth.hash_costs import Argon2Parameters, Cost, OlderArgon2
 from portalsec.auth.legacy_hashes import LegacyCost
 from portalsec.auth.ports import Pepper
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
 
 __all__ = ["Argon2Parameters", "Cost", "HashInfo", "LegacyCost", "OlderArgon2", "Passwords", "Verified"]
 
-# OWASP Password Storage Cheat Sheet, argon2id: (memory in KiB, passes); each row is as hard as the others.
-OWASP_FLOOR = ((47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5))
 _LABEL = b"portalsec password 1"
 _WRAPPED = b"portalsec wrapped password 1"
 _NOBODY = "-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argon2Parameters:
-    """Cost of argon2id (RFC 9106 section 3.1).
-
-    Attributes:
-        time_cost: passes over the memory.
-        memory_kib: memory of one hash in KiB.
-        parallelism: lanes.
-        hash_len: bytes of the tag.
-        salt_len: bytes of the salt.
-    """
-
-    time_cost: int
-    memory_kib: int
-    parallelism: int
-    hash_len: int = 32
-    salt_len: int = 16
-
-    RFC_9106_LOW_MEMORY: ClassVar[Argon2Parameters]
-    """RFC 9106 section 4, second recommended option: t=3, 64 MiB, p=4."""
-    RFC_9106_HIGH_MEMORY: ClassVar[Argon2Parameters]
-    """RFC 9106 section 4, first recommended option: t=1, 2 GiB, p=4."""
-    OWASP_2025: ClassVar[Argon2Parameters]
-    """OWASP Password Storage Cheat Sheet: t=2, 19 MiB, p=1."""
-
-    def __post_init__(self) -> None:
-        self._check_shape()
-        if not any(self.memory_kib >= memory and self.time_cost >= time for memory, time in OWASP_FLOOR):
-            raise ConfigurationError(
-                f"argon2id with t={self.time_cost}, m={self.memory_kib} KiB is below the OWASP floor: "
-                "use Argon2Parameters.OWASP_2025 or more"
-            )
-
-    def _check_shape(self) -> None:
-        if not (1 <= self.time_cost <= MAX_TIME and 1 <= self.parallelism <= MAX_LANES):
-            raise ConfigurationError(
-                f"argon2id: time_cost and parallelism go from 1 to {MAX_TIME} and {MAX_LANES}"
-            )
-        if not 8 * self.parallelism <= self.memory_kib <= MAX_MEMORY_KIB:
-            raise ConfigurationError(
-                f"argon2id: memory_kib goes from 8 for each lane to {MAX_MEMORY_KIB} (RFC 9106 section 3.1)"
-            )
-        if not (16 <= self.hash_len <= 64 and 16 <= self.salt_len <= 64):
-            raise ConfigurationError("argon2id: hash_len and salt_len go from 16 to 64 bytes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OlderArgon2(Argon2Parameters):
-    """What stored hashes still have, also below today's floor: for ``older`` of `Passwords`, never for new hashes."""
-
-    def __post_init__(self) -> None:
-        self._check_shape()
-
-
-Argon2Parameters.RFC_9106_LOW_MEMORY = Argon2Parameters(time_cost=3, memory_kib=64 * 1024, parallelism=4)
-Argon2Parameters.RFC_9106_HIGH_MEMORY = Argon2Parameters(
-    time_cost=1, memory_kib=2 * 1024 * 1024, parallelism=4
-)
-Argon2Parameters.OWASP_2025 = Argon2Parameters(time_cost=2, memory_kib=19 * 1024, parallelism=1)
-
-
-Cost: TypeAlias = Argon2Parameters | LegacyCost
-"""What a stored hash may still cost: argon2id with other parameters, or another system's hash inside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

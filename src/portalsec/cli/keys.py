@@ -28,11 +28,12 @@ except ImportError as error:
     raise MissingExtra("cli", package=(error.name or "click").partition(".")[0]) from None
 
 if TYPE_CHECKING:
+    from portalsec.audit.log import AuditLog
     from portalsec.audit.ports import AuditStore
     from portalsec.config.settings import Settings
     from portalsec.crypto.keyset import Keyset
 
-__all__ = ["Host", "keys"]
+__all__ = ["Host", "keys", "opened_log"]
 
 COULD_NOT = 2
 
@@ -107,6 +108,13 @@ def _place(name: str, config: Path) -> _Place:
     return _by_path(Path(name))
 
 
+def _of(config: Path) -> tuple[str, ...]:
+    from portalsec.config.keysets import keyset_names
+    from portalsec.config.settings import load_settings
+
+    return keyset_names(load_settings(config))
+
+
 def _named(name: str, config: Path) -> _Place:
     from portalsec.config.kek import open_kek
     from portalsec.config.keys import write_new
@@ -115,7 +123,7 @@ def _named(name: str, config: Path) -> _Place:
 
     settings = load_settings(config)
     files = KeysetFiles(settings)
-    kind, _, path = str(settings["keys", name]).partition(":")
+    kind, _, path = files.reference(name).partition(":")
     if kind != "file":
         raise ConfigurationError(
             f"{settings.source}: [keys] {name} is not a file: change the keyset where it comes from, as a file"
@@ -206,6 +214,19 @@ def _told(settings: Settings | None, event: Event, key: str) -> Iterator[None]:
     if settings is None:
         yield
         return
+    with opened_log(settings) as log:
+        what = SecurityEvent(name=event, actor=SYSTEM, resource=ResourceRef(type="key", id=key))
+        log.record(what)
+        try:
+            yield
+        except BaseException:
+            log.record(SecurityEvent(name=event, actor=SYSTEM, resource=what.resource, outcome=Outcome.ERROR))
+            raise
+
+
+@contextlib.contextmanager
+def opened_log(settings: Settings) -> Iterator[AuditLog]:
+    """The portal's audit log, for events about no person."""
     from portalsec._encoding import uuid7
     from portalsec.audit.log import AuditLog
     from portalsec.clock import system_clock
@@ -221,13 +242,8 @@ def _told(settings: Settings | None, event: Event, key: str) -> Iterator[None]:
             new_id=uuid7,
             origin=audit_origin(settings),
         )
-        what = SecurityEvent(name=event, actor=SYSTEM, resource=ResourceRef(type="key", id=key))
-        log.record(what)
         try:
-            yield
-        except BaseException:
-            log.record(SecurityEvent(name=event, actor=SYSTEM, resource=what.resource, outcome=Outcome.ERROR))
-            raise
+            yield log
         finally:
             # In its place, so that `portalsec audit show` has it; the portal signs it, or places it where this fails.
             with contextlib.suppress(StoreError):
@@ -290,7 +306,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 def keys() -> None:
     """Make, list and rotate keysets.
 
-    KEYSET is a name of [keys] in portalsec.toml (fields, mac, index) or the path of a keyset file.
+    KEYSET is a name of [keys] in portalsec.toml (fields, mac, index, pepper) or the path of a keyset file.
     """
 
 
@@ -322,10 +338,8 @@ def new_command(keyset: str, config: Path, template: str | None) -> None:
 @_json
 def list_command(keysets: tuple[str, ...], config: Path, wants_json: bool) -> None:
     """What may be shown of the keys; all of portalsec.toml by default."""
-    from portalsec.config.keysets import KEYSETS
-
     with _sentences():
-        found = {name: _place(name, config).read() for name in keysets or KEYSETS}
+        found = {name: _place(name, config).read() for name in keysets or _of(config)}
         if wants_json:
             click.echo(json.dumps({name: _public(keyset) for name, keyset in found.items()}, indent=1))
             return
@@ -358,7 +372,7 @@ def rotate_command(keyset: str, config: Path, template: str | None, promote: boo
         if promote:
             _, key_id = place.change(Event.KEY_ROTATED, _promoted)
             click.echo(f"{place.path}: key {key_id} writes. Older keys still read.")
-            _next("Next: reload every process, then  portalsec fields reencrypt")
+            _next(f"Next: reload every process, then  {_afterwards(place)}")
             return
         _, key_id = place.change(Event.KEY_CREATED, lambda old: _added(old, template))
         if not now:
@@ -369,7 +383,13 @@ def rotate_command(keyset: str, config: Path, template: str | None, promote: boo
         click.echo(
             f"{place.path}: key {key_id} was added and writes. A process that runs with the old file cannot read it."
         )
-        _next("Next: restart now, then  portalsec fields reencrypt")
+        _next(f"Next: restart now, then  {_afterwards(place)}")
+
+
+def _afterwards(place: _Place) -> str:
+    if place.name == "pepper" and place.settings is not None:
+        return "portalsec passwords report  (each hash is made anew at the next sign-in of its account)"
+    return "portalsec fields reencrypt"
 
 
 @keys.command("disable")
@@ -433,11 +453,9 @@ def destroy_command(keyset: str, key_id: int, config: Path, yes: bool) -> None:
 @_config
 def export_command(keysets: tuple[str, ...], config: Path) -> None:
     """All that may be known of the keys, as JSON, for an auditor or an inventory; with the log's public key."""
-    from portalsec.config.keysets import KEYSETS
-
     with _sentences():
         answer: dict[str, Any] = {
-            "keysets": {name: _public(_place(name, config).read()) for name in keysets or KEYSETS}
+            "keysets": {name: _public(_place(name, config).read()) for name in keysets or _of(config)}
         }
         if not keysets:
             answer["audit"] = {"verifier": _verifier(config)}
@@ -446,7 +464,7 @@ def export_command(keysets: tuple[str, ...], config: Path) -> None:
 
 def _check_the_portal(place: _Place, key_id: int, *, force: bool) -> None:
     """Whether the portal itself still needs the key. `ConfigurationError` if it does; a warning if it cannot be known."""
-    if place.settings is None or place.name not in ("fields", "mac"):
+    if place.settings is None or place.name not in ("fields", "mac", "pepper"):
         return
     if place.name == "mac":
         click.echo(
@@ -466,6 +484,11 @@ def _check_the_portal(place: _Place, key_id: int, *, force: bool) -> None:
         click.echo(f"Nothing in the portal's own tables is under key {key_id}.")
         return
     where = ", ".join(f"{name}: {count:,}" for name, count in under.items())
+    if not force and place.name == "pepper":
+        raise ConfigurationError(
+            f"passwords are hashed under key {key_id} ({where}), and nobody could sign in with them without it: each is "
+            "hashed anew at its account's next sign-in; --force disables the key, and those people reset their passwords"
+        )
     if not force:
         raise ConfigurationError(
             f"the portal's own tables have cells under key {key_id} ({where}), and people could not sign in without it: "
@@ -478,6 +501,10 @@ def _cells_under(settings: Settings, name: str, key_id: int) -> Mapping[str, int
     host = _host()
     if host is not None:
         return host.cells_under(name, key_id)
+    if name == "pepper":
+        from portalsec.config.hashes import hashes_under
+
+        return hashes_under(settings, key_id)
     from portalsec.config.rotation import portal_cells_under
 
     return portal_cells_under(settings, name, key_id)

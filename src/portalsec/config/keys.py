@@ -163,14 +163,16 @@ def create_keys(folder: Path, *, origin: str, kek: Aead | None = None) -> dict[s
     from portalsec.config.keysets import KEYSETS, keyset_context, keyset_text
     from portalsec.crypto.keyset import Keyset
 
+    made = {name: template for name, (_, template) in KEYSETS.items() if name != "pepper"}
+
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"key folder {folder} cannot be made ({error.strerror}): choose a folder you may write"
         ) from error
-    paths = {name: folder / f"{name}.json" for name in KEYSETS} | {"audit": folder / "audit.key"}
-    for name, (_, template) in KEYSETS.items():
+    paths = {name: folder / f"{name}.json" for name in made} | {"audit": folder / "audit.key"}
+    for name, template in made.items():
         if not paths[name].exists():
             keyset = Keyset.generate(template)
             write_new(paths[name], keyset_text(keyset, kek=kek, context=keyset_context(origin, name)))

@@ -25,16 +25,22 @@ from portalsec.crypto.ports import Aead
 from portalsec.errors import ConfigurationError, DecryptionError
 from portalsec.secret import Secret
 
-__all__ = ["KEYSETS", "KeysetFiles", "audit_origin", "keyset_context", "keyset_text", "wrap_keys"]
+__all__ = ["KEYSETS", "KeysetFiles", "audit_origin", "keyset_context", "keyset_names", "keyset_text", "wrap_keys"]
 
 KEYSETS: Mapping[str, tuple[Primitive, str]] = MappingProxyType(
     {
         "fields": ("aead", "XAES_256_GCM"),
         "mac": ("prf", "HMAC_SHA256_PRF"),
         "index": ("prf", "HMAC_SHA256_PRF"),
+        "pepper": ("prf", "HMAC_SHA256_PRF"),
     }
 )
-"""The keysets of a portal: what each is for, and the template of a new one."""
+"""The keysets of a portal: what each is for, and the template of a new one. A portal may do without "pepper"."""
+
+
+def keyset_names(settings: Settings) -> tuple[str, ...]:
+    """The keysets that these settings name."""
+    return tuple(name for name in KEYSETS if settings["keys", name] is not None)
 
 
 def audit_origin(settings: Settings) -> str:
@@ -75,7 +81,7 @@ class KeysetFiles(Hidden):
         self._kek = self._open_kek(settings["keys", "kek"])
 
     def read(self, name: str) -> Keyset:
-        """The keyset ("fields", "mac" or "index").
+        """The keyset ("fields", "mac", "index" or "pepper").
 
         Raises:
             ConfigurationError: missing, damaged, in the clear where it must not be, or for another purpose.
@@ -85,7 +91,7 @@ class KeysetFiles(Hidden):
 
     def read_all(self) -> dict[str, Keyset]:
         """Every keyset by name: the source of a portal's keyring."""
-        return {name: self.read(name) for name in KEYSETS}
+        return {name: self.read(name) for name in keyset_names(self._settings)}
 
     def replace(self, name: str, keyset: Keyset) -> None:
         """Write the keyset in place of the old one: wholly or not at all, durable when this returns.
@@ -95,7 +101,7 @@ class KeysetFiles(Hidden):
             KeyServiceUnavailable: the key service does not answer, or refuses; the old file stands.
         """
         self._check(name, keyset)
-        kind, _, path = self._reference(name).partition(":")
+        kind, _, path = self.reference(name).partition(":")
         if kind != "file":
             raise ConfigurationError(
                 f"{self._where(name)} is not a file: write the new keyset where it comes from"
@@ -130,7 +136,7 @@ class KeysetFiles(Hidden):
         raise ConfigurationError(f"{self._where(name)}: {problem}")
 
     def _text(self, name: str) -> Secret[str]:
-        reference = self._reference(name)
+        reference = self.reference(name)
         kind, _, path = reference.partition(":")
         file = self._settings.base / path
         if name == "index" and kind == "file" and not file.exists():
@@ -138,6 +144,11 @@ class KeysetFiles(Hidden):
                 f"key file {file} is missing: restore it from your backup; a portal that is older than blind indexes "
                 f"never had one: make it with  portalsec keys new index  (or  portalsec.config.create_keys("
                 f"Path({str(file.parent)!r}), origin={self._origin!r}) )"
+            )
+        if name == "pepper" and kind == "file" and not file.exists():
+            raise ConfigurationError(
+                f"key file {file} is missing: restore it from your backup (no password verifies without it); a portal "
+                "that never had one makes it with  portalsec keys new pepper"
             )
         return resolve_reference(
             reference,
@@ -154,11 +165,16 @@ class KeysetFiles(Hidden):
                 f'Keyset.generate("{template}") makes'
             )
 
-    def _reference(self, name: str) -> str:
+    def reference(self, name: str) -> str:
+        """Where the keyset is, as the settings say; `ConfigurationError` where they say nothing."""
+        if self._settings["keys", name] is None:
+            raise ConfigurationError(
+                f'{self._settings.source}: [keys] {name} is not set: write  {name} = "file:keys/{name}.json"  there'
+            )
         return str(self._settings["keys", name])
 
     def _where(self, name: str) -> str:
-        return f"{self._settings.source}: [keys] {name} ({self._reference(name)})"
+        return f"{self._settings.source}: [keys] {name} ({self.reference(name)})"
 
     def _open_kek(self, reference: str | None) -> Aead | None:
         if reference is None:
@@ -191,7 +207,7 @@ def wrap_keys(
             f"{settings.source}: [keys] kek is not set: name the key-encryption key there"
         )
     old = files._open_kek(old_kek)
-    for name in KEYSETS:
+    for name in keyset_names(settings):
         text = files._text(name)
         if old is None and not _in_the_clear(text):
             files.read(name)  # under the new key already, or said why not

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
 from portalsec.auth.password_policy import PasswordPolicy
-from portalsec.auth.passwords import Argon2Parameters
 from portalsec.auth.sessions import SessionPolicy
 from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.throttle import Lane, ThrottlePolicy
@@ -107,7 +107,14 @@ def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Ke
         raise ConfigurationError(
             f"{settings.source}: [keys] audit ({settings['keys', 'audit']}): {error}"
         ) from None
-    return Keys(fields=ring["fields"], mac=ring["mac"], index=ring["index"], audit=signer, ring=ring)
+    return Keys(
+        fields=ring["fields"],
+        mac=ring["mac"],
+        index=ring["index"],
+        audit=signer,
+        pepper=ring["pepper"] if settings["keys", "pepper"] is not None else None,
+        ring=ring,
+    )
 
 
 def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None) -> Policies:
@@ -127,7 +134,7 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{settings.source}: [passwords] {error}") from None
-    parameters: Argon2Parameters = hashing or getattr(Argon2Parameters, settings["passwords", "hashing"])
+    parameters = hashing or parameters_of_text(settings["passwords", "hashing"])
     return Policies(
         access=_access_policy(settings.path("access", "policy")),
         passwords=passwords,
@@ -135,6 +142,7 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         language=settings["portal", "language"],
         hashing=parameters,
         hashing_concurrency=settings["passwords", "concurrency"],
+        hashing_older=settings["passwords", "older"],
         throttle=ThrottlePolicy(
             account=lane("account"),
             address=lane("address"),

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from portalsec.auth.hash_costs import Cost, cost_of_text, parameters_of_text
 from portalsec.auth.password_policy import MAX_HISTORY
 from portalsec.auth.words import LANGUAGES
 from portalsec.errors import ConfigurationError
@@ -113,6 +114,25 @@ def _words(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _hashing(value: object) -> str:
+    try:
+        parameters_of_text(_text(value))
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return str(value)
+
+
+def _older(value: object) -> tuple[Cost, ...]:
+    if isinstance(value, str):
+        value = value.split()  # from the environment
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError('write a list of costs, as ["argon2id:m=65536,t=3,p=4", "pbkdf2_sha256:i=870000"]')
+    try:
+        return tuple(cost_of_text(each) for each in value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
 def _event_map(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(
         isinstance(k, str) and isinstance(v, str) for k, v in value.items()
@@ -158,6 +178,9 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "mac": Key(_text, "file:keys/mac.json", "reference to the keyset of keyed hashes"),
             "index": Key(_text, "file:keys/index.json", "reference to the keyset of blind indexes"),
             "audit": Key(_text, "file:keys/audit.key", "reference to the key that signs checkpoints"),
+            "pepper": Key(
+                _text, None, "reference to the keyset that password hashes are peppered with; none by default"
+            ),
             "kek": Key(
                 _text,
                 None,
@@ -171,9 +194,16 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 "password rules, named after their source",
             ),
             "hashing": Key(
-                _choice("RFC_9106_LOW_MEMORY", "RFC_9106_HIGH_MEMORY", "OWASP_2025"),
+                _hashing,
                 "RFC_9106_LOW_MEMORY",
-                "argon2id parameters, named after their source",
+                "argon2id parameters: RFC_9106_LOW_MEMORY, RFC_9106_HIGH_MEMORY, OWASP_2025 (named after their source), "
+                'or `"m=65536,t=3,p=4"`, as `portalsec passwords calibrate` prints them',
+            ),
+            "older": Key(
+                _older,
+                (),
+                "other costs that stored hashes still have, as `portalsec passwords report` shows them: every sign-in "
+                "does each of them, so that no account's age shows",
             ),
             "concurrency": Key(_count(1, 64), None, "how many hashes at once; else one less than the cores"),
             "words": Key(_words, (), "words that a stranger would try first here, such as the clinic's name"),

@@ -1,17 +1,23 @@
 """Accounts over the project's own user model.
 
 * The login is ``USERNAME_FIELD``; ``is_active`` is "not disabled".
-* The password column holds ``"portalsec"`` + the hash that portalsec made, which is bound to the account, so that
-  Django's own ``check_password`` cannot verify it; or what Django's Argon2PasswordHasher wrote, ``"argon2"`` + a PHC
-  string, which verifies here until the first sign-in. Any other content (another hasher's, argon2i of an older Django,
-  an unusable one) is an account without a password that portalsec can verify.
-* The account's id and reference are in `AccountLink`. A user that was made by other means (``createsuperuser``) has no
-  link yet; its id is the text of its primary key.
+* A hash that portalsec made is longer than the 128 characters of Django's password column. So it lies in `AccountLink`,
+  and the column holds a pointer, ``portalsec$+`` and the SHA-256 of the hash. A hash counts only while the column points
+  at it: whoever writes the column by other means (``user.set_password``, the admin) replaces it, and Django's own
+  ``check_password`` never verifies it. Writing back an old user object whole (``user.save()``) leaves a pointer to
+  nothing: that account has no password until it gets a new one.
+* What Django's Argon2PasswordHasher wrote, ``argon2`` and a PHC string, verifies here until the first sign-in. Any other
+  content (another hasher's, argon2i of an older Django, an unusable one) is an account without a password that
+  portalsec can verify; ``manage.py portalsec_wrap_passwords`` takes those of Django's other hashers over.
+* The account's id, reference and state are in `AccountLink` too. A user that was made by other means
+  (``createsuperuser``) has no link before it needs one; its id is the text of its primary key.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -19,18 +25,21 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import router
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from portalsec.auth.account import canonical_login
 from portalsec.auth.ports import Account
+from portalsec.clock import microseconds_or_none, moment_or_none, unix_microseconds
 from portalsec.django.models import AccountLink
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
 from portalsec.errors import ConfigurationError, Denied, StoreError
 
 __all__ = ["DjangoAccounts", "account_id_of"]
 
-_PREFIX = "argon2"  # the name of Django's hasher
-_DJANGOS = _PREFIX + "$argon2id$v=19$"  # how what `portalsec.auth.passwords` can verify begins
-_OURS = "portalsec$ps1$"
+_DJANGOS = "argon2$argon2id$v=19$"  # how what `portalsec.auth.passwords` can verify begins
+_POINTER = "portalsec$+"
+_COLUMN = 128  # characters of Django's password column
+_LINKED_AT_ONCE = 500
 
 
 class DjangoAccounts:
@@ -52,6 +61,14 @@ class DjangoAccounts:
             return False  # the column cannot hold it: as a taken one, it asks for another
         user = user_model(**{user_model.USERNAME_FIELD: account.login, "is_active": not account.disabled})
         user.password = _to_column(account.password_hash)
+        state = {
+            "reference": account.reference,
+            "password_hash": _beside(account.password_hash),
+            "must_change": account.must_change,
+            "password_changed_at": microseconds_or_none(account.password_changed_at),
+            "signed_in_at": microseconds_or_none(account.signed_in_at),
+            "created_at": unix_microseconds(account.created_at or now),
+        }
         try:
             with own_transaction(self._using):
                 # Insert first and look second: on SQLite a transaction that began with reading cannot go on to
@@ -59,9 +76,7 @@ class DjangoAccounts:
                 user.save(using=self._using, force_insert=True)
                 if self._taken(account, besides=user.pk):
                     raise _Taken
-                AccountLink.objects.using(self._using).create(
-                    account_id=account.id, user=user, reference=account.reference
-                )
+                self._links.create(account_id=account.id, user=user, **state)
         except _Taken:
             return False
         except Conflict as error:
@@ -74,8 +89,7 @@ class DjangoAccounts:
         return True
 
     def get(self, account_id: str) -> Account | None:
-        with reading(self._using, join=True):
-            user = self._of_id(account_id).select_related("portalsec_account").first()
+        user = self._found(account_id)
         return None if user is None else _account(user)
 
     def by_login(self, login: str) -> Account | None:
@@ -83,11 +97,64 @@ class DjangoAccounts:
             user = self._like(login)
         return None if user is None else _account(user)
 
-    def set_password(self, account_id: str, new_hash: str, *, expected: str | None) -> bool:
+    def set_password(
+        self,
+        account_id: str,
+        new_hash: str | None,
+        *,
+        expected: str | None,
+        changed_at: datetime | None = None,
+    ) -> bool:
+        if expected is None:
+            held = self._found(account_id)
+            if held is None or _hash_of(held) is not None:
+                return False
+            column = held.password  # none of portalsec's: it may hold anything
+        else:
+            column = _to_column(expected)
+        state: dict[str, Any] = {"password_hash": _beside(new_hash)}
+        if changed_at is not None:
+            state |= {"password_changed_at": unix_microseconds(changed_at), "must_change": None}
+        return self.replace_column(account_id, column, new_hash, state=state)
+
+    def replace_column(
+        self, account_id: str, column: str, new_hash: str | None, *, state: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Put a hash in place of what the password column holds, only where it still is ``column``; whether it was.
+
+        The column is what is compared and set. The link's part follows in the same transaction, so that no reader
+        sees one without the other.
+        """
+        if not self._linked(account_id):
+            return False
         with own_transaction(self._using):
-            none = ~Q(password__startswith=_OURS) & ~Q(password__startswith=_DJANGOS)
-            same = none if expected is None else Q(password=_to_column(expected))
-            return self._of_id(account_id).filter(same).update(password=_to_column(new_hash)) == 1
+            users = self._of_id(account_id).filter(password=column)
+            if users.update(password=_to_column(new_hash)) != 1:
+                return False
+            values = {"password_hash": _beside(new_hash)} if state is None else state
+            self._links.filter(account_id=account_id).update(**values)
+            return True
+
+    def require_change(self, account_id: str, reason: str) -> bool:
+        return self._linked(account_id) and self._update_link(Q(account_id=account_id), must_change=reason)
+
+    def signed_in(self, account_id: str, *, at: datetime) -> bool:
+        now = unix_microseconds(at)
+        earlier = Q(signed_in_at=None) | Q(signed_in_at__lt=now)
+        return self._linked(account_id) and self._update_link(
+            Q(account_id=account_id) & earlier, signed_in_at=now
+        )
+
+    def page(self, *, after: str | None, limit: int) -> Sequence[Account]:
+        """Users who have no link yet get theirs as the first page is read."""
+        if after is None:
+            self._link_all()
+        query = self._users().select_related("portalsec_account").filter(portalsec_account__isnull=False)
+        if after is not None:
+            query = query.filter(portalsec_account__account_id__gt=after)
+        with reading(self._using, join=True):
+            rows = list(query.order_by("portalsec_account__account_id")[:limit])
+        return tuple(map(_account, rows))
 
     def set_disabled(self, account_id: str, disabled: bool) -> bool:
         with own_transaction(self._using):
@@ -95,12 +162,58 @@ class DjangoAccounts:
 
     def user(self, account_id: str) -> AbstractBaseUser | None:
         """The project's user object of an account."""
+        return self._found(account_id)
+
+    def foreign(self, *, after: Any = None, limit: int) -> Sequence[Any]:
+        """Users whose password column holds a hash of one of Django's other hashers, by primary key."""
+        query = self._users().select_related("portalsec_account")
+        for ours in ("!", _POINTER, _DJANGOS):
+            query = query.exclude(password__startswith=ours)
+        query = query.exclude(password="")  # noqa: S106 - no password
+        if after is not None:
+            query = query.filter(pk__gt=after)
         with reading(self._using, join=True):
-            return self._of_id(account_id).select_related("portalsec_account").first()
+            return list(query.order_by("pk")[:limit])
 
     @property
     def _using(self) -> str:
         return self._alias or router.db_for_write(_user_model())
+
+    @property
+    def _links(self) -> QuerySet[AccountLink]:
+        return AccountLink.objects.using(self._using).all()
+
+    def _found(self, account_id: str) -> Any:
+        with reading(self._using, join=True):
+            return self._of_id(account_id).select_related("portalsec_account").first()
+
+    def _update_link(self, condition: Q, **values: Any) -> bool:
+        with own_transaction(self._using):
+            return self._links.filter(condition).update(**values) == 1
+
+    def _linked(self, account_id: str) -> bool:
+        """See to it that the account has a link; whether there is such an account."""
+        user = self._found(account_id)
+        if user is None:
+            return False
+        if not _has_link(user):
+            with own_transaction(self._using):
+                self._links.bulk_create([_link_of(user)], ignore_conflicts=True)
+        return True
+
+    def _link_all(self) -> None:
+        after: Any = None
+        while True:
+            query = self._users().filter(portalsec_account=None).order_by("pk")
+            if after is not None:
+                query = query.filter(pk__gt=after)
+            with reading(self._using, join=True):
+                users = list(query[:_LINKED_AT_ONCE])
+            if not users:
+                return
+            after = users[-1].pk
+            with own_transaction(self._using):
+                self._links.bulk_create([_link_of(user) for user in users], ignore_conflicts=True)
 
     def _taken(self, account: Account, *, besides: object) -> bool:
         field = _user_model().USERNAME_FIELD
@@ -145,6 +258,14 @@ class DjangoAccounts:
         return None
 
 
+def hashes_under(key_id: int) -> dict[str, int]:
+    """How many users have a password hash under a key of the pepper; empty for none."""
+    model = _user_model()
+    users = model._base_manager.using(router.db_for_read(model))
+    count = users.filter(password__startswith=_OURS, password__contains=f",{key_id:08x},b").count()
+    return {model._meta.db_table: count} if count else {}
+
+
 class _Taken(Exception):
     """The id or the login is someone's: roll back."""
 
@@ -157,18 +278,40 @@ def account_id_of(user: Any) -> str:
         return str(user.pk)
 
 
-def _account(user: Any) -> Account:
+def _has_link(user: Any) -> bool:
     try:
-        reference = user.portalsec_account.reference
+        user.portalsec_account  # noqa: B018 - asks for it
     except AccountLink.DoesNotExist:
-        reference = None
+        return False
+    return True
+
+
+def _link_of(user: Any) -> AccountLink:
+    """A new link of a user that was made by other means."""
+    return AccountLink(account_id=str(user.pk), user=user)
+
+
+def _account(user: Any) -> Account:
+    link = user.portalsec_account if _has_link(user) else _link_of(user)
+    # Of a user that the project had before portalsec came, its own columns know.
+    signed_in, created = moment_or_none(link.signed_in_at), moment_or_none(link.created_at)
     return Account(
-        id=account_id_of(user),
+        id=link.account_id,
         login=user.get_username(),
-        password_hash=_from_column(user.password),
+        password_hash=_hash_of(user),
         disabled=not user.is_active,
-        reference=reference,
+        reference=link.reference,
+        must_change=link.must_change,
+        password_changed_at=moment_or_none(link.password_changed_at),
+        signed_in_at=signed_in or _utc(getattr(user, "last_login", None)),
+        created_at=created or _utc(getattr(user, "date_joined", None)),
     )
+
+
+def _utc(moment: Any) -> datetime | None:
+    if not isinstance(moment, datetime):
+        return None
+    return (timezone.make_aware(moment) if timezone.is_naive(moment) else moment).astimezone(UTC)
 
 
 def _canonical(login: str) -> str | None:
@@ -194,13 +337,27 @@ def _user_model() -> type[Any]:
 def _to_column(password_hash: str | None) -> str:
     if password_hash is None:
         return "!"
-    return ("portalsec" if password_hash.startswith("$ps1$") else _PREFIX) + password_hash
+    if _beside(password_hash) is None:
+        return f"argon2{password_hash}"
+    # The digest of a hash that took argon2id to make tells no more than the hash, which lies beside it.
+    return _POINTER + hashlib.sha256(password_hash.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _from_column(column: str) -> str | None:
-    if column.startswith(_OURS):
-        return column.removeprefix("portalsec")
-    return column.removeprefix(_PREFIX) if column.startswith(_DJANGOS) else None
+def _beside(password_hash: str | None) -> str | None:
+    """What `AccountLink` keeps of a hash: all of it, unless Django's own column and hasher take it as it is."""
+    if password_hash is None or f"argon2{password_hash[:15]}" == _DJANGOS and len(password_hash) <= _COLUMN - 6:
+        return None
+    return password_hash
+
+
+def _hash_of(user: Any) -> str | None:
+    column: str = user.password
+    if column.startswith(_DJANGOS):
+        return column.removeprefix("argon2")
+    if not column.startswith(_POINTER) or not _has_link(user):
+        return None
+    held: str | None = user.portalsec_account.password_hash
+    return held if held is not None and _to_column(held) == column else None
 
 
 def _storable(key: object) -> bool:

@@ -60,7 +60,10 @@ def _cells_under(keyset: str, key_id: int) -> Mapping[str, int]:
     """Of the project's models and portalsec's own. Nothing that can be counted is under "mac" here."""
     from portalsec.django.cells import encrypted_models, reencryptions
     from portalsec.django.portal_cells import portal_reencryptions
+    from portalsec.django.stores.accounts import hashes_under
 
+    if keyset == "pepper":
+        return hashes_under(key_id)
     if keyset != "fields":
         return {}
     runs = dict(portal_reencryptions())
