@@ -10,8 +10,10 @@ except ImportError:
     raise MissingExtra("cli", package="click") from None
 
 from portalsec.cli.audit import audit
+from portalsec.cli.breached import breached
 from portalsec.cli.fields import fields
 from portalsec.cli.keys import keys
+from portalsec.cli.passwords import passwords
 
 __all__ = ["portalsec"]
 
@@ -24,3 +26,5 @@ def portalsec() -> None:
 portalsec.add_command(audit)
 portalsec.add_command(keys)
 portalsec.add_command(fields)
+portalsec.add_command(passwords)
+portalsec.add_command(breached)
