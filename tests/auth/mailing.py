@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -42,6 +43,7 @@ class Mailing:
         self.events = CapturedEvents()
         self.mail = SentMail()
         self.emit_failing: Exception | None = None
+        self._numbers = itertools.count(1)
 
         def wrap(emit: Emit) -> Emit:
             def both(event: SecurityEvent) -> None:
@@ -81,7 +83,7 @@ class Mailing:
     def contact(self, account: Account, address: str, *, verified: bool = True) -> Contact:
         now = self.clock()
         contact = Contact(
-            id=f"contact-{account.login}-{address.partition('@')[0]}",
+            id=f"contact-{next(self._numbers)}",
             account_id=account.id,
             address=address,
             verified_at=now if verified else None,
