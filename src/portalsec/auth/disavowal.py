@@ -122,10 +122,10 @@ class Disavowal:
         notice = self._notice(token)
         if notice is None:
             self._refuse(source)
-        account = self._disavow(notice, Actor(type="user", id=notice.account_id), source)
-        if account is None:
+        browser = self._disavow(notice, Actor(type="user", id=notice.account_id), source)
+        if browser is None:
             self._refuse(source, notice)
-        return self._links.for_browser(LinkPurpose.RESET, account)
+        return browser
 
     def confirm_signed_in(self, account_id: str, notice_id: str, *, source: Source) -> Secret[str]:
         """The same from the signed-in page, whose caller has checked the session: it ends along with all others.
@@ -136,10 +136,10 @@ class Disavowal:
         notice = self._store.get(notice_id)
         if notice is None or notice.account_id != account_id or notice.disavowed_at is not None:
             self._refuse(source)
-        account = self._disavow(notice, Actor(type="user", id=account_id), source)
-        if account is None:
+        browser = self._disavow(notice, Actor(type="user", id=account_id), source)
+        if browser is None:
             self._refuse(source, notice)
-        return self._links.for_browser(LinkPurpose.RESET, account)
+        return browser
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
@@ -152,8 +152,8 @@ class Disavowal:
             return None
         return notice
 
-    def _disavow(self, notice: Notice, actor: Actor, source: Source) -> Account | None:
-        """The account as it is afterwards; None where another confirmation won."""
+    def _disavow(self, notice: Notice, actor: Actor, source: Source) -> Secret[str] | None:
+        """What the browser chooses a new password with; None where another confirmation won."""
         account_id = notice.account_id or ""
         # Sessions first: whatever fails after this, the stranger is out.
         self._endings.apply(account_id, Why.DISAVOWED, actor=actor, source=source)
@@ -172,8 +172,9 @@ class Disavowal:
                 details={"kind": notice.kind, "notice": notice.id},
             )
         )
+        browser = self._links.for_browser(LinkPurpose.RESET, account)
         won = self._store.disavow(account_id, notice.id, at=self._clock())
-        return account if won else None
+        return browser if won else None
 
     def _without_password(self, account_id: str, notice_id: str) -> Account | None:
         """Take the password away; None where the notice was disavowed meanwhile, whose winner may have a new one."""

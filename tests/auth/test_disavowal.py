@@ -1,0 +1,295 @@
+"""The link that says "this wasn't me": what looking does (nothing), what confirming does (everything), who wins."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portalsec.auth.disavowal import disavow_token
+from portalsec.auth.notices import NoticeKind
+from portalsec.auth.ports import Account, TotpDevice
+from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.prf import KeyedHash
+from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError
+from portalsec.events import Event, Outcome
+from portalsec.secret import Secret
+from tests.auth.mailing import PASSWORD, SOURCE, THIEF, Mailing, token_of
+from tests.auth.world import together
+
+NEW_PASSWORD = "harbour pickle saturn mitten"
+THIEF_S = "copper violin meadow tunnel"
+
+
+def told(m: Mailing, account: Account, kind: NoticeKind = NoticeKind.NEW_DEVICE, **details: str) -> str:
+    """The token of the mail that the account's owner gets."""
+    m.portal.notices.tell(account.id, kind, source=THIEF, details=details)
+    return token_of(m.deliver()[0])
+
+
+def refused(m: Mailing, token: object) -> None:
+    with pytest.raises(Denied) as looked:
+        m.portal.disavowal.look(token, source=SOURCE)
+    with pytest.raises(Denied) as confirmed:
+        m.portal.disavowal.confirm(token, source=SOURCE)
+    assert looked.value.reason is confirmed.value.reason is Reason.TOKEN_INVALID
+
+
+def alive(m: Mailing, token: str) -> bool:
+    try:
+        m.portal.guard.session(token, source=SOURCE)
+    except Denied:
+        return False
+    return True
+
+
+def everything(m: Mailing) -> str:
+    """The stores' whole content, to see that nothing changes."""
+    stores = m.portal.stores
+    held = [stores.accounts, stores.sessions, stores.flows, stores.invitations, stores.throttle]
+    held += [stores.notices, stores.incidents, stores.contacts, stores.devices, stores.totp]  # type: ignore[list-item]
+    return repr(
+        [
+            {key: repr(value) for key, value in vars(store).items() if "lock" not in key.casefold()}
+            for store in held
+        ]
+    )
+
+
+def test_looking_a_hundred_times_changes_nothing_and_uses_nothing_up() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        m.events.clear()
+        before = everything(m)
+        for _ in range(100):
+            seen = m.portal.disavowal.look(token, source=THIEF)
+        assert everything(m) == before and m.events == []
+        assert seen.notice.kind == NoticeKind.NEW_DEVICE and seen.notice.code in m.mail[0].subject
+        assert seen.details == {"browser": "Chrome / Linux", "place": "203.0.113.0/24"}
+        assert m.portal.disavowal.confirm(token, source=SOURCE)
+
+
+def test_confirming_ends_everything_and_leads_to_a_new_password() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        own, thief = m.session(), m.session(source=THIEF)
+        token = told(m, robin)
+        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        assert not alive(m, own) and not alive(m, thief)
+        with pytest.raises(Denied):
+            m.portal.sign_in.start("robin", PASSWORD, source=THIEF)
+        step = m.portal.reset.choose(browser.reveal(), NEW_PASSWORD, source=SOURCE)
+        assert step.session is not None and alive(m, step.session.token.reveal())
+        names = m.events.names
+        assert Event.ACCOUNT_DISAVOWED in names and Event.ACCOUNT_INCIDENT_OPENED in names
+        refused(m, token)
+
+
+def test_the_password_that_was_taken_away_comes_back_for_nobody() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        browser = m.portal.disavowal.confirm(told(m, robin), source=SOURCE)
+        from portalsec.auth.password_policy import PasswordRefused
+
+        with pytest.raises(PasswordRefused):
+            m.portal.reset.choose(browser.reveal(), PASSWORD, source=SOURCE)
+
+
+def test_it_survives_a_thief_s_password_change_and_address() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        session = m.portal.guard.session(m.session(source=THIEF), source=THIEF)
+        m.portal.password_change.change(session, PASSWORD, THIEF_S, source=THIEF)
+        mine = m.portal.stores.contacts.of_account(robin.id)[0]
+        m.portal.stores.contacts.remove(robin.id, mine.id)
+        m.contact(robin, "thief@evil.example")
+        m.portal.stores.flows.drop_account(robin.id)
+        m.portal.stores.invitations.drop_account(robin.id)
+        thief = m.session(source=THIEF, password=THIEF_S)
+        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        assert not alive(m, thief)
+        with pytest.raises(Denied):
+            m.portal.sign_in.start("robin", THIEF_S, source=THIEF)
+        assert m.portal.reset.choose(browser.reveal(), NEW_PASSWORD, source=SOURCE).session is not None
+
+
+def test_a_disabled_account_stays_disabled() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        m.portal.stores.accounts.set_disabled(robin.id, True)
+        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        after = m.portal.stores.accounts.get(robin.id)
+        assert after is not None and after.disabled and after.password_hash is None
+        with pytest.raises(Denied):
+            m.portal.reset.choose(browser.reveal(), NEW_PASSWORD, source=SOURCE)
+        assert len(m.portal.incidents.of_account(robin.id)) == 1
+
+
+@pytest.mark.parametrize("threads", [8])
+def test_rec_01_of_many_confirmations_one_wins(threads: int) -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        done = together(threads, lambda _: m.portal.disavowal.confirm(token, source=SOURCE))
+        assert sum(isinstance(each, Secret) for each in done) == 1
+        assert all(isinstance(each, (Secret, Denied)) for each in done)
+        assert len(m.portal.incidents.of_account(robin.id)) == 1
+
+
+def test_who_loses_late_does_not_take_the_new_password_away() -> None:
+    """A second confirmation that began before the first one's end must not undo what the owner did since."""
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        notice = m.portal.disavowal._notice(token)  # the slow one has looked
+        assert notice is not None
+        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        m.portal.reset.choose(browser.reveal(), NEW_PASSWORD, source=SOURCE)
+        assert m.portal.disavowal._without_password(robin.id, notice.id) is None
+        assert m.portal.sign_in.start("robin", NEW_PASSWORD, source=SOURCE).session is not None
+
+
+@pytest.mark.parametrize("step", ["incidents.open", "notices.disavow", "accounts.set_password", "flows.put"])
+def test_what_a_failing_store_cut_short_can_be_confirmed_again(step: str, monkeypatch: Any) -> None:
+    with Mailing() as m:
+        robin = m.person()
+        thief = m.session(source=THIEF)
+        token = told(m, robin)
+        store, verb = step.split(".")
+        target = getattr(m.portal.stores, store)
+
+        def fails(*_: Any, **__: Any) -> Any:
+            raise StoreError("down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(target, verb, fails, raising=True)
+            with pytest.raises(StoreError):
+                m.portal.disavowal.confirm(token, source=SOURCE)
+        assert not alive(m, thief), "the stranger is out whatever fails after that"
+        assert m.portal.disavowal.confirm(token, source=SOURCE)
+        assert len(m.portal.incidents.of_account(robin.id)) == 1
+
+
+def test_what_could_not_be_recorded_can_be_confirmed_again() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        m.emit_failing = AuditUnavailable("down")
+        with pytest.raises(AuditUnavailable):
+            m.portal.disavowal.confirm(token, source=SOURCE)
+        m.emit_failing = None
+        assert m.portal.disavowal.confirm(token, source=SOURCE)
+
+
+def test_atk_35_no_other_token_opens_anything() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        other = disavow_token(
+            KeyedHash(Keyset.generate("HMAC_SHA256_PRF")), m.portal.notices.of_account(robin.id)[0].id
+        )
+        flipped = ("A" if token[0] != "A" else "B") + token[1:]
+        for wrong in (
+            None, 7, "", "x", token[:-1], token + "A", " " + token, flipped, other.reveal(), token.lower(),
+            b"bytes", "=" * 43, "\u00e9" * 43,
+        ):  # fmt: skip
+            refused(m, wrong)
+        assert m.portal.disavowal.look(token, source=SOURCE)
+
+
+@settings(max_examples=30, deadline=None)
+@given(position=st.integers(0, 42), letter=st.sampled_from("ABCDabcd0123-_"))
+def test_atk_35_no_changed_letter_makes_another_link(position: int, letter: str) -> None:
+    mac = KeyedHash(_KEYS)
+    notice_id = "0190a0a0-0000-7000-8000-00000000c0de"
+    token = disavow_token(mac, notice_id).reveal()
+    changed = token[:position] + letter + token[position + 1 :]
+    from portalsec.auth.disavowal import _notice_id
+
+    assert _notice_id(mac, token) == notice_id
+    assert changed == token or _notice_id(mac, changed) is None
+
+
+_KEYS = Keyset.generate("HMAC_SHA256_PRF")
+
+
+def test_rec_02_a_link_is_too_old_after_a_month_and_not_before() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        m.clock.advance(timedelta(days=30) - timedelta(seconds=1))
+        assert m.portal.disavowal.look(token, source=SOURCE)
+        m.clock.advance(timedelta(seconds=1))
+        refused(m, token)
+
+
+def test_mail_that_was_asked_for_has_no_such_link() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        m.portal.reset.request("robin", source=SOURCE)
+        m.deliver()
+        (listed,) = m.portal.notices.of_account(robin.id)
+        refused(m, disavow_token(m.portal.disavowal._mac, listed.id).reveal())
+
+
+def test_an_address_that_a_stranger_added_goes_with_it() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        added = m.contact(robin, "thief@evil.example")
+        m.portal.notices.tell(robin.id, NoticeKind.CONTACT_ADDED, source=THIEF, details={"contact": added.id})
+        m.deliver()
+        m.portal.disavowal.confirm(token_of(m.mail.to("robin@mail.example")[0]), source=SOURCE)
+        assert [c.address for c in m.portal.stores.contacts.of_account(robin.id)] == ["robin@mail.example"]
+
+
+def test_atk_47_an_authenticator_that_a_stranger_added_goes_with_it() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        device = TotpDevice(
+            id="d1", account_id=robin.id, label="x", sealed_secret=b"", confirmed=True, last_step=-1,
+            created_at=m.clock(),
+        )  # fmt: skip
+        m.portal.stores.totp.add(device)
+        token = told(m, robin, NoticeKind.FACTOR_ADDED, factor="totp", device="d1")
+        m.portal.disavowal.confirm(token, source=SOURCE)
+        assert m.portal.stores.totp.devices(robin.id) == ()
+
+
+def test_the_signed_in_page_disavows_only_the_account_s_own_notices() -> None:
+    with Mailing() as m:
+        robin, sam = m.person(), m.person("sam")
+        notice = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        with pytest.raises(Denied) as caught:
+            m.portal.disavowal.confirm_signed_in(sam.id, notice.id, source=SOURCE)
+        assert caught.value.reason is Reason.TOKEN_INVALID
+        assert m.portal.disavowal.confirm_signed_in(robin.id, notice.id, source=SOURCE)
+        with pytest.raises(Denied):
+            m.portal.disavowal.confirm_signed_in(robin.id, notice.id, source=SOURCE)
+
+
+def test_pwd_11_neither_token_nor_password_is_in_an_event_or_an_error() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        with pytest.raises(Denied) as caught:
+            m.portal.disavowal.confirm(token, source=SOURCE)
+        said = repr(list(m.events)) + repr(caught.value) + str(caught.value) + repr(browser)
+        assert token not in said and browser.reveal() not in said and PASSWORD not in said
+        stored = everything(m)
+        assert token not in stored and browser.reveal() not in stored
+        assert hashlib.sha256(token.encode()).hexdigest() not in stored
+        refusal = m.events.named(Event.ACCOUNT_DISAVOWED)[-1]
+        assert refusal.outcome is Outcome.DENIED and refusal.reason is Reason.TOKEN_INVALID
+
+
+def test_ids_that_are_no_uuids_are_found_when_the_first_link_is_made() -> None:
+    with pytest.raises(ConfigurationError, match="UUID"):
+        disavow_token(KeyedHash(_KEYS), "notice-1")
