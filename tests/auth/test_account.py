@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -157,6 +158,30 @@ def test_asking_who_has_an_account_costs_budget() -> None:
     for _ in range(3):
         assert refused(lambda: sign_up(world, code, "kim")) is Reason.LOGIN_TAKEN
     assert refused(lambda: sign_up(world, code)) is Reason.THROTTLED
+
+
+def test_an_invitation_finds_out_about_five_names_at_most(world: World) -> None:
+    world.person("kim")
+    code = invite(world)
+    reasons = [refused(lambda: sign_up(world, code, "kim")) for _ in range(8)]
+    assert reasons.count(Reason.LOGIN_TAKEN) == 5
+    assert set(reasons[5:]) == {Reason.INVITATION_INVALID}
+
+
+def test_a_taken_name_costs_the_work_of_a_free_one(world: World) -> None:
+    world.person("kim")
+    hashed: list[str] = []
+    real = world.passwords.hash
+    world.passwords.hash = lambda *args, **kwargs: (hashed.append("hash"), real(*args, **kwargs))[1]  # type: ignore[method-assign]
+    costs = []
+    for name in ("kim", "robin"):
+        code = invite(world)
+        hashed.clear()
+        world.calls.clear()
+        with suppress(Denied):
+            sign_up(world, code, name)
+        costs.append((len(hashed), world.calls[: world.calls.index("accounts.by_login")]))
+    assert costs[0] == costs[1]
 
 
 def test_an_invitation_that_was_edited_in_the_store_is_tampering(world: World) -> None:

@@ -79,7 +79,9 @@ def _encoded(label: str) -> str:
     if any(unicodedata.category(char)[0] not in "LMN" and char != "-" for char in label):
         _refuse()
     scripts = {unicodedata.name(char, "?").partition(" ")[0] for char in label if char.isalpha()}
-    if len(scripts & _LOOKED_LIKE) > 1:
+    alike = scripts & _LOOKED_LIKE
+    # What their normal form leaves of combining marks is on a letter that no language puts one on.
+    if len(alike) > 1 or (alike and any(unicodedata.category(char)[0] == "M" for char in label)):
         _refuse()
     encoded: bytes | None
     try:

@@ -101,7 +101,7 @@ class Contacts:
                 contact = next(
                     each for each in self._store.of_account(account.id) if each.address == canonical
                 )
-        details = {"account": account.id, "contact": contact.id}
+        details = {"account_id": account.id, "contact": contact.id}
         self._notices.request(NoticeKind.REQUEST_VERIFY, source=source, details=details)
         return contact
 
@@ -202,9 +202,9 @@ class Contacts:
     def letters(self, request: Notice) -> Sequence[Letter]:
         """The mail of one request to confirm an address; for the courier."""
         details = self._notices.details(request)
-        account = self._accounts.get(details["account"])
+        account = self._accounts.get(details["account_id"])
         contact = next(
-            (each for each in self._store.of_account(details["account"]) if each.id == details["contact"]),
+            (each for each in self._store.of_account(details["account_id"]) if each.id == details["contact"]),
             None,
         )
         if account is None or account.disabled or contact is None or contact.verified_at is not None:

@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portalsec.auth.contacts import canonical_email
+from portalsec.auth.notices import NoticeKind
+from portalsec.auth.ports import Account
+from portalsec.errors import Denied, Reason, StoreError
+from portalsec.events import Event
+from tests.auth.mail import (
+    ADDRESS,
+    active,
+    alive,
+    letters,
+    refused,
+    reset_token,
+    signed_in,
+    token_of,
+    told,
+    with_address,
+)
+from tests.auth.world import PASSWORD, SOURCE, World, together, token
+
+NEW = "new@mail.example"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def account(world: World) -> Account:
+    account = world.person()
+    with_address(world, account)
+    return account
+
+
+# -- one spelling -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        ("robin@mail.example", "robin@mail.example"),
+        ("  Robin.Ward+clinic@Mail.EXAMPLE ", "robin.ward+clinic@mail.example"),
+        ("robin@bücher.example", "robin@xn--bcher-kva.example"),
+        ("robin@BÜCHER.example", "robin@xn--bcher-kva.example"),
+        ("robin@XN--bcher-kva.example", "robin@xn--bcher-kva.example"),
+        ("robin@日本語.example", "robin@xn--wgv71a119e.example"),
+        ("o'neill@a-b.example", "o'neill@a-b.example"),
+    ],
+)
+def test_an_address_has_one_spelling(typed: str, canonical: str) -> None:
+    assert canonical_email(typed) == canonical
+    assert canonical_email(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        None,
+        5,
+        b"robin@mail.example",
+        "",
+        "robin",
+        "@mail.example",
+        "robin@",
+        "robin@mail",
+        "robin@@mail.example",
+        "robin@mail.example@evil.example",
+        "robin＠mail.example",  # full-width
+        "robin﹫mail.example",  # small
+        "robin@evil.example＠mail.example",
+        "robin@mаil.example",  # a Cyrillic a
+        "rоbin@mail.example",  # a Cyrillic o
+        "robin@ｍail.example",
+        "robin@mail。example",
+        "robin@maıl\u0307.example",
+        "robin@\u212aelvin.example",  # the Kelvin sign
+        "robin@İstanbul.example",
+        "robin@straße.example",
+        "robin@xn--strae-oqa.example",
+        "robin@xn--.example",
+        "robin@xn--a.example",
+        "robin@xn--mail-.example",
+        "robin@ab--cd.example",
+        "robin\n@mail.example",
+        "robin@mail.example\n",
+        "robin@mail.example\r\nBcc: all@mail.example",
+        "robin\x00@mail.example",
+        "robin@mail\u200b.example",
+        "robin\u202e@mail.example",
+        "ro bin@mail.example",
+        '"robin"@mail.example',
+        "robin(x)@mail.example",
+        ".robin@mail.example",
+        "robin.@mail.example",
+        "ro..bin@mail.example",
+        "robin@-mail.example",
+        "robin@mail-.example",
+        "robin@mail..example",
+        "robin@mail.example.",
+        "robin@192.0.2.1",
+        "robin@[192.0.2.1]",
+        "robin@mail.example, other@mail.example",
+        "Robin <robin@mail.example>",
+        "x" * 65 + "@mail.example",
+        "robin@" + "x" * 64 + ".example",
+        "robin@" + ".".join(["x" * 60] * 5),
+        "x" * 10_000_000 + "@mail.example",
+    ],
+)
+def test_rec_06_look_alikes_and_everything_else_are_refused(typed: object) -> None:
+    assert refused(lambda: canonical_email(typed)) is Reason.ADDRESS_REFUSED
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_whatever_passes_is_ascii_with_one_at_and_stays_as_it_is(local: str, domain: str) -> None:
+    for typed in (f"{local}@{domain}", f"{local}@{domain}.example", f"a@{domain}.example"):
+        try:
+            canonical = canonical_email(typed)
+        except Denied as refusal:
+            assert refusal.reason is Reason.ADDRESS_REFUSED
+            continue
+        assert canonical.isascii()
+        assert canonical.isprintable()
+        assert canonical.count("@") == 1
+        assert " " not in canonical
+        assert canonical == canonical.lower()
+        assert len(canonical) <= 254
+        assert canonical_email(canonical) == canonical
+
+
+# -- adding and confirming ----------------------------------------------------------------------------------------
+
+
+def test_an_address_counts_after_its_link_came_back(world: World, account: Account) -> None:
+    mine = signed_in(world, account)
+    contact = world.contacts.add(mine, " NEW@mail.example", current=PASSWORD, source=SOURCE)
+    assert (contact.address, contact.verified_at) == (NEW, None)
+    (letter,) = letters(world)
+    assert (letter.contact.address, letter.kind) == (NEW, NoticeKind.REQUEST_VERIFY)
+    world.reset.request(NEW, source=SOURCE)
+    assert letters(world) == []
+    other = signed_in(world, account)
+    kept = world.contacts.confirm(token(letter.token), source=SOURCE, session=mine)
+    assert kept is not None
+    assert not alive(world, mine)
+    assert not alive(world, other)
+    assert active(world, kept).created_at == mine.created_at
+    world.reset.request(NEW, source=SOURCE)
+    assert [letter.contact.address for letter in letters(world)] == [NEW]
+    primary = world.contacts.primary(account.id)
+    assert primary is not None
+    assert primary.address == ADDRESS  # the oldest stays the one that a name alone leads to
+    assert "contact_added" in told(world, account)
+    assert NEW not in repr(world.events)
+
+
+def test_a_strangers_session_is_not_kept(world: World, account: Account) -> None:
+    stranger = signed_in(world, world.person("kim"))
+    mine = signed_in(world, account)
+    world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
+    assert world.contacts.confirm(token_of(world), source=SOURCE, session=stranger) is None
+    assert alive(world, stranger)
+    assert not alive(world, mine)
+
+
+def test_rec_05_a_link_confirms_the_address_that_it_was_mailed_to(world: World, account: Account) -> None:
+    mine = signed_in(world, account)
+    first = world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
+    mailed = token_of(world)
+    second = world.contacts.add(mine, "thief@mail.example", current=PASSWORD, source=SOURCE)
+    letters(world)
+    world.contacts.confirm(mailed, source=SOURCE)
+    verified = {each.id for each in world.contacts.of_account(account.id) if each.verified_at}
+    assert first.id in verified
+    assert second.id not in verified
+
+
+def test_rec_05_where_the_row_behind_a_link_got_another_address_the_link_is_dead(
+    world: World, account: Account
+) -> None:
+    from dataclasses import replace
+
+    contact = world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    mailed = token_of(world)
+    rows = world.backing.contacts._contacts
+    rows[contact.id] = replace(rows[contact.id], address="thief@mail.example")
+    assert refused(lambda: world.contacts.confirm(mailed, source=SOURCE)) is Reason.TOKEN_INVALID
+
+
+def test_ses_12_concurrent_confirmations_confirm_once_and_what_was_shown(
+    world: World, account: Account
+) -> None:
+    contact = world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    mailed = token_of(world)
+    results = together(50, lambda _: world.contacts.confirm(mailed, source=SOURCE))
+    assert sum(result is None for result in results) == 1
+    assert {result.reason for result in results if isinstance(result, Denied)} == {Reason.TOKEN_INVALID}
+    assert {each.id for each in world.contacts.of_account(account.id) if each.verified_at} == {
+        contact.id,
+        f"contact-{account.id}-{ADDRESS}",
+    }
+
+
+def test_rec_02_the_link_lives_a_day_and_works_once(world: World, account: Account) -> None:
+    mine = signed_in(world, account)
+    world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
+    mailed = token_of(world)
+    world.clock.advance(timedelta(hours=24))
+    assert refused(lambda: world.contacts.confirm(mailed, source=SOURCE)) is Reason.TOKEN_INVALID
+    world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    again = token_of(world)
+    world.contacts.confirm(again, source=SOURCE)
+    assert refused(lambda: world.contacts.confirm(again, source=SOURCE)) is Reason.TOKEN_INVALID
+
+
+def test_rec_04_a_changed_address_kills_links(world: World, account: Account) -> None:
+    resetting = reset_token(world)
+    world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    world.contacts.confirm(token_of(world), source=SOURCE)
+    assert refused(lambda: world.reset.exchange(resetting, source=SOURCE)) is Reason.TOKEN_INVALID
+
+
+def test_a_session_alone_adds_and_removes_nothing(world: World, account: Account) -> None:
+    mine = signed_in(world, account)
+    for wrong in ("wrong one of them", ""):
+        add = lambda wrong=wrong: world.contacts.add(mine, NEW, current=wrong, source=SOURCE)  # noqa: E731
+        assert refused(add) in {Reason.WRONG_PASSWORD, Reason.MALFORMED}
+        (held,) = world.contacts.of_account(account.id)
+        number = held.id
+        drop = lambda w=wrong, n=number: world.contacts.remove(mine, n, current=w, source=SOURCE)  # noqa: E731
+        assert refused(drop) in {Reason.WRONG_PASSWORD, Reason.MALFORMED}
+    assert [each.address for each in world.contacts.of_account(account.id)] == [ADDRESS]
+
+
+def test_pwd_04_an_address_that_another_account_has_is_added_like_any_other(
+    world: World, account: Account
+) -> None:
+    other = world.person("kim")
+    with_address(world, other, NEW)
+    mine = signed_in(world, account)
+    costs = []
+    for address in (NEW, "free@mail.example"):
+        world.calls.clear()
+        added = world.contacts.add(mine, address, current=PASSWORD, source=SOURCE)
+        assert (added.address, added.account_id) == (address, account.id)
+        costs.append(list(world.calls))
+    assert costs[0] == costs[1]
+    assert len(letters(world)) == 2
+
+
+def test_rec_10_an_unverified_address_claims_no_account(world: World, account: Account) -> None:
+    thief = world.person("thief")
+    world.contacts.add(signed_in(world, thief), ADDRESS, current=PASSWORD, source=SOURCE)
+    world.notice_store.purge(until=world.clock())
+    world.reset.request(ADDRESS, source=SOURCE)
+    assert [letter.contact.account_id for letter in letters(world)] == [account.id]
+
+
+def test_adding_again_mails_again_until_it_is_verified(world: World, account: Account) -> None:
+    mine = signed_in(world, account)
+    first = world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
+    assert world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE) == first
+    assert len(letters(world)) == 2
+    assert world.contacts.add(mine, ADDRESS, current=PASSWORD, source=SOURCE).verified_at
+    assert letters(world) == []
+
+
+def test_loc_13_the_number_of_addresses_and_of_mails_is_bounded(world: World, account: Account) -> None:
+    mine = signed_in(world, account)
+    reasons, sent = set(), 0
+    for number in range(40):
+        try:
+            world.contacts.add(mine, f"a{number}@mail.example", current=PASSWORD, source=SOURCE)
+        except Denied as refusal:
+            reasons.add(refusal.reason)
+        sent += len(letters(world))
+    assert Reason.ADDRESS_REFUSED in reasons
+    assert len(world.contacts.of_account(account.id)) == world.recovery.contacts
+    assert sent <= world.recovery.contacts
+    for _ in range(40):
+        try:
+            world.contacts.add(mine, "a0@mail.example", current=PASSWORD, source=SOURCE)
+        except Denied as refusal:
+            reasons.add(refusal.reason)
+        sent += len(letters(world))
+    assert Reason.THROTTLED in reasons
+    assert sent <= 20
+
+
+def test_removing_tells_the_removed_address_and_keeps_the_last(world: World, account: Account) -> None:
+    second = with_address(world, account, NEW)
+    mine, other = signed_in(world, account), signed_in(world, account)
+    kept = world.contacts.remove(mine, second.id, current=PASSWORD, source=SOURCE)
+    assert not alive(world, other)
+    mine = active(world, kept)
+    notice = next(n for n in world.notices.of_account(account.id) if n.kind == "contact_removed")
+    assert world.notices.details(notice)["also"] == NEW
+    (last,) = world.contacts.of_account(account.id)
+    world.clock.advance(timedelta(seconds=1))
+    for which in (last.id, second.id, "nothing"):
+        drop = lambda which=which: world.contacts.remove(mine, which, current=PASSWORD, source=SOURCE)  # noqa: E731
+        assert refused(drop) is Reason.ADDRESS_REFUSED
+    assert alive(world, mine)
+
+
+def test_another_accounts_address_cannot_be_removed(world: World, account: Account) -> None:
+    thief = world.person("thief")
+    with_address(world, thief, "t1@mail.example")
+    (target,) = world.contacts.of_account(account.id)
+    mine = signed_in(world, thief)
+    drop = lambda: world.contacts.remove(mine, target.id, current=PASSWORD, source=SOURCE)  # noqa: E731
+    assert refused(drop) is Reason.ADDRESS_REFUSED
+    assert world.contacts.of_account(account.id) == (target,)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "link_store.attempt",
+        "link_store.consume",
+        "account_store.get",
+        "contact_store.of_account",
+        "session_store.end_all",
+        "flow_store.drop_account",
+        "link_store.drop_account",
+        "notice_store.put",
+        "contact_store.verify",
+    ],
+)
+def test_atk_41_a_confirmation_that_any_store_stops_can_be_done_again(
+    world: World, account: Account, broken: str
+) -> None:
+    contact = world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    mailed = token_of(world)
+    where, _, verb = broken.partition(".")
+    getattr(world, where).failing[verb] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.contacts.confirm(mailed, source=SOURCE)
+    assert all(
+        each.id != contact.id or not each.verified_at
+        for each in world.backing.contacts.of_account(account.id)
+    )
+    del getattr(world, where).failing[verb]
+    world.contacts.confirm(mailed, source=SOURCE)
+    assert sum(bool(each.verified_at) for each in world.contacts.of_account(account.id)) == 2
+
+
+def test_events_name_no_address(world: World, account: Account) -> None:
+    kept = world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    mailed = token_of(world)
+    world.contacts.confirm(mailed, source=SOURCE)
+    assert Event.ACCOUNT_CONTACT_VERIFIED in world.events.names
+    for secret in (NEW, ADDRESS, mailed):
+        assert secret not in repr(world.events) + repr(kept)
