@@ -14,19 +14,19 @@ An adapter makes one `AccountPages` for its portal and serves every `Route` of i
 Pages, and what each shows besides ``errors`` (a tuple of `Trouble`) and, where a budget is used up, ``wait`` (seconds):
 
 ==================  ==================================================================================================
-forgot              name
+forgot              typed: what was posted as ``name``
 forgot_sent         nothing: whoever asked, whoever was asked about
 reset_link          token: a button that posts it to ``/password/link``
 link_dead           what: "reset", "unlock", "register", "email" or "not_me"
 new_password        least (characters)
 forced_password     next, least
-unlock              name
+unlock              typed: as above
 unlock_sent         nothing
 unlock_link         token, posted to ``/unlock/link``
 unlocked            nothing
 not_me              notice (`NoticeView`), token, posted to ``/not-me``
 disavowed           nothing: leads to ``/password/new``
-register            email
+register            typed: what was posted as ``email``
 register_sent       nothing
 register_link       token, posted to ``/register/link``
 register_account    login, least

@@ -199,8 +199,7 @@ class OwnerPages:
         found = incidents.get(asked.text("id"))
         if found is None or found.account_id != session.account_id:
             raise Denied(Reason.NO_GRANT)
-        owner = Actor(type="user", id=session.account_id)
-        page = incidents.seen(found, actor=owner, source=asked.source, before=_index(asked.text("before")))
+        page = incidents.seen(found, before=_index(asked.text("before")))
         values = {
             "session": session,
             "incident": incident_view(self._portal, found, asked.language),

@@ -95,7 +95,7 @@ def _words(kind: str, portal: Portal, language: str) -> tuple[str, str]:
 
 
 def _view(
-    portal: Portal, of: Notice | Disavowable, details: Mapping[str, str], language: str, *, id: str = ""
+    portal: Portal, of: Notice, details: Mapping[str, str], language: str, *, id: str = ""
 ) -> NoticeView:
     title, text = _words(of.kind, portal, language)
     return NoticeView(
@@ -112,7 +112,7 @@ def _view(
 
 def disavowable_view(portal: Portal, found: Disavowable, language: str) -> NoticeView:
     """What a mailed link's page shows before anybody confirms."""
-    return _view(portal, found, found.details, language)
+    return _view(portal, found.notice, found.details, language)
 
 
 def notice_view(portal: Portal, notice: Notice, language: str) -> NoticeView:

@@ -83,8 +83,8 @@ class VisitorPages:
     # -- a forgotten password ---------------------------------------------------------------------------------------
 
     def forgot(self, asked: Asked) -> Reply:
-        """The form. Shows: name, errors."""
-        return Reply(page="forgot", values={"name": "", "errors": ()})
+        """The form. Shows: typed, errors."""
+        return Reply(page="forgot", values={"typed": "", "errors": ()})
 
     def ask_reset(self, asked: Asked) -> Reply:
         """``name``. The same answer for everybody."""
@@ -171,8 +171,8 @@ class VisitorPages:
     # -- a resting account ------------------------------------------------------------------------------------------
 
     def unlock(self, asked: Asked) -> Reply:
-        """The form. Shows: name, errors."""
-        return Reply(page="unlock", values={"name": "", "errors": ()})
+        """The form. Shows: typed, errors."""
+        return Reply(page="unlock", values={"typed": "", "errors": ()})
 
     def ask_unlock(self, asked: Asked) -> Reply:
         """``name``. The same answer for everybody."""
@@ -196,7 +196,7 @@ class VisitorPages:
         """``token``, from a mail. Shows: notice (`NoticeView`), token. Nothing changes until the button is pressed."""
         token = asked.text("token")
         try:
-            found = self._portal.disavowal.look(token)
+            found = self._portal.disavowal.look(token, source=asked.source)
         except Denied as denied:
             return _dead_or_wait(denied, "not_me")
         view = disavowable_view(self._portal, found, asked.language)
@@ -213,8 +213,8 @@ class VisitorPages:
     # -- registration -----------------------------------------------------------------------------------------------
 
     def register(self, asked: Asked) -> Reply:
-        """The form. Shows: email, errors."""
-        return Reply(page="register", values={"email": "", "errors": ()})
+        """The form. Shows: typed, errors."""
+        return Reply(page="register", values={"typed": "", "errors": ()})
 
     def ask_registration(self, asked: Asked) -> Reply:
         """``email``. The same answer for everybody."""
@@ -288,13 +288,13 @@ class VisitorPages:
         typed = asked.text(field).strip()
         if not typed:
             errors = (trouble(field, f"missing_{field}", asked.language),)
-            return Reply(status=400, page=page, values={field: "", "errors": errors})
+            return Reply(status=400, page=page, values={"typed": "", "errors": errors})
         try:
             request(typed, source=asked.source)
         except Denied as denied:
             known = "email_refused" if denied.reason is Reason.ADDRESS_REFUSED else "refused"
             errors = (trouble(field, known, asked.language),)
-            return refused(denied, page, **{field: typed[:254], "errors": errors})
+            return refused(denied, page, typed=typed[:254], errors=errors)
         return Reply(page=f"{page}_sent")
 
     def _exchange(self, asked: Asked, what: str, exchange: Callable[..., Secret[str]], onward: str) -> Reply:

@@ -112,7 +112,7 @@ class PasswordReset:
         if not self._links.spend(held):
             self._refuse(Reason.TOKEN_INVALID, source, account.id)
         changed = self._replaced(held, account, new_hash, source)
-        self._throttle.clear_account(login=account.login, account_id=account.id)
+        self._throttle.clear_account(login=account.login, account_id=account.id, address=source.address)
         at = changed.password_changed_at
         if at is None:
             raise StoreError("a password was replaced and its moment is missing")

@@ -83,7 +83,7 @@ class Unlock:
                 )
             )
             self._notices.tell(account.id, NoticeKind.ACCOUNT_UNLOCKED, source=source)
-            self._throttle.clear_account(login=account.login, account_id=account.id)
+            self._throttle.clear_account(login=account.login, account_id=account.id, address=source.address)
         except StoreError:
             self._links.restore(held)
             raise
