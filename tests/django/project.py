@@ -20,7 +20,7 @@ from portalsec.events import Purpose
 from portalsec.portal import Keys, Portal
 from portalsec.rbac.model import Resource
 from portalsec.testing import CapturedEvents, FrozenClock
-from portalsec.testing.portal import RelationTable, memory_portal
+from portalsec.testing.portal import RelationTable, fresh_keys, memory_portal
 
 POLICY: dict[str, Any] = {
     "schema": 1,
@@ -50,9 +50,10 @@ class World:
         self.clock = clock or FrozenClock()
         self.events = CapturedEvents()
         self.relations = RelationTable()
+        keys = keys or fresh_keys()
         self.portal: Portal = memory_portal(
             POLICY,
-            stores=django_stores(),
+            stores=django_stores(keys),
             keys=keys,
             clock=self.clock,
             relations=self.relations,

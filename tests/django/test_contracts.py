@@ -18,7 +18,12 @@ from portalsec.django.stores import (
     DjangoAccounts,
     DjangoAssignments,
     DjangoAudit,
+    DjangoContacts,
+    DjangoDevices,
     DjangoFlows,
+    DjangoIncidents,
+    DjangoNotices,
+    DjangoPasswordHistory,
     DjangoSessions,
     DjangoSubjectKeys,
     DjangoThrottle,
@@ -28,13 +33,19 @@ from portalsec.testing.contracts import (
     AccountStoreContract,
     AssignmentStoreContract,
     AuditStoreContract,
+    ContactStoreContract,
+    DeviceStoreContract,
     FlowStoreContract,
+    IncidentStoreContract,
+    NoticeStoreContract,
+    PasswordHistoryStoreContract,
     SessionStoreContract,
     SubjectKeyStoreContract,
     ThrottleStoreContract,
     TotpStoreContract,
 )
 from tests.django.conftest import TABLES, wipe
+from tests.stores.support import TestingMac, TestingSealer
 
 
 @contextmanager
@@ -47,6 +58,13 @@ def held(alias: str, *, writes: bool = True) -> Iterator[None]:
             list(Group.objects.using(alias).all())
         yield
         transaction.set_rollback(True, using=alias)
+
+
+_SEALER = TestingSealer()
+
+
+def _contacts(alias: str, *keys: bytes) -> DjangoContacts:
+    return DjangoContacts(alias, mac=TestingMac(*keys or (b"a key for tests",)), sealer=_SEALER)
 
 
 @pytest.mark.usefixtures("database")
@@ -102,6 +120,31 @@ class TestSubjectKeysOnSqlite(_OnSqlite, SubjectKeyStoreContract):
 
 class TestAuditOnSqlite(_OnSqlite, AuditStoreContract):
     kind = DjangoAudit
+
+
+class TestContactsOnSqlite(_OnSqlite, ContactStoreContract):
+    kind = staticmethod(_contacts)
+
+    @pytest.fixture
+    def rotating(self, store: DjangoContacts) -> list[DjangoContacts]:
+        keys = [(b"old",), (b"old", b"new"), (b"new", b"old")]
+        return [_contacts(store._using, *each) for each in keys]
+
+
+class TestDevicesOnSqlite(_OnSqlite, DeviceStoreContract):
+    kind = DjangoDevices
+
+
+class TestNoticesOnSqlite(_OnSqlite, NoticeStoreContract):
+    kind = DjangoNotices
+
+
+class TestIncidentsOnSqlite(_OnSqlite, IncidentStoreContract):
+    kind = DjangoIncidents
+
+
+class TestPasswordHistoryOnSqlite(_OnSqlite, PasswordHistoryStoreContract):
+    kind = DjangoPasswordHistory
 
 
 class TestAccountsOnSqlite(_OnSqlite, AccountStoreContract):
@@ -198,6 +241,31 @@ class TestSubjectKeysOnPostgres(_OnPostgres, SubjectKeyStoreContract):
 
 class TestAuditOnPostgres(_OnPostgres, AuditStoreContract):
     kind = DjangoAudit
+
+
+class TestContactsOnPostgres(_OnPostgres, ContactStoreContract):
+    kind = staticmethod(_contacts)
+
+    @pytest.fixture
+    def rotating(self, store: DjangoContacts) -> list[DjangoContacts]:
+        keys = [(b"old",), (b"old", b"new"), (b"new", b"old")]
+        return [_contacts(store._using, *each) for each in keys]
+
+
+class TestDevicesOnPostgres(_OnPostgres, DeviceStoreContract):
+    kind = DjangoDevices
+
+
+class TestNoticesOnPostgres(_OnPostgres, NoticeStoreContract):
+    kind = DjangoNotices
+
+
+class TestIncidentsOnPostgres(_OnPostgres, IncidentStoreContract):
+    kind = DjangoIncidents
+
+
+class TestPasswordHistoryOnPostgres(_OnPostgres, PasswordHistoryStoreContract):
+    kind = DjangoPasswordHistory
 
 
 class TestAccountsOnPostgres(_OnPostgres, AccountStoreContract):

@@ -17,6 +17,7 @@ from portalsec.django import models
 from portalsec.django.conf import subject_database
 from portalsec.django.router import PortalsecRouter
 from portalsec.django.stores import DjangoSubjectKeys, django_stores
+from portalsec.testing.portal import fresh_keys
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -75,7 +76,7 @@ def test_the_keys_lie_with_the_security_state_or_where_the_setting_says() -> Non
         assert not router.allow_migrate("portalsec", "portalsec", "subjectkey")
         assert not router.allow_migrate("subjects", "portalsec", "session")
         assert router.allow_migrate("subjects", "auth", "user") is False
-        assert django_stores().subjects._using == "subjects"  # type: ignore[attr-defined]
+        assert django_stores(fresh_keys()).subjects._using == "subjects"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("alias", ["subjects"])

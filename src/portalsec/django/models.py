@@ -16,7 +16,12 @@ __all__ = [
     "AuditEntry",
     "AuditLock",
     "AuditSubject",
+    "Contact",
     "Flow",
+    "Incident",
+    "KnownDevice",
+    "Notice",
+    "PasswordHistory",
     "RoleAssignment",
     "Session",
     "SessionData",
@@ -27,13 +32,22 @@ __all__ = [
 
 
 class AccountLink(models.Model):
-    """The opaque account id, and the reference, of a user. Users made by other means have none until they need one."""
+    """What portalsec knows of a user beside its row. Users made by other means have none until they need one.
+
+    ``password_hash`` counts only while the user's password column holds the pointer to it; see
+    `portalsec.django.stores.accounts`.
+    """
 
     account_id = models.CharField(max_length=64, primary_key=True)
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="portalsec_account"
     )
     reference = models.CharField(max_length=255, null=True)  # None and "" are different answers
+    password_hash = models.TextField(null=True)
+    must_change = models.CharField(max_length=64, null=True)
+    password_changed_at = models.BigIntegerField(null=True)
+    signed_in_at = models.BigIntegerField(null=True)
+    created_at = models.BigIntegerField(null=True)
 
     class Meta:
         verbose_name = "account link"
@@ -128,6 +142,106 @@ class Flow(models.Model):
 
     def __str__(self) -> str:
         return f"flow: {self.purpose}"
+
+
+class PasswordHistory(models.Model):
+    """Hashes of former passwords. Of two that were retired at one moment, the greater ``n`` is the newer."""
+
+    n = models.BigAutoField(primary_key=True)
+    account_id = models.CharField(max_length=64, db_index=True)
+    password_hash = models.TextField()
+    retired_at = models.BigIntegerField()
+
+    class Meta:
+        verbose_name_plural = "password history"
+
+    def __str__(self) -> str:
+        return f"former password of {self.account_id}"
+
+
+class Contact(models.Model):
+    """An e-mail address: found by a keyed hash, readable only with the field key. Two accounts may have one."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    account_id = models.CharField(max_length=64)
+    address_mac = models.BinaryField(max_length=32, db_index=True)
+    address_sealed = models.BinaryField()
+    verified_at = models.BigIntegerField(null=True)
+    created_at = models.BigIntegerField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["account_id", "address_mac"], name="portalsec_one_address"),
+        )
+
+    def __str__(self) -> str:
+        return f"address of {self.account_id}"
+
+
+class KnownDevice(models.Model):
+    """A browser that its owner signed in with before, by the SHA-256 of the secret in its cookie."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    account_id = models.CharField(max_length=64, db_index=True)
+    digest = models.CharField(max_length=64, unique=True)
+    previous = models.CharField(max_length=64, null=True, db_index=True)
+    label = models.CharField(max_length=255)
+    created_at = models.BigIntegerField()
+    used_at = models.BigIntegerField(db_index=True)
+    address = models.CharField(max_length=64, null=True)
+
+    def __str__(self) -> str:
+        return f"device of {self.account_id}"
+
+
+class Notice(models.Model):
+    """What happened to an account, or a request for mail. ``data`` is sealed."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    account_id = models.CharField(max_length=64, null=True)
+    kind = models.CharField(max_length=64)
+    at = models.BigIntegerField(db_index=True)
+    code = models.CharField(max_length=32)
+    data = models.BinaryField()
+    due_at = models.BigIntegerField(null=True)
+    mailed_at = models.BigIntegerField(null=True)
+    attempts = models.IntegerField(default=0)
+    disavowed_at = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["account_id", "at"], name="portalsec_notice_of_account"),
+            models.Index(
+                fields=["due_at"], condition=models.Q(due_at__isnull=False), name="portalsec_notice_due"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"notice: {self.kind}"
+
+
+class Incident(models.Model):
+    """What somebody looks into. ``data`` is sealed."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    account_id = models.CharField(max_length=64, db_index=True)
+    notice_id = models.CharField(max_length=64, null=True, unique=True)
+    since = models.BigIntegerField()
+    opened_at = models.BigIntegerField()
+    closed_at = models.BigIntegerField(null=True)
+    data = models.BinaryField()
+
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=["opened_at"],
+                condition=models.Q(closed_at__isnull=True),
+                name="portalsec_incident_unclosed",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"incident of {self.account_id}"
 
 
 class RoleAssignment(models.Model):

@@ -34,7 +34,7 @@ from portalsec.testing.clock import FrozenClock
 from portalsec.testing.hashing import CHEAP_ARGON2
 from portalsec.typing import Emit
 
-__all__ = ["RelationTable", "memory_portal", "memory_stores"]
+__all__ = ["RelationTable", "fresh_keys", "memory_portal", "memory_stores"]
 
 _ORIGIN = "portal.example/audit"
 
@@ -69,6 +69,16 @@ def memory_stores() -> Stores:
     )
 
 
+def fresh_keys() -> Keys:
+    """Keys that nobody keeps, for stores that seal by them and the `memory_portal` over those stores."""
+    return Keys(
+        fields=Keyset.generate("AES256_GCM"),
+        mac=Keyset.generate("HMAC_SHA256_PRF"),
+        index=Keyset.generate("HMAC_SHA256_PRF"),
+        audit=Ed25519Signer.generate(_ORIGIN),
+    )
+
+
 def memory_portal(
     access: Policy | Mapping[str, Any],
     *,
@@ -98,13 +108,7 @@ def memory_portal(
     return build_portal(
         name="Test Portal",
         base_url="https://portal.example",
-        keys=keys
-        or Keys(
-            fields=Keyset.generate("AES256_GCM"),
-            mac=Keyset.generate("HMAC_SHA256_PRF"),
-            index=Keyset.generate("HMAC_SHA256_PRF"),
-            audit=Ed25519Signer.generate(_ORIGIN),
-        ),
+        keys=keys or fresh_keys(),
         stores=stores or memory_stores(),
         policies=Policies(
             access=access if isinstance(access, Policy) else load_policy(access, source="policy"),

@@ -106,7 +106,7 @@ class DjangoAccounts:
         changed_at: datetime | None = None,
     ) -> bool:
         if expected is None:
-            held = self._found(account_id)
+            held = self._found(account_id, join=False)
             if held is None or _hash_of(held) is not None:
                 return False
             column = held.password  # none of portalsec's: it may hold anything
@@ -162,14 +162,15 @@ class DjangoAccounts:
 
     def user(self, account_id: str) -> AbstractBaseUser | None:
         """The project's user object of an account."""
-        return self._found(account_id)
+        user: AbstractBaseUser | None = self._found(account_id)
+        return user
 
     def foreign(self, *, after: Any = None, limit: int) -> Sequence[Any]:
         """Users whose password column holds a hash of one of Django's other hashers, by primary key."""
         query = self._users().select_related("portalsec_account")
         for ours in ("!", _POINTER, _DJANGOS):
             query = query.exclude(password__startswith=ours)
-        query = query.exclude(password="")  # noqa: S106 - no password
+        query = query.exclude(password="")
         if after is not None:
             query = query.filter(pk__gt=after)
         with reading(self._using, join=True):
@@ -183,8 +184,8 @@ class DjangoAccounts:
     def _links(self) -> QuerySet[AccountLink]:
         return AccountLink.objects.using(self._using).all()
 
-    def _found(self, account_id: str) -> Any:
-        with reading(self._using, join=True):
+    def _found(self, account_id: str, *, join: bool = True) -> Any:
+        with reading(self._using, join=join):
             return self._of_id(account_id).select_related("portalsec_account").first()
 
     def _update_link(self, condition: Q, **values: Any) -> bool:
@@ -193,7 +194,7 @@ class DjangoAccounts:
 
     def _linked(self, account_id: str) -> bool:
         """See to it that the account has a link; whether there is such an account."""
-        user = self._found(account_id)
+        user = self._found(account_id, join=False)
         if user is None:
             return False
         if not _has_link(user):
@@ -260,10 +261,10 @@ class DjangoAccounts:
 
 def hashes_under(key_id: int) -> dict[str, int]:
     """How many users have a password hash under a key of the pepper; empty for none."""
-    model = _user_model()
-    users = model._base_manager.using(router.db_for_read(model))
-    count = users.filter(password__startswith=_OURS, password__contains=f",{key_id:08x},b").count()
-    return {model._meta.db_table: count} if count else {}
+    links = AccountLink.objects.using(router.db_for_read(_user_model()))
+    held = links.filter(password_hash__regex=rf"^\$ps1\$[a-z]+,{key_id:08x},b")
+    count = held.filter(user__password__startswith=_POINTER).count()
+    return {AccountLink._meta.db_table: count} if count else {}
 
 
 class _Taken(Exception):
@@ -345,7 +346,9 @@ def _to_column(password_hash: str | None) -> str:
 
 def _beside(password_hash: str | None) -> str | None:
     """What `AccountLink` keeps of a hash: all of it, unless Django's own column and hasher take it as it is."""
-    if password_hash is None or f"argon2{password_hash[:15]}" == _DJANGOS and len(password_hash) <= _COLUMN - 6:
+    if password_hash is None or (
+        f"argon2{password_hash[:15]}" == _DJANGOS and len(password_hash) <= _COLUMN - 6
+    ):
         return None
     return password_hash
 

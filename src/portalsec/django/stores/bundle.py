@@ -12,28 +12,30 @@ if TYPE_CHECKING:
 __all__ = ["django_stores"]
 
 
-def django_stores(keys: Keys | None = None) -> Stores:
+def django_stores(keys: Keys) -> Stores:
     """A store for each port, on ``PORTALSEC["DATABASE"]`` and its like.
 
-    Takes and ignores the keys, so that it can be handed to `portalsec.config.open_portal` as it is. Opens nothing.
-    Call it once the apps are loaded (in the module that ``PORTALSEC["PORTAL"]`` names, say).
+    Hand it to `portalsec.config.open_portal` as it is. Opens nothing. Call it once the apps are loaded (in the module that
+    ``PORTALSEC["PORTAL"]`` names, say).
+
+    Args:
+        keys: seal e-mail addresses, and key the hash that they are found by.
     """
+    from portalsec.crypto.prf import KeyedHash
+    from portalsec.crypto.seal import FieldSealer
     from portalsec.django.stores.accounts import DjangoAccounts
     from portalsec.django.stores.assignments import DjangoAssignments
     from portalsec.django.stores.audit import DjangoAudit
+    from portalsec.django.stores.contacts import DjangoContacts
+    from portalsec.django.stores.devices import DjangoDevices
     from portalsec.django.stores.flows import DjangoFlows
+    from portalsec.django.stores.notices import DjangoIncidents, DjangoNotices
+    from portalsec.django.stores.password_history import DjangoPasswordHistory
     from portalsec.django.stores.sessions import DjangoSessions
     from portalsec.django.stores.subject_keys import DjangoSubjectKeys
     from portalsec.django.stores.throttle import DjangoThrottle
     from portalsec.django.stores.totp import DjangoTotp
     from portalsec.portal import Stores
-    from portalsec.stores.memory import (
-        MemoryContacts,
-        MemoryDevices,
-        MemoryIncidents,
-        MemoryNotices,
-        MemoryPasswordHistory,
-    )
 
     security, audit = security_database(), audit_database()
     return Stores(
@@ -46,9 +48,9 @@ def django_stores(keys: Keys | None = None) -> Stores:
         assignments=DjangoAssignments(security),
         audit=DjangoAudit(audit),
         subjects=DjangoSubjectKeys(subject_database()),
-        password_history=MemoryPasswordHistory(),  # TODO(G): SQL
-        contacts=MemoryContacts(),
-        devices=MemoryDevices(),
-        notices=MemoryNotices(),
-        incidents=MemoryIncidents(),
+        password_history=DjangoPasswordHistory(security),
+        contacts=DjangoContacts(security, mac=KeyedHash(keys.mac), sealer=FieldSealer(keys.fields)),
+        devices=DjangoDevices(security),
+        notices=DjangoNotices(security),
+        incidents=DjangoIncidents(security),
     )
