@@ -159,9 +159,14 @@ def security_headers(*, https: bool) -> dict[str, str]:
     return headers
 
 
-def logout_headers() -> dict[str, str]:
-    """What a sign-out sends besides the cleared cookies, so that the shared computer keeps nothing."""
-    return {"Clear-Site-Data": '"cache", "cookies", "storage"', "Cache-Control": "no-store"}
+def logout_headers(*, known_device: bool = False) -> dict[str, str]:
+    """What a sign-out sends besides the cleared cookies, so that the shared computer keeps nothing.
+
+    ``known_device``: the browser holds `DEVICE_COOKIE`, which its owner did not want on a shared computer; clearing all
+    cookies would make every sign-in one from a new device.
+    """
+    kinds = '"cache", "storage"' if known_device else '"cache", "cookies", "storage"'
+    return {"Clear-Site-Data": kinds, "Cache-Control": "no-store"}
 
 
 def origin_of(url: str) -> str:

@@ -171,17 +171,17 @@ def test_two_workers_in_the_middle_of_a_rotation_know_the_same_people(world: Wor
 
 def test_a_rotation_begins_the_budgets_anew_once(world: World):
     world.portal.accounts.create(login="ana@example.org", password=PASSWORD)
-    limit = world.portal.policies.throttle.account.limit
+    limit = world.portal.policies.throttle.account_address.limit
 
     def guess() -> Reason:
         with pytest.raises(Denied) as caught:
             world.portal.sign_in.start("ana@example.org", "wrong password", source=SOURCE)
         return caught.value.reason
 
-    assert [guess() for _ in range(limit + 1)][-1] is Reason.THROTTLED
+    assert [guess() for _ in range(limit + 1)][-1] is Reason.ACCOUNT_LOCKED
     world.add()
-    assert guess() is Reason.THROTTLED  # the old key still writes
+    assert guess() is Reason.ACCOUNT_LOCKED  # the old key still writes
     world.promote()
-    assert [guess() for _ in range(limit + 1)] == [Reason.WRONG_PASSWORD] * limit + [Reason.THROTTLED]
+    assert [guess() for _ in range(limit + 1)] == [Reason.WRONG_PASSWORD] * limit + [Reason.ACCOUNT_LOCKED]
     world.disable()
-    assert guess() is Reason.THROTTLED
+    assert guess() is Reason.ACCOUNT_LOCKED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+from datetime import timedelta
 
 import pyotp
 import pytest
@@ -19,7 +20,7 @@ from django.views.debug import ExceptionReporter
 from portalsec.django import models
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import StoreError
-from portalsec.web import SESSION_COOKIE
+from portalsec.web import DEVICE_COOKIE, SESSION_COOKIE
 from tests.django.browser import PASSWORD, cookie, password_step, pending, signed_in, someone, who
 from tests.django.project import World
 
@@ -38,7 +39,7 @@ def test_both_factors_open_a_session_and_the_cookie_is_one_that_no_other_site_ca
     assert (kept["samesite"], kept["max-age"], kept["expires"]) == ("Lax", "", "")
     assert second.cookies["__Host-portalsec-pending"]["max-age"] == 0
     assert who(client) == "olivia"
-    assert world.events.names[-2:] == ["auth.password_verified", "auth.login"]
+    assert world.events.names[-3:] == ["auth.password_verified", "auth.login", "auth.device_added"]
 
 
 def test_an_account_without_a_second_factor_enrols_one_at_the_door(client: Client, world: World) -> None:
@@ -78,20 +79,55 @@ def test_atk_16_every_failure_has_one_face(client: Client, world: World) -> None
     assert faces.pop()[0] == 401
 
 
-def test_a_budget_that_is_used_up_says_how_long_to_wait(client: Client, world: World) -> None:
+def test_loc_09_a_locked_name_answers_as_ever(client: Client, world: World) -> None:
     person = someone(world)
-    for _ in range(10):
-        assert password_step(client, person, "wrong wrong wrong wrong").status_code == 401
+    answers = [password_step(client, person, "wrong wrong wrong wrong") for _ in range(10)]
+    answers.append(password_step(client, person))
+    texts = {re.sub(r'csrfmiddlewaretoken" value="[^"]+"', "", a.content.decode()) for a in answers}
+    assert len(texts) == 1
+    assert {(a.status_code, a.has_header("Retry-After")) for a in answers} == {(401, False)}
+
+
+def test_an_address_that_tried_too_often_is_told_how_long_to_wait(client: Client, world: World) -> None:
+    person = someone(world)
+    for number in range(100):
+        response = client.post("/sign-in", {"login": f"name{number}", "password": "wrong wrong wrong"})
+        assert response.status_code == 401
     refused = password_step(client, person)
     assert refused.status_code == 429
-    assert refused["Retry-After"] == "900"
+    assert refused["Retry-After"] == "3600"
+
+
+def test_a_browser_that_signed_in_keeps_a_budget_of_its_own(client: Client, world: World) -> None:
+    person = someone(world)
+    signed_in(client, person)
+    device = client.cookies[DEVICE_COOKIE]
+    assert (device["max-age"], device["httponly"], device["secure"]) == (34560000, True, True)
+    gone = client.post("/sign-out")
+    assert gone["Clear-Site-Data"] == '"cache", "storage"'
+    stranger = Client(headers={"host": "portal.example"})
+    for _ in range(10):
+        password_step(stranger, person, "wrong wrong wrong wrong")
+    assert password_step(stranger, person).status_code == 401
+    world.clock.advance(timedelta(seconds=60))
+    signed_in(client, person)
+    assert client.cookies[DEVICE_COOKIE].value != device.value
+
+
+def test_a_shared_computer_is_not_remembered(client: Client, world: World) -> None:
+    person = someone(world)
+    assert 'name="shared"' in client.get("/sign-in").content.decode()
+    client.post("/sign-in", {"login": person.login, "password": PASSWORD, "shared": "yes"})
+    assert client.post("/sign-in/code", {"code": person.code()}).status_code == 303
+    assert DEVICE_COOKIE not in client.cookies
+    assert client.post("/sign-out")["Clear-Site-Data"] == '"cache", "cookies", "storage"'
 
 
 def test_atk_13_a_copied_cookie_is_worth_nothing_after_sign_out(client: Client, world: World) -> None:
     copied = signed_in(client, someone(world))
     gone = client.post("/sign-out")
     assert gone.status_code == 200
-    assert gone["Clear-Site-Data"] == '"cache", "cookies", "storage"'
+    assert gone["Clear-Site-Data"] == '"cache", "storage"'
     assert cookie(client) == ""
     assert world.events.names[-1] == "auth.logout"
     thief = Client(headers={"host": "portal.example"})
@@ -251,9 +287,9 @@ def test_atk_02_a_refused_request_that_rolls_back_keeps_its_counted_attempt(
         refused = client.post("/own-sign-in", {"login": person.login, "password": "wrong wrong wrong"})
         assert refused.status_code == 401
     assert not Group.objects.exists()  # the application's own write was rolled back
-    assert client.post("/own-sign-in", {"login": person.login, "password": PASSWORD}).status_code == 429
+    assert client.post("/own-sign-in", {"login": person.login, "password": PASSWORD}).status_code == 401
     # ... and portalsec's own views count in the same budget, outside of any transaction
-    assert password_step(client, person).status_code == 429
+    assert password_step(client, person).status_code == 401
 
 
 def test_the_views_sign_in_under_atomic_requests(

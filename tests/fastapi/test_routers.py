@@ -9,10 +9,12 @@ from datetime import timedelta
 
 import pytest
 
+from portalsec.errors import Reason
 from tests.fastapi.asgi import Answer, Browser
 from tests.fastapi.support import PASSWORD, Site, make_site
 
 SESSION, PENDING = "__Host-portalsec", "__Host-portalsec-pending"
+DEVICE = "__Host-portalsec-device"
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_password_then_code_then_a_session(site: Site, browser: Browser) -> None
     assert browser.get("/sign-in/code?next=/records/p1").text == "code next=/records/p1 denied=False"
     second = browser.post("/sign-in/code", {"code": site.code("ada"), "next": "/records/p1"})
     assert (second.status_code, second.headers["location"]) == (303, "/records/p1")
-    assert set(browser.cookies) == {SESSION}
+    assert set(browser.cookies) == {SESSION, DEVICE}
     assert browser.get("/whoami").status_code == 200
 
 
@@ -51,8 +53,9 @@ def test_sign_out_ends_the_session_and_clears_the_browser(site: Site, browser: B
     token = browser.cookies[SESSION]
     answer = browser.post("/sign-out")
     assert (answer.text, answer.headers["cache-control"]) == ("signed-out", "no-store")
-    assert answer.headers["clear-site-data"] == '"cache", "cookies", "storage"'
-    assert browser.cookies == {}
+    # The known device's cookie stays: it opens nothing.
+    assert answer.headers["clear-site-data"] == '"cache", "storage"'
+    assert set(browser.cookies) == {DEVICE}
     # ATK-13: the cookie is worth nothing any more.
     assert browser.get("/whoami", headers={"Cookie": f"{SESSION}={token}"}).status_code == 401
     assert site.events.named("auth.logout")
@@ -86,7 +89,7 @@ def test_set_up_then_a_session(site: Site, new: Browser) -> None:
     site.secrets["newcomer"] = secret_of(new.post("/sign-in/set-up"))
     answer = new.post("/sign-in/set-up/confirm", {"code": site.code("newcomer")})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert set(new.cookies) == {SESSION}
+    assert set(new.cookies) == {SESSION, DEVICE}
 
 
 def test_a_wrong_first_code_keeps_the_secret_and_does_not_show_it_again(site: Site, new: Browser) -> None:
@@ -174,16 +177,55 @@ def test_atk_16_no_answer_tells_whether_an_account_exists(site: Site, browser: B
     assert answers[0].status_code == 401
 
 
-def test_tries_are_counted_and_the_page_says_how_long_to_wait(site: Site, browser: Browser) -> None:
-    for _ in range(10):
-        assert browser.post("/sign-in", {"login": "ada", "password": "wrong"}).status_code == 401
-    # LOC-09: the right password and a wrong one get the same answer now.
-    right = browser.post("/sign-in", {"login": "ada", "password": PASSWORD})
-    wrong = browser.post("/sign-in", {"login": "ada", "password": "wrong"})
-    assert (right.status_code, right.content) == (wrong.status_code, wrong.content)
-    assert right.status_code == 429
-    assert 0 < int(right.headers["retry-after"]) <= 900
+def test_loc_09_a_locked_name_answers_as_ever(site: Site, browser: Browser) -> None:
+    answers = [browser.post("/sign-in", {"login": "ada", "password": "wrong"}) for _ in range(10)]
+    for password in (PASSWORD, "wrong", PASSWORD):
+        answers.append(browser.post("/sign-in", {"login": "ada", "password": password}))
+    answers.append(browser.post("/sign-in", {"login": "nobody", "password": "wrong"}))
+    assert len({(a.status_code, a.content, tuple(sorted(a.headers.items()))) for a in answers}) == 1
+    assert answers[0].status_code == 401
+    assert "retry-after" not in answers[0].headers
     assert browser.cookies == {}
+    assert [event.reason for event in site.events.named("auth.login_failed")][-2] is Reason.ACCOUNT_LOCKED
+
+
+def test_an_address_that_tried_too_often_is_told_how_long_to_wait(site: Site, browser: Browser) -> None:
+    for number in range(100):
+        answer = browser.post("/sign-in", {"login": f"name{number}", "password": "wrong"})
+        assert answer.status_code == 401
+    last = browser.post("/sign-in", {"login": "ada", "password": PASSWORD})
+    assert last.status_code == 429
+    assert 0 < int(last.headers["retry-after"]) <= 3600
+    assert browser.cookies == {}
+
+
+def test_a_browser_that_signed_in_keeps_a_budget_of_its_own(site: Site, browser: Browser) -> None:
+    site.sign_in(browser, "ada")
+    device = browser.cookies[DEVICE]
+    for _ in range(12):
+        site.client().post("/sign-in", {"login": "ada", "password": "wrong"})
+    stranger = site.client()
+    assert stranger.post("/sign-in", {"login": "ada", "password": PASSWORD}).status_code == 401
+    browser.post("/sign-out")
+    assert browser.cookies == {DEVICE: device}
+    site.clock.advance(timedelta(seconds=60))
+    site.sign_in(browser, "ada")
+    assert browser.cookies[DEVICE] != device  # it is a new one at each sign-in
+
+
+def test_a_shared_computer_is_not_remembered(site: Site, browser: Browser) -> None:
+    browser.post("/sign-in", {"login": "ada", "password": PASSWORD, "shared": "yes"})
+    browser.post("/sign-in/code", {"code": site.code("ada")})
+    assert set(browser.cookies) == {SESSION}
+    assert '"cookies"' in browser.post("/sign-out").headers["clear-site-data"]
+
+
+def test_the_devices_cookie_lives_for_400_days_and_no_script_reads_it(site: Site, browser: Browser) -> None:
+    browser.post("/sign-in", {"login": "ada", "password": PASSWORD})
+    answer = browser.post("/sign-in/code", {"code": site.code("ada")})
+    (cookie,) = [text for text in answer.headers.getlist("set-cookie") if text.startswith(DEVICE + "=")]
+    attributes = cookie.partition("; ")[2]
+    assert attributes == "Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=34560000"
 
 
 def test_mfa_10_the_last_wrong_code_ends_the_pending_sign_in(site: Site, browser: Browser) -> None:

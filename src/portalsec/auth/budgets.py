@@ -103,8 +103,8 @@ class ThrottlePolicy:
         detection: when numbers look like an attack.
     """
 
-    account: Lane = field(default_factory=lambda: _escalating("account", 10))
-    account_address: Lane = field(default_factory=lambda: _escalating("account_address", 5))
+    account: Lane = field(default_factory=lambda: _escalating("account", 20))
+    account_address: Lane = field(default_factory=lambda: _escalating("account_address", 10))
     address: Lane = field(default_factory=lambda: _lane("address", 100, _HOUR))
     device: Lane = field(default_factory=lambda: _escalating("device", 10))
     cap: int = NIST_CAP

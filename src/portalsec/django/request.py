@@ -15,10 +15,18 @@ from portalsec.django.sessions import SessionStore
 from portalsec.django.stores.accounts import DjangoAccounts
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, Reason
 from portalsec.events import SYSTEM, Event, Outcome, SecurityEvent, Source
-from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, check_same_site, client_address, cookie_value
+from portalsec.web import (
+    DEVICE_COOKIE,
+    PENDING_COOKIE,
+    SESSION_COOKIE,
+    check_same_site,
+    client_address,
+    cookie_value,
+)
 
 __all__ = [
     "adopt_session",
+    "device_token",
     "failure_of",
     "forget",
     "keep_failure",
@@ -88,6 +96,11 @@ def session_token(request: HttpRequest) -> str | None:
 def pending_token(request: HttpRequest) -> str | None:
     """The cookie of a sign-in that has not ended. Raises as `session_token`."""
     return _cookie(request, PENDING_COOKIE)
+
+
+def device_token(request: HttpRequest) -> str | None:
+    """The cookie of a browser that was signed in before. Raises as `session_token`."""
+    return _cookie(request, DEVICE_COOKIE)
 
 
 def live_session(request: HttpRequest, *, passive: bool = False) -> ActiveSession:

@@ -27,6 +27,7 @@ from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.django.conf import get_portal
 from portalsec.django.request import (
+    device_token,
     forget,
     live_session,
     pending_token,
@@ -37,7 +38,15 @@ from portalsec.django.request import (
 from portalsec.django.sessions import SessionStore
 from portalsec.django.stores.accounts import DjangoAccounts
 from portalsec.errors import Denied, Reason
-from portalsec.web import PENDING_COOKIE, logout_headers, retry_after_seconds, safe_next, status_of
+from portalsec.web import (
+    DEVICE_COOKIE,
+    DEVICE_COOKIE_AGE,
+    PENDING_COOKIE,
+    logout_headers,
+    retry_after_seconds,
+    safe_next,
+    status_of,
+)
 
 __all__ = [
     "code",
@@ -89,6 +98,16 @@ def finish_step(request: HttpRequest, response: HttpResponse, step: Step) -> Htt
         rotate_token(request)
         forget(request)
         _clear_pending(response)
+        if step.device is not None:
+            age = int(DEVICE_COOKIE_AGE.total_seconds())
+            response.set_cookie(
+                DEVICE_COOKIE,
+                step.device.reveal(),
+                max_age=age,
+                secure=True,
+                httponly=True,
+                samesite="Lax",
+            )
     elif step.pending is not None:
         response.set_cookie(PENDING_COOKIE, step.pending.reveal(), secure=True, httponly=True, samesite="Lax")
     return response
@@ -103,7 +122,12 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     login, next = form["login"], safe_next(form["next"])
     try:
         step = portal.sign_in.start(
-            login, form["password"], source=source_of(request), replaces=pending_token(request)
+            login,
+            form["password"],
+            source=source_of(request),
+            replaces=pending_token(request),
+            device=device_token(request),
+            shared="shared" in request.POST,
         )
     except Denied as denied:
         return _refused(request, "sign_in", denied, next=next, login=login[:254])
@@ -164,7 +188,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     request.session.flush()
     forget(request)
     response = _page(request, "signed_out")
-    for name, value in logout_headers().items():
+    for name, value in logout_headers(known_device=device_token(request) is not None).items():
         response[name] = value
     _clear_pending(response)
     return response

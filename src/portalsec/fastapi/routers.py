@@ -17,6 +17,8 @@ from portalsec.errors import Denied, Reason
 from portalsec.fastapi.dependencies import Portalsec
 from portalsec.fastapi.forms import read_form
 from portalsec.web import (
+    DEVICE_COOKIE,
+    DEVICE_COOKIE_AGE,
     PENDING_COOKIE,
     SESSION_COOKIE,
     clear_cookie,
@@ -35,7 +37,7 @@ _START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
 class SignInPages(Protocol):
     """The pages of a sign-in. ``denied`` is there so that a page can say how long to wait, and nothing else.
 
-    Forms post to ``/sign-in`` (login, password, next), ``/sign-in/code`` (code, next), ``/sign-in/set-up`` (begins
+    Forms post to ``/sign-in`` (login, password, next, and shared where others use the computer), ``/sign-in/code`` (code, next), ``/sign-in/set-up`` (begins
     a new authenticator: next) and ``/sign-in/set-up/confirm`` (code, next).
     """
 
@@ -62,6 +64,9 @@ def finish_step(response: Response, step: Step) -> Response:
         # No Max-Age: it ends with the browser at the latest, and on the server when the policy says so.
         response.headers.append("Set-Cookie", set_cookie(SESSION_COOKIE, step.session.token.reveal()))
         response.headers.append("Set-Cookie", clear_cookie(PENDING_COOKIE))
+        if step.device is not None:
+            device = set_cookie(DEVICE_COOKIE, step.device.reveal(), max_age=DEVICE_COOKIE_AGE)
+            response.headers.append("Set-Cookie", device)
     elif step.pending is not None:
         response.headers.append("Set-Cookie", set_cookie(PENDING_COOKIE, step.pending.reveal()))
     return response
@@ -99,9 +104,12 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
         form, source = await read_form(request), ps.source(request)
         login, password, next = form.get("login", ""), form.get("password", ""), _next(form)
         old, pending = await ps.session_token(request), await ps.pending_token(request)
+        device = await ps.device_token(request)
 
         def operation() -> Step:
-            step = sign_in.start(login, password, source=source, replaces=pending)
+            step = sign_in.start(
+                login, password, source=source, replaces=pending, device=device, shared="shared" in form
+            )
             if old is not None:
                 # Somebody signs in over a session: the older one ends, also on a shared computer.
                 sign_in.logout(old, source=source)
@@ -176,9 +184,10 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     async def sign_out(request: Request) -> Response:
         source = ps.source(request)
         token, pending = await ps.session_token(request), await ps.pending_token(request)
+        device = await ps.device_token(request)
         await ps.lanes.offload(lambda: sign_in.logout(token, source=source, pending=pending))
         response = pages.signed_out(request)
-        response.headers.update(logout_headers())
+        response.headers.update(logout_headers(known_device=device is not None))
         for name in (SESSION_COOKIE, PENDING_COOKIE):
             response.headers.append("Set-Cookie", clear_cookie(name))
         return response
