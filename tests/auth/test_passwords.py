@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from typing import Any
 
@@ -15,6 +16,7 @@ from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
 from portalsec.testing.hashing import CHEAP_ARGON2
 from tests.auth.world import together
+from tests.support import shared
 
 RIGHT = "lantern orbit velvet cactus"
 ID = "account-1"
@@ -65,39 +67,39 @@ def test_the_hash_is_argon2id_with_the_parameters_and_a_fresh_salt(passwords: Pa
     )  # fmt: skip
 
 
-def test_rfc_9106_vector() -> None:
-    """RFC 9106 section 5.3: Argon2id, version 0x13, 32 KiB, 3 passes, 4 lanes, with secret and associated data."""
-    password, salt = b"\x01" * 32, b"\x02" * 16
-    secret, data = b"\x03" * 8, b"\x04" * 12
+@pytest.mark.parametrize("kind", ["D", "I", "ID"])
+def test_rfc_9106_vectors(kind: str) -> None:
+    """RFC 9106 section 5: version 0x13, 32 KiB, 3 passes, 4 lanes, with secret and associated data."""
+    row = json.loads(shared("vectors", "auth", "rfc_vectors.json").read_text())["rfc9106_argon2"]
+    names = ("password", "salt", "secret", "ad")
+    data = {name: bytes.fromhex(row[f"{name}_hex"]) for name in names}
+    buffers = {name: ffi.new("uint8_t[]", value) for name, value in data.items()}
     out = ffi.new("uint8_t[]", 32)
-    buffers = [ffi.new("uint8_t[]", part) for part in (password, salt, secret, data)]
     context = ffi.new(
         "argon2_context *",
         {
             "out": out,
             "outlen": 32,
-            "version": 0x13,
-            "pwd": buffers[0],
-            "pwdlen": 32,
-            "salt": buffers[1],
-            "saltlen": 16,
-            "secret": buffers[2],
-            "secretlen": 8,
-            "ad": buffers[3],
-            "adlen": 12,
-            "t_cost": 3,
-            "m_cost": 32,
-            "lanes": 4,
-            "threads": 4,
+            "version": row["version"],
+            "pwd": buffers["password"],
+            "pwdlen": len(data["password"]),
+            "salt": buffers["salt"],
+            "saltlen": len(data["salt"]),
+            "secret": buffers["secret"],
+            "secretlen": len(data["secret"]),
+            "ad": buffers["ad"],
+            "adlen": len(data["ad"]),
+            "t_cost": row["t"],
+            "m_cost": row["m_kib"],
+            "lanes": row["p"],
+            "threads": row["p"],
             "allocate_cbk": ffi.NULL,
             "free_cbk": ffi.NULL,
             "flags": lib.ARGON2_DEFAULT_FLAGS,
         },
     )
-    assert low_level.core(context, low_level.Type.ID.value) == lib.ARGON2_OK
-    assert bytes(ffi.buffer(out, 32)) == bytes.fromhex(
-        "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"
-    )
+    assert low_level.core(context, low_level.Type[kind].value) == lib.ARGON2_OK
+    assert bytes(ffi.buffer(out, 32)).hex() == row["tags"][f"argon2{kind.lower()}"]
 
 
 def test_presets_are_what_their_names_say() -> None:
