@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, check_password
@@ -28,8 +31,9 @@ def test_djangos_own_hash_verifies_here_and_ours_which_is_bound_to_the_account_n
 ) -> None:
     account = world.portal.accounts.create(login="olivia", password=PASSWORD)
     user = get_user_model().objects.get(username="olivia")
-    assert user.password.startswith("portalsec$ps1$nfc,b$argon2id$v=19$")
-    assert len(user.password) <= 128
+    held = AccountLink.objects.get(user=user).password_hash
+    assert held is not None and held.startswith("$ps1$nfc,b$argon2id$v=19$")
+    assert user.password == f"portalsec$+{hashlib.sha256(held.encode()).hexdigest()}"
     assert not check_password(PASSWORD, user.password)
 
     user.set_password("harbour pickle saturn mitten")  # Django's own argon2 hasher
@@ -50,9 +54,10 @@ def test_a_user_that_django_made_signs_in_and_is_rehashed_with_the_portals_param
     )
     user.refresh_from_db()
     assert user.password != before
-    world.portal.passwords.verify(
-        user.password.removeprefix("portalsec"), PASSWORD, account_id=account_id_of(user)
-    )
+    stored = DjangoAccounts().get(account_id_of(user))
+    assert stored is not None and stored.password_hash is not None
+    assert stored.password_hash.startswith("$ps1$")
+    world.portal.passwords.verify(stored.password_hash, PASSWORD, account_id=stored.id)
     assert world.events.named("auth.password_rehashed")
 
 
@@ -190,3 +195,87 @@ def test_a_user_made_in_the_callers_transaction_is_seen_in_it() -> None:
         assert DjangoAccounts().by_login("olivia") is not None
         transaction.set_rollback(True)
     assert DjangoAccounts().by_login("olivia") is None
+
+
+LONG = "$ps1$raw,1a2b3c4d,b,w$pbkdf2_sha256:i=870000$" + "c" * 400
+
+
+def test_a_long_hash_lies_beside_the_user_and_counts_while_the_column_points_at_it() -> None:
+    store = DjangoAccounts()
+    store.create(Account(id="a", login="olivia", password_hash=LONG), now=NOW)
+    user = get_user_model().objects.get(username="olivia")
+    assert len(user.password) <= 128 and user.has_usable_password()
+    session_hash = user.get_session_auth_hash()
+
+    assert store.set_password("a", LONG + "d", expected=LONG)
+    user.refresh_from_db()
+    assert user.get_session_auth_hash() != session_hash, "a new password ends Django's own sessions"
+
+    old = get_user_model().objects.get(username="olivia")
+    user.set_password("harbour pickle saturn mitten")
+    user.save()
+    found = store.get("a")
+    assert found is not None and found.password_hash is not None
+    assert found.password_hash.startswith("$argon2id$"), "what Django wrote is what counts"
+    assert not store.set_password("a", "x", expected=LONG + "d")
+
+    assert store.set_password("a", LONG, expected=found.password_hash)
+    old.save()  # writes back what the column held before
+    found = store.get("a")
+    assert found is not None and found.password_hash is None, "a pointer to nothing is no password"
+    assert store.set_password("a", LONG, expected=None)
+
+
+def test_what_lies_beside_the_user_alone_is_no_password(world: World) -> None:
+    """Whoever can write the link, and not the user, cannot give an account a password."""
+    account = world.portal.accounts.create(login="olivia", password=PASSWORD)
+    stranger = world.portal.passwords.hash("the stranger's own password", account_id=account.id)
+    AccountLink.objects.update(password_hash=stranger)
+    found = DjangoAccounts().get(account.id)
+    assert found is not None and found.password_hash is None
+
+
+def test_a_user_without_a_link_gets_one_when_it_is_needed_and_keeps_its_id(world: World) -> None:
+    store = DjangoAccounts()
+    users = [get_user_model().objects.create_user(f"person-{number}") for number in range(3)]
+    first, second, third = (str(user.pk) for user in users)
+    assert not AccountLink.objects.exists()
+    assert store.require_change(first, "expired")
+    assert store.signed_in(second, at=NOW)
+    assert store.set_password(third, LONG, expected=None, changed_at=NOW)
+    assert {link.account_id: link.user_id for link in AccountLink.objects.all()} == {
+        str(user.pk): user.pk for user in users
+    }
+    assert [store.get(first).must_change, store.get(second).signed_in_at] == [
+        "expired",
+        NOW,
+    ]
+    changed = store.get(third)
+    assert changed is not None
+    assert (changed.password_hash, changed.password_changed_at) == (LONG, NOW)
+    assert not store.require_change("999999", "expired")
+    assert AccountLink.objects.count() == 3
+
+
+def test_pages_hold_users_that_other_means_made() -> None:
+    store = DjangoAccounts()
+    store.create(Account(id="0190-a", login="olivia", password_hash=None), now=NOW)
+    made = [get_user_model().objects.create_user(f"person-{number}") for number in range(5)]
+    seen: list[str] = []
+    while page := store.page(after=seen[-1] if seen else None, limit=2):
+        seen += [account.id for account in page]
+    assert seen == sorted(["0190-a", *(str(user.pk) for user in made)])
+
+
+def test_what_django_knows_of_a_user_of_before_counts() -> None:
+    """So that nobody is taken for dormant on the day that portalsec comes."""
+    joined, used = NOW - timedelta(days=900), NOW - timedelta(days=3)
+    user = get_user_model().objects.create_user("olivia", date_joined=joined, last_login=used)
+    store = DjangoAccounts()
+    account = store.get(str(user.pk))
+    assert account is not None
+    assert (account.created_at, account.signed_in_at) == (joined, used)
+    assert store.signed_in(account.id, at=NOW)
+    account = store.get(account.id)
+    assert account is not None
+    assert (account.created_at, account.signed_in_at) == (joined, NOW)

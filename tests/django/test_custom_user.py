@@ -57,12 +57,12 @@ call_command("migrate", verbosity=0, database="portalsec", skip_checks=True)
 
 NOW = datetime.now(UTC)
 store = DjangoAccounts()
-account = Account(id="0190-a", login="olivia@example.org", password_hash="$argon2id$v=19$x", reference="p1")
+account = Account(id="0190-a", login="olivia@example.org", password_hash="$ps1$x", reference="p1", created_at=NOW)
 assert store.create(account, now=NOW)
 assert not store.create(account, now=NOW)
 assert not store.create(Account(id="0190-b", login="olivia@example.org", password_hash=None), now=NOW)
 assert store.get("0190-a") == store.by_login("olivia@example.org") == account
-assert store.set_password("0190-a", "$argon2id$v=19$y", expected="$argon2id$v=19$x")
+assert store.set_password("0190-a", "$ps1$y", expected="$ps1$x")
 assert store.set_disabled("0190-a", True)
 
 made = Person.objects.create(email="theo@example.org")
@@ -71,6 +71,10 @@ assert found is not None and found.id == str(made.pk) and store.get(str(made.pk)
 assert store.get(made.pk.hex) is None  # one spelling of an id
 assert store.set_disabled(str(made.pk), True)
 assert store.user(str(made.pk)) == made
+assert store.require_change(str(made.pk), "expired") and store.get(str(made.pk)).must_change == "expired"
+assert store.set_password(str(made.pk), "$ps1$z" * 100, expected=None)
+assert store.get(str(made.pk)).password_hash == "$ps1$z" * 100
+assert sorted(each.id for each in store.page(after=None, limit=9)) == sorted([str(made.pk), "0190-a"])
 
 settings.AUTH_USER_MODEL = "people.Bare"
 try:
