@@ -56,7 +56,11 @@ def sql_backing(url: str) -> Iterator[Backing]:
 
     from portalsec.sqlalchemy import (
         SqlAccounts,
+        SqlContacts,
+        SqlDevices,
         SqlFlows,
+        SqlNotices,
+        SqlPasswordHistory,
         SqlSessions,
         SqlThrottle,
         SqlTotp,
@@ -78,6 +82,11 @@ def sql_backing(url: str) -> Iterator[Backing]:
         sessions=SqlSessions(engine),
         throttle=SqlThrottle(engine),
         totp=SqlTotp(engine),
+        links=SqlFlows(engine),
+        devices=SqlDevices(engine),
+        contacts=SqlContacts(engine, mac=testing_mac, sealer=TestingSealer()),
+        notices=SqlNotices(engine),
+        history=SqlPasswordHistory(engine),
     )
     engine.dispose()
 

@@ -73,7 +73,7 @@ def test_ses_01_atk_14_each_reason_ends_what_the_table_says(world: World, why: W
 
 def test_every_reason_has_its_row_and_ends_sessions() -> None:
     assert set(ENDS) == set(Why)
-    assert all({What.SESSIONS, What.PENDING} <= dying for dying in ENDS.values())
+    assert all({What.SESSIONS, What.PENDING, What.TOKENS} <= dying for dying in ENDS.values())
 
 
 def test_the_session_that_the_owner_acts_in_goes_on_under_a_new_id(world: World) -> None:

@@ -46,27 +46,27 @@ class What(StrEnum):
     DEVICES = "remembered devices"
 
 
-_SESSIONS = frozenset({What.SESSIONS, What.PENDING})
-_TOKENS = _SESSIONS | {What.TOKENS}
+# One verb of a flow store drops whatever an account has there, pending sign-ins and tokens alike.
+_FLOWS = frozenset({What.SESSIONS, What.PENDING, What.TOKENS})
 _EVERYTHING = frozenset(What)
 
 ENDS: Final[Mapping[Why, frozenset[What]]] = MappingProxyType(
     {
         # The owner showed the current password, so their devices are theirs: without one, whoever is guessing at the
         # account could keep them out with the very failures that made them change it.
-        Why.PASSWORD_CHANGED: _TOKENS,
+        Why.PASSWORD_CHANGED: _FLOWS,
         Why.PASSWORD_RESET: _EVERYTHING,
-        Why.FACTOR_ADDED: _TOKENS,
-        Why.FACTOR_REMOVED: _TOKENS,
-        Why.EMAIL_CHANGED: _TOKENS,
-        Why.ROLE_LOST: _SESSIONS,
+        Why.FACTOR_ADDED: _FLOWS,
+        Why.FACTOR_REMOVED: _FLOWS,
+        Why.EMAIL_CHANGED: _FLOWS,
+        Why.ROLE_LOST: _FLOWS,
         Why.DISABLED: _EVERYTHING,
         Why.CLOSED: _EVERYTHING,
         Why.DISAVOWED: _EVERYTHING,
         Why.SIGNED_OUT_EVERYWHERE: _EVERYTHING,
     }
 )
-"""The table. Tokens never end without pending sign-ins, which one verb of the short-lived store drops along."""
+"""The table."""
 
 
 class Endings:
