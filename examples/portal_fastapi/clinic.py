@@ -87,6 +87,14 @@ class Clinic:
         found = self._rows(sa.select(_patient).where(_patient.c.id == patient_id))
         return self._to_patient(found[0]) if found else None
 
+    def own_words(self, patient_id: str) -> list[str]:
+        """What a stranger who knows this patient would try first as a password; nothing for an id that nobody has."""
+        patient = self.patient(patient_id) if patient_id else None
+        if patient is None or patient.erased:
+            return []
+        born = patient.birth_date.strftime("%Y-%m-%d %d%m%Y %m%d%Y %Y").split() if patient.birth_date else []
+        return [patient.name, patient.email, patient.phone, *born]
+
     def is_sealed(self, patient_id: str) -> bool:
         """Whether the record is for the patient alone. False for an id that nobody has: such a request is refused
         for want of a relation, exactly as a stranger's record is."""

@@ -10,6 +10,7 @@
     audit.db            the audit log
     app.db              the clinic's own data, sealed field by field
     anchor/checkpoint   the newest signed checkpoint, outside the log that it speaks about
+    mail/               mails that the portal "sent", a file each: open the newest, as a mail program would
     accounts.txt        how to sign in, mode 0600: a demo only
     serving             while it serves: which process, and the ids of the keys that it has loaded (reloading.py)
 """
@@ -25,7 +26,9 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from portalsec.auth.notifiers.file import FileNotifier
 from portalsec.auth.passwords import Argon2Parameters
+from portalsec.auth.ports import Account
 from portalsec.clock import Clock, system_clock
 from portalsec.config import create_keys, load_settings, open_portal, read_private
 from portalsec.config.keys import write_new
@@ -48,6 +51,7 @@ __all__ = ["Opening", "Site", "close_site", "create", "is_complete", "open_site"
 
 _UNFINISHED = ".portalsec-demo-unfinished"
 _POLICY = Path(__file__).resolve().parents[1] / "policy.toml"
+_SENDER = "noreply@riverside.example"
 _ORIGIN = "demo.portalsec.example/audit"  # not from the address: the port may change, the log's name may not
 
 _SETTINGS = f"""\
@@ -201,6 +205,14 @@ def open_site(folder: Path, how: Opening) -> Site:
     keys = open_keys(settings, env=env)
     engine = open_engine(f"sqlite:///{app}")
     ties = Ties(engine)
+    clinics: list[
+        Clinic
+    ] = []  # it is sealed under the portal's keys, so it comes after the portal that asks it
+
+    def own_words(account: Account) -> Sequence[str]:
+        """What a stranger who knows this patient would try first as a password."""
+        return clinics[0].own_words(account.reference or "")
+
     portal = open_portal(
         settings,
         relations=lambda stores: ClinicRelations(stores.accounts, ties),
@@ -208,8 +220,13 @@ def open_site(folder: Path, how: Opening) -> Site:
         clock=how.clock,
         env=env,
         keys=keys,
+        notifier=FileNotifier(
+            folder / "mail", sender=_SENDER, sender_name="Riverside Clinic", clock=how.clock
+        ),
+        about=own_words,
     )
     clinic = Clinic(engine, clinic_cells(keys, portal.subjects))
+    clinics.append(clinic)
     try:
         clinic.check()
     except BaseException:

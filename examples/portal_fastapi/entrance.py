@@ -68,8 +68,7 @@ def entrance_router(
             return []
         if patient.erased:  # since the code was handed out
             raise SubjectErased("This patient was erased.")
-        born = patient.birth_date.strftime("%Y-%m-%d %d%m%Y %m%d%Y %Y").split() if patient.birth_date else []
-        return [patient.name, patient.email, patient.phone, *born]
+        return clinic.own_words(patient_id)
 
     def view(session: ActiveSession) -> Viewer:
         return viewer(directory.person(session.account_id), portal.guard.subject(session).roles)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 if __name__ == "__main__" and not __package__:
@@ -37,9 +38,12 @@ from examples.portal_fastapi.seed import Login
 from portalsec.clock import system_clock, unix_seconds
 from portalsec.errors import ConfigurationError, StoreError, Tampered
 from portalsec.events import SYSTEM, Event, SecurityEvent
+from portalsec.fastapi import courier
 from portalsec.portal import purge
 
 __all__ = ["main"]
+
+_MAIL_EVERY = timedelta(seconds=2)
 
 _BROWSERS = """\
   Browsers: Chrome, Edge and other Chromium browsers, and Firefox, keep the portal's Secure cookies on
@@ -133,7 +137,8 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
                 print(f"Finished {finished} erasure(s) that had been interrupted.")
             server = _server(site)
             _announce(data, site, *accounts)
-            server.run(sockets=[listening])
+            with courier(site.portal, every=_MAIL_EVERY):
+                server.run(sockets=[listening])
     except BaseException:
         close_site(site)
         raise
@@ -189,6 +194,7 @@ def _announce(data: Path, site: Site, logins: Sequence[Login], code: str | None)
     print(f"  or scan the otpauth URIs in {data / 'accounts.txt'} with an authenticator app.")
     if code:
         print(f"\n  To sign up as a new patient, open {site.portal.base_url}/activate with the code {code}")
+    print(f"\n  Mail that the portal sends is written to {data / 'mail'}, a file for each.")
     print(f"\n  Data: {data.resolve()}  (keys, databases, checkpoint, settings, accounts.txt)")
     print(_BROWSERS + "\n", flush=True)
 
