@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from django.core.management import call_command
 from django.test import Client
 
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth.ports import Contact
 from portalsec.crypto import EncryptedField, Keyset
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.django import models
 from portalsec.django.keys import forget_keys
+from portalsec.events import SYSTEM, Source
 from portalsec.portal import Keys
+from portalsec.testing.contracts.base import NOW
 from tests.django import project
 from tests.django.browser import Someone, signed_in, someone, who
 from tests.django.clinic import keys as clinic_keys
@@ -23,6 +27,7 @@ from tests.django.clinic.models import Letter
 from tests.django.test_sessions import HOST, everything_stored
 
 SSN = "078-05-1120"
+ADDRESS = "olivia@example.org"
 
 
 class Site:
@@ -51,6 +56,13 @@ class Site:
             purpose="notes",
         )
         notes.writing("patient-1")
+        portal = self.world.portal
+        contact = Contact(
+            id="c1", account_id=self.person.id, address=ADDRESS, verified_at=NOW, created_at=NOW
+        )
+        assert portal.stores.contacts.add(contact)
+        (told,) = portal.notices.of_account(self.person.id)  # of the sign-in
+        assert portal.incidents.open_for(told, actor=SYSTEM, source=Source())
 
     @property
     def fields(self) -> Keyset:
@@ -62,7 +74,7 @@ class Site:
 
     def start_again(self, fields: Keyset) -> None:
         """The process ends, and another one begins with this keyset."""
-        self.keys = Keys(fields=fields, mac=self.keys.mac, index=self.keys.index, audit=self.keys.audit)
+        self.keys = replace(self.keys, fields=fields)
         self.world = project.current = project.World(keys=self.keys, clock=self.world.clock)
         self.person = Someone(self.world, self.person.id, self.person.login, self.person.seed)
         forget_keys()
@@ -79,6 +91,12 @@ class Site:
         other = Client(headers=HOST)
         signed_in(other, self.person)
         assert who(other) == "olivia"
+        portal = self.world.portal
+        assert [each.address for each in portal.stores.contacts.by_address(ADDRESS)] == [ADDRESS]
+        for told in portal.notices.of_account(self.person.id):
+            assert portal.notices.details(told) is not None
+        (incident,) = portal.incidents.of_account(self.person.id)
+        assert portal.incidents.summary(incident)
         assert self.field().decrypt(self.cell, row="r1", subject="patient-1") == SSN
 
     def under_the_old_key(self) -> int:
@@ -106,6 +124,9 @@ def run(*arguments: str) -> tuple[int, str]:
 OWN = [
     ("portalsec.TotpDevice", "sealed_secret", 1),
     ("portalsec.SessionData", "data", 2),
+    ("portalsec.Notice", "data", 1),
+    ("portalsec.Incident", "data", 1),
+    ("portalsec.Contact", "address_sealed", 1),
     ("subject keys of the portal", "wrapped", 1),
     ("subject keys of the portal (notes)", "wrapped", 1),
 ]
@@ -116,13 +137,13 @@ def test_the_command_reaches_all_that_the_portal_seals_and_the_old_key_can_go(si
     site.rotate()
     site.works()
     # The person's second sign-in is of the new key.
-    assert site.under_the_old_key() == 5
+    assert site.under_the_old_key() == 8
     code, said = run("--status")
-    assert code == 1 and "5 cells" in said
+    assert code == 1 and "8 cells" in said
     for name, column, count in OWN:
         assert f"{name}, {column}: " in said and f", {count} under key {site.old}" in said
     code, said = run("--dry-run")
-    assert code == 0 and site.under_the_old_key() == 5
+    assert code == 0 and site.under_the_old_key() == 8
     code, said = run()
     assert code == 0, said
     for name, _, count in OWN:
@@ -134,6 +155,30 @@ def test_the_command_reaches_all_that_the_portal_seals_and_the_old_key_can_go(si
     site.start_again(site.fields.disable(site.old))
     site.works()
     site.start_again(site.fields.destroy(site.old))
+    site.works()
+
+
+def test_hashes_of_addresses_are_brought_under_the_new_mac_key_and_the_old_one_can_go(site: Site) -> None:
+    from portalsec.django.management.commands.portalsec_keys import _cells_under
+
+    assert isinstance(site.keys.mac, Keyset)
+    old = site.keys.mac.primary_id
+
+    def start_again(mac: Keyset) -> None:
+        site.keys = replace(site.keys, mac=mac)
+        site.start_again(site.fields)
+
+    added = site.keys.mac.add("HMAC_SHA256_PRF")
+    start_again(added.promote(added.info()[-1].id))
+    assert _cells_under("mac", old) == {"portalsec.Contact": 1}
+    assert _cells_under("fields", site.fields.primary_id) == {}
+    code, said = run("--status")
+    assert code == 1 and "portalsec.Contact, address_mac: " in said and f"1 under key {old}" in said
+    assert run()[0] == 0
+    assert _cells_under("mac", old) == {}
+    assert run("--status")[0] == 0
+    assert isinstance(site.keys.mac, Keyset)
+    start_again(site.keys.mac.disable(old))
     site.works()
 
 
@@ -181,7 +226,7 @@ def test_of_named_models_only_those_are_done(site: Site) -> None:
     assert code == 0 and "portalsec." not in said
     code, said = run("--rebuild-index")
     assert code == 0 and "portalsec." not in said
-    assert site.under_the_old_key() == 5
+    assert site.under_the_old_key() == 8
     Letter.objects.all().delete()
 
 

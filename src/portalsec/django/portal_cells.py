@@ -1,8 +1,9 @@
-"""All that portalsec's own models hold under the portal's ``fields`` keyset, for re-encryption.
+"""All that portalsec's own models hold under the portal's ``fields`` and ``mac`` keysets, for re-encryption.
 
-That is the seeds of authenticators and the data of sessions, in the security database, and the wrapped keys of subjects.
-Accounts are the project's users, and nothing of theirs is sealed. Each list of `portal_reencryptions` has all of it: a
-key of which one cell is left must not be disabled.
+That is the seeds of authenticators, the data of sessions, e-mail addresses, the details of notices and incidents, in the
+security database, and the wrapped keys of subjects. The hashes by which addresses are found are under ``mac``. Accounts are
+the project's users, and nothing of theirs is sealed. Each list of `portal_reencryptions` has all of it: a key of which one
+cell is left must not be disabled.
 """
 
 from __future__ import annotations
@@ -11,18 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from portalsec.auth.incidents import incident_place
+from portalsec.auth.notices import notice_place
 from portalsec.auth.totp import seed_place
 from portalsec.crypto.cells import Row
 from portalsec.crypto.fields import EncryptedField
+from portalsec.crypto.hashed_cells import found_by_hash
 from portalsec.crypto.rotation import Reencryption
 from portalsec.crypto.subject_cells import rewrapping_all
 from portalsec.crypto.subjects import SubjectKeys
-from portalsec.crypto.tasks import Reencrypt
+from portalsec.crypto.tasks import Reencrypt, Task
 from portalsec.django.cells import DjangoCells
 from portalsec.django.conf import get_portal, security_database, setting
 from portalsec.django.keys import subject_keys
 
-__all__ = ["portal_reencryptions", "subject_reencryptions"]
+__all__ = ["ADDRESS_HASH", "portal_reencryptions", "subject_reencryptions"]
+
+ADDRESS_HASH = "address_mac"
+"""The one column that is under ``mac``."""
 
 _SEED, _DATA = "sealed_secret", "data"
 
@@ -37,27 +44,24 @@ def portal_reencryptions(*, batch: int = 2000) -> Mapping[str, Reencryption]:
         # A project that uses the fields alone has not these models among its apps.
         from portalsec.django import models
         from portalsec.django.sessions import SEALED_FOR
+        from portalsec.django.stores.contacts import ADDRESS, PLACE
 
-        runs[models.TotpDevice._meta.label] = Reencryption(
-            _Seeds(
-                models.TotpDevice,
-                (_SEED,),
-                using=security_database(),
-                like=_Bound(_fields(models.TotpDevice, "account_id", "id")),
-            ),
-            [_task({**seed_place("", "")}, _SEED)],
-            batch=batch,
+        def add(
+            model: Any, row: Sequence[str], tasks: Sequence[Task], cells: type[DjangoCells] = DjangoCells
+        ) -> None:
+            columns = dict.fromkeys(column for task in tasks for column in task.columns)
+            like = _Bound(_fields(model, *row))
+            source = cells(model, list(columns), using=security_database(), like=like)
+            runs[model._meta.label] = Reencryption(source, tasks, batch=batch)
+
+        add(models.TotpDevice, ("account_id", "id"), [_task(seed_place("", ""), _SEED)], _Seeds)
+        add(models.SessionData, ("digest",), [_task(SEALED_FOR, _DATA)])
+        add(models.Notice, ("id",), [_task(notice_place(""), _DATA)])
+        add(models.Incident, ("id",), [_task(incident_place(""), _DATA)])
+        addresses = found_by_hash(
+            _sealed(PLACE), PLACE["column"], hashes=ADDRESS_HASH, purpose=ADDRESS, mac=get_portal().keys.mac
         )
-        runs[models.SessionData._meta.label] = Reencryption(
-            DjangoCells(
-                models.SessionData,
-                (_DATA,),
-                using=security_database(),
-                like=_Bound(_fields(models.SessionData, "digest")),
-            ),
-            [_task(SEALED_FOR, _DATA)],
-            batch=batch,
-        )
+        add(models.Contact, ("id",), addresses)
     runs.update(subject_reencryptions(batch=batch))
     return runs
 
@@ -108,6 +112,9 @@ def _fields(model: Any, *names: str) -> list[Any]:
 
 
 def _task(place: Mapping[str, str], column: str) -> Reencrypt:
+    return Reencrypt(field=_sealed(place), column=column)
+
+
+def _sealed(place: Mapping[str, str]) -> EncryptedField[bytes]:
     keys = get_portal().keys.fields
-    sealed = EncryptedField[bytes](keys, table=place["table"], column=place["column"], type=bytes)
-    return Reencrypt(field=sealed, column=column)
+    return EncryptedField[bytes](keys, table=place["table"], column=place["column"], type=bytes)

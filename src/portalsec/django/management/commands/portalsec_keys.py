@@ -57,19 +57,25 @@ class Command(BaseCommand):
 
 
 def _cells_under(keyset: str, key_id: int) -> Mapping[str, int]:
-    """Of the project's models and portalsec's own. Nothing that can be counted is under "mac" here."""
+    """Of the project's models and portalsec's own; under "mac", the hashes of e-mail addresses."""
     from portalsec.django.cells import encrypted_models, reencryptions
-    from portalsec.django.portal_cells import portal_reencryptions
+    from portalsec.django.portal_cells import ADDRESS_HASH, portal_reencryptions
     from portalsec.django.stores.accounts import hashes_under
 
     if keyset == "pepper":
         return hashes_under(key_id)
-    if keyset != "fields":
+    if keyset not in ("fields", "mac"):
         return {}
     runs = dict(portal_reencryptions())
-    for model in encrypted_models():
-        runs.update(reencryptions(model))
+    if keyset == "fields":
+        for model in encrypted_models():
+            runs.update(reencryptions(model))
+    hashes = keyset == "mac"
     found: Counter[str] = Counter()
     for name, run in runs.items():
-        found[name] += sum(each.older.get(key_id, 0) for each in run.remaining(tags=False))
+        found[name] += sum(
+            each.older.get(key_id, 0)
+            for each in run.remaining(tags=False)
+            if (each.column == ADDRESS_HASH) is hashes
+        )
     return {name: count for name, count in found.items() if count}
