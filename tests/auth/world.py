@@ -121,6 +121,8 @@ class World:
     lanes: ThrottlePolicy = field(default_factory=ThrottlePolicy)
     session_policy: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
     parameters: Argon2Parameters = field(default_factory=lambda: CHEAP_ARGON2)
+    pepper: Any = None
+    older: tuple[Any, ...] = ()
     password_policy: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
     recovery: RecoveryPolicy = field(default_factory=lambda: RecoveryPolicy(open_registration=True))
     emit: Callable[[Any], None] | None = None
@@ -149,7 +151,9 @@ class World:
         emit = self.emit or self.events
         new_id = SequentialIds(start=1 + 1000 * len(self.seeds))
         self.mac = KeyedHash(_MAC)
-        self.passwords = Passwords(parameters=self.parameters, concurrency=8)
+        self.passwords = Passwords(
+            parameters=self.parameters, concurrency=8, pepper=self.pepper, older=self.older
+        )
         self.totp = Totp(
             store=self.totp_store,
             sealer=FieldSealer(_FIELDS),
