@@ -29,6 +29,8 @@ def shown(default: object) -> str:
         return "**required**"
     if default is None:
         return "–"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     if isinstance(default, timedelta):
         seconds = int(default.total_seconds())
         for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,20 @@ from types import MappingProxyType
 from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth.dormancy import DormancyPolicy
 from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
+from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.notice_policy import NoticePolicy
 from portalsec.auth.password_policy import PasswordPolicy
+from portalsec.auth.ports import Account, Notifier
 from portalsec.auth.sessions import SessionPolicy
 from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.throttle import Lane, ThrottlePolicy
 from portalsec.clock import Clock, system_clock
+from portalsec.config.breaches import open_breach_sources
 from portalsec.config.keys import resolve_reference
 from portalsec.config.keysets import KeysetFiles, audit_origin
+from portalsec.config.mail import open_notifier
 from portalsec.config.settings import Settings
 from portalsec.crypto.keyring import Keyring
 from portalsec.crypto.prf import KeyedHash
@@ -47,6 +53,10 @@ def open_portal(
     clock: Clock = system_clock,
     new_id: NewId = uuid7,
     env: Mapping[str, str] | None = None,
+    notifier: Notifier | None = None,
+    about: Callable[[Account], Sequence[str]] | None = None,
+    language_of: Callable[[str], str | None] | None = None,
+    accounts_of: Callable[[str], Sequence[str]] | None = None,
 ) -> Portal:
     """Read the keys and the policy, open the stores, and wire a portal.
 
@@ -59,6 +69,9 @@ def open_portal(
         obligations: how each obligation that the access policy names is met.
         clock, new_id: replaced in tests.
         env: the environment that ``env:NAME`` references read; `os.environ` by default.
+        notifier: who hands mail over, in place of ``[mail]``.
+        about, language_of, accounts_of: as `build_portal` has them: a person's own words, an account's language,
+            whose accounts a subject's are.
 
     Raises:
         ConfigurationError: a setting, key or policy is wrong; the text names file, key and remedy.
@@ -67,6 +80,9 @@ def open_portal(
     """
     keys = open_keys(settings, env=env) if keys is None else keys
     policies = open_policies(settings, hashing=hashing)  # before the stores: a wrong policy opens no database
+    breach_sources = open_breach_sources(settings)
+    if notifier is None:
+        notifier = open_notifier(settings, env=os.environ if env is None else env, clock=clock)
     opened = stores(keys) if stores is not None else open_stores(settings, keys)
     return build_portal(
         name=settings["portal", "name"],
@@ -75,12 +91,17 @@ def open_portal(
         keys=keys,
         stores=opened,
         policies=policies,
+        breach_sources=breach_sources,
         relations=relations(opened),
         origin=audit_origin(settings),
         anchors=(FileAnchor(settings.path("audit", "anchor")),),
         obligations=obligations,
         clock=clock,
         new_id=new_id,
+        notifier=notifier,
+        about=about,
+        language_of=language_of,
+        accounts_of=accounts_of,
     )
 
 
@@ -134,6 +155,18 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{settings.source}: [passwords] {error}") from None
+    try:
+        recovery = RecoveryPolicy(
+            reset=settings["recovery", "reset"],
+            verify=settings["recovery", "verify"],
+            unlock=settings["recovery", "unlock"],
+            registration=settings["recovery", "registration"],
+            browser=settings["recovery", "browser"],
+            contacts=settings["recovery", "contacts"],
+            open_registration=settings["recovery", "open_registration"] == "yes",
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{settings.source}: [recovery] {error}") from None
     parameters = hashing or parameters_of_text(settings["passwords", "hashing"])
     return Policies(
         access=_access_policy(settings.path("access", "policy")),
@@ -154,14 +187,35 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
             pending_lifetime=settings["sign_in", "pending_lifetime"],
             pending_attempts=settings["sign_in", "pending_attempts"],
         ),
+        notices=_notices(settings),
+        dormancy=_dormancy(settings),
+        support_by_two=settings["accounts", "support_by_two"],
         sessions=SessionPolicy(
             idle=settings["sessions", "idle"],
             absolute=settings["sessions", "absolute"],
             warn_before=settings["sessions", "warn_before"],
         ),
+        recovery=recovery,
         events=settings["portal", "events"],
         checkpoint_interval=settings["audit", "checkpoint_interval"],
     )
+
+
+def _notices(settings: Settings) -> NoticePolicy:
+    names = ("links", "language", "keep", "unfinished_after", "disavow_for")
+    try:
+        return NoticePolicy(**{name: settings["notices", name] for name in names})
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{settings.source}: [notices] {error}") from None
+
+
+def _dormancy(settings: Settings) -> DormancyPolicy:
+    try:
+        return DormancyPolicy(
+            after=settings["accounts", "dormant_after"], notice=settings["accounts", "dormant_notice"]
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{settings.source}: [accounts] {error}") from None
 
 
 def open_stores(settings: Settings, keys: Keys) -> Stores:

@@ -114,6 +114,23 @@ def _words(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _places(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, list) or not all(isinstance(place, str) and place for place in value):
+        raise ValueError('write a list, as ["leaked.breach", "https://api.pwnedpasswords.com/range/"]')
+    return tuple(value)
+
+
+def _switch(value: object) -> bool:
+    known = {"true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in known:
+        return known[value]
+    raise ValueError("write true or false, without quotes")
+
+
 def _hashing(value: object) -> str:
     try:
         parameters_of_text(_text(value))
@@ -215,6 +232,12 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "max_age": Key(
                 _duration, None, "a new password is asked for after this long, where an auditor demands that"
             ),
+            "breached": Key(
+                _places,
+                (),
+                "lists of leaked passwords beside the one that comes with portalsec: files of `portalsec breached build`, "
+                "and addresses of servers such as Have I Been Pwned's",
+            ),
             "unreachable": Key(
                 _choice("accept", "refuse"),
                 "accept",
@@ -239,6 +262,61 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "absolute": Key(_duration, timedelta(hours=12), "ends after this long in any case"),
             "warn_before": Key(
                 _duration, timedelta(minutes=2), "how long before the idle end the page warns"
+            ),
+        },
+        "recovery": {
+            "reset": Key(
+                _duration, timedelta(minutes=30), "how long a mailed link to a new password is good"
+            ),
+            "verify": Key(_duration, timedelta(hours=24), "how long a link that confirms an address is good"),
+            "unlock": Key(_duration, timedelta(minutes=30), "how long a link that lifts a lock is good"),
+            "registration": Key(_duration, timedelta(hours=24), "how long a link to a new account is good"),
+            "browser": Key(
+                _duration, timedelta(minutes=15), "how long a browser may take after it opened a link"
+            ),
+            "contacts": Key(_count(1, 20), 5, "e-mail addresses that one account may have"),
+            "open_registration": Key(
+                _choice("yes", "no"), "no", "whether whoever reads mail at an address may open an account"
+            ),
+        },
+        "notices": {
+            "links": Key(
+                _switch,
+                True,
+                'whether notices have a "this wasn\'t me" link, or say to open the portal as usual',
+            ),
+            "language": Key(
+                _choice("en", "es"), "en", "of mails to those whose language the application does not tell"
+            ),
+            "keep": Key(_duration, timedelta(days=400), "how long notices are listed"),
+            "unfinished_after": Key(
+                _duration,
+                timedelta(minutes=5),
+                "how long after a right password that no second factor followed its owner is written to",
+            ),
+            "disavow_for": Key(_duration, timedelta(days=30), "how long the link of a notice works"),
+        },
+        "mail": {
+            "server": Key(
+                _text,
+                None,
+                '`"smtp://HOST:587"` (STARTTLS), `"smtps://HOST:465"`, or `"file:FOLDER"`; without one no mail is sent',
+            ),
+            "sender": Key(_text, None, "the address that mails come from"),
+            "username": Key(_text, None, "where the mail server asks for one"),
+            "password": Key(_text, None, "reference to the mail server's password"),
+        },
+        "accounts": {
+            "dormant_after": Key(
+                _duration,
+                timedelta(days=365),
+                "an account that nobody signed in to for this long is disabled",
+            ),
+            "dormant_notice": Key(
+                _duration, timedelta(days=30), "how long before that its owner is written to"
+            ),
+            "support_by_two": Key(
+                _switch, True, "whether two people must agree to the reset of a lost second factor"
             ),
         },
         "audit": {
