@@ -26,6 +26,7 @@ from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent
 try:
     import click
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 except ImportError as error:
@@ -199,7 +200,7 @@ def _say_report(counts: Counter[HashInfo], *, old: int, without: int, unused: li
             if not info.listed:
                 note += f'; its age shows: add "{_cost(info)}" to [passwords] older'
         table.add_row(
-            _cost(info) + (" (wrapped)" if info.wrapped else ""), info.pepper or "-", f"{count:,}", note
+            _cost(info) + (" (wrapped)" if info.wrapped else ""), info.pepper or "-", f"{count:,}", escape(note)
         )
     _print(table)
     if without:
