@@ -212,14 +212,16 @@ class PasswordPolicy:
             # might give another hash. Control characters come from pasting, and no sign-in field would take them.
             return (Problem("unprintable"),)
         seen = {category[0] for category in categories}
+        if not seen & set("LNPS"):
+            return (Problem("blank"),)
         return tuple(Problem(f"needs_{kind}") for kind in self.kinds if not seen & set(_KINDS[kind]))
 
     def _content(self, text: str, words: Sequence[str]) -> tuple[Problem, ...]:
         # Here, so that the word lists load with the first new password and not with the first import.
         from portalsec.auth.personal import made_of
-        from portalsec.auth.strength import estimate_strength, is_common, is_date, own_words
+        from portalsec.auth.strength import estimate_strength, is_common, is_expected, own_words
 
-        if text.casefold() in self.blocklist or is_common(text) or is_date(text):
+        if text.casefold() in self.blocklist or is_common(text) or is_expected(text):
             return (Problem("common"),)
         if made_of(text, own_words(words)):
             return (Problem("personal"),)

@@ -13,18 +13,20 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, TypeAlias
 
 from zxcvbn import matching, scoring
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-__all__ = ["Estimate", "estimate_strength", "is_common", "is_date", "own_words"]
+__all__ = ["Estimate", "estimate_strength", "is_common", "is_expected", "own_words"]
 
 WINDOW = 40  # characters scored at a time
 _ENOUGH = 20  # powers of ten that no policy asks more than
 _MAX_WORDS = 100
 _LONGEST_DATE = 10
+_SHORT_UNIT = 4
 _MAX_ALPHABETS = 16
 
 # Every list's word, with the names of its lists and its rank in each, in the package's order. Built once and never
@@ -73,11 +75,18 @@ def is_common(text: str) -> bool:
     return text.casefold() in _COMMON or text.lower() in _COMMON
 
 
-def is_date(text: str) -> bool:
-    """Whether the whole text is a date, in any usual order, with or without signs between."""
-    return len(text) <= _LONGEST_DATE and any(
+def is_expected(text: str) -> bool:
+    """Whether the whole text is one of those that need no list: a date, a run of the alphabet or of digits, or one of
+    up to four characters, or a common password, over and over. At any length; the work is linear.
+    """
+    if len(text) <= _LONGEST_DATE and any(
         (match["i"], match["j"]) == (0, len(text) - 1) for match in matching.date_match(text)
-    )
+    ):
+        return True
+    if len({ord(after) - ord(before) for before, after in pairwise(text)} | {1, -1}) == 2:
+        return True
+    unit = text[: (text + text).find(text, 1)]  # what repeats; the whole where nothing does
+    return len(unit) < len(text) and (len(unit) <= _SHORT_UNIT or is_common(unit))
 
 
 def estimate_strength(password: str, words: Iterable[str] = ()) -> Estimate:
@@ -166,6 +175,8 @@ def _words(text: str, own: Mapping[str, int]) -> list[dict[str, Any]]:
             ranks = _RANKS.get(word, ())
             if word in own:
                 ranks = (*ranks, ("user_inputs", own[word]))
+            if not ranks:
+                continue
             found.extend(
                 {
                     "pattern": "dictionary",

@@ -14,6 +14,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "A few words that do not belong together are easy to remember.",
         "too_long": "Use at most {most} characters; this has {length}.",
         "unprintable": "Leave out tabs, line breaks and other signs that cannot be seen or are not known here.",
+        "blank": "Use words or other characters that can be seen: spaces alone are no password.",
         "needs_letter": "Add a letter.",
         "needs_digit": "Add a number.",
         "needs_symbol": "Add a symbol such as ! or -. A space counts too.",

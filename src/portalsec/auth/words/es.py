@@ -14,6 +14,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "Unas cuantas palabras que no tengan relación entre sí son fáciles de recordar.",
         "too_long": "Use como máximo {most} caracteres; esta contraseña tiene {length}.",
         "unprintable": "Quite tabuladores, saltos de línea y otros signos que no se ven o que aquí no se conocen.",
+        "blank": "Use palabras u otros caracteres que se vean: solo espacios no son una contraseña.",
         "needs_letter": "Añada una letra.",
         "needs_digit": "Añada un número.",
         "needs_symbol": "Añada un símbolo, por ejemplo ! o -. Un espacio también cuenta.",
