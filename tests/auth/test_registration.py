@@ -7,6 +7,8 @@ import pytest
 
 from portalsec.auth.invitations import SignUp
 from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.notice_mail import MailWriter
+from portalsec.auth.notice_words import CATALOGUES
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.errors import Denied, Reason, StoreError
@@ -68,6 +70,24 @@ def test_pwd_04_the_same_answer_and_work_for_taken_secondary_and_free_addresses(
     }
     assert {letter.kind for letter in sent.values()} == {NoticeKind.REQUEST_REGISTER}
     assert {letter.contact.account_id for letter in sent.values()} == {""}
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_pwd_04_the_letter_to_a_known_address_says_so_and_has_no_link(world: World, language: str) -> None:
+    with_address(world, world.person())
+    writer = MailWriter(base_url="https://portal.example", portal="Hill Clinic", language=language)
+    mails = []
+    for address in (ADDRESS, NEW):
+        world.registration.request(address, source=SOURCE)
+        (letter,) = letters(world)
+        mails.append(writer.write(letter, letter_id="1"))
+    known, new = mails
+    assert "/register/link?token=" in new.text
+    assert "/register/link" not in known.text + known.html
+    assert known.subject != new.subject
+    assert CATALOGUES[language].phrases["registered"].format(portal="Hill Clinic")[:60] in known.text.replace(
+        "\n", " "
+    )
 
 
 def test_auz_02_nothing_but_a_name_and_a_password_can_be_chosen(world: World) -> None:

@@ -79,6 +79,9 @@ class MailWriter:
         values |= {key: _plain(letter.details.get(key, "")) for key in ("browser", "place")}
         subject, what = (part.format_map(values) for part in words.letters[letter.kind])
         phrases = {key: text.format_map(values) for key, text in words.phrases.items()}
+        if letter.kind is NoticeKind.REQUEST_REGISTER and letter.token is None:
+            # Only the mailbox is told that there is an account; the page that asked said the same as ever.
+            subject, what = phrases["registered_subject"], phrases["registered"]
         about = [(phrases[key], values[key]) for key in _ABOUT if values[key]]
         link = self._link(letter)
         after, closing = self._advice(letter, phrases, link)

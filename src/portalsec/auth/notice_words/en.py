@@ -109,6 +109,10 @@ LETTERS = {
 }
 
 PHRASES = {
+    "registered_subject": "You have an account already",
+    "registered": "Somebody asked for an account at {portal} with this address. There is one already, so nothing was "
+    "changed. If it was you, open {portal} as you always do and sign in; if you forgot your password, choose "
+    '"Forgotten password" there. If it was not you, do nothing.',
     "when": "When",
     "browser": "Browser",
     "place": "Network",

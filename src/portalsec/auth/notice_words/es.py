@@ -110,6 +110,10 @@ LETTERS = {
 }
 
 PHRASES = {
+    "registered_subject": "Ya tiene una cuenta",
+    "registered": "Alguien ha pedido una cuenta en {portal} con esta dirección. Ya hay una, así que no ha cambiado nada. "
+    "Si fue usted, abra {portal} como siempre e inicie sesión; si olvidó su contraseña, pulse allí «Contraseña "
+    "olvidada». Si no fue usted, no haga nada.",
     "when": "Cuándo",
     "browser": "Navegador",
     "place": "Red",
