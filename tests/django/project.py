@@ -46,7 +46,9 @@ POLICY: dict[str, Any] = {
 class World:
     """One test's portal and what it is made of."""
 
-    def __init__(self, *, keys: Keys | None = None, clock: FrozenClock | None = None) -> None:
+    def __init__(
+        self, *, keys: Keys | None = None, clock: FrozenClock | None = None, **policies: Any
+    ) -> None:
         self.clock = clock or FrozenClock()
         self.events = CapturedEvents()
         self.relations = RelationTable()
@@ -58,6 +60,7 @@ class World:
             clock=self.clock,
             relations=self.relations,
             wrap_emit=lambda _: self.events,
+            **policies,
         )
 
     def later(self, **by: float) -> None:
