@@ -9,6 +9,7 @@ try:
 except ImportError:
     raise MissingExtra("cli", package="click") from None
 
+from portalsec.cli.accounts import accounts
 from portalsec.cli.audit import audit
 from portalsec.cli.breached import breached
 from portalsec.cli.fields import fields
@@ -28,3 +29,4 @@ portalsec.add_command(keys)
 portalsec.add_command(fields)
 portalsec.add_command(passwords)
 portalsec.add_command(breached)
+portalsec.add_command(accounts)
