@@ -160,6 +160,14 @@ def test_in_memory_and_over_the_disk_are_one_file(
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
+def test_the_order_within_a_part_does_not_matter_either(tmp_path: Path) -> None:
+    choose = random.Random(5)
+    given = [choose.getrandbits(56) for _ in range(5000)]  # the first byte is the same
+    build_breach_file([array("Q", given)], tmp_path / "one")
+    build_breach_file([array("Q", sorted(given, reverse=True))], tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
 def test_hashes_that_all_begin_alike_are_refused_before_they_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +352,47 @@ def test_a_hostile_header_with_a_right_check_allocates_nothing_and_is_refused(
             continue
         assert header.entries == sum(each.entries for each in shards)
         assert shards[-1].offset + shards[-1].size == len(text)
+
+
+@pytest.mark.parametrize(
+    ("at", "form", "value"),
+    [
+        (10, "B", 2),  # another kind
+        (11, "B", 9),
+        (12, "B", 17),
+        (13, "B", 2),
+        (14, "B", 2),
+        (15, "B", 1),
+        (16, "<Q", 4),  # one entry more than the shards have
+        (32, "<Q", 2**63),
+        (128, "<Q", 0),  # the cells begin in the header
+        (128, "<Q", 2**63),
+        (144, "<I", 2),
+        (148, "<I", 0),
+        (148, "<I", 2),  # more cells than there are
+        (148, "<I", 2**32 - 1),
+        (152, "<I", 0),  # fewer
+        (152, "<I", 2**32 - 1),
+        (156, "<I", 1),
+    ],
+)
+def test_any_number_that_does_not_fit_is_noticed_where_the_check_is_right(
+    path: Path, at: int, form: str, value: int
+) -> None:
+    build(path, ["one", "two", "three"])
+    data = bytearray(path.read_bytes())
+    struct.pack_into(form, data, at, value)
+    data[96:128] = hashlib.sha256(data[:96] + data[128:168]).digest()
+    path.write_bytes(data)
+    refusal(path)
+
+
+def test_cells_that_are_no_shards_are_noticed_where_the_check_is_right(path: Path) -> None:
+    data = bytearray(path.read_bytes() + b"more")
+    struct.pack_into("<Q", data, 32, len(data))
+    data[96:128] = hashlib.sha256(data[:96] + data[128:168]).digest()
+    path.write_bytes(data)
+    assert "damaged" in refusal(path)
 
 
 def _sized(data: bytes) -> bytes:
