@@ -10,27 +10,45 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from portalsec.auth.account import Accounts, SignUp, canonical_login
+    from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
+    from portalsec.auth.contacts import Contacts, canonical_email
+    from portalsec.auth.devices import KnownDevices
+    from portalsec.auth.endings import ENDS, Endings, What, Why
     from portalsec.auth.evidence import Evidence, Factor
+    from portalsec.auth.links import RecoveryPolicy
+    from portalsec.auth.password_change import PasswordChange
     from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, Problem
     from portalsec.auth.passwords import Argon2Parameters, Passwords, Verified
+    from portalsec.auth.registration import Registration
+    from portalsec.auth.reset import PasswordReset
     from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, Sessions
     from portalsec.auth.signin import SignIn, SignInPolicy, Step
-    from portalsec.auth.throttle import Lane, Throttle, ThrottlePolicy
+    from portalsec.auth.throttle import Throttle
     from portalsec.auth.totp import Enrolment, Totp, TotpParameters
+    from portalsec.auth.unlock import Unlock
 
 __all__ = [
+    "ENDS",
     "Accounts",
     "ActiveSession",
     "Argon2Parameters",
+    "Contacts",
+    "DetectionPolicy",
+    "Endings",
     "Enrolment",
     "Evidence",
     "Factor",
+    "KnownDevices",
     "Lane",
     "NewSession",
+    "PasswordChange",
     "PasswordPolicy",
     "PasswordRefused",
+    "PasswordReset",
     "Passwords",
     "Problem",
+    "RecoveryPolicy",
+    "Registration",
     "SessionPolicy",
     "Sessions",
     "SignIn",
@@ -41,19 +59,32 @@ __all__ = [
     "ThrottlePolicy",
     "Totp",
     "TotpParameters",
+    "Unlock",
     "Verified",
+    "What",
+    "Why",
+    "canonical_email",
     "canonical_login",
 ]
 
 _HOMES = {
     "account": ("Accounts", "SignUp", "canonical_login"),
+    "budgets": ("DetectionPolicy", "Lane", "ThrottlePolicy"),
+    "contacts": ("Contacts", "canonical_email"),
+    "devices": ("KnownDevices",),
+    "endings": ("ENDS", "Endings", "What", "Why"),
     "evidence": ("Evidence", "Factor"),
+    "links": ("RecoveryPolicy",),
+    "password_change": ("PasswordChange",),
     "password_policy": ("PasswordPolicy", "PasswordRefused", "Problem"),
     "passwords": ("Argon2Parameters", "Passwords", "Verified"),
+    "registration": ("Registration",),
+    "reset": ("PasswordReset",),
     "sessions": ("ActiveSession", "NewSession", "SessionPolicy", "Sessions"),
     "signin": ("SignIn", "SignInPolicy", "Step"),
-    "throttle": ("Lane", "Throttle", "ThrottlePolicy"),
+    "throttle": ("Throttle",),
     "totp": ("Enrolment", "Totp", "TotpParameters"),
+    "unlock": ("Unlock",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
