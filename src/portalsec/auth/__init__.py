@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
     from portalsec.auth.contacts import Contacts, canonical_email
     from portalsec.auth.devices import KnownDevices
-    from portalsec.auth.endings import ENDS, Endings, What, Why
+    from portalsec.auth.endings import Endings, What, Why
     from portalsec.auth.evidence import Evidence, Factor
     from portalsec.auth.links import RecoveryPolicy
     from portalsec.auth.password_change import PasswordChange
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from portalsec.auth.unlock import Unlock
 
 __all__ = [
-    "ENDS",
     "Accounts",
     "ActiveSession",
     "Argon2Parameters",
@@ -72,7 +71,7 @@ _HOMES = {
     "budgets": ("DetectionPolicy", "Lane", "ThrottlePolicy"),
     "contacts": ("Contacts", "canonical_email"),
     "devices": ("KnownDevices",),
-    "endings": ("ENDS", "Endings", "What", "Why"),
+    "endings": ("Endings", "What", "Why"),
     "evidence": ("Evidence", "Factor"),
     "links": ("RecoveryPolicy",),
     "password_change": ("PasswordChange",),
