@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from portalsec.audit.record import decode
+from portalsec.auth.budgets import ThrottlePolicy
 from portalsec.config import KeysetFiles, create_keys, load_settings, open_portal
+from portalsec.config.opening import open_policies
 from portalsec.errors import Denied, PortalsecError
 from portalsec.events import Purpose, Source
 from portalsec.portal import Portal, Stores, close_portal
@@ -221,3 +224,15 @@ def test_keys_that_were_rotated_are_taken_by_every_part_of_a_running_portal(fold
     content = b"".join(path.read_bytes() for path in folder.glob("security.db*"))
     for keyset in (first, files.read("fields")):
         assert b"\x01" + keyset.primary_id.to_bytes(4, "big") in content
+
+
+def test_the_throttles_settings_become_its_policy(folder: Path) -> None:
+    assert open_policies(load_settings(folder / "portalsec.toml", env={})).throttle == ThrottlePolicy()
+    (folder / "portalsec.toml").write_text(
+        SETTINGS
+        + '[throttle]\naccount = "3/1m"\nlongest = "2h"\ncap = 9\nstore_down = "allow"\ncandidate = "4/1h"\n'
+    )
+    policy = open_policies(load_settings(folder / "portalsec.toml", env={})).throttle
+    assert (policy.account.limit, policy.account.longest) == (3, timedelta(hours=2))
+    assert (policy.cap, policy.cap_devices, policy.store_down) == (9, 4, "allow")
+    assert (policy.candidate.limit, policy.detection.password) == (4, 4)

@@ -24,7 +24,7 @@ def problem(source: object, env: dict[str, str] | None = None) -> str:
 def test_two_keys_are_enough() -> None:
     settings = load_settings(GOOD, env={})
     assert settings["sessions", "idle"] == timedelta(minutes=15)
-    assert settings["throttle", "account"] == (10, timedelta(minutes=15))
+    assert settings["throttle", "account"] == (20, timedelta(minutes=15))
     assert settings["sign_in", "second_factor"] == "required"
 
 
@@ -213,7 +213,7 @@ def test_settings_do_not_print_their_values() -> None:
 
 def test_there_are_few_keys_and_each_says_what_it_is_for() -> None:
     keys = [spec for table in KEYS.values() for spec in table.values()]
-    assert len(keys) < 60
+    assert len(keys) < 70
     assert all(spec.about for spec in keys)
 
 
@@ -237,3 +237,9 @@ def test_any_settings_are_accepted_or_refused_with_the_one_error(source: dict[st
         load_settings(source, env={})
     except ConfigurationError as error:
         assert str(error)
+
+
+def test_an_escalating_budget_is_never_longer_than_the_longest() -> None:
+    with pytest.raises(ConfigurationError, match="longest is shorter than the window of device"):
+        load_settings({**GOOD, "throttle": {"device": "10/2h"}}, env={})
+    load_settings({**GOOD, "throttle": {"device": "10/2h", "longest": "2h"}}, env={})

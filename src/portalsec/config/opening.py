@@ -13,6 +13,7 @@ from types import MappingProxyType
 from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth.budgets import Lane, ThrottlePolicy
 from portalsec.auth.dormancy import DormancyPolicy
 from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
 from portalsec.auth.links import RecoveryPolicy
@@ -21,7 +22,6 @@ from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.ports import Account, Notifier
 from portalsec.auth.sessions import SessionPolicy
 from portalsec.auth.signin import SignInPolicy
-from portalsec.auth.throttle import Lane, ThrottlePolicy
 from portalsec.clock import Clock, system_clock
 from portalsec.config.breaches import open_breach_sources
 from portalsec.config.keys import resolve_reference
@@ -141,10 +141,6 @@ def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Ke
 def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None) -> Policies:
     """Turn settings into the policies of each part."""
 
-    def lane(name: str) -> Lane:
-        limit, window = settings["throttle", name]
-        return Lane(name=name, limit=limit, window=window)
-
     preset: PasswordPolicy = getattr(PasswordPolicy, settings["passwords", "policy"])
     kept = settings["passwords", "history"]
     try:
@@ -176,12 +172,7 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         hashing=parameters,
         hashing_concurrency=settings["passwords", "concurrency"],
         hashing_older=settings["passwords", "older"],
-        throttle=ThrottlePolicy(
-            account=lane("account"),
-            address=lane("address"),
-            second_factor=lane("second_factor"),
-            invitation=lane("invitation"),
-        ),
+        throttle=_throttle_policy(settings),
         sign_in=SignInPolicy(
             second_factor=settings["sign_in", "second_factor"],
             pending_lifetime=settings["sign_in", "pending_lifetime"],
@@ -216,6 +207,35 @@ def _dormancy(settings: Settings) -> DormancyPolicy:
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{settings.source}: [accounts] {error}") from None
+
+
+def _throttle_policy(settings: Settings) -> ThrottlePolicy:
+    usual, longest, cap = ThrottlePolicy(), settings["throttle", "longest"], settings["throttle", "cap"]
+
+    def lane(key: str) -> Lane:
+        limit, window = settings["throttle", key]
+        return Lane(name=key, limit=limit, window=window)
+
+    def climbing(key: str) -> Lane:
+        return replace(lane(key), longest=longest, heals=usual.account.heals)
+
+    return ThrottlePolicy(
+        account=climbing("account"),
+        account_address=climbing("account_address"),
+        address=lane("address"),
+        device=climbing("device"),
+        cap=cap,
+        cap_devices=min(usual.cap_devices, cap // 2),
+        candidate=lane("candidate"),
+        second_factor=lane("second_factor"),
+        request=lane("request"),
+        mail=lane("mail"),
+        invitation=lane("invitation"),
+        store_down=settings["throttle", "store_down"],
+        detection=replace(
+            usual.detection, password=min(usual.detection.password, settings["throttle", "candidate"][0])
+        ),
+    )
 
 
 def open_stores(settings: Settings, keys: Keys) -> Stores:

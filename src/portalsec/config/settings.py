@@ -252,10 +252,36 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "pending_attempts": Key(_count(1, 20), 5, "codes to try in one sign-in"),
         },
         "throttle": {
-            "account": Key(_rate, (10, timedelta(minutes=15)), "password tries for one account"),
+            "account": Key(_rate, (20, timedelta(minutes=15)), "password tries by strangers at one name"),
+            "account_address": Key(
+                _rate, (10, timedelta(minutes=15)), "of these, those from one address prefix"
+            ),
+            "longest": Key(
+                _duration,
+                timedelta(hours=1),
+                "where a budget of a name is used up again and again, its window doubles up to this",
+            ),
             "address": Key(_rate, (100, timedelta(hours=1)), "password tries from one address prefix"),
+            "device": Key(
+                _rate, (10, timedelta(minutes=15)), "password tries from a device that its owner used before"
+            ),
+            "cap": Key(
+                _count(2, 100),
+                100,
+                "consecutive failures of one password until it is unlocked (SP 800-63B-4, 3.2.2)",
+            ),
+            "candidate": Key(_rate, (25, timedelta(hours=1)), "names that one password may be tried at"),
             "second_factor": Key(_rate, (5, timedelta(minutes=15)), "code tries for one account"),
+            "request": Key(
+                _rate,
+                (5, timedelta(hours=1)),
+                "mails asked for under one name: a reset, an unlock, a sign-up",
+            ),
+            "mail": Key(_rate, (5, timedelta(hours=1)), "mails to one account that a stranger can cause"),
             "invitation": Key(_rate, (20, timedelta(hours=1)), "activation codes from one address prefix"),
+            "store_down": Key(
+                _choice("refuse", "allow"), "refuse", "what a try gets when the counters cannot be reached"
+            ),
         },
         "sessions": {
             "idle": Key(_duration, timedelta(minutes=15), "ends after this long without activity"),
@@ -412,9 +438,21 @@ def load_settings(
             for other in ("security", "subjects")
             if values["stores", other] == values["stores", "audit"]
         ]
+    if not problems:
+        problems += _throttle_problems(values, name)
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Settings(values=MappingProxyType(values), base=base or Path(), source=name)
+
+
+def _throttle_problems(values: Mapping[tuple[str, str], Any], name: str) -> list[str]:
+    """What no single key of ``[throttle]`` can say of itself."""
+    throttle = {key: value for (table, key), value in values.items() if table == "throttle"}
+    return [
+        f"{name}: [throttle] longest is shorter than the window of {key}: lengthen longest"
+        for key in ("account", "account_address", "device")
+        if throttle["longest"] < throttle[key][1]
+    ]
 
 
 def _read_toml(path: Path) -> Mapping[str, object]:
