@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.audit.ports import StoredEntry
 from portalsec.audit.record import decode
+from portalsec.auth.devices import DEVICE_LIFETIME
+from portalsec.auth.notices import NoticeKind
+from portalsec.auth.ports import KnownDevice
 from portalsec.crypto.keyset import Keyset
 from portalsec.errors import ConfigurationError, Denied, Reason, SubjectErased
 from portalsec.events import Actor, Source
@@ -100,6 +104,40 @@ def test_a_purge_removes_what_is_over_and_nothing_else() -> None:
     world.clock.advance(world.portal.policies.sessions.absolute)
     removed = purge(world.portal)
     assert (removed.sessions, removed.flows) == (1, 1)
+    close_portal(world.portal)
+
+
+def test_a_purge_forgets_devices_that_nobody_uses_and_old_notices() -> None:
+    world = World()
+    stores, clock = world.portal.stores, world.clock
+    account = world.portal.accounts.create(login="somebody", password=PASSWORD)
+    began = clock()
+
+    def told_and_remembered(number: int) -> None:
+        world.portal.notices.tell(
+            account.id, NoticeKind.PASSWORD_CHANGED, source=Source(), details={}, mail=False
+        )
+        device = KnownDevice(
+            id=f"device-{number}",
+            account_id=account.id,
+            digest=bytes([number]) * 32,
+            previous=None,
+            label="Firefox",
+            created_at=clock(),
+            used_at=clock(),
+        )
+        assert stores.devices.add(device)
+
+    told_and_remembered(1)
+    clock.advance(timedelta(days=1))
+    told_and_remembered(2)
+    removed = purge(world.portal)
+    assert (removed.devices, removed.notices) == (0, 0)
+    clock.advance(began + max(DEVICE_LIFETIME, world.portal.policies.notices.keep) - clock())
+    removed = purge(world.portal)
+    assert (removed.devices, removed.notices) == (1, 1)
+    assert [device.id for device in stores.devices.of_account(account.id)] == ["device-2"]
+    assert len(stores.notices.of_account(account.id, limit=9)) == 1
     close_portal(world.portal)
 
 

@@ -24,7 +24,7 @@ from portalsec.auth.break_glass import BreakGlassNotices
 from portalsec.auth.closing import Closing
 from portalsec.auth.contacts import Contacts
 from portalsec.auth.courier import Courier
-from portalsec.auth.devices import KnownDevices
+from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices
 from portalsec.auth.disavowal import Disavowal, disavow_token
 from portalsec.auth.dormancy import Dormancy, DormancyPolicy
 from portalsec.auth.endings import Endings
@@ -596,17 +596,24 @@ class Purged:
 
     sessions: int
     flows: int
+    devices: int
+    notices: int
 
 
 def purge(portal: Portal) -> Purged:
-    """Remove sessions past their absolute limit and expired pending sign-ins and invitations; run it once a day.
+    """Remove what is over; run it once a day.
+
+    That is sessions past their absolute limit, expired pending sign-ins, invitations and links in mails, devices that
+    nobody signed in with for as long as their cookie lasts, and notices past their keep. Incidents are kept.
 
     Housekeeping only: what has expired opens nothing, whether it was removed or not. It keeps the addresses and
-    browsers of old sessions from staying for ever.
+    browsers of old sessions, devices and notices from staying for ever.
     """
     now = portal.clock()
-    flows = portal.stores.flows.purge(now=now) + portal.stores.invitations.purge(now=now)
+    stores, policies = portal.stores, portal.policies
     return Purged(
-        sessions=portal.stores.sessions.purge(created_until=now - portal.policies.sessions.absolute),
-        flows=flows,
+        sessions=stores.sessions.purge(created_until=now - policies.sessions.absolute),
+        flows=stores.flows.purge(now=now) + stores.invitations.purge(now=now),
+        devices=stores.devices.purge(used_until=now - DEVICE_LIFETIME),
+        notices=stores.notices.purge(until=now - policies.notices.keep),
     )

@@ -15,13 +15,20 @@ from portalsec.django.management.commands import (
     portalsec_purge,
     portalsec_reencrypt,
     portalsec_verify,
+    portalsec_wrap_passwords,
 )
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
 MANAGE: dict[str, type[BaseCommand]] = {
     f"manage.py {module.__name__.rpartition('.')[2]}": module.Command
-    for module in (portalsec_verify, portalsec_purge, portalsec_keys, portalsec_reencrypt)
+    for module in (
+        portalsec_verify,
+        portalsec_purge,
+        portalsec_keys,
+        portalsec_reencrypt,
+        portalsec_wrap_passwords,
+    )
 }
 
 

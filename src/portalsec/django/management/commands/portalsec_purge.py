@@ -13,7 +13,7 @@ from portalsec.portal import purge
 
 
 class Command(BaseCommand):
-    help = "Remove expired sessions, pending sign-ins, invitations and counters. Nothing depends on it."
+    help = "Remove expired sessions, pending sign-ins, invitations, devices, notices and counters. Nothing depends on it."
 
     def handle(self, *args: Any, **options: Any) -> None:
         portal, alias = get_portal(), security_database()
@@ -21,5 +21,6 @@ class Command(BaseCommand):
         SessionStore.clear_expired()
         counters = DjangoThrottle(alias).purge(now=portal.clock())
         self.stdout.write(
-            f"Removed {removed.sessions} sessions, {removed.flows} flows and {counters} counters that were over."
+            f"Removed {removed.sessions} sessions, {removed.flows} flows, {removed.devices} devices, "
+            f"{removed.notices} notices and {counters} counters that were over."
         )
