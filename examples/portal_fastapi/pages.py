@@ -247,4 +247,5 @@ def moment(value: datetime) -> str:
 def told(line: SeenLine) -> str:
     """A line of the log in words, for an incident."""
     words = ACTION_WORDS.get(line.action, line.action)
-    return f"{words} ({line.count} people)" if line.count else words
+    people = line.count if line.action.startswith("record.") else None
+    return f"{words} ({people} people)" if people else words

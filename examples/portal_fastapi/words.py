@@ -84,6 +84,8 @@ ACTION_WORDS: dict[str, str] = {
     Event.AUTH_DEVICE_ADDED: "Signed in with a new browser",
     Event.AUTH_DEVICE_REMOVED: "Forgot browsers",
     Event.AUTH_SESSION_REVOKED: "Ended all sessions",
+    Event.ACCOUNT_CREATED: "The account was made",
+    Event.ACCESS_ROLE_GRANTED: "The account got its role",
     Event.ACCOUNT_CONTACT_ADDED: "Added an e-mail address",
     Event.ACCOUNT_CONTACT_VERIFIED: "Confirmed an e-mail address",
     Event.ACCOUNT_CONTACT_REMOVED: "Removed an e-mail address",
