@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from portalsec._encoding import new_token
+from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices, device_label
+from portalsec.errors import AuditUnavailable
+from portalsec.events import ANONYMOUS, Actor, Event, Source
+from portalsec.stores.memory import MemoryDevices
+from portalsec.testing import CapturedEvents, FrozenClock, SequentialIds
+from tests.auth.world import together
+
+SOURCE = Source(address="192.0.2.10", user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
+OWNER = Actor(type="user", id="robin")
+
+
+class Setting:
+    def __init__(self) -> None:
+        self.clock, self.events, self.store = FrozenClock(), CapturedEvents(), MemoryDevices()
+        self.devices = KnownDevices(
+            store=self.store, clock=self.clock, new_id=SequentialIds(), emit=self.events
+        )
+
+    def remember(self, token: object = None, account: str = "robin") -> str:
+        return self.devices.remember(account, token, source=SOURCE).token.reveal()
+
+    def knows(self, token: object, account: str | None = "robin") -> bool:
+        return self.devices.find(token, account, source=SOURCE) is not None
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting()
+
+
+def test_a_device_is_known_to_its_own_account_alone(setting: Setting) -> None:
+    first = setting.devices.remember("robin", None, source=SOURCE)
+    token = first.token.reveal()
+    assert first.new
+    assert (first.device.label, first.device.address) == ("Firefox on Linux", "192.0.2.0/24")
+    assert setting.devices.find(token, "robin", source=SOURCE) == first.device
+    assert not setting.knows(token, "kim")
+    assert not setting.knows(token, None)
+    assert setting.events.names == [Event.AUTH_DEVICE_ADDED]
+    assert setting.events.last.actor == OWNER
+
+
+@pytest.mark.parametrize("token", [None, "", "x", 5, ["a"], b"x" * 43, "é" * 43, "x" * 100_000])
+def test_what_is_no_token_is_no_device(setting: Setting, token: object) -> None:
+    setting.remember()
+    assert not setting.knows(token)
+    assert setting.devices.remember("robin", token, source=SOURCE).new
+
+
+def test_the_secret_rotates_and_the_device_stays(setting: Setting) -> None:
+    first = setting.devices.remember("robin", None, source=SOURCE)
+    setting.clock.advance(timedelta(days=1))
+    second = setting.devices.remember("robin", first.token.reveal(), source=Source(address="2001:db8::1"))
+    assert (second.new, second.device.id) == (False, first.device.id)
+    assert second.device == setting.devices.find(second.token.reveal(), "robin", source=SOURCE)
+    assert second.device.address == "2001:db8::/64"
+    assert setting.events.names == [Event.AUTH_DEVICE_ADDED]
+
+
+def test_an_old_copy_voids_the_device_and_is_recorded(setting: Setting) -> None:
+    old = setting.remember()
+    new = setting.remember(old)
+    assert not setting.knows(old, "kim")  # another account's sign-in changes nothing
+    assert setting.knows(new)
+    assert not setting.knows(old)
+    assert setting.events.last.name == Event.AUTH_DEVICE_REUSED
+    assert setting.events.last.actor == ANONYMOUS
+    assert not setting.knows(new)
+    assert setting.devices.of_account("robin") == ()
+    assert not setting.knows(old)
+    assert len(setting.events.named(Event.AUTH_DEVICE_REUSED)) == 1
+
+
+def test_a_copy_two_rotations_old_is_nobodys(setting: Setting) -> None:
+    oldest = setting.remember()
+    newest = setting.remember(setting.remember(oldest))
+    assert not setting.knows(oldest)
+    assert setting.knows(newest)
+
+
+def test_another_accounts_cookie_makes_a_device_of_its_own(setting: Setting) -> None:
+    robins = setting.remember()
+    kims = setting.devices.remember("kim", robins, source=SOURCE)
+    assert kims.new
+    assert setting.knows(robins)
+    assert setting.knows(kims.token.reveal(), "kim")
+
+
+def test_two_sign_ins_with_one_cookie_at_once_make_two_devices(setting: Setting) -> None:
+    for _ in range(5):
+        token = setting.remember()
+        before = len(setting.devices.of_account("robin"))
+        done = together(2, lambda _, t=token: setting.devices.remember("robin", t, source=SOURCE))
+        assert sorted(each.new for each in done) == [False, True]
+        assert all(setting.knows(each.token.reveal()) for each in done)
+        assert len(setting.devices.of_account("robin")) == before + 1
+
+
+def test_a_device_is_forgotten_after_400_days_without_a_sign_in(setting: Setting) -> None:
+    token = setting.remember()
+    setting.clock.advance(DEVICE_LIFETIME - timedelta(seconds=1))
+    assert setting.knows(token)
+    setting.clock.advance(timedelta(seconds=1))
+    assert not setting.knows(token)
+
+
+def test_an_account_has_at_most_twenty_and_the_one_unused_for_longest_goes(setting: Setting) -> None:
+    tokens = []
+    for _ in range(21):
+        tokens.append(setting.remember())
+        setting.clock.advance(timedelta(days=1))
+    assert len(setting.devices.of_account("robin")) == 20
+    assert not setting.knows(tokens[0])
+    assert setting.knows(tokens[1])
+    assert len(setting.events.named(Event.AUTH_DEVICE_REMOVED)) == 1
+
+
+def test_the_owner_revokes_one_or_all(setting: Setting) -> None:
+    tokens = [setting.remember() for _ in range(3)]
+    first = setting.devices.find(tokens[0], "robin", source=SOURCE)
+    assert first is not None
+    assert not setting.devices.revoke("kim", first.id, actor=OWNER, source=SOURCE)
+    assert setting.devices.revoke("robin", first.id, actor=OWNER, source=SOURCE)
+    assert not setting.devices.revoke("robin", first.id, actor=OWNER, source=SOURCE)
+    assert not setting.knows(tokens[0])
+    assert setting.devices.revoke_all("robin", actor=OWNER, source=SOURCE) == 2
+    assert setting.devices.revoke_all("robin", actor=OWNER, source=SOURCE) == 0
+    assert not any(setting.knows(token) for token in tokens)
+    assert len(setting.events.named(Event.AUTH_DEVICE_REMOVED)) == 2
+
+
+def test_a_device_that_cannot_be_recorded_is_not_kept(setting: Setting) -> None:
+    def down(event: object) -> None:
+        raise AuditUnavailable("down")
+
+    setting.devices = KnownDevices(
+        store=setting.store, clock=setting.clock, new_id=SequentialIds(), emit=down
+    )
+    with pytest.raises(AuditUnavailable):
+        setting.remember()
+    assert setting.devices.of_account("robin") == ()
+
+
+def test_no_secret_shows_itself(setting: Setting) -> None:
+    remembered = setting.devices.remember("robin", None, source=SOURCE)
+    shown = repr(remembered) + repr(setting.events)
+    assert remembered.token.reveal() not in shown
+    assert remembered.device.digest.hex() not in shown
+    assert repr(remembered.device.digest) not in shown
+    assert new_token() != remembered.token.reveal()
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "label"),
+    [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36", "Chrome on Windows"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/138.0.0.0 Safari/537.36 Edg/138.0", "Edge on Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Version/18.5 Mobile/15E148 Safari/604.1", "Safari on iPhone"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 CriOS/138.0 Mobile Safari/604.1", "Chrome on iPhone"),
+        ("Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 SamsungBrowser/28.0 Chrome/130.0 Mobile Safari/537.36", "Samsung Internet on Android"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 14.5) AppleWebKit/605.1.15 Version/17.5 Safari/605.1.15", "Safari on Mac"),
+        ("curl/8.5.0", "Unknown browser"),
+        ("<script>alert(1)</script>\r\nX: y", "Unknown browser"),
+        ("", "Unknown browser"),
+        (None, "Unknown browser"),
+        ("Linux", "Linux"),
+        ("Firefox/1 " * 100_000, "Firefox"),
+    ],
+)  # fmt: skip
+def test_what_an_owner_reads_of_a_browser(user_agent: str | None, label: str) -> None:
+    assert device_label(user_agent) == label
