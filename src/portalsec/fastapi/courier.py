@@ -73,11 +73,12 @@ class courier:
         await to_thread.run_sync(lambda: self.__exit__(kind, error, trace))
 
     def _run(self) -> None:
-        while not self._ending:
+        while True:
             self._round()
             self._wake.wait(self._every)
-            if not self._ending:
-                self._wake.clear()
+            if self._ending:
+                return
+            self._wake.clear()
 
     def _round(self) -> None:
         try:

@@ -1,0 +1,205 @@
+"""portalsec.account_pages without any framework: what an adapter may rely on."""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import portalsec.account_pages
+from portalsec.account_pages import (
+    AccountPages,
+    Asked,
+    Lane,
+    Reply,
+    Route,
+    language_of,
+    step_cookies,
+    step_page,
+)
+from portalsec.account_pages.exchange import _SENTENCES, refused, trouble
+from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.signin import Step
+from portalsec.errors import Denied, Reason
+from portalsec.events import Source
+from portalsec.portal import Portal
+from portalsec.secret import Secret
+from portalsec.testing import SentMail
+from portalsec.testing.portal import memory_portal
+
+ACCESS = {
+    "schema": 1,
+    "resource": {"record": {"actions": ["read"], "events": {"read": "record.read"}}},
+    "role": {},
+}
+HERE = Source(address="198.51.100.7")
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    made = memory_portal(ACCESS, notifier=SentMail(), recovery=RecoveryPolicy(open_registration=True))
+    yield made
+    made.audit_writer.close()
+
+
+def routes(portal: Portal) -> tuple[Route, ...]:
+    return AccountPages(portal).routes()
+
+
+def ask(**form: str) -> Asked:
+    return Asked(form=form, source=HERE)
+
+
+def test_no_file_of_it_knows_a_framework() -> None:
+    for module in pkgutil.iter_modules(portalsec.account_pages.__path__):
+        text = Path(portalsec.account_pages.__path__[0], f"{module.name}.py").read_text("utf-8")
+        for node in ast.walk(ast.parse(text)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & {
+                "starlette",
+                "fastapi",
+                "django",
+                "anyio",
+            }
+
+
+def test_every_address_is_there_once_and_what_hashes_has_its_own_lane(portal: Portal) -> None:
+    found = [(route.method, route.path) for route in routes(portal)]
+    assert len(set(found)) == len(found)
+    hashing = {route.path for route in routes(portal) if route.lane is Lane.HASHING}
+    assert hashing == {
+        "/password/new", "/sign-in/new-password", "/register/new", "/account/password", "/account/email", "/account/close",
+    }  # fmt: skip
+    assert all(route.method == "POST" for route in routes(portal) if route.lane is Lane.HASHING)
+
+
+def test_registration_is_there_only_where_the_portal_is_open() -> None:
+    closed = memory_portal(ACCESS)
+    try:
+        assert not [route for route in routes(closed) if route.path.startswith("/register")]
+    finally:
+        closed.audit_writer.close()
+
+
+def test_every_page_that_an_operation_shows_is_documented() -> None:
+    documented = {
+        name
+        for line in re.findall(r"^([a-z_, ]+?)  +\S", portalsec.account_pages.__doc__ or "", re.MULTILINE)
+        for name in line.split(", ")
+    }
+    shown: set[str] = set()
+    for module in ("visitors", "owners", "exchange"):
+        text = Path(portalsec.account_pages.__path__[0], f"{module}.py").read_text("utf-8")
+        shown |= set(re.findall(r'page="([a-z_]+)"', text))
+    assert shown <= documented
+    assert {"messages", "activity", "reset_link", "email_link", "forgot_sent"} <= documented
+
+
+def test_what_a_get_does_not_do(portal: Portal) -> None:
+    """A GET without a session reads at most; no cookie is set and no token is looked at."""
+    for route in routes(portal):
+        if route.method != "GET" or not route.path.endswith("/link"):
+            continue
+        reply = route.operation(ask(token="x" * 43))
+        assert reply.cookies == ()
+        assert reply.headers["Referrer-Policy"] == "no-referrer"
+        assert reply.values["token"] == "x" * 43
+
+
+def test_the_owners_pages_need_a_session(portal: Portal) -> None:
+    for route in routes(portal):
+        if route.path.startswith("/account/") and not route.path.endswith("/link"):
+            with pytest.raises(Denied) as refusal:
+                route.operation(ask())
+            assert refusal.value.reason is Reason.SESSION_MISSING
+
+
+@given(token=st.text(max_size=400), link=st.none() | st.text(max_size=80))
+def test_whatever_token_is_shown_it_is_a_dead_link(token: str, link: str | None) -> None:
+    pages = _PAGES
+    for route in pages.routes():
+        if route.method == "POST" and (route.path.endswith("/link") or route.path == "/not-me"):
+            reply = route.operation(Asked(form={"token": token}, source=HERE, link=link))
+            assert (reply.status, reply.page) in {(400, "link_dead"), (429, "link_dead")}
+
+
+_PORTAL = memory_portal(ACCESS, recovery=RecoveryPolicy(open_registration=True))
+_PAGES = AccountPages(_PORTAL)
+
+
+def test_nothing_of_a_request_or_a_reply_shows_itself() -> None:
+    asked = Asked(
+        form={"password": "s3cret"},
+        source=HERE,
+        session="s3cret",
+        pending="s3cret",
+        device="s3cret",
+        link="s3cret",
+    )
+    assert "s3cret" not in repr(asked)
+    assert "s3cret" not in repr(Reply(page="x", values={"token": "s3cret"}, cookies=("s3cret",)))
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        (None, "en"), ("", "en"), ("es", "es"), ("es-MX,es;q=0.9,en;q=0.8", "es"), ("en;q=0.4, es;q=0.5", "es"),
+        ("de, fr;q=0.9", "en"), ("es;q=0", "en"), ("es;q=nan", "en"), ("es;q=inf", "en"), ("es;q=2", "en"),
+        ("*", "en"), ("ES", "es"), ("es;q=", "en"), (",;=" * 1000, "en"),
+    ],
+)  # fmt: skip
+def test_the_language_of_a_visitor(header: str | None, language: str) -> None:
+    assert language_of(header) == language
+
+
+@given(header=st.text(max_size=300))
+def test_any_header_has_a_language(header: str) -> None:
+    assert language_of(header) in ("en", "es")
+
+
+def test_every_sentence_is_in_both_languages() -> None:
+    for id, (english, spanish) in _SENTENCES.items():
+        assert english != spanish
+        assert trouble("x", id, "es").text == spanish
+        assert trouble("x", id, "en").text == english
+        assert trouble("x", id, "de").text == english
+
+
+def test_a_step_leads_on_and_leaves_its_cookie() -> None:
+    for kind, path in (("totp", "/sign-in/code"), ("totp_enrolment", "/sign-in/set-up"), ("new_password", "/sign-in/new-password")):  # fmt: skip
+        step = Step(next=(kind,), pending=Secret("A" * 43))
+        assert step_page(step) == path
+        assert [cookie.partition("=")[0] for cookie in step_cookies(step)] == ["__Host-portalsec-pending"]
+
+
+def test_a_refusal_says_how_long_to_wait_and_nothing_else() -> None:
+    reply = refused(Denied(Reason.THROTTLED, retry_after=timedelta(seconds=90.5)), "forgot", typed="x")
+    assert (reply.status, reply.headers["Retry-After"], reply.values["wait"]) == (429, "91", 91)
+    plain = refused(Denied(Reason.WRONG_PASSWORD), "close")
+    assert (plain.status, dict(plain.headers), plain.values["wait"]) == (401, {}, None)
+
+
+def test_atk_40_no_reply_holds_what_was_typed_as_a_password(portal: Portal) -> None:
+    typed = "s3cret-that-is-typed"
+    for route in routes(portal):
+        if route.method != "POST":
+            continue
+        asked: Any = Asked(
+            form={"password": typed, "current": typed, "name": "robin", "login": "robin", "email": "x"},
+            source=HERE,
+        )
+        try:
+            reply = route.operation(asked)
+        except Denied as denied:
+            assert typed not in repr(denied)
+            continue
+        assert typed not in repr((reply.values, reply.json, reply.headers, reply.cookies, reply.redirect))
