@@ -76,9 +76,9 @@ class courier:
         while True:
             self._round()
             self._wake.wait(self._every)
+            self._wake.clear()  # before the look: an end that comes after it leaves the next wait short
             if self._ending:
                 return
-            self._wake.clear()
 
     def _round(self) -> None:
         try:
