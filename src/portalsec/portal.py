@@ -468,6 +468,7 @@ def build_portal(
         endings=endings,
         incidents=incidents,
         links=links,
+        turns=stores.invitations,
         policy=policies.notices,
         mac=mac,
         emit=emit,

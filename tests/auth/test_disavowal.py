@@ -188,6 +188,28 @@ def test_what_could_not_be_recorded_can_be_confirmed_again() -> None:
         assert m.portal.disavowal.confirm(token, source=SOURCE)
 
 
+def test_a_confirmation_under_way_keeps_others_out_until_its_process_is_surely_dead(monkeypatch: Any) -> None:
+    class Died(BaseException):
+        pass
+
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        with monkeypatch.context() as patch:
+
+            def dies(*_: Any, **__: Any) -> Any:
+                raise Died
+
+            patch.setattr(m.portal.stores.invitations, "consume", dies)
+            patch.setattr(m.portal.stores.incidents, "open", dies)
+            with pytest.raises(Died):
+                m.portal.disavowal.confirm(token, source=SOURCE)
+        with pytest.raises(Denied):
+            m.portal.disavowal.confirm(token, source=SOURCE)
+        m.clock.advance(timedelta(minutes=2))
+        assert m.portal.disavowal.confirm(token, source=SOURCE)
+
+
 def test_atk_35_no_other_token_opens_anything() -> None:
     with Mailing() as m:
         robin = m.person()

@@ -7,9 +7,11 @@ account (another password, another address, ended flows) makes it stop. It stops
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NoReturn
 from uuid import UUID
 
@@ -21,7 +23,17 @@ from portalsec.auth.links import LinkPurpose, Links
 from portalsec.auth.new_password import NewPasswords
 from portalsec.auth.notice_policy import NoticePolicy
 from portalsec.auth.notices import REQUESTS, NoticeKind, Notices
-from portalsec.auth.ports import Account, AccountStore, ContactStore, Mac, Notice, NoticeStore, TotpStore
+from portalsec.auth.ports import (
+    Account,
+    AccountStore,
+    ContactStore,
+    Flow,
+    FlowStore,
+    Mac,
+    Notice,
+    NoticeStore,
+    TotpStore,
+)
 from portalsec.clock import Clock
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
@@ -32,6 +44,9 @@ __all__ = ["Disavowable", "Disavowal", "disavow_token"]
 
 _TAG = 16  # with 16 bytes of id it is 32 bytes: a token of the usual shape, and 128 bits to guess
 _ROUNDS = 5
+_TURN = "disavow.turn"
+_TURN_LIFETIME = timedelta(minutes=2)
+_LOOKS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +65,12 @@ class Disavowable:
 class Disavowal:
     """Looks at links and confirms them.
 
-    Safe for concurrent use: of any number of confirmations of one notice, one wins. Everything before that is safe to
-    repeat, so that one which a failing store cut short can be confirmed again.
+    Safe for concurrent use: of any number of confirmations of one notice, one wins. One that a failing store cut short
+    can be confirmed again at once, and one whose process died two minutes later.
 
     Args:
+        turns: a durable store, in which a confirmation under way holds the turn of its notice. Without it the slower of
+            two would end what the browser of the faster one was just given.
         links: gives the browser what it chooses a new password with.
         contacts, factors: where an address or authenticator that was disavowed right after it was added is taken away.
     """
@@ -70,6 +87,7 @@ class Disavowal:
         endings: Endings,
         incidents: Incidents,
         links: Links,
+        turns: FlowStore,
         policy: NoticePolicy,
         mac: Mac,
         emit: Emit,
@@ -84,6 +102,7 @@ class Disavowal:
         self._endings = endings
         self._incidents = incidents
         self._links = links
+        self._turns = turns
         self._mac = mac
         self._emit = emit
         self._clock = clock
@@ -122,7 +141,7 @@ class Disavowal:
         notice = self._notice(token)
         if notice is None:
             self._refuse(source)
-        browser = self._disavow(notice, Actor(type="user", id=notice.account_id), source)
+        browser = self._in_turn(notice, Actor(type="user", id=notice.account_id), source)
         if browser is None:
             self._refuse(source, notice)
         return browser
@@ -136,7 +155,7 @@ class Disavowal:
         notice = self._store.get(notice_id)
         if notice is None or notice.account_id != account_id or notice.disavowed_at is not None:
             self._refuse(source)
-        browser = self._disavow(notice, Actor(type="user", id=account_id), source)
+        browser = self._in_turn(notice, Actor(type="user", id=account_id), source)
         if browser is None:
             self._refuse(source, notice)
         return browser
@@ -152,9 +171,32 @@ class Disavowal:
             return None
         return notice
 
+    def _in_turn(self, notice: Notice, actor: Actor, source: Source) -> Secret[str] | None:
+        """`_disavow`, where no other confirmation of this notice is under way; None where one is."""
+        digest = hashlib.sha256(b"disavow:" + notice.id.encode("utf-8")).digest()
+        turn = Flow(
+            digest=digest,
+            purpose=_TURN,
+            account_id=None,
+            data=b"",
+            expires_at=self._clock() + _TURN_LIFETIME,
+        )
+        if not self._turns.put(turn):
+            # A turn whose process died is removed by this look, and may be taken then.
+            held = self._turns.attempt(digest, _TURN, limit=_LOOKS, now=self._clock())
+            if held is not None or not self._turns.put(turn):
+                return None
+        try:
+            return self._disavow(notice, actor, source)
+        finally:
+            self._turns.consume(digest, _TURN, now=self._clock())
+
     def _disavow(self, notice: Notice, actor: Actor, source: Source) -> Secret[str] | None:
         """What the browser chooses a new password with; None where another confirmation won."""
         account_id = notice.account_id or ""
+        fresh = self._store.get(notice.id)
+        if fresh is None or fresh.disavowed_at is not None:
+            return None
         # Sessions first: whatever fails after this, the stranger is out.
         self._endings.apply(account_id, Why.DISAVOWED, actor=actor, source=source)
         account = self._without_password(account_id, notice.id)
