@@ -167,7 +167,6 @@ class Policies:
     access: Policy
     passwords: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
     unreachable: Unreachable = "accept"
-    language: str = "en"
     hashing: Argon2Parameters = field(default_factory=lambda: Argon2Parameters.RFC_9106_LOW_MEMORY)
     hashing_concurrency: int | None = None
     hashing_older: Sequence[Cost] = ()

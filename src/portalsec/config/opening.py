@@ -168,7 +168,6 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         access=_access_policy(settings.path("access", "policy")),
         passwords=passwords,
         unreachable=settings["passwords", "unreachable"],
-        language=settings["portal", "language"],
         hashing=parameters,
         hashing_concurrency=settings["passwords", "concurrency"],
         hashing_older=settings["passwords", "older"],

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 from portalsec.auth.hash_costs import Cost, cost_of_text, parameters_of_text
 from portalsec.auth.password_policy import MAX_HISTORY
-from portalsec.auth.words import LANGUAGES
 from portalsec.errors import ConfigurationError
 from portalsec.web import origin_of
 
@@ -163,11 +162,6 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
         "portal": {
             "name": Key(_text, _REQUIRED, "what the portal calls itself, in authenticator apps and on pages"),
             "base_url": Key(_origin, _REQUIRED, "its one address; links and origin checks use nothing else"),
-            "language": Key(
-                _choice(*LANGUAGES),
-                "en",
-                "of mails, and of sentences where a visitor's language is not known",
-            ),
             "proxy_hops": Key(_count(0, 10), 0, "how many trusted proxies stand before it"),
             "events": Key(
                 _event_map, MappingProxyType({}), "the application's own event names, each like a known one"
