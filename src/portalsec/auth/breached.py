@@ -16,14 +16,13 @@ import os
 import stat
 import unicodedata
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from portalsec.auth._breach_format import Header, Unreadable, check_of, fold, unpack
 from portalsec.errors import BreachSourceUnavailable, ConfigurationError
 
 __all__ = ["BreachFile", "Bundled"]
 
-_M: Final = (1 << 64) - 1
 _sha1 = hashlib.sha1
 _Ready = tuple[
     int, int, int, int, int
@@ -89,7 +88,7 @@ class BreachFile:
         Raises:
             BreachSourceUnavailable: the part of the file that would say so is damaged; names file and remedy.
         """
-        text = unicodedata.normalize("NFC", password)
+        text = password if password.isascii() else unicodedata.normalize("NFC", password)
         if self.folded:
             text = fold(text)
         digest = _sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
@@ -101,10 +100,10 @@ class BreachFile:
         offset, seed, span, size, mask = self._ready[number] or self._check(number)
         if not span:
             return False
-        # `portalsec.auth._fuse.found`, in the mapped file and without a call: this is a look-up's whole cost.
-        h = (key + seed) & _M
-        h = ((h ^ h >> 33) * 0xFF51AFD7ED558CCD) & _M
-        h = ((h ^ h >> 33) * 0xC4CEB9FE1A85EC53) & _M
+        # `portalsec.auth._fuse.found`, in the mapped file and without a call or a global name: a look-up's whole cost.
+        h = (key + seed) & 0xFFFFFFFFFFFFFFFF
+        h = ((h ^ h >> 33) * 0xFF51AFD7ED558CCD) & 0xFFFFFFFFFFFFFFFF
+        h = ((h ^ h >> 33) * 0xC4CEB9FE1A85EC53) & 0xFFFFFFFFFFFFFFFF
         h ^= h >> 33
         a = h * span >> 64
         b = (a + size) ^ (h >> 18 & mask)
