@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portalsec.auth.throttle import Attempt, Lane, Throttle, ThrottlePolicy, address_prefix
+from portalsec.auth.ports import KnownDevice
+from portalsec.auth.throttle import Attempt, DetectionPolicy, Lane, Throttle, ThrottlePolicy, address_prefix
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
+from portalsec.events import Event
 from portalsec.stores.memory import MemoryThrottle
 from portalsec.testing import CapturedEvents, FrozenClock
 from tests.auth.world import Recorder, tight, together
@@ -21,9 +26,25 @@ class Setting:
     def __init__(self, policy: ThrottlePolicy) -> None:
         self.clock = FrozenClock()
         self.calls: list[str] = []
-        self.store = Recorder("store", MemoryThrottle(), self.calls)
+        self.memory = MemoryThrottle()
+        self.store = Recorder("store", self.memory, self.calls)
         self.events = CapturedEvents()
         self.throttle = Throttle(store=self.store, policy=policy, mac=MAC, clock=self.clock, emit=self.events)
+
+    def fail_after(self, takes: int | None) -> None:
+        """The store answers so many takes more, and nothing after them; None mends it."""
+        memory, left = self.memory, takes
+
+        def take(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            if left is not None:
+                left -= 1
+                if left < 0:
+                    raise StoreError("down")
+            return memory.take(*args, **kwargs)
+
+        self.throttle._store = SimpleNamespace(take=take, give_back=memory.give_back, clear=memory.clear)
+        self.throttle._detection._store = self.throttle._store
 
     def guess(
         self, account: str | None = "robin", address: str | None = "192.0.2.1", kind: str = "password"
@@ -380,3 +401,364 @@ def test_lanes_that_make_no_sense_are_refused(change: dict[str, object]) -> None
     values: dict[str, object] = {"name": "account", "limit": 3, "window": timedelta(minutes=1), **change}
     with pytest.raises(ConfigurationError):
         Lane(**values)
+
+
+# -- budgets of a name --------------------------------------------------------------------------------------------
+
+
+def test_one_address_does_not_use_a_names_whole_budget_up() -> None:
+    setting = Setting(tight(account=6, account_address=2))
+    for _ in range(5):
+        setting.guess(address="192.0.2.1").failed()
+    assert setting.refused(address="192.0.2.77")  # the same prefix
+    for address in ("198.51.100.1", "203.0.113.1"):
+        for _ in range(2):
+            attempt = setting.guess(address=address)
+            assert attempt.locked is None
+            attempt.failed()
+    assert setting.refused(address="2001:db8::1")  # six in all
+
+
+def test_a_names_lock_grows_and_heals() -> None:
+    lane = Lane(name="account", limit=2, window=timedelta(minutes=15), longest=timedelta(hours=1))
+    setting = Setting(replace(tight(), account=lane, account_address=replace(lane, name="pair", limit=99)))
+    waits = []
+    for _ in range(4):
+        began = setting.clock()
+        for _ in range(2):
+            attempt = setting.guess()
+            assert not attempt.locked
+            attempt.failed()
+        while setting.refused():
+            setting.clock.advance(timedelta(minutes=5))
+        waits.append((setting.clock() - began) // timedelta(minutes=1))
+    assert waits == [15, 30, 60, 60]
+    setting.clock.advance(timedelta(hours=1, minutes=5))
+    for _ in range(2):
+        setting.guess().failed()
+    setting.clock.advance(timedelta(minutes=15))
+    assert not setting.refused()
+
+
+def test_tries_at_a_locked_name_do_not_prolong_the_lock() -> None:
+    setting = Setting(tight(account=2, account_address=2))
+    for _ in range(2):
+        setting.guess().failed()
+    for _ in range(14):
+        setting.clock.advance(timedelta(minutes=1))
+        for _ in range(3):
+            attempt = setting.guess()
+            assert attempt.locked
+            attempt.failed()
+    setting.clock.advance(timedelta(minutes=1))
+    assert not setting.guess().locked
+
+
+def cap(setting: Setting, *, account_id: str | None = "id-1", device: KnownDevice | None = None) -> int:
+    """How many failures in a row are tested, whatever time passes between them."""
+    tested = 0
+    for _ in range(150):
+        attempt = setting.throttle.reserve(
+            "password", account="robin", address=None, account_id=account_id, device=device
+        )
+        tested += attempt.locked is None
+        attempt.failed()
+        setting.clock.advance(timedelta(days=1))
+    return tested
+
+
+def device(account_id: str = "id-1", id: str = "device-1") -> KnownDevice:
+    now = FrozenClock()()
+    return KnownDevice(
+        id=id, account_id=account_id, digest=b"d", previous=None, label="", created_at=now, used_at=now
+    )
+
+
+def test_sp_800_63b_at_most_a_hundred_failures_in_a_row_are_tested() -> None:
+    setting = Setting(tight())
+    assert cap(setting) == 80
+    assert cap(setting, device=device()) == 20  # what strangers cannot use up is kept for the owner's devices
+    assert cap(setting, device=device(id="device-2")) == 0
+    assert cap(setting) == 0
+    assert cap(setting, account_id="id-2") == 80
+    setting.throttle.clear_account(login="robin", account_id="id-1")
+    assert cap(setting) + cap(setting, device=device()) == 100
+
+
+def test_names_of_nobody_keep_no_counter_for_years() -> None:
+    setting = Setting(tight())
+    assert cap(setting, account_id=None) == 150
+    store = MemoryThrottle()
+    setting.throttle = Throttle(
+        store=store, policy=tight(), mac=MAC, clock=setting.clock, emit=CapturedEvents()
+    )
+    for number in range(2000):
+        setting.throttle.reserve("password", account=f"name{number}", address=None).failed()
+        setting.clock.advance(timedelta(minutes=1))
+    kept = [counter for counter in store._counters.values() if counter.end - counter.start > 10**14]
+    assert 1 < len(kept) <= 256
+
+
+def test_a_success_ends_the_cap_and_a_pending_second_factor_does_not() -> None:
+    setting = Setting(tight())
+
+    def attempt() -> Attempt:
+        return setting.throttle.reserve("password", account="robin", address=None, account_id="id-1")
+
+    for _ in range(79):
+        attempt().failed()
+    held = attempt()
+    assert not held.locked
+    units = held.hold()
+    assert attempt().locked
+    setting.throttle.complete(units)
+    for _ in range(80):
+        assert not attempt().locked
+    assert attempt().locked
+
+
+def test_a_sign_in_from_a_device_ends_what_strangers_used_of_the_cap() -> None:
+    setting = Setting(tight())
+    assert cap(setting) == 80
+    attempt = setting.throttle.reserve(
+        "password", account="robin", address=None, account_id="id-1", device=device()
+    )
+    assert not attempt.locked
+    setting.throttle.complete(attempt.hold())
+    assert cap(setting) == 80
+
+
+def test_a_step_up_counts_into_the_devices_part_of_the_cap() -> None:
+    setting = Setting(tight())
+    assert cap(setting) == 80
+    tested = 0
+    for _ in range(30):
+        attempt = setting.throttle.reserve("step_up", account="id-1", address=None)
+        tested += attempt.locked is None
+        attempt.failed()
+        setting.clock.advance(timedelta(days=1))
+    assert tested == 20
+
+
+def test_a_device_has_its_own_budget_and_strangers_have_theirs() -> None:
+    setting = Setting(tight(account=2, device=3))
+    for _ in range(5):
+        setting.guess().failed()
+
+    def own(id: str) -> Attempt:
+        return setting.throttle.reserve(
+            "password",
+            account="robin",
+            address="192.0.2.1",
+            account_id="id-1",
+            device=device(id=id),
+        )
+
+    for _ in range(3):
+        attempt = own("device-1")
+        assert not attempt.locked
+        attempt.failed()
+    assert own("device-1").locked
+    assert not own("device-2").locked
+    setting.clock.advance(timedelta(minutes=15))
+    for _ in range(2):
+        assert not setting.guess().locked  # and the device's failures took nothing of the name's
+
+
+def test_one_password_at_many_names_is_no_longer_looked_at() -> None:
+    setting = Setting(tight(candidate=10))
+
+    def spray(name: str, password: str = "the one password", **kwargs: Any) -> Reason | None:
+        attempt = setting.throttle.reserve(
+            "password", account=name, address=f"2001:db8:0:{len(name):x}::1", candidate=password, **kwargs
+        )
+        attempt.failed()
+        return attempt.locked
+
+    names = [f"name{number}" for number in range(14)]
+    assert [spray(name) for name in names] == [None] * 10 + [Reason.PASSWORD_SPRAYED] * 4
+    assert spray(names[3]) is None  # it was tried there before: once more tells nothing new
+    assert spray(names[12]) is Reason.PASSWORD_SPRAYED
+    assert spray(names[12], "another password") is None
+    assert spray(names[12], account_id="id-1", device=device()) is None
+    setting.clock.advance(timedelta(hours=2))
+    assert spray(names[12]) is None
+    (event,) = setting.events.named(Event.AUTH_ATTACK_SUSPECTED)[:1]
+    assert event.details == {"pattern": "one_password_at_many_accounts", "count": 10, "seconds": 900}
+
+
+def test_a_sprayed_password_takes_nothing_of_the_names_budget() -> None:
+    lane = Lane(name="candidate", limit=2, window=timedelta(hours=1))
+    setting = Setting(replace(tight(account=3), candidate=lane, detection=DetectionPolicy(password=2)))
+    for name in ("one", "two", *["robin"] * 9):
+        setting.throttle.reserve("password", account=name, address=None, candidate="sprayed").failed()
+    for _ in range(3):
+        attempt = setting.guess()
+        assert not attempt.locked
+        attempt.failed()
+    assert setting.refused()
+
+
+def test_what_is_kept_of_a_password_is_two_bytes_of_a_keyed_hash_that_changes_every_hour() -> None:
+    setting = Setting(tight())
+    tried = [
+        setting.throttle._tried(f"password {number}", "robin", setting.clock())[1]
+        for number in range(400_000 // 20)
+    ]
+    assert len(set(tried)) < len(tried) * 0.95  # many passwords share a fingerprint: it tells none of them
+    now = setting.clock()
+    assert setting.throttle._tried("x", "robin", now) != setting.throttle._tried(
+        "x", "robin", now + timedelta(hours=1)
+    )
+
+
+def test_the_portal_as_a_whole_refuses_only_where_it_is_told_to() -> None:
+    setting = Setting(replace(tight(), portal=Lane(name="portal", limit=3, window=timedelta(minutes=15))))
+    for number in range(3):
+        setting.guess(f"name{number}", address=f"198.51.{number}.1").failed()
+    with pytest.raises(Denied):
+        setting.guess("another", address="203.0.113.1")
+
+
+# -- the same work ------------------------------------------------------------------------------------------------
+
+
+def test_locked_or_not_known_or_not_the_store_is_asked_the_same() -> None:
+    setting = Setting(tight(account=2))
+    seen = {}
+    for name, account_id in (("locked", "id-1"), ("known", "id-2"), ("nobody", None), ("locked", "id-1")):
+        setting.throttle.reserve("password", account=name, address=None, account_id=account_id).failed()
+    for name, account_id in (("locked", "id-1"), ("known", "id-2"), ("nobody", None)):
+        setting.calls.clear()
+        before = {key: counter.used for key, counter in setting.memory._counters.items()}
+        attempt = setting.throttle.reserve(
+            "password", account=name, address=None, account_id=account_id, candidate=f"typed at {name}"
+        )
+        assert bool(attempt.locked) is (name == "locked")
+        attempt.failed()
+        written = sum(before.get(k, 0) != c.used for k, c in setting.memory._counters.items())
+        seen[name] = (tuple(setting.calls), written)
+    assert len(set(seen.values())) == 1
+    assert set(seen["known"][0]) == {"store.take"}
+
+
+# -- a store that is down -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails_at", range(9))
+def test_a_store_that_is_down_refuses_is_recorded_and_counts_no_failure(fails_at: int) -> None:
+    setting = Setting(tight(account=1, address=2))
+    setting.fail_after(fails_at)
+    with pytest.raises(StoreError):
+        setting.throttle.reserve("password", account="robin", address=None, candidate="typed")
+    assert setting.events.names == [Event.SYSTEM_CONTROL_FAILED]
+    assert setting.events.last.details == {"control": "throttle", "kind": "password", "then": "refuse"}
+    setting.fail_after(None)
+    attempt = setting.throttle.reserve("password", account="robin", address=None, candidate="typed")
+    assert attempt.locked is None
+
+
+def test_a_store_that_is_down_may_let_through_and_is_recorded() -> None:
+    setting = Setting(replace(tight(), store_down="allow"))
+    setting.fail_after(0)
+    attempt = setting.throttle.reserve("password", account="robin", address=None, candidate="typed")
+    assert attempt.locked is None
+    assert {event.details["then"] for event in setting.events} == {"allow"}
+    setting.throttle.complete(attempt.hold())
+
+
+def test_a_store_that_fails_while_failures_are_counted_changes_no_answer() -> None:
+    setting = Setting(tight())
+    attempt = setting.guess()
+    setting.fail_after(0)
+    attempt.failed()
+    assert setting.events.last.details == {"control": "detection"}
+
+
+# -- the other kinds ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", Throttle.KINDS)
+def test_every_kind_has_a_budget_of_its_own(kind: str) -> None:
+    setting = Setting(ThrottlePolicy())
+    used = 0
+    try:
+        while not setting.guess(kind=kind).locked:
+            used += 1
+            assert used <= 240
+    except Denied as refusal:
+        assert refusal.retry_after is not None
+    assert used == {
+        "password": 10, "second_factor": 5, "enrolment": 5, "recovery_code": 5, "passkey": 30, "step_up": 5,
+        "disabling": 5, "reset": 5, "unlock": 5, "registration": 5, "verify": 10, "mail": 5, "meter": 240,
+        "invitation": 20,
+    }[kind]  # fmt: skip
+    for other in Throttle.KINDS:
+        if other != kind:
+            assert not setting.guess(kind=other).locked
+
+
+@pytest.mark.parametrize("kind", ["reset", "unlock", "registration", "mail"])
+def test_mail_that_is_asked_for_too_often_is_refused_without_a_word(kind: str) -> None:
+    setting = Setting(ThrottlePolicy())
+    for _ in range(5):
+        assert setting.guess(kind=kind).locked is None
+    assert setting.guess(kind=kind, address="203.0.113.1").locked is Reason.ACCOUNT_LOCKED
+
+
+@pytest.mark.parametrize("kind", ["reset", "unlock", "registration"])
+def test_an_address_that_asks_for_mail_under_many_names_is_told(kind: str) -> None:
+    setting = Setting(ThrottlePolicy())
+    for number in range(20):
+        assert setting.guess(f"name{number}", kind=kind).locked is None
+    with pytest.raises(Denied):
+        setting.guess("another", kind=kind)
+
+
+def test_a_passkey_without_a_name_is_counted_by_the_address() -> None:
+    setting = Setting(ThrottlePolicy())
+    for _ in range(30):
+        setting.guess(None, kind="passkey").failed()
+    with pytest.raises(Denied):
+        setting.guess(None, kind="passkey")
+    setting.guess(None, address="203.0.113.1", kind="passkey")
+
+
+def test_an_unlock_helps_at_once_where_it_is_asked_for() -> None:
+    setting = Setting(tight(account=3, account_address=2))
+    for address in ("192.0.2.1", "192.0.2.1", "198.51.100.1"):
+        setting.guess("robin", address).failed()
+    assert setting.refused("robin", "203.0.113.1")
+    setting.throttle.clear_account(login="robin", account_id="id-1", address="192.0.2.1")
+    assert not setting.refused("robin", "192.0.2.1")
+    assert not setting.refused("robin", "203.0.113.1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"longest": timedelta(seconds=5)},
+        {"longest": timedelta(hours=1), "heals": timedelta(-1)},
+        {"heals": timedelta(1)},
+    ],
+)
+def test_escalations_that_make_no_sense_are_refused(change: dict[str, timedelta]) -> None:
+    with pytest.raises(ConfigurationError):
+        Lane(name="account", limit=3, window=timedelta(minutes=1), **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cap": 101},
+        {"cap": 1},
+        {"cap_devices": 0},
+        {"cap": 20, "cap_devices": 20},
+        {"store_down": "ignore"},
+        {"detection": DetectionPolicy(password=26)},
+        {"detection": DetectionPolicy(password=1)},
+    ],
+)
+def test_policies_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        ThrottlePolicy(**change)

@@ -380,7 +380,7 @@ class Throttle:
 
         So a locked name costs what another one does, and a try that is not tested takes nothing of its budget.
         """
-        shadows = [(lane.name, lane.window) for _, lane, _ in lanes]
+        shadows = [(unit, lane.window) for unit, lane, _ in lanes]
         shadows += [] if tried is None else [("tried", _HOUR), ("candidate", _HOUR)]
         for which, window in shadows:
             lane = Lane(name=which, limit=_MANY, window=min(window, _HOUR))
