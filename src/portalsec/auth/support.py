@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -100,7 +100,7 @@ class SupportDesk:
             Denied: MALFORMED (the reason, or an actor without an account), UNKNOWN_ACCOUNT, SAME_PERSON (nobody's own),
                 FACTOR_NOT_ENROLLED (there is nothing to reset).
         """
-        if not isinstance(reason, str) or not _REASON.match(reason) or not actor.id:
+        if not _REASON.match(reason) or not actor.id:
             self._refuse(Reason.MALFORMED, account_id, actor, source)
         if self._accounts.get(account_id) is None:
             self._refuse(Reason.UNKNOWN_ACCOUNT, account_id, actor, source)
@@ -223,7 +223,7 @@ class SupportDesk:
         raise Denied(reason)
 
     def _record(
-        self, name: str, account_id: str, actor: Actor, source: Source, details: dict[str, str | None]
+        self, name: str, account_id: str, actor: Actor, source: Source, details: Mapping[str, str | None]
     ) -> None:
         self._emit(
             SecurityEvent(

@@ -13,6 +13,7 @@ from pathlib import Path
 from portalsec.cli.fields import DONE, FAILURES, STOPPED, _ctrl_c, _sentences
 from portalsec.cli.passwords import _bar, _config, _json
 from portalsec.errors import MissingExtra
+from portalsec.events import SecurityEvent
 
 try:
     import click
@@ -57,9 +58,13 @@ def dormant_command(*, config: Path, spared: tuple[str, ...], dry_run: bool, wan
     with _sentences(wants_json):
         settings = load_settings(config)
         names = frozenset(canonical_login(name) for name in spared)
+
+        def emit(event: SecurityEvent) -> None:
+            log.record(event)
+
         with (
             opened_log(settings) as log,
-            open_dormancy(settings, emit=log.record) as (_, dormancy),
+            open_dormancy(settings, emit=emit) as (_, dormancy),
             _ctrl_c() as stop,
             _bar("looking", not wants_json) as (bar, shown),
         ):
