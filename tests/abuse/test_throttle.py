@@ -1,0 +1,321 @@
+"""Guessing under attack, by its ids in the abuse cases: known devices, the hard cap, spraying, stuffing, equal work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
+from portalsec.auth.ports import Account
+from portalsec.auth.signin import Step
+from portalsec.errors import Denied, Reason, StoreError
+from portalsec.events import Event, Source
+from portalsec.web import status_of
+from tests.abuse.test_auth import (
+    ADMIN,
+    Hashes,
+    MakeWorld,
+    hashes,
+    make,
+    refused,
+    start,
+    submit,
+    world,
+)
+from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, session, tight, together, token
+
+__all__ = ["hashes", "make", "world"]  # fixtures
+
+STRANGER = Source(address="198.51.100.1", user_agent="a script")
+
+
+def guess(
+    world: World, login: str = "robin", password: str = OTHER_PASSWORD, source: Source = STRANGER
+) -> Reason:
+    return refused(lambda: start(world, login, password, source=source))
+
+
+def complete(world: World, account: Account, device: object = None) -> Step:
+    done = submit(world, token(start(world, device=device).pending), world.code(account))
+    world.clock.advance(timedelta(seconds=30))
+    return done
+
+
+# -- a stranger and the owner -------------------------------------------------------------------------------------
+
+
+def test_loc_12_atk_08_a_thousand_wrong_passwords_do_not_keep_the_owners_device_out(make: MakeWorld) -> None:
+    world = make()
+    account = world.person()
+    device = token(complete(world, account).device)
+    for number in range(1000):
+        guess(world, source=Source(address=f"2001:db8:{number:x}::1"))
+    assert guess(world, password=PASSWORD) is Reason.ACCOUNT_LOCKED
+    done = complete(world, account, device)
+    session(done)
+    assert token(done.device) != device
+
+
+def test_atk_08_a_new_device_gets_in_within_the_documented_hour(make: MakeWorld) -> None:
+    world = make()
+    account = world.person()
+    for number in range(3):  # three locks in a row: the longest there is
+        for attempt in range(25):
+            guess(world, source=Source(address=f"2001:db8:{number:x}:{attempt:x}::1"))
+        if number < 2:
+            world.clock.advance(timedelta(minutes=15 * 2**number))
+    assert refused(lambda: start(world)) is Reason.ACCOUNT_LOCKED
+    world.clock.advance(timedelta(hours=1))
+    session(complete(world, account))
+
+
+def test_atk_08_an_unlock_by_mail_helps_at_once(make: MakeWorld) -> None:
+    world = make(lanes=replace(ThrottlePolicy(), account_address=Lane(
+        name="account_address", limit=99, window=timedelta(minutes=15))))  # fmt: skip
+    account = world.person()
+    for day in range(10):
+        for _ in range(20):
+            guess(world)
+        world.clock.advance(timedelta(days=2 + day))
+    assert refused(lambda: start(world)) is Reason.ACCOUNT_LOCKED
+    world.throttle.clear_account(login="robin", account_id=account.id)
+    session(complete(world, account))
+
+
+def test_atk_04_a_hundred_failures_in_a_row_and_no_more_are_tested(make: MakeWorld, hashes: Hashes) -> None:
+    world = make()
+    account = world.person()
+    device = token(complete(world, account).device)
+    hashes.clear()
+    for day in range(30):
+        for number in range(10):
+            source = Source(address=f"198.51.{number}.1")
+            guess(world, source=source)
+            refused(lambda s=source: start(world, password=OTHER_PASSWORD, device=device, source=s))
+        world.clock.advance(timedelta(days=1))
+        if day % 5 == 0:
+            world.wire()  # the process starts anew
+    assert hashes.tested == 100
+    assert refused(lambda: start(world)) is Reason.ACCOUNT_LOCKED
+    assert refused(lambda: start(world, device=device)) is Reason.ACCOUNT_LOCKED
+    world.throttle.clear_account(login="robin", account_id=account.id)
+    session(complete(world, account))
+
+
+def test_atk_05_nothing_but_ones_own_sign_in_gives_tries_back(make: MakeWorld, hashes: Hashes) -> None:
+    world = make(lanes=tight(account=5))
+    world.person()
+    other = world.person("mallory")
+    hashes.clear()
+    tested = 0
+    for number in range(12):
+        source = Source(address=f"198.51.100.{number}", user_agent=f"browser {number}")
+        hashes.clear()
+        guess(world, source=source)
+        tested += hashes.tested
+        submit(world, world.pending("mallory"), world.code(other))  # success on another account
+        refused(lambda: submit(world, world.pending("mallory"), world.wrong_code(other)))  # another factor
+        world.clock.advance(timedelta(seconds=30))
+    assert tested == 5
+
+
+# -- a device's cookie in the wrong hands -------------------------------------------------------------------------
+
+
+def test_atk_48_a_stolen_devices_cookie_is_a_budget_and_no_factor(make: MakeWorld) -> None:
+    world = make(lanes=tight(device=3))
+    account, other = world.person(), world.person("mallory")
+    stolen = token(complete(world, account).device)
+    for pending in (stolen, None):
+        assert refused(lambda p=pending: submit(world, p, world.code(account))) is Reason.FLOW_UNKNOWN
+    assert refused(lambda: world.sessions.check(stolen, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    assert start(world, device=stolen).next == ("totp",)  # the second factor is asked for all the same
+    # Bound to its account: for another it is nothing.
+    world.throttle.clear_account(login="mallory", account_id=other.id)
+    for _ in range(4):
+        assert refused(
+            lambda: start(world, "mallory", OTHER_PASSWORD, device=stolen)
+        ) is Reason.WRONG_PASSWORD  # fmt: skip
+    world.watch.told.clear()
+    session(submit(world, token(start(world, "mallory", device=stolen).pending), world.code(other)))
+    assert world.watch.told[-1][:3] == ("completed", other.id, True)
+
+
+def test_atk_48_a_copy_that_is_used_after_the_owner_ends_the_device(make: MakeWorld) -> None:
+    world = make(lanes=tight(account=1))
+    account = world.person()
+    copied = token(complete(world, account).device)
+    device = token(complete(world, account, copied).device)  # the owner signs in: the secret rotates
+    assert refused(lambda: start(world, password=OTHER_PASSWORD, device=copied)) is Reason.WRONG_PASSWORD
+    assert world.events.named(Event.AUTH_DEVICE_REUSED)
+    assert not world.devices.of_account(account.id)
+    assert (
+        refused(lambda: start(world, device=device)) is Reason.ACCOUNT_LOCKED
+    )  # a stranger like any other now
+
+
+def test_a_shared_computer_is_not_remembered_and_the_owner_is_told_all_the_same(make: MakeWorld) -> None:
+    world = make()
+    account = world.person()
+    done = submit(world, token(start(world, shared=True).pending), world.code(account))
+    session(done)
+    assert done.device is None
+    assert not world.devices.of_account(account.id)
+    assert world.watch.told[-1] == ("completed", account.id, True, "notice-1")
+
+
+def test_the_notice_of_an_unfinished_sign_in_is_withdrawn_by_this_one_alone(make: MakeWorld) -> None:
+    world = make()
+    account = world.person()
+    first, second = world.pending(), world.pending()
+    assert first != second
+    submit(world, second, world.code(account))
+    assert world.watch.told == [
+        ("pending", account.id),
+        ("pending", account.id),
+        ("completed", account.id, True, "notice-2"),
+    ]
+
+
+# -- many names ---------------------------------------------------------------------------------------------------
+
+
+def test_atk_02_spraying_trips_and_locks_nobody_out(make: MakeWorld, hashes: Hashes) -> None:
+    world = make()
+    account = world.person()
+    hashes.clear()
+    for number in range(200):  # then from many addresses: the password is what they have in common
+        source = Source(address=f"2001:db8:{number:x}::1")
+        guess(world, f"name{number}", "Spring is coming 2026", source)
+    sprayed = [event for event in world.events if event.reason is Reason.PASSWORD_SPRAYED]
+    assert len(sprayed) == 200 - 25
+    (suspected,) = world.events.named(Event.AUTH_ATTACK_SUSPECTED)
+    assert suspected.details["pattern"] == "one_password_at_many_accounts"
+    assert guess(world, "robin", "Spring is coming 2026") is Reason.PASSWORD_SPRAYED
+    assert hashes.tested == 0
+    session(complete(world, account))
+
+
+def test_atk_01_stuffing_is_told_while_it_goes_on() -> None:
+    failures = Lane(name="failures", limit=300, window=timedelta(minutes=10))
+    world = World(lanes=replace(tight(), detection=DetectionPolicy(failures=failures)))
+    account = world.person()
+    for number in range(500):
+        source = Source(address=f"2001:db8:{number // 10:x}::1")
+        guess(world, f"name{number}", f"password of {number}", source)
+        if number == 250:
+            session(complete(world, account))
+    told = [event.details["pattern"] for event in world.events.named(Event.AUTH_ATTACK_SUSPECTED)]
+    assert told == ["many_failures"]
+    assert len(world.events.named(Event.AUTH_LOGIN_FAILED)) == 500
+    assert len(world.sessions.of_account(account.id)) == 1
+
+
+def test_atk_01_many_names_from_one_prefix_are_told_once_a_window(make: MakeWorld) -> None:
+    world = make()
+    for number in range(30):
+        guess(world, f"name{number}", f"password of {number}")
+    for _ in range(5):
+        guess(world, "name0", "password of 0")
+    (event,) = world.events.named(Event.AUTH_ATTACK_SUSPECTED)
+    assert event.details == {"pattern": "many_accounts_from_one_prefix", "count": 20, "seconds": 3600}
+    assert event.source == STRANGER
+    world.clock.advance(timedelta(hours=1))
+    for number in range(30):
+        guess(world, f"name{number}", f"password of {number}")
+    assert len(world.events.named(Event.AUTH_ATTACK_SUSPECTED)) == 2
+
+
+# -- the same answer for the same work ----------------------------------------------------------------------------
+
+
+def prepared(world: World, name: str) -> None:
+    """Accounts named for what they are; `locked` is locked, and from another address than the test's."""
+    for login in ("known", "disabled", "locked"):
+        account = world.person(login)
+        if login == "disabled":
+            world.accounts.disable(account.id, actor=ADMIN, source=SOURCE)
+    world.account_store.create(Account(id="p", login="passwordless", password_hash=None), now=world.clock())
+    world.account_store.create(Account(id="d", login="damaged", password_hash="nonsense"), now=world.clock())
+    for number in range(3):
+        guess(world, "locked", source=Source(address=f"203.0.{number}.1"))
+
+
+KINDS = ("unknown", "known", "disabled", "locked", "passwordless", "damaged")
+
+
+@pytest.mark.parametrize("password", [OTHER_PASSWORD, PASSWORD])
+def test_atk_16_17_every_refusal_is_the_same_work_and_the_same_face(
+    make: MakeWorld, hashes: Hashes, password: str
+) -> None:
+    world = make(lanes=tight(account=3))
+    prepared(world, "locked")
+    work, faces, reasons = {}, set(), set()
+    for login in KINDS:
+        if login == "known" and password == PASSWORD:
+            continue
+        hashes.clear()
+        world.calls.clear()
+        recorded = len(world.events)
+        with pytest.raises(Denied) as refusal:
+            start(world, login, password)
+        work[login] = (tuple(world.calls), len(hashes), len(world.events) - recorded)
+        denied = refusal.value
+        faces.add((type(denied), str(denied), denied.retry_after, status_of(denied)))
+        reasons.add(denied.reason)
+    assert len(set(work.values())) == 1, work
+    assert len(faces) == 1
+    assert faces.pop()[3] == 401
+    assert Reason.ACCOUNT_LOCKED in reasons
+    assert len(reasons) >= 3
+
+
+def test_atk_41_loc_11_a_throttle_that_is_down_opens_nothing_and_counts_nothing() -> None:
+    for where in ("take", "give_back", "clear"):
+        world = World(lanes=tight(account=2))
+        account = world.person()
+        world.throttle_store.failing[where] = StoreError("down")
+        for _ in range(5 if where == "take" else 1):
+            with pytest.raises(StoreError):
+                complete(world, account)
+        assert not world.sessions.of_account(account.id)
+        assert {event.details["control"] for event in world.events.named(Event.SYSTEM_CONTROL_FAILED)} == {
+            "throttle"
+        }
+        del world.throttle_store.failing[where]
+        if where == "take":
+            session(complete(world, account))  # none of that was the visitor's failure
+
+
+def test_loc_11_a_portal_may_choose_to_go_on_without_its_throttle() -> None:
+    world = World(lanes=replace(tight(), store_down="allow"))
+    account = world.person()
+    for verb in ("take", "give_back", "clear"):
+        world.throttle_store.failing[verb] = StoreError("down")
+    session(complete(world, account))
+    assert guess(world) is Reason.WRONG_PASSWORD
+    assert world.events.named(Event.SYSTEM_CONTROL_FAILED)
+
+
+@pytest.mark.parametrize("where", ["by_login", "get"])
+def test_loc_11_a_read_that_fails_after_the_budget_counts_nothing(make: MakeWorld, where: str) -> None:
+    world = make(lanes=tight(address=1))
+    world.account_store.failing[where] = StoreError("down")
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            start(world)
+    del world.account_store.failing[where]
+    assert guess(world, "nobody", source=SOURCE) is Reason.UNKNOWN_ACCOUNT
+
+
+def test_atk_03_sixty_four_threads_test_five_passwords_on_every_store(
+    make: MakeWorld, hashes: Hashes
+) -> None:
+    world = make(lanes=tight(account=5))
+    world.person()
+    hashes.clear()
+    results = together(64, lambda _: start(world, password=OTHER_PASSWORD))
+    assert hashes.tested == 5
+    assert sum(result.reason is Reason.WRONG_PASSWORD for result in results) == 5
