@@ -55,7 +55,7 @@ def test_whatever_is_given_the_keys_is_known_here() -> None:
     assert users == {
         "config/opening.py: open_stores",  # accounts and contacts
         "django/stores/bundle.py: django_stores",  # contacts
-        # Authenticators, notices, incidents and subject keys; links in mails to who has no account yet, for some days.
+        # Authenticators, notices, incidents and subject keys; links in mails to who has no account yet, for a day.
         "portal.py: build_portal",
         "django/sessions.py: _sealer",  # tests/django/test_rotation.py
         "django/portal_cells.py: _sealed",  # the rotation itself
