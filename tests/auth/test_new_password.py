@@ -348,8 +348,8 @@ _HASHERS = ("auth/passwords.py", "auth/legacy_hashes.py", "auth/legacy_outer.py"
 _NO_PASSWORDS_OF_PEOPLE = {"crypto/stretch.py"}  # keys from the passphrase of a key file
 
 
-def _hashing_calls() -> set[tuple[str, str]]:
-    """File and function of every call of ``hash`` on something called passwords."""
+def _calls(verb: str) -> set[tuple[str, str]]:
+    """File and function of every call of this verb on something called passwords."""
     found = set()
     package = ROOT / "src" / "portalsec"
     for path in package.rglob("*.py"):
@@ -363,7 +363,7 @@ def _hashing_calls() -> set[tuple[str, str]]:
                 if (
                     isinstance(node, ast.Call)
                     and isinstance(node.func, ast.Attribute)
-                    and node.func.attr == "hash"
+                    and node.func.attr == verb
                     and ast.unparse(node.func.value).rpartition(".")[2].strip("_")
                     in {"passwords", "hasher", "hashing"}
                 ):
@@ -372,7 +372,12 @@ def _hashing_calls() -> set[tuple[str, str]]:
 
 
 def test_pwd_08_no_path_to_a_new_password_but_through_the_gate() -> None:
-    assert _hashing_calls() == _MAY_HASH
+    assert _calls("hash") == _MAY_HASH
+    # Wrapping the hash of another system chooses no password.
+    assert {file for file, _ in _calls("wrap")} <= {
+        "cli/passwords.py",
+        "django/management/commands/portalsec_wrap_passwords.py",
+    }
 
 
 def test_pwd_08_nobody_else_calls_the_hash_function() -> None:

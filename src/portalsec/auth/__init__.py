@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from portalsec.auth.contacts import Contacts, canonical_email
     from portalsec.auth.devices import KnownDevices
     from portalsec.auth.endings import Endings, What, Why
+    from portalsec.auth.breached import BreachFile, Bundled
+    from portalsec.auth.breached_range import BreachRange
     from portalsec.auth.evidence import Evidence, Factor
     from portalsec.auth.links import RecoveryPolicy
+    from portalsec.auth.new_password import NewPasswords
     from portalsec.auth.password_change import PasswordChange
-    from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, Problem
+    from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, PasswordReport, Problem
     from portalsec.auth.passwords import Argon2Parameters, Passwords, Verified
     from portalsec.auth.registration import Registration
     from portalsec.auth.reset import PasswordReset
@@ -31,6 +34,9 @@ __all__ = [
     "Accounts",
     "ActiveSession",
     "Argon2Parameters",
+    "BreachFile",
+    "BreachRange",
+    "Bundled",
     "Contacts",
     "DetectionPolicy",
     "Endings",
@@ -39,10 +45,12 @@ __all__ = [
     "Factor",
     "KnownDevices",
     "Lane",
+    "NewPasswords",
     "NewSession",
     "PasswordChange",
     "PasswordPolicy",
     "PasswordRefused",
+    "PasswordReport",
     "PasswordReset",
     "Passwords",
     "Problem",
@@ -72,10 +80,13 @@ _HOMES = {
     "contacts": ("Contacts", "canonical_email"),
     "devices": ("KnownDevices",),
     "endings": ("Endings", "What", "Why"),
+    "breached": ("BreachFile", "Bundled"),
+    "breached_range": ("BreachRange",),
     "evidence": ("Evidence", "Factor"),
     "links": ("RecoveryPolicy",),
     "password_change": ("PasswordChange",),
-    "password_policy": ("PasswordPolicy", "PasswordRefused", "Problem"),
+    "new_password": ("NewPasswords",),
+    "password_policy": ("PasswordPolicy", "PasswordRefused", "PasswordReport", "Problem"),
     "passwords": ("Argon2Parameters", "Passwords", "Verified"),
     "registration": ("Registration",),
     "reset": ("PasswordReset",),
