@@ -14,13 +14,21 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 
 import pytest
 
+from portalsec.auth.breached import Bundled
 from portalsec.auth.breached_range import HIBP, BreachRange
+from portalsec.auth.new_password import NewPasswords
+from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused
+from portalsec.auth.passwords import Passwords
 from portalsec.auth.ports import BreachSource
 from portalsec.errors import BreachSourceUnavailable, ConfigurationError, StoreError
+from portalsec.events import SecurityEvent, Source
+from portalsec.stores.memory import MemoryPasswordHistory
 from portalsec.testing import FrozenClock
+from portalsec.testing.hashing import CHEAP_ARGON2
 from tests.support import shared
 
 LEAKED = "correct horse battery staple"
@@ -454,3 +462,56 @@ def test_time_spent_is_of_this_machine_and_not_of_the_portals_clock(server: Serv
     with talking(lambda connection, over: (over.wait(), None)[1]) as url:
         refused(BreachRange(url, timeout=timedelta(milliseconds=20), clock=FrozenClock()))
     assert time.monotonic() >= began + 0.02
+
+
+# -- what becomes of a new password when nobody answers -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("unreachable", ["accept", "refuse"])
+def test_pwd_08_a_server_that_is_down_is_recorded_and_the_policy_decides(
+    server: Served, unreachable: Literal["accept", "refuse"]
+) -> None:
+    leaked = "drizzle mural absent fennel"
+    server.body = lambda prefix: listing(sha1(leaked)[5:] + ":9", "0" * 35 + ":0")
+    events: list[SecurityEvent] = []
+    gate = NewPasswords(
+        policy=PasswordPolicy.NIST_800_63B_4,
+        sources=(BreachRange(server.url, cached=0), Bundled()),
+        unreachable=unreachable,
+        passwords=Passwords(parameters=CHEAP_ARGON2),
+        history=MemoryPasswordHistory(),
+        emit=events.append,
+    )
+
+    def prepare(password: str) -> str:
+        return gate.prepare(
+            "account-1",
+            password,
+            with_second_factor=True,
+            current=None,
+            source=Source(address="192.0.2.1"),
+        )
+
+    def problems(password: str) -> list[str]:
+        with pytest.raises(PasswordRefused) as caught:
+            prepare(password)
+        return [each.id for each in caught.value.problems]
+
+    assert problems(leaked) == ["breached"]
+    assert prepare(OTHER)
+    assert len(server.paths) == 2
+    assert not events
+    assert problems("password1password1") == ["breached"], "the list on this machine is asked first"
+    assert len(server.paths) == 2
+    assert gate.report(leaked, with_second_factor=True).problems == (), "the meter asks no server"
+    assert len(server.paths) == 2
+
+    server.status = 503
+    if unreachable == "accept":
+        assert prepare(OTHER)
+    else:
+        assert problems(OTHER) == ["unchecked_refused"]
+    (event,) = events
+    assert event.name == "system.control_failed"
+    assert event.details["control"] == "passwords.127.0.0.1"
+    assert OTHER not in repr(event)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from portalsec.auth.account import Accounts, SignUp, canonical_login
+    from portalsec.auth.breached import BreachFile, Bundled
+    from portalsec.auth.breached_range import BreachRange
     from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
     from portalsec.auth.contacts import Contacts, canonical_email
     from portalsec.auth.devices import KnownDevices
     from portalsec.auth.endings import Endings, What, Why
-    from portalsec.auth.breached import BreachFile, Bundled
-    from portalsec.auth.breached_range import BreachRange
     from portalsec.auth.evidence import Evidence, Factor
     from portalsec.auth.links import RecoveryPolicy
     from portalsec.auth.new_password import NewPasswords

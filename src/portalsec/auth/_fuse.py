@@ -19,7 +19,7 @@ __all__ = ["MASK", "MAX_KEYS", "WIDTHS", "Fuse", "cells_of", "found", "make_fuse
 
 MASK = (1 << 64) - 1
 WIDTHS = (8, 16, 24, 32)  # bits of a fingerprint
-MAX_KEYS = 1 << 22  # of one filter: what bounds the memory of making it
+MAX_KEYS = 1 << 20  # of one filter: what bounds the memory of making it
 
 _ARITY = 3
 _MOST_SEGMENT = 18  # log2
