@@ -130,6 +130,24 @@ def test_a_session_that_is_dead_or_another_persons_is_not_kept(world: World) -> 
     assert alive(world, foreign)
 
 
+def test_a_session_that_is_ended_while_it_is_kept_does_not_come_back(world: World) -> None:
+    account = world.person()
+    session = signed_in(world, account)
+    real = world.backing.sessions.end
+
+    def end(digest: bytes) -> bool:
+        ended = bool(real(digest))
+        world.backing.sessions.end_all(account.id)  # somebody signs out everywhere, or disables the account
+        return ended
+
+    world.backing.sessions.end = end
+    kept = world.endings.apply(
+        account.id, Why.PASSWORD_CHANGED, actor=STAFF, source=SOURCE, keep=session.digest
+    )
+    assert kept is None
+    assert world.sessions.of_account(account.id) == ()
+
+
 def test_of_eight_that_keep_one_session_at_most_one_gets_it(world: World) -> None:
     account = world.person()
     session = signed_in(world, account)

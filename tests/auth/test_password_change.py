@@ -101,6 +101,12 @@ def test_guesses_at_the_current_password_have_a_budget_of_their_own(world: World
     assert alive(world, mine)
 
 
+def test_a_right_current_password_costs_no_budget(world: World) -> None:
+    mine = signed_in(world, world.person())
+    for _ in range(60):
+        world.current.verify(mine, PASSWORD, source=SOURCE)
+
+
 def test_pwd_08_a_change_goes_through_every_check(world: World) -> None:
     mine = signed_in(world, world.person())
     for password, problem in ((PASSWORD, "same"), ("iloveyou", "common"), ("short", "too_short")):

@@ -219,6 +219,40 @@ def test_rec_01_fifty_threads_with_one_browser_token_choose_one_password(world: 
     world.pending(password=words[winners[0]])
 
 
+def test_rec_01_a_link_that_another_request_uses_while_we_look_is_used_once(world: World) -> None:
+    mailed = reset_token(world)
+    real, others = world.backing.flows.put, []
+
+    def put(flow: object) -> bool:
+        if not others:
+            others.append(None)
+            others.append(world.reset.exchange(mailed, source=SOURCE))
+        return bool(real(flow))
+
+    world.backing.flows.put = put
+    assert refused(lambda: world.reset.exchange(mailed, source=SOURCE)) is Reason.TOKEN_INVALID
+    choose(world, others[1].reveal())
+
+
+def test_rec_01_a_browsers_token_that_another_request_uses_while_we_look_is_used_once(world: World) -> None:
+    browser = browser_token(world)
+    real, others = world.backing.history.of_account, []
+
+    def of_account(account_id: str) -> object:
+        if not others:
+            others.append(None)
+            others.append(choose(world, browser, THIRD_PASSWORD))
+        return real(account_id)
+
+    world.backing.history.of_account = of_account
+    assert refused(lambda: choose(world, browser)) is Reason.TOKEN_INVALID
+    succeeded = [
+        event for event in world.events.named(Event.AUTH_PASSWORD_RESET) if event.outcome == "success"
+    ]
+    assert len(succeeded) == 1  # the other one ended nothing and recorded no reset
+    world.pending(password=THIRD_PASSWORD)
+
+
 def test_of_two_links_the_first_to_choose_kills_the_other(world: World) -> None:
     one, two = reset_token(world), reset_token(world)
     first, second = (world.reset.exchange(each, source=SOURCE).reveal() for each in (one, two))
