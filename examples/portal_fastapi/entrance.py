@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from portalsec.auth.account import SignUp
+from portalsec.auth.endings import Why
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import ActiveSession
 from portalsec.errors import Denied, Reason, SubjectErased
@@ -193,7 +194,9 @@ def entrance_router(
         request: Request, session: Annotated[ActiveSession, Depends(ps.session)]
     ) -> Response:
         actor = Actor(type="user", id=session.account_id)
-        portal.sessions.end_all(session.account_id, source=ps.source(request), actor=actor)
+        portal.endings.apply(
+            session.account_id, Why.SIGNED_OUT_EVERYWHERE, actor=actor, source=ps.source(request)
+        )
         response = pages.signed_out(request)
         response.headers.update(logout_headers())
         response.headers.append("Set-Cookie", clear_cookie(SESSION_COOKIE))
