@@ -16,7 +16,7 @@ from portalsec.crypto import KeyedHash, Keyset
 from portalsec.crypto._keys import HkdfPrfKey, HmacPrfKey, Key
 from portalsec.crypto.insecure import keyset_to_json
 from portalsec.crypto.keyring import Keyring
-from portalsec.crypto.prf import KeysetPrf
+from portalsec.crypto.prf import KeysetPepper, KeysetPrf
 from portalsec.errors import ConfigurationError
 from portalsec.secret import Secret
 from tests.crypto.support import KEY, gcm_key, keyset, prf_key, tink_handle, tink_prf
@@ -248,3 +248,16 @@ def test_between_the_two_steps_of_a_reload_the_old_primary_writes_and_the_new_is
     assert mac("p", b"data") == under(keys, first)[0]
     mac._write(keys.promote(second).disable(first))
     assert mac.all("p", b"data") == under(keys, second)
+
+
+def test_a_pepper_is_the_prf_by_key_and_says_nothing_under_a_key_that_it_has_not() -> None:
+    one = Keyset.generate("HMAC_SHA256_PRF")
+    both = one.add("HMAC_SHA256_PRF")
+    pepper = KeysetPepper(both)
+    assert pepper.primary_id == one.primary_id
+    for info in both.info():
+        assert pepper.tag(info.id, b"data") == both.prf().compute(b"data", 32, key_id=info.id)
+    assert pepper.tag(1, b"data") is None
+    assert KeysetPepper(both.disable(both.info()[-1].id)).tag(both.info()[-1].id, b"data") is None
+    with pytest.raises(ConfigurationError, match=r"\(HMAC_SHA1_PRF\) gives 20"):
+        KeysetPepper(of(MATERIALS[2], MATERIALS[0]))
