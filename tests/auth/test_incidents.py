@@ -135,3 +135,14 @@ def test_a_summary_of_another_incident_is_damaged(change: str) -> None:
         incident = opened(m, robin)
         with pytest.raises(Tampered):
             m.portal.incidents.summary(replace(incident, **{change: "other"}))
+
+
+def test_what_was_done_right_before_the_incident_begins_is_not_in_it() -> None:
+    with Mailing() as m:
+        robin = m.portal.accounts.create(login="robin", password=PASSWORD, reference="patient-7")
+        m.contact(robin, "robin@mail.example")
+        m.clock.advance(timedelta(hours=3))
+        read(m, robin.id, "patient-7")
+        m.clock.advance(timedelta(hours=1, minutes=5))
+        incident = opened(m, robin)
+        assert not [line for line in m.portal.incidents.seen(incident) if line.action == Event.RECORD_READ]

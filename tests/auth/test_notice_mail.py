@@ -193,3 +193,9 @@ def test_no_message_exists_whose_headers_could_be_somebody_else_s(field: str, va
 
 def test_a_message_shows_no_address_and_no_letter() -> None:
     assert "robin" not in repr(Message(**{**GOOD, "text": "robin's", "html": "robin's"}))
+
+
+def test_atk_39_a_detail_is_bare_before_it_is_escaped_and_escaped_all_the_same() -> None:
+    mail = writer().write(letter(browser="A & B\r\n<b>\x1b", link=False), letter_id="n1")
+    assert "A &amp; Bb</strong>" in mail.html
+    assert "Browser: A & Bb\n" in mail.text
