@@ -52,9 +52,9 @@ def test_no_key_stays_for_ever(client: Client):
     RedisFlows(client).put(_flow(1, now + WINDOW))
     RedisFlows(client).attempt(_flow(1, now).digest, "signin", limit=5, now=now)
     lives = {key.split(b":")[1]: timedelta(milliseconds=client.pttl(key)) for key in client.scan_iter()}
-    assert lives.keys() == {b"throttle", b"flow", b"flows-of"}
+    assert lives.keys() == {b"budget", b"flow", b"flows-of"}
     slack = timedelta(minutes=2)
-    assert WINDOW + GRACE - slack < lives[b"throttle"] <= WINDOW + GRACE
+    assert WINDOW + GRACE - slack < lives[b"budget"] <= WINDOW + GRACE
     assert WINDOW + GRACE - slack < lives[b"flow"] <= WINDOW + GRACE + slack
     assert lives[b"flows-of"] > lives[b"flow"] + GRACE / 2, "the index outlives what it names"
 
