@@ -65,7 +65,13 @@ def run(number: int, security_url: str, audit_url: str, rounds: int, barrier: An
             barrier.wait(_PATIENCE)
             won["advance"].append(totp.advance("account-1", "device-1", turn + 1))
             barrier.wait(_PATIENCE)
-            take = throttle.take(f"lane-{turn}", limit=LIMIT, window=timedelta(minutes=15), now=NOW)
+            take = throttle.take(
+                f"lane-{turn}",
+                limit=LIMIT,
+                window=timedelta(minutes=15),
+                now=NOW,
+                longest=timedelta(hours=1),
+            )
             won["take"].append(take.ok)
             barrier.wait(_PATIENCE)
             won["consume"].append(flows.consume(flow(turn).digest, "signin", now=NOW) is not None)
