@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from portalsec.auth.password_policy import PasswordRefused
+from portalsec.auth.sessions import NewSession
 from portalsec.auth.signin import Step
 from portalsec.auth.words import say
 from portalsec.errors import Denied
@@ -89,6 +90,7 @@ class Reply:
         values: what that page shows.
         redirect: a path of this portal.
         cookies: whole Set-Cookie values, in order.
+        session: the one that a cookie of `SESSION_COOKIE` among them gives out, for an adapter that keeps more with it.
         headers: further headers. Put them over the defaults of `portalsec.web.security_headers`.
         json: of `/password/strength`: the answer's object instead of a page.
     """
@@ -98,6 +100,7 @@ class Reply:
     values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     redirect: str | None = None
     cookies: tuple[str, ...] = field(default=(), repr=False)
+    session: NewSession | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     json: Mapping[str, object] | None = field(default=None, repr=False)
 

@@ -92,7 +92,7 @@ class OwnerPages:
             if denied.reason not in _CURRENT:
                 raise
             return self._password(session, denied=denied, errors=_wrong(asked.language))
-        return Reply(redirect="/account/password?changed=yes", cookies=(_session_cookie(new),))
+        return _under_new_id(new, "/account/password?changed=yes")
 
     def _password(
         self,
@@ -127,7 +127,7 @@ class OwnerPages:
         try:
             if removing:
                 new = contacts.remove(session, asked.text("contact"), current=current, source=asked.source)
-                return Reply(redirect="/account/email?done=removed", cookies=(_session_cookie(new),))
+                return _under_new_id(new, "/account/email?done=removed")
             contacts.add(session, typed, current=current, source=asked.source)
         except Denied as denied:
             if denied.reason is Reason.ADDRESS_REFUSED:
@@ -278,7 +278,7 @@ class OwnerPages:
         )
         if new is None:
             raise Denied(Reason.SESSION_REVOKED)
-        return Reply(redirect="/account/secure?done=signed-out", cookies=(_session_cookie(new),))
+        return _under_new_id(new, "/account/secure?done=signed-out")
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -319,8 +319,8 @@ def _wrong(language: str) -> tuple[Trouble, ...]:
     return (trouble("current", "wrong_current", language),)
 
 
-def _session_cookie(new: NewSession) -> str:
-    return set_cookie(SESSION_COOKIE, new.token.reveal())
+def _under_new_id(new: NewSession, page: str) -> Reply:
+    return Reply(redirect=page, cookies=(set_cookie(SESSION_COOKIE, new.token.reveal()),), session=new)
 
 
 def _moment(text: str) -> datetime | None:

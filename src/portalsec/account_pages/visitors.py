@@ -110,7 +110,8 @@ class VisitorPages:
             step = self._portal.reset.choose(asked.link, asked.text("password"), source=asked.source)
         except Denied as denied:
             return self._not_chosen(asked, denied, "new_password", "reset")
-        return Reply(redirect=step_page(step), cookies=(clear_cookie(LINK_COOKIE), *step_cookies(step)))
+        cookies = (clear_cookie(LINK_COOKIE), *step_cookies(step))
+        return Reply(redirect=step_page(step), cookies=cookies, session=step.session)
 
     # -- a new password that the next sign-in asks for --------------------------------------------------------------
 
@@ -131,7 +132,8 @@ class VisitorPages:
             if denied.reason in (Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED):
                 return Reply(redirect="/sign-in", cookies=(clear_cookie(PENDING_COOKIE),))
             return self._not_chosen(asked, denied, "forced_password", "reset", next=next)
-        return Reply(redirect=next if step.session else step_page(step), cookies=step_cookies(step))
+        onward = next if step.session else step_page(step)
+        return Reply(redirect=onward, cookies=step_cookies(step), session=step.session)
 
     def _forced(self, asked: Asked, next: str) -> Reply:
         return Reply(page="forced_password", values={"next": next, "least": self.least, "errors": ()})
@@ -254,9 +256,8 @@ class VisitorPages:
                 errors = (trouble("login", "login_taken", asked.language),)
                 return refused(denied, "register_account", **shown, errors=errors)
             return self._not_chosen(asked, denied, "register_account", "register", login=login[:254])
-        return Reply(
-            redirect=step_page(made.step), cookies=(clear_cookie(LINK_COOKIE), *step_cookies(made.step))
-        )
+        cookies = (clear_cookie(LINK_COOKIE), *step_cookies(made.step))
+        return Reply(redirect=step_page(made.step), cookies=cookies, session=made.step.session)
 
     # -- an address -------------------------------------------------------------------------------------------------
 
@@ -279,7 +280,7 @@ class VisitorPages:
         except Denied as denied:
             return _dead_or_wait(denied, "email")
         cookies = () if kept is None else (set_cookie(SESSION_COOKIE, kept.token.reveal()),)
-        return Reply(page="email_confirmed", cookies=cookies, headers=PRIVATE)
+        return Reply(page="email_confirmed", cookies=cookies, session=kept, headers=PRIVATE)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
