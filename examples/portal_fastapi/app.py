@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from portalsec.account_pages import AccountPages
 from portalsec.fastapi import (
     Portalsec,
     PortalsecMiddleware,
@@ -45,7 +46,9 @@ def create_app(site: Site) -> FastAPI:
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.include_router(sign_in_router(ps, pages))
     app.include_router(session_router(ps))
-    app.include_router(account_router(ps, ClinicAccountViews(ps, directory, pages)))
+    # The templates are in English, and say so (lang="en"): so are portalsec's sentences in them.
+    in_english = AccountPages(portal, languages=("en",))
+    app.include_router(account_router(ps, ClinicAccountViews(ps, directory, pages), operations=in_english))
     app.include_router(entrance_router(ps, clinic, site.ties, directory, pages))
     app.include_router(record_router(ps, clinic, directory, pages))
     app.include_router(desk_router(ps, clinic, directory, pages))

@@ -5,7 +5,8 @@ An adapter makes one `AccountPages` for its portal and serves every `Route` of i
 1. Refuse what another site caused (`portalsec.web.check_same_site`), before anything else.
 2. Read the form of a POST strictly (one value a name, UTF-8, no NUL, bounded), or the query of a GET; the body of
    ``POST /password/strength`` is one flat JSON object of texts.
-3. Make an `Asked` of it: the form, the source, the four cookies (a tossed one is refused and recorded), the language.
+3. Make an `Asked` of it: the form, the source, the four cookies (a tossed one is refused and recorded), and the language:
+   `language_of` the Accept-Language header, among the ``languages`` of its `AccountPages`.
 4. Call the operation, one hop into a thread of the route's `Lane`.
 5. Answer with the `Reply`: a redirect (303), JSON, or the application's page of that name with those values; then the
    headers, over the usual ones, and the Set-Cookie lines. What an operation raises, the adapter answers as ever.
@@ -15,19 +16,19 @@ Pages, and what each shows besides ``errors`` (a tuple of `Trouble`) and, where 
 
 ==================  ==================================================================================================
 forgot              typed: what was posted as ``name``
-forgot_sent         nothing: whoever asked, whoever was asked about
+forgot_sent         lives: how long the link is good (timedelta); the same whoever asked, whoever was asked about
 reset_link          token: a button that posts it to ``/password/link``
 link_dead           what: "reset", "unlock", "register", "email" or "not_me"
 new_password        least (characters)
 forced_password     next, least
 unlock              typed: as above
-unlock_sent         nothing
+unlock_sent         lives
 unlock_link         token, posted to ``/unlock/link``
 unlocked            nothing
 not_me              notice (`NoticeView`), token, posted to ``/not-me``
 disavowed           nothing: leads to ``/password/new``
 register            typed: what was posted as ``email``
-register_sent       nothing
+register_sent       lives
 register_link       token, posted to ``/register/link``
 register_account    login, least
 email_link          token, posted to ``/account/email/link``

@@ -55,7 +55,7 @@ class Asked:
         form: the fields of a POST, or of a GET's query; of `/password/strength`, the members of its JSON object.
         source: where it came from.
         session, pending, device, link: the values of the four cookies (`portalsec.web`), or None.
-        language: "en" or "es", from `language_of`.
+        language: "en" or "es", from `language_of` among `AccountPages.languages`.
     """
 
     form: Mapping[str, str] = field(repr=False)

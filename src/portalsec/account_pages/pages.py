@@ -5,6 +5,8 @@ from __future__ import annotations
 from portalsec.account_pages.exchange import Route
 from portalsec.account_pages.owners import OwnerPages
 from portalsec.account_pages.visitors import VisitorPages
+from portalsec.auth.words import LANGUAGES
+from portalsec.errors import ConfigurationError
 from portalsec.portal import Portal
 
 __all__ = ["AccountPages"]
@@ -13,7 +15,12 @@ __all__ = ["AccountPages"]
 class AccountPages:
     """The account's pages of one portal. Safe for concurrent use: it holds nothing of a request."""
 
-    def __init__(self, portal: Portal) -> None:
+    def __init__(self, portal: Portal, *, languages: tuple[str, ...] = LANGUAGES) -> None:
+        """``languages``: those that the application's own pages are in, the usual one first; an adapter asks
+        `language_of` for one of them. A page in one language with sentences of another serves nobody."""
+        if not languages or not set(languages) <= set(LANGUAGES):
+            raise ConfigurationError(f"AccountPages: languages are one or more of {', '.join(LANGUAGES)}")
+        self.languages = languages
         self.visitors = VisitorPages(portal)
         self.owners = OwnerPages(portal, least=self.visitors.least)
 

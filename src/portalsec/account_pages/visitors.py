@@ -1,9 +1,10 @@
-"""Pages for people who are not signed in: forgotten passwords, resting accounts, registration, "this wasn't me"."""
+"""Pages for people who are not signed in: forgotten passwords, locked accounts, registration, "this wasn't me"."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from portalsec.account_pages.exchange import (
     PRIVATE,
@@ -87,8 +88,9 @@ class VisitorPages:
         return Reply(page="forgot", values={"typed": "", "errors": ()})
 
     def ask_reset(self, asked: Asked) -> Reply:
-        """``name``. The same answer for everybody."""
-        return self._ask(asked, "forgot", "name", self._portal.reset.request)
+        """``name``. The same answer for everybody. Shows, when it is done: lives."""
+        lives = self._portal.policies.recovery.reset
+        return self._ask(asked, "forgot", "name", self._portal.reset.request, lives=lives)
 
     def reset_link(self, asked: Asked) -> Reply:
         """``token``, from a mail. Asks for a press of a button: opening it alone changes nothing."""
@@ -170,15 +172,16 @@ class VisitorPages:
         """What the form that is being filled says of its writer; `prepare` knows the account's own words as well."""
         return tuple(text[:254] for name in ("login", "email", "name") if (text := asked.text(name)))
 
-    # -- a resting account ------------------------------------------------------------------------------------------
+    # -- a locked account -------------------------------------------------------------------------------------------
 
     def unlock(self, asked: Asked) -> Reply:
         """The form. Shows: typed, errors."""
         return Reply(page="unlock", values={"typed": "", "errors": ()})
 
     def ask_unlock(self, asked: Asked) -> Reply:
-        """``name``. The same answer for everybody."""
-        return self._ask(asked, "unlock", "name", self._portal.unlock.request)
+        """``name``. The same answer for everybody. Shows, when it is done: lives."""
+        lives = self._portal.policies.recovery.unlock
+        return self._ask(asked, "unlock", "name", self._portal.unlock.request, lives=lives)
 
     def unlock_link(self, asked: Asked) -> Reply:
         """``token``, from a mail; shows a button."""
@@ -219,8 +222,9 @@ class VisitorPages:
         return Reply(page="register", values={"typed": "", "errors": ()})
 
     def ask_registration(self, asked: Asked) -> Reply:
-        """``email``. The same answer for everybody."""
-        return self._ask(asked, "register", "email", self._portal.registration.request)
+        """``email``. The same answer for everybody. Shows, when it is done: lives."""
+        lives = self._portal.policies.recovery.registration
+        return self._ask(asked, "register", "email", self._portal.registration.request, lives=lives)
 
     def register_link(self, asked: Asked) -> Reply:
         """``token``, from a mail; shows a button."""
@@ -284,7 +288,9 @@ class VisitorPages:
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _ask(self, asked: Asked, page: str, field: str, request: Callable[..., object]) -> Reply:
+    def _ask(
+        self, asked: Asked, page: str, field: str, request: Callable[..., object], *, lives: timedelta
+    ) -> Reply:
         """A request for mail. Only what the visitor can see by themselves is answered differently."""
         typed = asked.text(field).strip()
         if not typed:
@@ -296,7 +302,7 @@ class VisitorPages:
             known = "email_refused" if denied.reason is Reason.ADDRESS_REFUSED else "refused"
             errors = (trouble(field, known, asked.language),)
             return refused(denied, page, typed=typed[:254], errors=errors)
-        return Reply(page=f"{page}_sent")
+        return Reply(page=f"{page}_sent", values={"lives": lives})
 
     def _exchange(self, asked: Asked, what: str, exchange: Callable[..., Secret[str]], onward: str) -> Reply:
         try:

@@ -37,7 +37,8 @@ def account_router(
     """Forgotten passwords, mailed links, "this wasn't me", and the signed-in pages about one's own account.
 
     Args:
-        operations: where the application has words of its own to add (`AccountPages`); one for ``ps.portal`` else.
+        operations: where the pages are in other languages than portalsec's sentences, say
+            (``AccountPages(portal, languages=("en",))``); one for ``ps.portal`` in all of them else.
     """
     router = APIRouter(include_in_schema=False)
     todo = operations or AccountPages(ps.portal)
@@ -55,7 +56,7 @@ def account_router(
                 pending=await ps.pending_token(request),
                 device=await ps.device_token(request),
                 link=await ps.link_token(request),
-                language=language_of(request.headers.get("accept-language")),
+                language=language_of(request.headers.get("accept-language"), known=todo.languages),
             )
             return await hop(lambda: _response(request, route.operation(asked), pages))
 
