@@ -78,6 +78,7 @@ def test_every_address_is_there_once_and_what_hashes_has_its_own_lane(portal: Po
     hashing = {route.path for route in routes(portal) if route.lane is Lane.HASHING}
     assert hashing == {
         "/password/new", "/sign-in/new-password", "/register/new", "/account/password", "/account/email", "/account/close",
+        "/account/factor",
     }  # fmt: skip
     assert all(route.method == "POST" for route in routes(portal) if route.lane is Lane.HASHING)
 
@@ -97,7 +98,7 @@ def test_every_page_that_an_operation_shows_is_documented() -> None:
         for name in line.split(", ")
     }
     shown: set[str] = set()
-    for module in ("visitors", "owners", "exchange"):
+    for module in ("visitors", "owners", "factors", "exchange"):
         text = Path(portalsec.account_pages.__path__[0], f"{module}.py").read_text("utf-8")
         shown |= set(re.findall(r'page="([a-z_]+)"', text))
     assert shown <= documented

@@ -18,7 +18,9 @@ from portalsec.auth._creating import Creating
 from portalsec.auth._current import CurrentPassword
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._replacing import Replacing
+from portalsec.auth._retiring import Retiring
 from portalsec.auth.account import Accounts
+from portalsec.auth.adding_factor import AddingFactor
 from portalsec.auth.breached import Bundled
 from portalsec.auth.break_glass import BreakGlassNotices
 from portalsec.auth.closing import Closing
@@ -208,6 +210,7 @@ class Portal:
     contacts: Contacts
     reset: PasswordReset
     password_change: PasswordChange
+    adding_factor: AddingFactor
     registration: Registration
     unlock: Unlock
     courier: Courier
@@ -457,13 +460,14 @@ def build_portal(
         clock=clock,
         new_id=new_id,
     )
+    retiring = Retiring(accounts=stores.accounts, new_passwords=new_passwords, clock=clock)
     disavowal = Disavowal(
         store=stores.notices,
         notices=notices,
         accounts=stores.accounts,
         contacts=stores.contacts,
         factors=stores.totp,
-        new_passwords=new_passwords,
+        retiring=retiring,
         endings=endings,
         incidents=incidents,
         links=links,
@@ -500,7 +504,9 @@ def build_portal(
     support = SupportDesk(
         store=stores.incidents,
         accounts=stores.accounts,
+        contacts=stores.contacts,
         factors=stores.totp,
+        retiring=retiring,
         endings=endings,
         notices=notices,
         sealer=sealer,
@@ -562,6 +568,7 @@ def build_portal(
         contacts=contacts,
         reset=reset,
         password_change=password_change,
+        adding_factor=AddingFactor(current=current, sign_in=sign_in),
         registration=registration,
         unlock=unlock,
         courier=courier,

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portalsec.auth.disavowal import disavow_token
+from portalsec.auth.disavowal import Disavowed, disavow_token
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Account, TotpDevice
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError
-from portalsec.events import Event, Outcome
+from portalsec.events import ANONYMOUS, Event, Outcome
 from portalsec.secret import Secret
 from tests.auth.mailing import PASSWORD, SOURCE, THIEF, Mailing, token_of
 from tests.auth.world import together
@@ -29,6 +29,12 @@ def told(m: Mailing, account: Account, kind: NoticeKind = NoticeKind.NEW_DEVICE,
     """The token of the mail that the account's owner gets."""
     m.portal.notices.tell(account.id, kind, source=THIEF, details=details)
     return token_of(m.deliver()[0])
+
+
+def chosen(done: Disavowed) -> Secret[str]:
+    """What the browser chooses a new password with."""
+    assert done.browser is not None
+    return done.browser
 
 
 def refused(m: Mailing, token: object) -> None:
@@ -79,7 +85,7 @@ def test_confirming_ends_everything_and_leads_to_a_new_password() -> None:
         robin = m.person()
         own, thief = m.session(), m.session(source=THIEF)
         token = told(m, robin)
-        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        browser = chosen(m.portal.disavowal.confirm(token, source=SOURCE))
         assert not alive(m, own) and not alive(m, thief)
         with pytest.raises(Denied):
             m.portal.sign_in.start("robin", PASSWORD, source=THIEF)
@@ -93,7 +99,7 @@ def test_confirming_ends_everything_and_leads_to_a_new_password() -> None:
 def test_the_password_that_was_taken_away_comes_back_for_nobody() -> None:
     with Mailing() as m:
         robin = m.person()
-        browser = m.portal.disavowal.confirm(told(m, robin), source=SOURCE)
+        browser = chosen(m.portal.disavowal.confirm(told(m, robin), source=SOURCE))
         from portalsec.auth.password_policy import PasswordRefused
 
         with pytest.raises(PasswordRefused):
@@ -112,7 +118,7 @@ def test_it_survives_a_thief_s_password_change_and_address() -> None:
         m.portal.stores.flows.drop_account(robin.id)
         m.portal.stores.invitations.drop_account(robin.id)
         thief = m.session(source=THIEF, password=THIEF_S)
-        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        browser = chosen(m.portal.disavowal.confirm(token, source=SOURCE))
         assert not alive(m, thief)
         with pytest.raises(Denied):
             m.portal.sign_in.start("robin", THIEF_S, source=THIEF)
@@ -124,7 +130,7 @@ def test_a_disabled_account_stays_disabled() -> None:
         robin = m.person()
         token = told(m, robin)
         m.portal.stores.accounts.set_disabled(robin.id, True)
-        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        browser = chosen(m.portal.disavowal.confirm(token, source=SOURCE))
         after = m.portal.stores.accounts.get(robin.id)
         assert after is not None and after.disabled and after.password_hash is None
         with pytest.raises(Denied):
@@ -138,8 +144,8 @@ def test_rec_01_of_many_confirmations_one_wins(threads: int) -> None:
         robin = m.person()
         token = told(m, robin)
         done = together(threads, lambda _: m.portal.disavowal.confirm(token, source=SOURCE))
-        assert sum(isinstance(each, Secret) for each in done) == 1
-        assert all(isinstance(each, (Secret, Denied)) for each in done)
+        assert sum(isinstance(each, Disavowed) for each in done) == 1
+        assert all(isinstance(each, (Disavowed, Denied)) for each in done)
         assert len(m.portal.incidents.of_account(robin.id)) == 1
 
 
@@ -150,9 +156,9 @@ def test_who_loses_late_does_not_take_the_new_password_away() -> None:
         token = told(m, robin)
         notice = m.portal.disavowal._notice(token)  # the slow one has looked
         assert notice is not None
-        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        browser = chosen(m.portal.disavowal.confirm(token, source=SOURCE))
         m.portal.reset.choose(browser.reveal(), NEW_PASSWORD, source=SOURCE)
-        assert m.portal.disavowal._without_password(robin.id, notice.id) is None
+        assert m.portal.disavowal._disavow(notice, ANONYMOUS, SOURCE, signed_in=False) is None
         assert m.portal.sign_in.start("robin", NEW_PASSWORD, source=SOURCE).session is not None
 
 
@@ -300,7 +306,7 @@ def test_pwd_11_neither_token_nor_password_is_in_an_event_or_an_error() -> None:
     with Mailing() as m:
         robin = m.person()
         token = told(m, robin)
-        browser = m.portal.disavowal.confirm(token, source=SOURCE)
+        browser = chosen(m.portal.disavowal.confirm(token, source=SOURCE))
         with pytest.raises(Denied) as caught:
             m.portal.disavowal.confirm(token, source=SOURCE)
         said = repr(list(m.events)) + repr(caught.value) + str(caught.value) + repr(browser)

@@ -26,7 +26,8 @@ unlock_sent         lives
 unlock_link         token, posted to ``/unlock/link``
 unlocked            nothing
 not_me              notice (`NoticeView`), token, posted to ``/not-me``
-disavowed           nothing: leads to ``/password/new``
+disavowed           removed, kept (`ContactView`, not in full): addresses; choose: whether it leads to ``/password/new``,
+                    else to ``/password/forgot``
 register            typed: what was posted as ``email``
 register_sent       lives
 register_link       token, posted to ``/register/link``
@@ -38,7 +39,10 @@ email               session, contacts (`ContactView`), removing (one of them or 
 messages, activity  session, notices (`NoticeView`), older
 incident            session, incident (`IncidentView`), lines (`SeenLine`), before
 devices             session, devices (`DeviceView`), removed
-secure              session, signed_out, password_changed_at, factors, incidents (`IncidentView`)
+secure              session, signed_out, password_changed_at, factors, factor_added, incidents (`IncidentView`)
+factor              session, factors (labels): with any, it only says so
+factor_code         session, qr (`Drawing`), key: both once, empty after a wrong code; posts to
+                    ``/account/factor/confirm``
 close               session
 closed              nothing
 ==================  ==================================================================================================
@@ -58,13 +62,21 @@ from portalsec.account_pages.exchange import (
     step_page,
 )
 from portalsec.account_pages.pages import AccountPages
-from portalsec.account_pages.views import ContactView, DeviceView, IncidentView, NoticeView, incident_view
+from portalsec.account_pages.views import (
+    ContactView,
+    DeviceView,
+    Drawing,
+    IncidentView,
+    NoticeView,
+    incident_view,
+)
 
 __all__ = [
     "AccountPages",
     "Asked",
     "ContactView",
     "DeviceView",
+    "Drawing",
     "IncidentView",
     "Lane",
     "NoticeView",

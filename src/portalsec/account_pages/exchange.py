@@ -9,6 +9,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TypeAlias
 
+from portalsec.account_pages.views import masked
+from portalsec.auth.disavowal import Disavowed
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import NewSession
 from portalsec.auth.signin import Step
@@ -163,9 +165,17 @@ def link_cookie(link: Secret[str]) -> str:
     return set_cookie(LINK_COOKIE, link.reveal(), max_age=_LINK_AGE)
 
 
-def disavowed(link: Secret[str]) -> Reply:
+def disavowed(done: Disavowed) -> Reply:
     """After "this wasn't me": everything has ended, and this browser may choose a new password."""
-    return Reply(page="disavowed", cookies=(link_cookie(link), clear_cookie(SESSION_COOKIE)), headers=PRIVATE)
+    link = (clear_cookie(LINK_COOKIE),) if done.browser is None else (link_cookie(done.browser),)
+    values = {
+        "choose": done.browser is not None,
+        "removed": tuple(masked(contact) for contact in done.removed),
+        "kept": tuple(masked(contact) for contact in done.kept),
+    }
+    return Reply(
+        page="disavowed", values=values, cookies=(*link, clear_cookie(SESSION_COOKIE)), headers=PRIVATE
+    )
 
 
 def step_cookies(step: Step) -> tuple[str, ...]:
@@ -235,6 +245,18 @@ _SENTENCES = {
     "refused": (
         "This could not be accepted. Please check it and try again.",
         "No se pudo aceptar. Compruébelo e inténtelo de nuevo.",
+    ),
+    "wrong_code": (
+        "That code was not accepted. Check the six digits, or wait for the next code.",
+        "Ese código no se ha aceptado. Compruebe las seis cifras o espere al siguiente.",
+    ),
+    "begin_again": (
+        "That took too long, or had too many tries. Please begin again.",
+        "Ha tardado demasiado o ha habido demasiados intentos. Empiece de nuevo.",
+    ),
+    "factor_there": (
+        "Your account has an authenticator already, so another one was not added.",
+        "Su cuenta ya tiene un autenticador, así que no se ha añadido otro.",
     ),
     "too_long": ("That is too long.", "Es demasiado largo."),
 }

@@ -188,10 +188,10 @@ class OwnerPages:
     def disavow(self, asked: Asked) -> Reply:
         """``notice``, an id of the activity page: as the mailed link, for who is signed in. This session ends too."""
         session = self._session(asked)
-        link = self._portal.disavowal.confirm_signed_in(
+        done = self._portal.disavowal.confirm_signed_in(
             session.account_id, asked.text("notice"), source=asked.source
         )
-        return disavowed(link)
+        return disavowed(done)
 
     def incident(self, asked: Asked) -> Reply:
         """``id``. What was done in the owner's name. Shows: incident, lines (`SeenLine`), before (for the next page)."""
@@ -245,7 +245,7 @@ class OwnerPages:
     # -- secure my account ------------------------------------------------------------------------------------------
 
     def secure(self, asked: Asked) -> Reply:
-        """The walk. Shows: signed_out, password_changed_at, factors (labels), incidents (`IncidentView`)."""
+        """The walk. Shows: signed_out, password_changed_at, factors (labels), factor_added, incidents (`IncidentView`)."""
         session = self._session(asked)
         portal = self._portal
         account = portal.stores.accounts.get(session.account_id)
@@ -257,6 +257,7 @@ class OwnerPages:
                 "signed_out": asked.text("done") == "signed-out",
                 "password_changed_at": account.password_changed_at if account else None,
                 "factors": factors,
+                "factor_added": asked.text("done") == "factor",
                 "incidents": tuple(
                     incident_view(portal, incident, asked.language)
                     for incident in portal.incidents.of_account(session.account_id)

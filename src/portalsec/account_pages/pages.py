@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portalsec.account_pages.exchange import Route
+from portalsec.account_pages.factors import FactorPages
 from portalsec.account_pages.owners import OwnerPages
 from portalsec.account_pages.visitors import VisitorPages
 from portalsec.auth.words import LANGUAGES
@@ -23,7 +24,8 @@ class AccountPages:
         self.languages = languages
         self.visitors = VisitorPages(portal)
         self.owners = OwnerPages(portal, least=self.visitors.least)
+        self.factors = FactorPages(portal)
 
     def routes(self) -> tuple[Route, ...]:
         """What an adapter serves."""
-        return (*self.visitors.routes(), *self.owners.routes())
+        return (*self.visitors.routes(), *self.owners.routes(), *self.factors.routes())

@@ -9,17 +9,19 @@ from datetime import datetime
 from portalsec.auth.disavowal import Disavowable
 from portalsec.auth.notice_words import CATALOGUES, catalogue
 from portalsec.auth.notices import NoticeKind
-from portalsec.auth.ports import Incident, Notice
+from portalsec.auth.ports import Contact, Incident, Notice
 from portalsec.errors import Tampered
 from portalsec.portal import Portal
 
 __all__ = [
     "ContactView",
     "DeviceView",
+    "Drawing",
     "IncidentView",
     "NoticeView",
     "disavowable_view",
     "incident_view",
+    "masked",
     "notice_view",
     "notice_views",
 ]
@@ -61,6 +63,23 @@ class ContactView:
     id: str
     address: str = field(repr=False)
     verified: bool
+
+
+def masked(contact: Contact) -> ContactView:
+    """An address as its owner knows it again and nobody else can use it: r…@mail.example."""
+    name, _, domain = contact.address.rpartition("@")
+    return ContactView(
+        id=contact.id, address=f"{name[:1]}…@{domain}", verified=contact.verified_at is not None
+    )
+
+
+class Drawing(str):
+    """Markup that was made here of nothing that anybody typed: templates (Jinja, Django) print it as it is."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return str(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,10 +210,10 @@ class VisitorPages:
     def disavow(self, asked: Asked) -> Reply:
         """``token``. Ends everything, opens an incident, and lets whoever pressed choose a new password."""
         try:
-            link = self._portal.disavowal.confirm(asked.form.get("token"), source=asked.source)
+            done = self._portal.disavowal.confirm(asked.form.get("token"), source=asked.source)
         except Denied as denied:
             return _dead_or_wait(denied, "not_me")
-        return disavowed(link)
+        return disavowed(done)
 
     # -- registration -----------------------------------------------------------------------------------------------
 

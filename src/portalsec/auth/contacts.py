@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from portalsec.auth._current import CurrentPassword
 from portalsec.auth._email import canonical_email
 from portalsec.auth._mail_requests import MailRequests
+from portalsec.auth._probation import settled
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.links import LinkPurpose, Links
 from portalsec.auth.notices import Letter, NoticeKind, Notices
@@ -187,12 +188,14 @@ class Contacts:
         if kept is None:
             self._refuse(Event.ACCOUNT_CONTACT_REMOVED, Reason.SESSION_REVOKED, source, account.id)
             raise Denied(Reason.SESSION_REVOKED)
-        verified = contact.verified_at is not None
+        verified, now = contact.verified_at is not None, self._clock()
         self._notices.tell(
             account.id,
             NoticeKind.CONTACT_REMOVED,
             source=source,
-            details={"contact": contact.id},
+            # The mail that goes there once more has a link only where the address may be the owner's: see `settled`.
+            details={"contact": contact.id}
+            | ({} if settled(contact, account, at=now) else {"no_link": "yes"}),
             mail=verified,
             also=contact if verified else None,
         )

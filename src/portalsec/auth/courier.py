@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -87,8 +88,22 @@ class Courier:
         self._language_of = language_of
         self.policy = policy
 
-    def deliver(self, *, limit: int = 50) -> Delivered:
+    @property
+    def sends(self) -> bool:
+        """Whether it has a notifier."""
+        return self._notifier is not None
+
+    def through(self, notifier: Notifier) -> Courier:
+        """The same courier, which hands its mails to ``notifier``."""
+        other = copy(self)
+        other._notifier = notifier
+        return other
+
+    def deliver(self, *, limit: int = 50, stopping: Callable[[], bool] = lambda: False) -> Delivered:
         """Work on at most ``limit`` due notices and return; call it every few seconds.
+
+        Args:
+            stopping: asked before each notice; where it says so, the rest is left to whoever comes next.
 
         Raises:
             StoreError: the notices cannot be read or the log cannot record; mail that was handed over meanwhile and
@@ -98,6 +113,8 @@ class Courier:
         if self._notifier is None:
             return Delivered()
         for _ in range(limit):
+            if stopping():
+                break
             # One at a time: the lease is for one mail, and what was not begun when a worker dies is due at once.
             claimed = self._store.claim(now=self._clock(), lease=self.policy.lease, limit=1)
             if not claimed:
@@ -216,6 +233,7 @@ class Courier:
         account_id = notice.account_id or ""
         details = dict(self._notices.details(notice))
         also_id, also = details.pop("also_id", ""), details.pop("also", "")
+        no_link = details.pop("no_link", "")
         to = [contact for contact in self._contacts.of_account(account_id) if contact.verified_at is not None]
         if also and all(contact.address != also for contact in to):
             to.append(
@@ -231,7 +249,9 @@ class Courier:
         for contact in to:
             # An address that was just added may be a thief's: it is told, and cannot take the account over with it.
             just_added = kind is NoticeKind.CONTACT_ADDED and details.get("contact") == contact.id
-            token = None if just_added or not self._writer.links else self._disavowal(notice.id)
+            # And one that was removed while it was new: its reader would undo the removal.
+            untold = just_added or (contact.id == also_id and bool(no_link))
+            token = None if untold or not self._writer.links else self._disavowal(notice.id)
             letters.append(
                 Letter(
                     contact=contact, kind=kind, token=token, at=notice.at, code=notice.code, details=details

@@ -2,14 +2,17 @@
 
 The link is a keyed tag over the notice's id and nothing is stored for it: looking at it writes nothing anywhere, however
 often a mail scanner opens it; the same notice has the same link in every mail; and nothing that a thief does to the
-account (another password, another address, ended flows) makes it stop. It stops when the notice is disavowed, or old.
+account (another password, another address, ended flows) makes it stop. It stops when the notice is disavowed, or old, or
+when something later was disavowed, which ended all that came before: a thief who got mail for a while has such links too.
+
+A thief may have added an address and verified it. So none that is younger than thirty days stays (`settled`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
@@ -17,15 +20,17 @@ from uuid import UUID
 
 from portalsec._encoding import b64url, unb64url
 from portalsec.auth._input import token_text
+from portalsec.auth._probation import settled
+from portalsec.auth._retiring import Retiring
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.incidents import Incidents
 from portalsec.auth.links import LinkPurpose, Links
-from portalsec.auth.new_password import NewPasswords
 from portalsec.auth.notice_policy import NoticePolicy
 from portalsec.auth.notices import REQUESTS, NoticeKind, Notices
 from portalsec.auth.ports import (
     Account,
     AccountStore,
+    Contact,
     ContactStore,
     Flow,
     FlowStore,
@@ -35,15 +40,14 @@ from portalsec.auth.ports import (
     TotpStore,
 )
 from portalsec.clock import Clock
-from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
+from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
-__all__ = ["Disavowable", "Disavowal", "disavow_token"]
+__all__ = ["Disavowable", "Disavowal", "Disavowed", "disavow_token"]
 
 _TAG = 16  # with 16 bytes of id it is 32 bytes: a token of the usual shape, and 128 bits to guess
-_ROUNDS = 5
 _TURN = "disavow.turn"
 _TURN_LIFETIME = timedelta(minutes=2)
 _LOOKS = 1_000_000
@@ -62,6 +66,22 @@ class Disavowable:
     details: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disavowed:
+    """What follows for whoever confirmed.
+
+    Attributes:
+        browser: this browser's token to choose a new password with. None where something later was disavowed before: a
+            new password is then asked for by mail, which goes to the addresses that are left.
+        removed: addresses that are the account's no more: those not verified, and those added lately.
+        kept: those that are left.
+    """
+
+    browser: Secret[str] | None
+    removed: Sequence[Contact]
+    kept: Sequence[Contact]
+
+
 class Disavowal:
     """Looks at links and confirms them.
 
@@ -72,7 +92,8 @@ class Disavowal:
         turns: a durable store, in which a confirmation under way holds the turn of its notice. Without it the slower of
             two would end what the browser of the faster one was just given.
         links: gives the browser what it chooses a new password with.
-        contacts, factors: where an address or authenticator that was disavowed right after it was added is taken away.
+        contacts: where addresses that a stranger may have added are taken away.
+        factors: where an authenticator is taken away whose adding was disavowed.
     """
 
     def __init__(
@@ -83,7 +104,7 @@ class Disavowal:
         accounts: AccountStore,
         contacts: ContactStore,
         factors: TotpStore,
-        new_passwords: NewPasswords,
+        retiring: Retiring,
         endings: Endings,
         incidents: Incidents,
         links: Links,
@@ -98,7 +119,7 @@ class Disavowal:
         self._accounts = accounts
         self._contacts = contacts
         self._factors = factors
-        self._new_passwords = new_passwords
+        self._retiring = retiring
         self._endings = endings
         self._incidents = incidents
         self._links = links
@@ -112,7 +133,7 @@ class Disavowal:
         """What this link is about. Nothing changes by it: mail scanners open links before people do.
 
         Raises:
-            Denied: TOKEN_INVALID: not ours, disavowed already, or too old. Recorded.
+            Denied: TOKEN_INVALID: not ours, disavowed already (this, or something later), or too old. Recorded.
         """
         notice = self._notice(token)
         if notice is None:
@@ -123,15 +144,16 @@ class Disavowal:
             details={key: details[key] for key in ("browser", "place") if key in details},
         )
 
-    def confirm(self, token: object, *, source: Source) -> Secret[str]:
+    def confirm(self, token: object, *, source: Source) -> Disavowed:
         """The owner says that it was not them, on a POST.
 
         Ends every session, half-finished sign-in, known device and link of the account, takes its password away (it
-        comes back for nobody), opens an incident, and takes back an address or authenticator whose adding is what was
-        disavowed. A disabled account stays disabled.
+        comes back for nobody), removes every address but those that were verified thirty days before what is disavowed
+        and the one that the account was opened with, takes back an authenticator whose adding is what was disavowed,
+        and opens an incident. A disabled account stays disabled.
 
         Returns:
-            A browser's token to choose a new password with, where the second factor is asked for as ever. For a
+            With a browser's token to choose a new password with, where the second factor is asked for as ever. For a
             disabled account it opens nothing.
 
         Raises:
@@ -141,12 +163,12 @@ class Disavowal:
         notice = self._notice(token)
         if notice is None:
             self._refuse(source)
-        browser = self._in_turn(notice, Actor(type="user", id=notice.account_id), source)
-        if browser is None:
+        done = self._in_turn(notice, Actor(type="user", id=notice.account_id), source, signed_in=False)
+        if done is None:
             self._refuse(source, notice)
-        return browser
+        return done
 
-    def confirm_signed_in(self, account_id: str, notice_id: str, *, source: Source) -> Secret[str]:
+    def confirm_signed_in(self, account_id: str, notice_id: str, *, source: Source) -> Disavowed:
         """The same from the signed-in page, whose caller has checked the session: it ends along with all others.
 
         Raises:
@@ -155,10 +177,10 @@ class Disavowal:
         notice = self._store.get(notice_id)
         if notice is None or notice.account_id != account_id or notice.disavowed_at is not None:
             self._refuse(source)
-        browser = self._in_turn(notice, Actor(type="user", id=account_id), source)
-        if browser is None:
+        done = self._in_turn(notice, Actor(type="user", id=account_id), source, signed_in=True)
+        if done is None:
             self._refuse(source, notice)
-        return browser
+        return done
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
@@ -169,11 +191,21 @@ class Disavowal:
             return None
         if notice.disavowed_at is not None or self._clock() - notice.at >= self.policy.disavow_for:
             return None
+        # An authenticator that a stranger added would still keep the owner out, so its link works for that alone.
+        if notice.kind != NoticeKind.FACTOR_ADDED and self._covered(notice):
+            return None
         return notice
 
-    def _in_turn(self, notice: Notice, actor: Actor, source: Source) -> Secret[str] | None:
-        """`_disavow`, where no other confirmation of this notice is under way; None where one is."""
-        digest = hashlib.sha256(b"disavow:" + notice.id.encode("utf-8")).digest()
+    def _covered(self, notice: Notice) -> bool:
+        """Whether something that happened later was disavowed before."""
+        return any(
+            incident.notice_id != notice.id and incident.opened_at >= notice.at
+            for incident in self._incidents.of_account(notice.account_id or "")
+        )
+
+    def _in_turn(self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool) -> Disavowed | None:
+        """`_disavow`, where no other confirmation of this account's is under way; None where one is."""
+        digest = hashlib.sha256(b"disavow:" + (notice.account_id or "").encode("utf-8")).digest()
         turn = Flow(
             digest=digest,
             purpose=_TURN,
@@ -187,21 +219,24 @@ class Disavowal:
             if held is not None or not self._turns.put(turn):
                 return None
         try:
-            return self._disavow(notice, actor, source)
+            return self._disavow(notice, actor, source, signed_in=signed_in)
         finally:
             self._turns.consume(digest, _TURN, now=self._clock())
 
-    def _disavow(self, notice: Notice, actor: Actor, source: Source) -> Secret[str] | None:
-        """What the browser chooses a new password with; None where another confirmation won."""
+    def _disavow(self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool) -> Disavowed | None:
+        """None where another confirmation won."""
         account_id = notice.account_id or ""
-        fresh = self._store.get(notice.id)
-        if fresh is None or fresh.disavowed_at is not None:
+        if self._is_disavowed(notice.id):
+            return None
+        covered = not signed_in and self._covered(notice)
+        if covered and notice.kind != NoticeKind.FACTOR_ADDED:
             return None
         # Sessions first: whatever fails after this, the stranger is out.
         self._endings.apply(account_id, Why.DISAVOWED, actor=actor, source=source)
-        account = self._without_password(account_id, notice.id)
+        account = self._retiring.retire(account_id, wanted=lambda: not self._is_disavowed(notice.id))
         if account is None:
             return None
+        removed, kept = self._remove_addresses(notice, account, actor, source)
         self._undo(notice, account_id)
         self._incidents.open_for(notice, actor=actor, source=source)
         # The record before the mark: a link that was used must be in the log, and one that could not be recorded works.
@@ -214,33 +249,53 @@ class Disavowal:
                 details={"kind": notice.kind, "notice": notice.id},
             )
         )
-        browser = self._links.for_browser(LinkPurpose.RESET, account)
+        browser = None if covered else self._links.for_browser(LinkPurpose.RESET, account)
         won = self._store.disavow(account_id, notice.id, at=self._clock())
-        return browser if won else None
+        return Disavowed(browser=browser, removed=removed, kept=kept) if won else None
 
-    def _without_password(self, account_id: str, notice_id: str) -> Account | None:
-        """Take the password away; None where the notice was disavowed meanwhile, whose winner may have a new one."""
-        for _ in range(_ROUNDS):
-            # The account before the notice: a password that a winner's owner chose after our look is not the expected one.
-            account = self._accounts.get(account_id)
-            notice = self._store.get(notice_id)
-            if account is None or notice is None or notice.disavowed_at is not None:
-                return None
-            old, now = account.password_hash, self._clock()
-            if old is None:
-                return account
-            self._new_passwords.retire(account_id, old, now, compromised=True)
-            if self._accounts.set_password(account_id, None, expected=old, changed_at=now):
-                return self._accounts.get(account_id)
-        raise StoreError("an account's password kept changing while it was taken away")
+    def _is_disavowed(self, notice_id: str) -> bool:
+        notice = self._store.get(notice_id)
+        return notice is None or notice.disavowed_at is not None
+
+    def _remove_addresses(
+        self, notice: Notice, account: Account, actor: Actor, source: Source
+    ) -> tuple[Sequence[Contact], Sequence[Contact]]:
+        """Remove those that a stranger may have added. The mail that goes there once more has no link."""
+        added = (
+            self._notices.details(notice).get("contact") if notice.kind == NoticeKind.CONTACT_ADDED else None
+        )
+        removed, kept = [], []
+        for contact in self._contacts.of_account(account.id):
+            if settled(contact, account, at=notice.at) and contact.id != added:
+                kept.append(contact)
+                continue
+            self._emit(
+                SecurityEvent(
+                    name=Event.ACCOUNT_CONTACT_REMOVED,
+                    actor=actor,
+                    resource=ResourceRef(type="contact", id=contact.id),
+                    source=source,
+                    details={"why": Why.DISAVOWED.value},
+                )
+            )
+            if contact.verified_at is not None:
+                self._notices.tell(
+                    account.id,
+                    NoticeKind.CONTACT_REMOVED,
+                    source=source,
+                    details={"contact": contact.id, "no_link": "yes"},
+                    also=contact,
+                )
+            self._contacts.remove(account.id, contact.id)
+            removed.append(contact)
+        return tuple(removed), tuple(kept)
 
     def _undo(self, notice: Notice, account_id: str) -> None:
-        """An address or authenticator that a stranger added must not lead back in."""
-        details = self._notices.details(notice)
-        if notice.kind == NoticeKind.CONTACT_ADDED and "contact" in details:
-            self._contacts.remove(account_id, details["contact"])
-        if notice.kind == NoticeKind.FACTOR_ADDED and "device" in details:
-            self._factors.remove(account_id, details["device"])
+        """An authenticator that a stranger added must not keep the owner out."""
+        if notice.kind == NoticeKind.FACTOR_ADDED:
+            device = self._notices.details(notice).get("device")
+            if device is not None:
+                self._factors.remove(account_id, device)
 
     def _refuse(self, source: Source, notice: Notice | None = None) -> NoReturn:
         account_id = None if notice is None else notice.account_id

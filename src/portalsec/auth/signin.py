@@ -33,7 +33,7 @@ from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.evidence import Evidence, Factor, mint
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac, SignInWatch
-from portalsec.auth.sessions import NewSession, Sessions
+from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.throttle import Attempt, Throttle, Units
 from portalsec.clock import Clock, from_unix_microseconds, unix_microseconds
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
@@ -51,6 +51,7 @@ __all__ = ["SignIn", "SignInPolicy", "Step", "login_reference"]
 _TOTP = "sign-in.totp"
 _ENROLMENT = "sign-in.totp-enrolment"
 _NEW_PASSWORD = "sign-in.new-password"  # noqa: S105 - a flow's purpose
+_WITHIN = "session.totp-enrolment"
 _NEW_PASSWORD_TRIES = 100  # new passwords that one sign-in may offer; each refused one is told why
 EXPIRED = "expired"
 _MAX_BEGUN = 10
@@ -372,38 +373,94 @@ class SignIn:
         flow, state = self._attempt(pending, _ENROLMENT, source)
         account = self._holder(flow, state, source)
         self._not_enrolled(account, source)
-        attempt = self._reserve("enrolment", account, source)
-        try:
-            # Only the device that this sign-in began: not one that another browser is enrolling.
-            proven = self._totp.confirm(account.id, state.device_id or "", typed)
-        except Denied as refusal:
-            attempt.failed()
-            self._wrong_code(flow, refusal.reason, source)
-        try:
-            self._emit(
-                SecurityEvent(
-                    name=Event.AUTH_MFA_ENROLLED,
-                    actor=Actor(type="user", id=account.id),
-                    resource=ResourceRef(type="account", id=account.id),
-                    source=source,
-                    details={"factor": Factor.TOTP.value},
-                )
-            )
-            self._tell_of_factor(account, state.device_id or "", source)
-        except BaseException:
-            # Only the store knows whether the code confirmed it, so the record comes second; without one it is void.
-            self._totp.undo(account.id, state.device_id or "")
-            raise
+        proven, attempt, _ = self._enrolled(account, flow, state, typed, source)
         self._consume(flow, source)
         owner = Actor(type="user", id=account.id)
         self._endings.apply(account.id, Why.FACTOR_ADDED, actor=owner, source=source)
         epoch = self._sessions.epoch(account.id)
         if epoch != state.epoch + 1:
-            # Someone else ended the account's sessions since the password was proven.
+            # Someone else ended the account's sessions since the password was proven, and wants no factor of it either.
+            self._totp.undo(account.id, state.device_id or "")
             self._refuse(
                 Event.AUTH_LOGIN_FAILED, Reason.SESSION_REVOKED, source=source, account_id=account.id
             )
         return self._finish(account, replace(state, epoch=epoch), proven, attempt, source)
+
+    # -- a second factor, from inside a session ---------------------------------------------------------------------
+
+    def begin_totp_within(
+        self, door: object, session: ActiveSession, account: Account, *, source: Source
+    ) -> Enrolment:
+        """Make a seed for the holder of a session, who has just shown the password; for `portalsec.auth` alone.
+
+        The enrolment is bound to this session and dies with it; beginning again voids the one before.
+
+        Args:
+            account: the session's, with the hash that the password was right for.
+
+        Raises:
+            Denied: FACTOR_ALREADY_ENROLLED.
+            StoreError: nothing was begun.
+        """
+        require_door(door, "an enrolment")
+        self._not_enrolled(account, source, session.reference)
+        epoch, now = session.record.epoch, self._clock()
+        enrolment = self._totp.begin(account.id, account_name=account.login)
+        pending = Pending(
+            epoch=epoch,
+            password_at=unix_microseconds(now),
+            password=password_digest(self._mac, account.password_hash),
+            device_id=enrolment.device_id,
+        )
+        digest = _within(session)
+        self._flows.consume(digest, _WITHIN, now=now)
+        expires_at = now + self.policy.pending_lifetime
+        self._put(digest, _WITHIN, account.id, pending, expires_at=expires_at, attempts=0)
+        return enrolment
+
+    def confirm_totp_within(
+        self, door: object, session: ActiveSession, code: object, *, source: Source
+    ) -> NewSession:
+        """Accept the first code of the authenticator that this session began; for `portalsec.auth` alone.
+
+        Every other session of the account ends; this one goes on under the id that is returned.
+
+        Raises:
+            Denied: MALFORMED, FLOW_UNKNOWN (nothing begun here, too old, or the password is another one by now),
+                FLOW_EXHAUSTED, FACTOR_ALREADY_ENROLLED, THROTTLED, WRONG_CODE, FACTOR_NOT_ENROLLED, ACCOUNT_DISABLED,
+                SESSION_REVOKED (somebody ended the session meanwhile, so the authenticator is void).
+            StoreError: something failed: the authenticator is void, and sessions may have ended.
+        """
+        require_door(door, "an enrolment")
+        typed = self._code(code, source)
+        flow, state = self._tried(_within(session), _WITHIN, source, self.policy.pending_attempts)
+        account = self._holder(flow, state, source)
+        if account.id != session.account_id:
+            self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
+        self._not_enrolled(account, source, session.reference)
+        _, attempt, told = self._enrolled(account, flow, state, typed, source, session.reference)
+        owner, kept = Actor(type="user", id=account.id), None
+        try:
+            self._consume(flow, source)
+            kept = self._endings.apply(
+                account.id, Why.FACTOR_ADDED, actor=owner, source=source, keep=session.digest
+            )
+        finally:
+            if kept is None:
+                # Whoever ended this session meanwhile (the owner, say, of a stolen one) did not want this factor.
+                self._totp.undo(account.id, state.device_id or "")
+                self._notices.withdraw(told)
+        if kept is None:
+            self._refuse(
+                Event.AUTH_MFA_ENROLLED,
+                Reason.SESSION_REVOKED,
+                source=source,
+                account_id=account.id,
+                session=session.reference,
+            )
+        with suppress(StoreError):  # the new id must reach the browser, or its owner is signed out
+            attempt.succeeded()
+        return kept
 
     def abort(self, pending: object) -> None:
         """Drop a pending sign-in; an unknown one is no error."""
@@ -636,15 +693,51 @@ class SignIn:
         )
         return Step(next=("new_password",), pending=Secret(token))
 
-    def _tell_of_factor(self, account: Account, device_id: str, source: Source) -> None:
+    def _enrolled(  # noqa: PLR0917
+        self,
+        account: Account,
+        flow: Flow,
+        state: Pending,
+        typed: str,
+        source: Source,
+        session: str | None = None,
+    ) -> tuple[Evidence, Attempt, str]:
+        """Confirm the authenticator of a flow, recorded and told: what it proves, its budget's unit, the notice's id."""
+        device_id = state.device_id or ""
+        attempt = self._reserve("enrolment", account, source)
+        try:
+            # Only the device that this flow began: not one that another browser is enrolling.
+            proven = self._totp.confirm(account.id, device_id, typed)
+        except Denied as refusal:
+            attempt.failed()
+            self._wrong_code(flow, refusal.reason, source)
+        try:
+            self._emit(
+                SecurityEvent(
+                    name=Event.AUTH_MFA_ENROLLED,
+                    actor=Actor(type="user", id=account.id),
+                    resource=ResourceRef(type="account", id=account.id),
+                    source=source,
+                    session=session,
+                    details={"factor": Factor.TOTP.value},
+                )
+            )
+            told = self._tell_of_factor(account, device_id, source)
+        except BaseException:
+            # Only the store knows whether the code confirmed it, so the record comes second; without one it is void.
+            self._totp.undo(account.id, device_id)
+            raise
+        return proven, attempt, told
+
+    def _tell_of_factor(self, account: Account, device_id: str, source: Source) -> str:
         from portalsec.auth.notices import NoticeKind  # imported by whoever built the notices
 
-        self._notices.tell(
+        return self._notices.tell(
             account.id,
             NoticeKind.FACTOR_ADDED,
             source=source,
             details={"factor": Factor.TOTP.value, "device": device_id},
-        )
+        ).id
 
     def _reserve(self, kind: str, whose: str | Account, source: Source) -> Attempt:
         """``whose``: for a password the canonical name, for a code the account."""
@@ -731,10 +824,11 @@ class SignIn:
     def _attempt(
         self, pending: object, purpose: str, source: Source, *, limit: int | None = None
     ) -> tuple[Flow, Pending]:
-        digest = _token_digest(pending)
-        flow = digest and self._flows.attempt(
-            digest, purpose, limit=limit or self.policy.pending_attempts, now=self._clock()
-        )
+        return self._tried(_token_digest(pending), purpose, source, limit or self.policy.pending_attempts)
+
+    def _tried(self, digest: bytes | None, purpose: str, source: Source, limit: int) -> tuple[Flow, Pending]:
+        """A flow that stands in the store, with this try counted."""
+        flow = digest and self._flows.attempt(digest, purpose, limit=limit, now=self._clock())
         if not flow:
             self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
         return flow, Pending.decode(open_data(self._mac, flow))
@@ -761,7 +855,7 @@ class SignIn:
         """Whether the account's password is the one that was proven; None where no password was looked at here."""
         return password is None or is_password(self._mac, password, account.password_hash)
 
-    def _not_enrolled(self, account: Account, source: Source) -> None:
+    def _not_enrolled(self, account: Account, source: Source, session: str | None = None) -> None:
         # A password alone must never add an authenticator beside one that the owner has: the sign-in may have been
         # started before the owner enrolled theirs.
         if self._totp.enrolled(account.id):
@@ -770,6 +864,7 @@ class SignIn:
                 Reason.FACTOR_ALREADY_ENROLLED,
                 source=source,
                 account_id=account.id,
+                session=session,
             )
 
     def _wrong_code(self, flow: Flow, reason: Reason, source: Source) -> NoReturn:
@@ -827,16 +922,18 @@ class SignIn:
         *,
         source: Source,
         account_id: str | None = None,
+        session: str | None = None,
         details: Mapping[str, str] | None = None,
     ) -> NoReturn:
         self._emit(
             SecurityEvent(
                 name=name,
                 outcome=Outcome.DENIED,
-                actor=ANONYMOUS,
+                actor=ANONYMOUS if session is None else Actor(type="user", id=account_id),
                 resource=None if account_id is None else ResourceRef(type="account", id=account_id),
                 reason=reason,
                 source=source,
+                session=session,
                 details=dict(details or {}),
             )
         )
@@ -850,3 +947,8 @@ def _digest(token: str) -> bytes:
 def _token_digest(token: object) -> bytes | None:
     text = token_text(token)
     return None if text is None else _digest(text)
+
+
+def _within(session: ActiveSession) -> bytes:
+    """Where the enrolment of a session lies: found by whoever holds that session's id, and by nobody else."""
+    return hashlib.sha256(b"enrolment:" + session.digest).digest()

@@ -1,5 +1,8 @@
 """`SupportDesk`: a lost second factor, reset by the desk, on the word of one person or of two.
 
+The password goes with it. Whoever knows it (and had the phone taken, say, or called the desk in the owner's name) would
+set up a factor of their own at the next sign-in; so a link to the owner's mailbox and a new password come first.
+
 A request that waits for a second person is kept among the incidents (without a notice): durable, listed, closed once.
 """
 
@@ -12,10 +15,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from portalsec.auth._retiring import Retiring
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.incidents import incident_place
 from portalsec.auth.notices import NoticeKind, Notices
-from portalsec.auth.ports import AccountStore, Incident, IncidentStore, Sealer, TotpStore
+from portalsec.auth.ports import (
+    Account,
+    AccountStore,
+    ContactStore,
+    Incident,
+    IncidentStore,
+    Sealer,
+    TotpStore,
+)
 from portalsec.clock import Clock
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
 from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
@@ -61,7 +73,9 @@ class SupportDesk:
         *,
         store: IncidentStore,
         accounts: AccountStore,
+        contacts: ContactStore,
         factors: TotpStore,
+        retiring: Retiring,
         endings: Endings,
         notices: Notices,
         sealer: Sealer,
@@ -76,7 +90,9 @@ class SupportDesk:
         self.two_people = two_people
         self._store = store
         self._accounts = accounts
+        self._contacts = contacts
         self._factors = factors
+        self._retiring = retiring
         self._endings = endings
         self._notices = notices
         self._sealer = sealer
@@ -98,22 +114,25 @@ class SupportDesk:
 
         Raises:
             Denied: MALFORMED (the reason, or an actor without an account), UNKNOWN_ACCOUNT, SAME_PERSON (nobody's own),
-                FACTOR_NOT_ENROLLED (there is nothing to reset).
+                FACTOR_NOT_ENROLLED (there is nothing to reset), ADDRESS_REFUSED (the account has no verified address,
+                so that no link would reach its owner: such a person gets a new activation code instead).
         """
         if not _REASON.match(reason) or not actor.id:
             self._refuse(Reason.MALFORMED, account_id, actor, source)
-        if self._accounts.get(account_id) is None:
+        account = self._accounts.get(account_id)
+        if account is None:
             self._refuse(Reason.UNKNOWN_ACCOUNT, account_id, actor, source)
         if actor.id == account_id:
             self._refuse(Reason.SAME_PERSON, account_id, actor, source)
         if not any(device.confirmed for device in self._factors.devices(account_id)):
             self._refuse(Reason.FACTOR_NOT_ENROLLED, account_id, actor, source)
+        self._reachable(account_id, actor, source)
         request_id, now = self._new_id(), self._clock()
         self._record(
             Event.ACCOUNT_SUPPORT_REQUESTED, account_id, actor, source, {"request": request_id, "why": reason}
         )
         if not self.two_people:
-            self._reset(account_id, request_id, actor, actor.id, source)
+            self._reset(account, request_id, actor, actor.id, source)
             return request_id
         fields = {"v": 1, "account": account_id, "asked_by": actor.id, "reason": reason}
         stored = self._store.open(
@@ -131,11 +150,13 @@ class SupportDesk:
         return request_id
 
     def approve(self, request_id: object, *, actor: Actor, source: Source) -> None:
-        """Agree, as another person: the account's authenticators go, its sessions end, its owner is told.
+        """Agree, as another person: the account's authenticators and its password go, its sessions end, its owner is told.
+
+        A link to a new password is mailed to the owner, and after it a new authenticator is set up.
 
         Raises:
             Denied: TOKEN_INVALID (no such request, carried out already, too old), SAME_PERSON (whoever asked, or the
-                account's own holder).
+                account's own holder), ADDRESS_REFUSED (as `request_factor_reset`), UNKNOWN_ACCOUNT.
             StoreError: something failed; agree again.
         """
         request = self._waiting(request_id)
@@ -143,8 +164,12 @@ class SupportDesk:
             self._refuse(Reason.TOKEN_INVALID, None, actor, source)
         if not actor.id or actor.id in {request.asked_by, request.account_id}:
             self._refuse(Reason.SAME_PERSON, request.account_id, actor, source)
+        account = self._accounts.get(request.account_id)
+        if account is None:
+            self._refuse(Reason.UNKNOWN_ACCOUNT, request.account_id, actor, source)
+        self._reachable(account.id, actor, source)
         # What is done is safe to do twice; the request is closed when all of it is done, so none is half done for good.
-        self._reset(request.account_id, request.id, actor, request.asked_by, source)
+        self._reset(account, request.id, actor, request.asked_by, source)
 
     def withdraw(self, request_id: object, *, actor: Actor, source: Source) -> bool:
         """Close a request without doing anything, recorded; whether it was waiting."""
@@ -195,19 +220,29 @@ class SupportDesk:
             asked_at=incident.opened_at,
         )
 
+    def _reachable(self, account_id: str, actor: Actor, source: Source) -> None:
+        if not any(contact.verified_at for contact in self._contacts.of_account(account_id)):
+            self._refuse(Reason.ADDRESS_REFUSED, account_id, actor, source)
+
     def _reset(
-        self, account_id: str, request_id: str, actor: Actor, asked_by: str | None, source: Source
+        self, account: Account, request_id: str, actor: Actor, asked_by: str | None, source: Source
     ) -> None:
         details = {"factor": "totp", "request": request_id, "asked_by": asked_by, "by": "support"}
-        self._record(Event.AUTH_MFA_REMOVED, account_id, actor, source, details)
+        self._record(
+            Event.AUTH_MFA_REMOVED, account.id, actor, source, details, changed=("factor", "password")
+        )
+        # Before the factor: at no moment does the password that somebody may know lead to a new factor by itself.
+        self._retiring.retire(account.id)
         removed = 0
-        for device in self._factors.devices(account_id):
-            removed += self._factors.remove(account_id, device.id)
+        for device in self._factors.devices(account.id):
+            removed += self._factors.remove(account.id, device.id)
         # After the factor: a session that was opened with it up to here ends too.
-        self._endings.apply(account_id, Why.FACTOR_REMOVED, actor=actor, source=source)
+        self._endings.apply(account.id, Why.FACTOR_REMOVED, actor=actor, source=source)
         first = self._store.close(request_id, at=self._clock()) if self.two_people else removed > 0
         if first:
-            self._notices.tell(account_id, NoticeKind.FACTOR_RESET_BY_SUPPORT, source=source)
+            self._notices.tell(account.id, NoticeKind.FACTOR_RESET_BY_SUPPORT, source=source)
+            asked = {"login": account.login, "email": ""}
+            self._notices.request(NoticeKind.REQUEST_RESET, source=source, details=asked)
 
     def _refuse(self, reason: Reason, account_id: str | None, actor: Actor, source: Source) -> NoReturn:
         self._emit(
@@ -222,8 +257,14 @@ class SupportDesk:
         )
         raise Denied(reason)
 
-    def _record(
-        self, name: str, account_id: str, actor: Actor, source: Source, details: Mapping[str, str | None]
+    def _record(  # noqa: PLR0917
+        self,
+        name: str,
+        account_id: str,
+        actor: Actor,
+        source: Source,
+        details: Mapping[str, str | None],
+        changed: tuple[str, ...] = (),
     ) -> None:
         self._emit(
             SecurityEvent(
@@ -231,6 +272,7 @@ class SupportDesk:
                 actor=actor,
                 resource=ResourceRef(type="account", id=account_id),
                 source=source,
+                changed=changed,
                 details=details,
             )
         )
