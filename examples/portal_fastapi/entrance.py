@@ -8,10 +8,13 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from portalsec.account_pages import language_of
 from portalsec.auth.account import SignUp
+from portalsec.auth.browsers import browser_words
 from portalsec.auth.endings import Why
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import ActiveSession
+from portalsec.auth.words import say
 from portalsec.errors import Denied, Reason, SubjectErased
 from portalsec.events import SYSTEM, Actor, Event, ResourceRef, SecurityEvent
 from portalsec.fastapi import Portalsec, finish_step, read_form
@@ -43,7 +46,7 @@ _OWN = (
     ("/account/messages", "Messages we sent you", "Is a mail really from us? Compare its code."),
     ("/account/password", "Change your password", "With a meter that says how good the new one is."),
     ("/account/email", "E-mail addresses", "Where we write when something happens."),
-    ("/account/devices", "Your devices", "Browsers that we know again."),
+    ("/account/devices", "Your devices", "Browsers in which you have signed in."),
 )
 
 
@@ -158,8 +161,9 @@ def entrance_router(
         try:
             made = await ps.lanes.hashing(operation)
         except Denied as denied:
+            language = language_of(request.headers.get("accept-language"))
             response = activate_page(
-                request, invitation=invitation[:64], login=login[:254], errors=_what_to_mend(denied)
+                request, invitation=invitation[:64], login=login[:254], errors=_what_to_mend(denied, language)
             )
             response.status_code = status_of(denied)
             return response
@@ -179,7 +183,7 @@ def entrance_router(
             absolute=duration(policy.absolute),
             sessions=[
                 _Session(
-                    browser=_browser(record.user_agent),
+                    browser=browser_words(record.user_agent) or "A browser",
                     address=record.address,
                     since=record.created_at,
                     last=record.last_seen_at,
@@ -205,9 +209,9 @@ def entrance_router(
     return router
 
 
-def _what_to_mend(denied: Denied) -> Errors:
+def _what_to_mend(denied: Denied, language: str) -> Errors:
     if isinstance(denied, PasswordRefused):
-        return [("password", problem.text) for problem in denied.problems]
+        return [("password", say(problem, language)) for problem in denied.problems]
     if denied.reason is Reason.LOGIN_TAKEN:
         return [("login", "Choose another user name: this one is taken.")]
     if denied.reason is Reason.MALFORMED:
@@ -223,36 +227,3 @@ def _what_to_mend(denied: Denied) -> Errors:
             "This code opens nothing. Check it letter by letter, or ask the front desk for a new one.",
         )
     ]
-
-
-def _browser(user_agent: str | None) -> str:
-    """A rough name, to tell one's own phone from one's own computer; nothing is decided by it."""
-    agent = user_agent or ""
-    name = next(
-        (
-            n
-            for mark, n in (
-                ("Edg/", "Edge"),
-                ("Firefox/", "Firefox"),
-                ("Chrom", "Chrome"),
-                ("Safari/", "Safari"),
-            )
-            if mark in agent
-        ),
-        "A browser",
-    )
-    system = next(
-        (
-            n
-            for mark, n in (
-                ("Android", "Android"),
-                ("iPhone", "iPhone"),
-                ("Windows", "Windows"),
-                ("Mac OS", "a Mac"),
-                ("Linux", "Linux"),
-            )
-            if mark in agent
-        ),
-        "",
-    )
-    return f"{name} on {system}" if system else name

@@ -72,6 +72,8 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"day": day, "moment": moment, "told": told, "described": self._described}
+        self._templates.filters["scalable"] = lambda drawing: Markup(_scalable(drawing))  # noqa: S704 - a `Drawing`
+        self._templates.filters["duration"] = duration
         self._templates.globals |= {
             "portal": portal_name,
             "purpose_words": PURPOSE_WORDS,

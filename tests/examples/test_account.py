@@ -152,3 +152,42 @@ def test_closing_ones_account_leaves_the_record(demo: Demo) -> None:
 def test_the_demo_is_not_open_to_everybody(demo: Demo) -> None:
     assert demo.browser().get("/register").status_code == 404
     assert not [r for r in AccountPages(demo.site.portal).routes() if r.path.startswith("/register")]
+
+
+@pytest.mark.parametrize("path", ["/password/forgot", "/unlock", "/activate"])
+def test_a_page_is_in_one_language_and_says_which(demo: Demo, path: str) -> None:
+    spanish = {"accept-language": "es-MX,es;q=0.9"}
+    page = demo.browser().post(path, {}, headers=spanish)
+    assert '<html lang="en">' in page.text
+    assert re.search(r"Enter your|Choose a", page.text)
+    assert not re.search(r"Escriba|Elija|[áéíóúñ¿¡]", page.text)
+    meter = demo.browser().request(
+        "POST",
+        "/password/strength",
+        content=b'{"password": "password"}',
+        headers={**spanish, "content-type": "application/json"},
+        same_site=True,
+    )
+    assert meter.status_code == 200
+    assert not re.search(r"[áéíóúñ¿¡]|contraseña", meter.text)
+
+
+def test_how_long_a_mailed_link_is_good_is_what_the_settings_say(demo: Demo) -> None:
+    lives = demo.site.portal.policies.recovery.reset
+    sent = demo.browser().post("/password/forgot", {"name": "patient"})
+    assert f"for {lives // timedelta(minutes=1)} minutes" in words(sent)
+
+
+def test_a_dead_link_of_a_notice_still_leads_to_a_new_password(demo: Demo) -> None:
+    dead = demo.browser().get("/not-me?token=x")
+    assert 'href="/password/forgot"' in dead.text
+    assert "password or the e-mail address changes" not in words(dead)
+
+
+def test_every_password_field_takes_as_much_as_a_new_password_may_have(demo: Demo) -> None:
+    pages = [demo.browser().get(path) for path in ("/sign-in", "/activate")]
+    pages += [demo.as_("patient").get(path) for path in ("/account/password", "/account/close")]
+    fields = [field for page in pages for field in re.findall(r'<input[^>]*type="password"[^>]*>', page.text)]
+    most = demo.site.portal.policies.passwords.max_length
+    assert len(fields) == 5
+    assert all(f'maxlength="{most}"' in field for field in fields)

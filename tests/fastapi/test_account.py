@@ -10,11 +10,16 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from portalsec.account_pages import AccountPages
+from portalsec.errors import ConfigurationError
 from portalsec.events import SYSTEM, Event, Source
+from portalsec.fastapi import Portalsec, account_router
 from portalsec.web import DEVICE_COOKIE, LINK_COOKIE, SESSION_COOKIE
-from tests.fastapi.account_site import NEW, PASSWORD, AccountSite, account_site
-from tests.fastapi.asgi import Answer, Browser
+from tests.fastapi.account_site import NEW, PASSWORD, AccountSite, Views, account_site
+from tests.fastapi.asgi import Answer, Browser, Loop
+from tests.fastapi.support import BASE
 
 _SOURCE = Source()
 
@@ -639,3 +644,20 @@ def test_a_resting_account_wakes_up_by_mail(world: AccountSite) -> None:
     token = world.token("locked@mail.example")
     assert page(client.post("/unlock/link", {"token": token}))["page"] == "unlocked"
     assert client.post("/sign-in", {"login": "locked", "password": PASSWORD}).status_code == 303
+
+
+def test_an_application_in_one_language_gets_sentences_in_it(world: AccountSite) -> None:
+    routes = AccountPages(world.portal, languages=("en",))
+    app = FastAPI()
+    app.include_router(account_router(Portalsec(world.portal), Views(), operations=routes))
+    loop = Loop()
+    try:
+        browser = Browser(app, loop, base=BASE)
+        answer = ask_meter(browser, {"password": "password"}, **{"accept-language": "es"})
+    finally:
+        loop.close()
+    assert (answer.status_code, "contraseña" in answer.text) == (200, False)
+    with pytest.raises(ConfigurationError, match="languages"):
+        AccountPages(world.portal, languages=("tlh",))
+    with pytest.raises(ConfigurationError, match="languages"):
+        AccountPages(world.portal, languages=())
