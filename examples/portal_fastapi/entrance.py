@@ -161,7 +161,7 @@ def entrance_router(
         try:
             made = await ps.lanes.hashing(operation)
         except Denied as denied:
-            language = language_of(request.headers.get("accept-language"))
+            language = language_of(request.headers.get("accept-language"), known=("en",))  # as the templates
             response = activate_page(
                 request, invitation=invitation[:64], login=login[:254], errors=_what_to_mend(denied, language)
             )
