@@ -18,6 +18,11 @@ from .pages import Errors, Pages, viewer
 
 __all__ = ["safety_router"]
 
+_DESK_WORDS = {
+    Reason.FACTOR_NOT_ENROLLED: "This account has no second key: it sets one up at its next sign-in.",
+    Reason.ADDRESS_REFUSED: "This account has no confirmed e-mail address for the link to a new password. Give the "
+    "person a new activation code instead, and have the old account disabled.",
+}
 _INCIDENT, _SUPPORT = Resource(type="incident"), Resource(type="support")
 
 
@@ -61,7 +66,10 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
             return pages.refusal(request, Refusal(status=404))
         before = request.query_params.get("before", "")
         digits = before.isascii() and before.isdigit() and len(before) <= 15
-        seen = portal.incidents.seen(found, before=int(before) if digits else None)
+        officer = Actor(type="user", id=access.session.account_id, role="privacy_officer")
+        seen = portal.incidents.seen(
+            found, actor=officer, source=ps.source(request), before=int(before) if digits else None
+        )
         person = directory.person(found.account_id)
         return pages.render(
             request,
@@ -137,9 +145,9 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
                     account, actor=desk, reason="identity_document", source=source
                 )
             except Denied as denied:
-                if denied.reason is not Reason.FACTOR_NOT_ENROLLED:
+                if denied.reason not in _DESK_WORDS:
                     raise
-                told = [("login", "This account has no second key: it sets one up at its next sign-in.")]
+                told = [("login", _DESK_WORDS[denied.reason])]
                 return support_page(request, access, errors=told, status=400)
             return support_page(request, access, said="asked")
 
@@ -158,6 +166,8 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
             except Denied as denied:
                 if denied.reason is Reason.SAME_PERSON:
                     told = "You asked for this one yourself: a colleague has to agree."
+                elif denied.reason is Reason.ADDRESS_REFUSED:
+                    told = _DESK_WORDS[Reason.ADDRESS_REFUSED]
                 else:
                     told = "This request is over, or was agreed to already."
                 return support_page(request, access, errors=[("", told)], status=403)

@@ -58,7 +58,7 @@ def test_what_was_seen_is_what_the_account_did_and_what_was_done_to_its_record()
         read(m, "doctor-1", "patient-7")
         read(m, "doctor-1", "patient-9")
         incident = opened(m, robin)
-        page = m.portal.incidents.seen(incident)
+        page = m.portal.incidents.seen(incident, actor=OFFICER, source=SOURCE)
         assert page.before is None
         reads = [line for line in page if line.action == Event.RECORD_READ]
         assert [(line.actor, line.by_account) for line in reads] == [
@@ -93,7 +93,7 @@ def test_pages_are_bounded_and_go_on_where_the_last_one_ended(monkeypatch: pytes
         lines: list[SeenLine] = []
         before, pages = None, 0
         while True:
-            page = m.portal.incidents.seen(incident, limit=3, before=before)
+            page = m.portal.incidents.seen(incident, actor=OFFICER, source=SOURCE, limit=3, before=before)
             assert len(page.lines) <= 3
             lines += page.lines
             pages += 1
@@ -109,8 +109,8 @@ def test_the_newest_page_has_a_limit_whatever_is_asked() -> None:
     with Mailing() as m:
         robin = m.person()
         incident = opened(m, robin)
-        assert len(m.portal.incidents.seen(incident, limit=-5).lines) == 1
-        assert m.portal.incidents.seen(incident, limit=10**9).before is None
+        assert len(m.portal.incidents.seen(incident, actor=OFFICER, source=SOURCE, limit=-5).lines) == 1
+        assert m.portal.incidents.seen(incident, actor=OFFICER, source=SOURCE, limit=10**9).before is None
 
 
 def test_an_incident_is_closed_by_somebody_else_once_and_recorded() -> None:
@@ -145,4 +145,8 @@ def test_what_was_done_right_before_the_incident_begins_is_not_in_it() -> None:
         read(m, robin.id, "patient-7")
         m.clock.advance(timedelta(hours=1, minutes=5))
         incident = opened(m, robin)
-        assert not [line for line in m.portal.incidents.seen(incident) if line.action == Event.RECORD_READ]
+        assert not [
+            line
+            for line in m.portal.incidents.seen(incident, actor=OFFICER, source=SOURCE)
+            if line.action == Event.RECORD_READ
+        ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portalsec.auth.notices import REQUESTS, NoticeKind, browser_words, new_code
+from portalsec.auth.notices import REQUESTS, NoticeKind, new_code
 from portalsec.errors import ConfigurationError, StoreError, Tampered
 from portalsec.events import Source
 from tests.auth.mailing import SOURCE, Mailing
@@ -119,28 +119,6 @@ def test_a_store_that_has_the_id_already_is_no_silent_success() -> None:
         notices._new_id = lambda: told.id
         with pytest.raises(StoreError):
             notices.tell(robin.id, NoticeKind.LOCKED, source=SOURCE)
-
-
-@given(st.text(max_size=600))
-def test_atk_39_a_browser_is_told_in_words_of_ours(header: str) -> None:
-    words = browser_words(header)
-    known = {"", "/", "Edge", "Opera", "Samsung", "Internet", "Firefox", "Chrome", "Safari", "Windows"}
-    assert set(words.split(" ")) <= known | {"iPhone", "iPad", "Android", "ChromeOS", "Mac", "Linux"}
-
-
-@pytest.mark.parametrize(
-    ("header", "words"),
-    [
-        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit Chrome/120 Safari/537 Edg/120", "Edge / Windows"),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17 Safari/604", "Safari / iPhone"),
-        ("Mozilla/5.0 (Linux; Android 14) Chrome/120 Mobile Safari/537", "Chrome / Android"),
-        ("curl/8.5", ""),
-        ("Call 555-0100 now at http://evil.example Firefox/1", "Firefox"),
-        (None, ""),
-    ],
-)
-def test_browsers_that_people_use_have_names(header: str | None, words: str) -> None:
-    assert browser_words(header) == words
 
 
 @given(address=st.text(max_size=80), agent=st.text(max_size=80))

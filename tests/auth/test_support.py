@@ -44,7 +44,9 @@ def test_two_people_reset_a_factor_and_the_owner_is_told() -> None:
         assert (waiting.id, waiting.account_id, waiting.asked_by) == (request, robin.id, "desk-ann")
         m.portal.support.approve(request, actor=BEN, source=SOURCE)
         assert factors(m, robin) == 0 and m.portal.support.waiting() == ()
-        notice, link = sorted(m.deliver(), key=lambda mail: "token=" in mail.text and "/password/" in mail.text)
+        notice, link = sorted(
+            m.deliver(), key=lambda mail: "token=" in mail.text and "/password/" in mail.text
+        )
         assert "support desk" in notice.subject and "/password/link?token=" in link.text
         (removed,) = m.events.named(Event.AUTH_MFA_REMOVED)
         assert removed.actor == BEN and removed.details["asked_by"] == "desk-ann"

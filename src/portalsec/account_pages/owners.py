@@ -199,7 +199,8 @@ class OwnerPages:
         found = incidents.get(asked.text("id"))
         if found is None or found.account_id != session.account_id:
             raise Denied(Reason.NO_GRANT)
-        page = incidents.seen(found, before=_index(asked.text("before")))
+        owner = Actor(type="user", id=session.account_id)
+        page = incidents.seen(found, actor=owner, source=asked.source, before=_index(asked.text("before")))
         values = {
             "session": session,
             "incident": incident_view(self._portal, found, asked.language),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,6 +17,7 @@ from datetime import timedelta
 from portalsec._encoding import new_token
 from portalsec.auth._address import UNKNOWN, address_prefix
 from portalsec.auth._input import token_text
+from portalsec.auth.browsers import browser_words
 from portalsec.auth.ports import DeviceStore, KnownDevice
 from portalsec.clock import Clock
 from portalsec.errors import StoreError
@@ -25,11 +25,12 @@ from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, Secu
 from portalsec.secret import Secret
 from portalsec.typing import Emit, NewId
 
-__all__ = ["DEVICE_LIFETIME", "KnownDevices", "Remembered", "device_label"]
+__all__ = ["DEVICE_LIFETIME", "KnownDevices", "Remembered"]
 
 DEVICE_LIFETIME = timedelta(days=400)
 """How long a device is known without a sign-in; browsers keep no cookie for longer (RFC 6265bis section 5.5)."""
 
+_UNKNOWN = "Unknown browser"
 _AT_MOST = 20  # devices of one account; the one unused for the longest goes
 
 
@@ -108,7 +109,7 @@ class KnownDevices:
             account_id=account_id,
             digest=fresh,
             previous=None,
-            label=device_label(source.user_agent),
+            label=browser_words(source.user_agent) or _UNKNOWN,
             created_at=now,
             used_at=now,
             address=address,
@@ -179,35 +180,6 @@ class KnownDevices:
                 details={} if device is None else {"device": device},
             )
         )
-
-
-_BROWSERS = (
-    ("Edge", r"\bEdgA?/|\bEdgiOS/"),
-    ("Opera", r"\bOPR/"),
-    ("Samsung Internet", r"\bSamsungBrowser/"),
-    ("Firefox", r"\bFirefox/|\bFxiOS/"),
-    ("Chrome", r"\bChrome/|\bCriOS/|\bChromium/"),
-    ("Safari", r"\bSafari/"),
-)
-_SYSTEMS = (
-    ("iPhone", r"\biPhone\b"),
-    ("iPad", r"\biPad\b"),
-    ("Android", r"\bAndroid\b"),
-    ("Windows", r"\bWindows\b"),
-    ("Mac", r"\bMacintosh\b|\bMac OS X\b"),
-    ("ChromeOS", r"\bCrOS\b"),
-    ("Linux", r"\bLinux\b|\bX11\b"),
-)
-
-
-def device_label(user_agent: str | None) -> str:
-    """What an owner reads of a browser: "Firefox on Windows". Never the header itself, which anybody can write. Pure."""
-    text = (user_agent or "")[:512]
-    browser = next((name for name, pattern in _BROWSERS if re.search(pattern, text)), "")
-    system = next((name for name, pattern in _SYSTEMS if re.search(pattern, text)), "")
-    if browser and system:
-        return f"{browser} on {system}"
-    return browser or system or "Unknown browser"
 
 
 def _digest(token: object) -> bytes | None:

@@ -152,14 +152,35 @@ class Incidents:
             raise Tampered("an incident is damaged")
         return {str(key): str(value) for key, value in fields.items()}
 
-    def seen(self, incident: Incident, *, limit: int = 100, before: int | None = None) -> SeenPage:
-        """What was recorded since, newest first, a page at a time.
+    def seen(
+        self,
+        incident: Incident,
+        *,
+        actor: Actor,
+        source: Source,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> SeenPage:
+        """What was recorded since, newest first, a page at a time. The look itself is recorded as well.
 
         Args:
+            actor: who looks: the owner (``subject.report_viewed``), or somebody else (``audit.queried``).
             limit: lines, 1 to 500.
             before: the last page's.
+
+        Raises:
+            AuditUnavailable: the look could not be recorded, so nothing is shown.
         """
-        return self._seen(incident.account_id, incident.since, max(1, min(limit, 500)), before)
+        page = self._seen(incident.account_id, incident.since, max(1, min(limit, 500)), before)
+        own = actor.id == incident.account_id
+        self._record(
+            Event.SUBJECT_REPORT_VIEWED if own else Event.AUDIT_QUERIED,
+            incident,
+            actor,
+            source,
+            count=len(page.lines),
+        )
+        return page
 
     def close(self, incident_id: str, *, actor: Actor, source: Source) -> bool:
         """Close it, recorded; whether this call did.
@@ -183,12 +204,14 @@ class Incidents:
         found = next((each.at for each in earlier if each.kind == NoticeKind.NEW_DEVICE), notice.at)
         return found - _BEFORE
 
-    def _record(self, name: str, incident: Incident, actor: Actor, source: Source) -> None:
+    def _record(
+        self, name: str, incident: Incident, actor: Actor, source: Source, *, count: int | None = None
+    ) -> None:
         self._emit(
             SecurityEvent(
                 name=name,
                 actor=actor,
-                resource=ResourceRef(type="account", id=incident.account_id),
+                resource=ResourceRef(type="account", id=incident.account_id, count=count),
                 source=source,
                 details={"incident": incident.id},
             )

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+from portalsec.auth.browsers import browser_words
 from portalsec.auth.ports import Contact, Notice, NoticeStore, Sealer
 from portalsec.auth.throttle import address_prefix
 from portalsec.clock import Clock
@@ -22,7 +23,7 @@ from portalsec.events import Source
 from portalsec.secret import Secret
 from portalsec.typing import NewId
 
-__all__ = ["REQUESTS", "Letter", "NoticeKind", "Notices", "browser_words", "notice_place"]
+__all__ = ["REQUESTS", "Letter", "NoticeKind", "Notices", "notice_place"]
 
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # read out on the telephone: no 0, 1, I, L, O, U
 _MAX_DATA = 3 * 1024  # the port's 4 KiB less the seal
@@ -245,35 +246,6 @@ def new_code() -> str:
     """What a mail and the signed-in page both show, as ``K7QF-29XM``: 39 bits, to tell mails apart; no secret."""
     chosen = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     return f"{chosen[:4]}-{chosen[4:]}"
-
-
-_BROWSERS = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("SamsungBrowser/", "Samsung Internet"),
-    ("Firefox/", "Firefox"),
-    ("FxiOS/", "Firefox"),
-    ("CriOS/", "Chrome"),
-    ("Chrome/", "Chrome"),
-    ("Safari/", "Safari"),
-)
-_SYSTEMS = (
-    ("Windows", "Windows"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Android", "Android"),
-    ("CrOS", "ChromeOS"),
-    ("Mac OS X", "Mac"),
-    ("Linux", "Linux"),
-)
-
-
-def browser_words(user_agent: str | None) -> str:
-    """Words such as Firefox / Windows, of a closed list, whatever the header says; empty where nothing is known."""
-    text = (user_agent or "")[:512]
-    browser = next((name for mark, name in _BROWSERS if mark in text), "")
-    system = next((name for mark, name in _SYSTEMS if mark in text), "")
-    return f"{browser} / {system}" if browser and system else browser or system
 
 
 def _seen(source: Source) -> dict[str, str]:

@@ -263,7 +263,7 @@ class KnownDevice:
         account_id: whose it is.
         digest: SHA-256 of the secret in its cookie.
         previous: the digest before the last rotation; whoever shows that one has a copy of an old cookie.
-        label: what its owner sees ("Firefox on Windows").
+        label: what its owner sees ("Firefox / Windows").
         created_at, used_at: first and newest full sign-in.
         address: prefix of the newest address, or None.
     """

@@ -71,8 +71,9 @@ LETTERS = {
     ),
     "factor_reset_by_support": (
         "Our support desk reset your second step",
-        "The authenticator of your account was removed by our support desk, because somebody said that it was lost. "
-        "The next sign-in sets up a new one.",
+        "The authenticator of your account was removed by our support desk, because somebody said that it was lost. Your "
+        "password opens nothing any more either: another mail brings a link to a new one. After that you set up a new "
+        "authenticator.",
     ),
     "account_disabled": (
         "Your account was disabled",
@@ -121,10 +122,10 @@ PHRASES = {
     "works_once": "The page works once, and only for a short time.",
     "not_me": "Was this not you? Open this page, and confirm there",
     "not_me_then": "It ends every sign-in to your account, asks for a new password, and lets us look into it.",
-    "not_me_plain": "Was this not you? Open {portal} as you always do, sign in, and go to Messages: there is a button "
-    'that says "This wasn\'t me".',
-    "genuine": "Is this mail really from us? Open {portal} as you always do, sign in, and go to Messages. You find this "
-    "message there as {code}. We never ask for your password or for a code by mail.",
+    "not_me_plain": 'Was this not you? Open {portal} as you always do, sign in, and go to "What happened to your account", '
+    'under "My account": there is a button that says "This was not me".',
+    "genuine": 'Is this mail really from us? Open {portal} as you always do, sign in, and go to "Messages we sent you", '
+    'under "My account". You find this message there as {code}. We never ask for your password or for a code by mail.',
     "genuine_stranger": "We never ask for your password or for a code by mail.",
 }
 

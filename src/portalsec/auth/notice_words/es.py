@@ -73,7 +73,8 @@ LETTERS = {
     "factor_reset_by_support": (
         "Nuestro servicio de ayuda ha restablecido su segundo paso",
         "Nuestro servicio de ayuda ha quitado el autenticador de su cuenta porque alguien dijo que lo había perdido. "
-        "La próxima vez que inicie sesión se configura uno nuevo.",
+        "Su contraseña tampoco sirve ya: otro correo trae un enlace para elegir una nueva. Después se configura un "
+        "autenticador nuevo.",
     ),
     "account_disabled": (
         "Su cuenta está desactivada",
@@ -122,10 +123,10 @@ PHRASES = {
     "works_once": "La página funciona una sola vez y durante poco tiempo.",
     "not_me": "¿No fue usted? Abra esta página y confírmelo allí",
     "not_me_then": "Así se cierran todas las sesiones de su cuenta, se pide una contraseña nueva y lo investigamos.",
-    "not_me_plain": "¿No fue usted? Abra {portal} como siempre, inicie sesión y vaya a Mensajes: hay un botón que dice "
-    "«No fui yo».",
-    "genuine": "¿Es realmente nuestro este correo? Abra {portal} como siempre, inicie sesión y vaya a Mensajes. Allí "
-    "encontrará este mensaje como {code}. Nunca pedimos por correo su contraseña ni un código.",
+    "not_me_plain": "¿No fue usted? Abra {portal} como siempre, inicie sesión y vaya a «Qué ha pasado en su cuenta», "
+    "en «Mi cuenta»: hay un botón que dice «No fui yo».",
+    "genuine": "¿Es realmente nuestro este correo? Abra {portal} como siempre, inicie sesión y vaya a «Mensajes que le "
+    "hemos enviado», en «Mi cuenta». Allí encontrará este mensaje como {code}. Nunca pedimos por correo su contraseña ni un código.",
     "genuine_stranger": "Nunca pedimos por correo su contraseña ni un código.",
 }
 
