@@ -9,7 +9,7 @@ import pytest
 
 from portalsec.auth.notifiers.file import FileNotifier
 from portalsec.config.mail import open_notifier
-from portalsec.config.opening import _dormancy, _notices
+from portalsec.config.policies import _notices, dormancy_policy
 from portalsec.config.settings import load_settings
 from portalsec.errors import ConfigurationError
 
@@ -86,7 +86,7 @@ def test_policies_of_notices_and_dormancy_come_from_the_settings(tmp_path: Path)
         env={"PORTALSEC__ACCOUNTS__SUPPORT_BY_TWO": "false"},
     )
     assert _notices(settings).links is False and _notices(settings).language == "es"
-    assert _dormancy(settings).after.days == 90
+    assert dormancy_policy(settings).after.days == 90
     assert settings["accounts", "support_by_two"] is False
 
 
@@ -103,7 +103,7 @@ def test_times_that_do_not_fit_together_name_their_table(
     settings = load_settings({"portal": PORTAL, **tables}, base=tmp_path, env={})
     with pytest.raises(ConfigurationError, match=said):
         _notices(settings)
-        _dormancy(settings)
+        dormancy_policy(settings)
 
 
 def test_a_switch_is_true_or_false(tmp_path: Path) -> None:

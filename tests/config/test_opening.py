@@ -230,7 +230,7 @@ def test_the_throttles_settings_become_its_policy(folder: Path) -> None:
     assert open_policies(load_settings(folder / "portalsec.toml", env={})).throttle == ThrottlePolicy()
     (folder / "portalsec.toml").write_text(
         SETTINGS
-        + '[throttle]\naccount = "3/1m"\nlongest = "2h"\ncap = 9\nstore_down = "allow"\ncandidate = "4/1h"\n'
+        + '[throttle]\naccount = "3/1m"\naccount_address = "2/1m"\nlongest = "2h"\ncap = 9\nstore_down = "allow"\ncandidate = "4/1h"\n'
     )
     policy = open_policies(load_settings(folder / "portalsec.toml", env={})).throttle
     assert (policy.account.limit, policy.account.longest) == (3, timedelta(hours=2))

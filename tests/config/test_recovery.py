@@ -26,7 +26,7 @@ def test_the_defaults_are_the_policys_own(tmp_path: Path) -> None:
 
 def test_settings_reach_the_policy(tmp_path: Path) -> None:
     written = '[recovery]\nreset = "10m"\nverify = "2h"\nunlock = "5m"\nregistration = "3h"\nbrowser = "4m"\n'
-    policy = policy_of(tmp_path, written + 'contacts = 2\nopen_registration = "yes"\n')
+    policy = policy_of(tmp_path, written + 'contacts = 2\nopen_registration = true\n')
     assert policy == RecoveryPolicy(
         reset=timedelta(minutes=10),
         verify=timedelta(hours=2),
@@ -39,7 +39,7 @@ def test_settings_reach_the_policy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ['reset = "2d"', 'browser = "10s"', "contacts = 0", 'open_registration = "maybe"']
+    "wrong", ['reset = "2d"', 'browser = "10s"', "contacts = 0", 'open_registration = "yes"']
 )
 def test_what_would_be_unsafe_names_file_and_table(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigurationError, match=r"portalsec\.toml.*recovery"):

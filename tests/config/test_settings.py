@@ -32,14 +32,14 @@ def test_toml_mapping_and_environment_say_the_same(tmp_path: Path) -> None:
     path = tmp_path / "portalsec.toml"
     path.write_text(
         '[portal]\nname = "R"\nbase_url = "https://p.example"\n[sessions]\nidle = "10m"\n'
-        '[throttle]\naccount = "3/1m"\n[passwords]\nwords = ["river"]\n'
+        '[throttle]\naccount = "13/1m"\n[passwords]\nwords = ["river"]\n'
     )
     from_file = load_settings(path, env={})
     from_mapping = load_settings(
         {
             "portal": {"name": "R", "base_url": "https://p.example"},
             "sessions": {"idle": "10m"},
-            "throttle": {"account": "3/1m"},
+            "throttle": {"account": "13/1m"},
             "passwords": {"words": ["river"]},
         },
         env={},
@@ -50,7 +50,7 @@ def test_toml_mapping_and_environment_say_the_same(tmp_path: Path) -> None:
             "PORTALSEC__PORTAL__NAME": "R",
             "PORTALSEC__PORTAL__BASE_URL": "https://p.example",
             "PORTALSEC__SESSIONS__IDLE": "10m",
-            "PORTALSEC__THROTTLE__ACCOUNT": "3/1m",
+            "PORTALSEC__THROTTLE__ACCOUNT": "13/1m",
             "PORTALSEC__PASSWORDS__WORDS": "river",
         },
     )

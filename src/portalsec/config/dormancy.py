@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from portalsec._encoding import uuid7
-from portalsec.auth.dormancy import Dormancy, DormancyPolicy
+from portalsec.auth.dormancy import Dormancy
 from portalsec.auth.endings import Endings
 from portalsec.auth.notices import Notices
 from portalsec.auth.sessions import SessionPolicy, Sessions
 from portalsec.clock import Clock, system_clock
 from portalsec.config.keysets import KeysetFiles
+from portalsec.config.policies import dormancy_policy
 from portalsec.config.rotation import _opened
 from portalsec.config.settings import Settings
 from portalsec.crypto.prf import KeyedHash
@@ -41,9 +42,7 @@ def open_dormancy(
     """
     files = KeysetFiles(settings, env=env)
     mac, sealer = KeyedHash(files.read("mac")), FieldSealer(files.read("fields"))
-    policy = DormancyPolicy(
-        after=settings["accounts", "dormant_after"], notice=settings["accounts", "dormant_notice"]
-    )
+    policy = dormancy_policy(settings)
     with ExitStack() as stack:
         security = stack.enter_context(_opened(settings, "security"))
         check_schema(security, "security")

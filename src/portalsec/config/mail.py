@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock, system_clock
 from portalsec.config.keys import resolve_reference
+from portalsec.config.policies import said_of
 from portalsec.config.settings import Settings
 from portalsec.errors import ConfigurationError
 from portalsec.secret import Secret
@@ -56,7 +57,7 @@ def open_notifier(
     except (ConfigurationError, ValueError) as error:
         # urlsplit's text quotes the address, which may have a password in it.
         problem = str(error) if isinstance(error, ConfigurationError) else "server has a port that is none"
-    raise ConfigurationError(f"{settings.source}: [mail] {problem}")
+    raise said_of(settings, "mail", problem)
 
 
 def _password(settings: Settings, env: Mapping[str, str]) -> Secret[str] | None:

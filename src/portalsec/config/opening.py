@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 
 from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
-from portalsec.auth.budgets import Lane, ThrottlePolicy
-from portalsec.auth.dormancy import DormancyPolicy
-from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
-from portalsec.auth.links import RecoveryPolicy
-from portalsec.auth.notice_policy import NoticePolicy
-from portalsec.auth.password_policy import PasswordPolicy
+from portalsec.auth.hash_costs import Argon2Parameters
 from portalsec.auth.ports import Account, Notifier
-from portalsec.auth.sessions import SessionPolicy
-from portalsec.auth.signin import SignInPolicy
 from portalsec.clock import Clock, system_clock
 from portalsec.config.breaches import open_breach_sources
 from portalsec.config.keys import resolve_reference
 from portalsec.config.keysets import KeysetFiles, audit_origin
 from portalsec.config.mail import open_notifier
+from portalsec.config.policies import open_policies
 from portalsec.config.settings import Settings
 from portalsec.crypto.keyring import Keyring
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import ConfigurationError
 from portalsec.guard import Access
-from portalsec.portal import Keys, Policies, Portal, Stores, build_portal
-from portalsec.rbac.load import load_policy
-from portalsec.rbac.policy import Policy
+from portalsec.portal import Keys, Portal, Stores, build_portal
 from portalsec.rbac.ports import RelationSource
 from portalsec.typing import NewId
 
@@ -138,105 +127,6 @@ def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Ke
     )
 
 
-def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None) -> Policies:
-    """Turn settings into the policies of each part."""
-
-    preset: PasswordPolicy = getattr(PasswordPolicy, settings["passwords", "policy"])
-    kept = settings["passwords", "history"]
-    try:
-        passwords = replace(
-            preset.with_words((settings["portal", "name"], *settings["passwords", "words"])),
-            history=preset.history if kept is None else kept,
-            max_age=settings["passwords", "max_age"],
-        )
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{settings.source}: [passwords] {error}") from None
-    try:
-        recovery = RecoveryPolicy(
-            reset=settings["recovery", "reset"],
-            verify=settings["recovery", "verify"],
-            unlock=settings["recovery", "unlock"],
-            registration=settings["recovery", "registration"],
-            browser=settings["recovery", "browser"],
-            contacts=settings["recovery", "contacts"],
-            open_registration=settings["recovery", "open_registration"] == "yes",
-        )
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{settings.source}: [recovery] {error}") from None
-    parameters = hashing or parameters_of_text(settings["passwords", "hashing"])
-    return Policies(
-        access=_access_policy(settings.path("access", "policy")),
-        passwords=passwords,
-        unreachable=settings["passwords", "unreachable"],
-        hashing=parameters,
-        hashing_concurrency=settings["passwords", "concurrency"],
-        hashing_older=settings["passwords", "older"],
-        throttle=_throttle_policy(settings),
-        sign_in=SignInPolicy(
-            second_factor=settings["sign_in", "second_factor"],
-            pending_lifetime=settings["sign_in", "pending_lifetime"],
-            pending_attempts=settings["sign_in", "pending_attempts"],
-        ),
-        notices=_notices(settings),
-        dormancy=_dormancy(settings),
-        support_by_two=settings["accounts", "support_by_two"],
-        sessions=SessionPolicy(
-            idle=settings["sessions", "idle"],
-            absolute=settings["sessions", "absolute"],
-            warn_before=settings["sessions", "warn_before"],
-        ),
-        recovery=recovery,
-        events=settings["portal", "events"],
-        checkpoint_interval=settings["audit", "checkpoint_interval"],
-    )
-
-
-def _notices(settings: Settings) -> NoticePolicy:
-    names = ("links", "language", "keep", "unfinished_after", "disavow_for")
-    try:
-        return NoticePolicy(**{name: settings["notices", name] for name in names})
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{settings.source}: [notices] {error}") from None
-
-
-def _dormancy(settings: Settings) -> DormancyPolicy:
-    try:
-        return DormancyPolicy(
-            after=settings["accounts", "dormant_after"], notice=settings["accounts", "dormant_notice"]
-        )
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{settings.source}: [accounts] {error}") from None
-
-
-def _throttle_policy(settings: Settings) -> ThrottlePolicy:
-    usual, longest, cap = ThrottlePolicy(), settings["throttle", "longest"], settings["throttle", "cap"]
-
-    def lane(key: str) -> Lane:
-        limit, window = settings["throttle", key]
-        return Lane(name=key, limit=limit, window=window)
-
-    def climbing(key: str) -> Lane:
-        return replace(lane(key), longest=longest, heals=usual.account.heals)
-
-    return ThrottlePolicy(
-        account=climbing("account"),
-        account_address=climbing("account_address"),
-        address=lane("address"),
-        device=climbing("device"),
-        cap=cap,
-        cap_devices=min(usual.cap_devices, cap // 2),
-        candidate=lane("candidate"),
-        second_factor=lane("second_factor"),
-        request=lane("request"),
-        mail=lane("mail"),
-        invitation=lane("invitation"),
-        store_down=settings["throttle", "store_down"],
-        detection=replace(
-            usual.detection, password=min(usual.detection.password, settings["throttle", "candidate"][0])
-        ),
-    )
-
-
 def open_stores(settings: Settings, keys: Keys) -> Stores:
     """Open what ``[stores]`` names, creating missing tables."""
     from portalsec.sqlalchemy import (
@@ -297,17 +187,3 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             incidents=SqlIncidents(security),
             close=undo.pop_all().close,
         )
-
-
-def _access_policy(path: Path) -> Policy:
-    try:
-        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"access policy {path} is missing: create it, or set [access] policy"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(f"access policy {path} cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"access policy {path} is not TOML: {error}") from error
-    return load_policy(mapping, source=str(path))

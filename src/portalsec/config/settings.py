@@ -273,6 +273,26 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
             "mail": Key(_rate, (5, timedelta(hours=1)), "mails to one account that a stranger can cause"),
             "invitation": Key(_rate, (20, timedelta(hours=1)), "activation codes from one address prefix"),
+            "portal": Key(
+                _rate,
+                None,
+                "password tries in the whole portal, past which everybody waits; without it nobody does, and "
+                "`suspect_failures` tells",
+            ),
+            "suspect_accounts": Key(
+                _rate,
+                (20, timedelta(hours=1)),
+                "names that failed from one address prefix, from which on the log speaks of an attack",
+            ),
+            "suspect_password": Key(
+                _count(2, 99999),
+                None,
+                "the same for names that one password was tried at in the window of `candidate`; 10, or the limit of "
+                "`candidate` where that is less",
+            ),
+            "suspect_failures": Key(
+                _rate, (1000, timedelta(minutes=10)), "the same for failed passwords in the whole portal"
+            ),
             "store_down": Key(
                 _choice("refuse", "allow"), "refuse", "what a try gets when the counters cannot be reached"
             ),
@@ -296,7 +316,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
             "contacts": Key(_count(1, 20), 5, "e-mail addresses that one account may have"),
             "open_registration": Key(
-                _choice("yes", "no"), "no", "whether whoever reads mail at an address may open an account"
+                _switch, False, "whether whoever reads mail at an address may open an account"
             ),
         },
         "notices": {
@@ -433,7 +453,7 @@ def load_settings(
             if values["stores", other] == values["stores", "audit"]
         ]
     if not problems:
-        problems += _throttle_problems(values, name)
+        problems += _throttle_problems(values, name) + _mail_problems(values, name)
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Settings(values=MappingProxyType(values), base=base or Path(), source=name)
@@ -442,10 +462,35 @@ def load_settings(
 def _throttle_problems(values: Mapping[tuple[str, str], Any], name: str) -> list[str]:
     """What no single key of ``[throttle]`` can say of itself."""
     throttle = {key: value for (table, key), value in values.items() if table == "throttle"}
-    return [
+    problems = [
         f"{name}: [throttle] longest is shorter than the window of {key}: lengthen longest"
         for key in ("account", "account_address", "device")
         if throttle["longest"] < throttle[key][1]
+    ]
+    if throttle["account"][0] < throttle["account_address"][0]:
+        problems.append(
+            f"{name}: [throttle] account allows fewer tries than account_address, so that one stranger uses up all of "
+            "them: raise account, or lower account_address"
+        )
+    if throttle["candidate"][0] < 2:
+        problems.append(f"{name}: [throttle] candidate allows one name only: people share passwords, allow two")
+    elif throttle["candidate"][0] < (throttle["suspect_password"] or 0):
+        problems.append(
+            f"{name}: [throttle] suspect_password is more than candidate allows, past which nothing is counted: "
+            "lower suspect_password"
+        )
+    return problems
+
+
+def _mail_problems(values: Mapping[tuple[str, str], Any], name: str) -> list[str]:
+    """Without a server no mail is sent, and who wrote a sender thinks that it is."""
+    if values["mail", "server"] is not None:
+        return []
+    return [
+        f"{name}: [mail] {key} is set and server is not, so that no mail is sent: "
+        f'write server = "smtps://HOST:465", or take {key} out'
+        for key in ("sender", "username", "password")
+        if values["mail", key] is not None
     ]
 
 

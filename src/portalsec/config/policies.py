@@ -1,0 +1,171 @@
+"""From settings to what each part is told to do."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
+from portalsec.auth.dormancy import DormancyPolicy
+from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
+from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.notice_policy import NoticePolicy
+from portalsec.auth.password_policy import PasswordPolicy
+from portalsec.auth.sessions import SessionPolicy
+from portalsec.auth.signin import SignInPolicy
+from portalsec.config.settings import Settings
+from portalsec.errors import ConfigurationError
+from portalsec.portal import Policies
+from portalsec.rbac.load import load_policy
+from portalsec.rbac.policy import Policy
+
+__all__ = ["dormancy_policy", "open_policies", "said_of"]
+
+_Made = TypeVar("_Made")
+_CLASS = re.compile(r"^[A-Z]\w*: ")
+_LANE = re.compile(r"^throttle lane '(\w+)': ")
+
+
+def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None) -> Policies:
+    """Turn settings into the policies of each part.
+
+    Raises:
+        ConfigurationError: values that each part refuses; the text names file, table and key.
+    """
+    return Policies(
+        access=_access_policy(settings.path("access", "policy")),
+        passwords=_passwords(settings),
+        unreachable=settings["passwords", "unreachable"],
+        hashing=hashing or parameters_of_text(settings["passwords", "hashing"]),
+        hashing_concurrency=settings["passwords", "concurrency"],
+        hashing_older=settings["passwords", "older"],
+        throttle=_throttle(settings),
+        sign_in=_sign_in(settings),
+        notices=_notices(settings),
+        dormancy=dormancy_policy(settings),
+        support_by_two=settings["accounts", "support_by_two"],
+        sessions=_sessions(settings),
+        recovery=_recovery(settings),
+        events=settings["portal", "events"],
+        checkpoint_interval=settings["audit", "checkpoint_interval"],
+    )
+
+
+def said_of(settings: Settings, table: str, problem: str, **keys: str) -> ConfigurationError:
+    """The same problem in the words of whoever writes settings: file, table and key, and no name of the code.
+
+    Args:
+        keys: the key of a field that is called otherwise.
+    """
+    text = _LANE.sub(r"\1: ", _CLASS.sub("", problem)).removesuffix(", or None")
+    for field, key in keys.items():
+        text = re.sub(rf"(?<!\w){re.escape(field)}(?!\w)", key, text)
+    return ConfigurationError(f"{settings.source}: [{table}] {text}")
+
+
+def dormancy_policy(settings: Settings) -> DormancyPolicy:
+    """When accounts that nobody uses are disabled."""
+    keys = {"after": "dormant_after", "notice": "dormant_notice"}
+    chosen = {field: settings["accounts", key] for field, key in keys.items()}
+    return _made(settings, "accounts", lambda: DormancyPolicy(**chosen), **keys)
+
+
+def _made(settings: Settings, table: str, make: Callable[[], _Made], **keys: str) -> _Made:
+    try:
+        return make()
+    except ConfigurationError as error:
+        problem = str(error)
+    raise said_of(settings, table, problem, **keys)
+
+
+def _passwords(settings: Settings) -> PasswordPolicy:
+    preset: PasswordPolicy = getattr(PasswordPolicy, settings["passwords", "policy"])
+    kept = settings["passwords", "history"]
+    return _made(
+        settings,
+        "passwords",
+        lambda: replace(
+            preset.with_words((settings["portal", "name"], *settings["passwords", "words"])),
+            history=preset.history if kept is None else kept,
+            max_age=settings["passwords", "max_age"],
+        ),
+    )
+
+
+def _recovery(settings: Settings) -> RecoveryPolicy:
+    names = ("reset", "verify", "unlock", "registration", "browser", "contacts", "open_registration")
+    chosen = {name: settings["recovery", name] for name in names}
+    return _made(settings, "recovery", lambda: RecoveryPolicy(**chosen))
+
+
+def _sign_in(settings: Settings) -> SignInPolicy:
+    names = ("second_factor", "pending_lifetime", "pending_attempts")
+    chosen = {name: settings["sign_in", name] for name in names}
+    return _made(settings, "sign_in", lambda: SignInPolicy(**chosen))
+
+
+def _sessions(settings: Settings) -> SessionPolicy:
+    chosen = {name: settings["sessions", name] for name in ("idle", "absolute", "warn_before")}
+    return _made(settings, "sessions", lambda: SessionPolicy(**chosen))
+
+
+def _notices(settings: Settings) -> NoticePolicy:
+    names = ("links", "language", "keep", "unfinished_after", "disavow_for")
+    chosen = {name: settings["notices", name] for name in names}
+    return _made(settings, "notices", lambda: NoticePolicy(**chosen))
+
+
+def _throttle(settings: Settings) -> ThrottlePolicy:
+    usual, longest, cap = ThrottlePolicy(), settings["throttle", "longest"], settings["throttle", "cap"]
+    names = settings["throttle", "suspect_password"]
+
+    def lane(key: str, name: str | None = None) -> Lane:
+        limit, window = settings["throttle", key]
+        return Lane(name=name or key, limit=limit, window=window)
+
+    def climbing(key: str) -> Lane:
+        return replace(lane(key), longest=longest, heals=usual.account.heals)
+
+    def make() -> ThrottlePolicy:
+        candidate = lane("candidate")
+        password = min(usual.detection.password, candidate.limit) if names is None else names
+        return ThrottlePolicy(
+            account=climbing("account"),
+            account_address=climbing("account_address"),
+            address=lane("address"),
+            device=climbing("device"),
+            cap=cap,
+            cap_devices=min(usual.cap_devices, cap // 2),
+            candidate=candidate,
+            portal=None if settings["throttle", "portal"] is None else lane("portal"),
+            second_factor=lane("second_factor"),
+            request=lane("request"),
+            mail=lane("mail"),
+            invitation=lane("invitation"),
+            store_down=settings["throttle", "store_down"],
+            detection=DetectionPolicy(
+                accounts=lane("suspect_accounts", usual.detection.accounts.name),
+                password=password,
+                failures=lane("suspect_failures", usual.detection.failures.name),
+            ),
+        )
+
+    return _made(settings, "throttle", make, **{"detection.password": "suspect_password"})
+
+
+def _access_policy(path: Path) -> Policy:
+    try:
+        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"access policy {path} is missing: create it, or set [access] policy"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"access policy {path} cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"access policy {path} is not TOML: {error}") from error
+    return load_policy(mapping, source=str(path))

@@ -1,0 +1,89 @@
+"""What a policy refuses is said in the words of whoever writes settings: file, table, key, and no name of the code."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from portalsec.auth.budgets import ThrottlePolicy
+from portalsec.config import load_settings
+from portalsec.config.mail import open_notifier
+from portalsec.config.policies import open_policies
+from portalsec.config.settings import KEYS
+from portalsec.errors import ConfigurationError
+from portalsec.portal import Policies
+
+SETTINGS = '[portal]\nname = "Riverside"\nbase_url = "https://portal.example"\n'
+POLICY = 'schema = 1\n[resource.record]\nactions = ["read"]\n[role.patient]\n'
+
+
+def opened(folder: Path, more: str) -> Policies:
+    (folder / "policy.toml").write_text(POLICY)
+    file = folder / "portalsec.toml"
+    file.write_text(SETTINGS + more)
+    settings = load_settings(file, env={})
+    open_notifier(settings, env={})
+    return open_policies(settings)
+
+
+@pytest.mark.parametrize(
+    ("table", "wrong", "said"),
+    [
+        ("passwords", 'max_age = "1h"', "max_age is at least a day"),
+        ("sign_in", 'pending_lifetime = "10s"', "pending_lifetime goes from"),
+        ("sessions", 'idle = "20m"\nabsolute = "10m"', "idle is longer"),
+        ("sessions", 'warn_before = "15m"', "warn_before must"),
+        ("recovery", 'reset = "2d"', "reset goes from"),
+        ("notices", 'keep = "1d"', "keep is shorter than disavow_for"),
+        ("notices", 'unfinished_after = "1s"', "unfinished_after goes from"),
+        (
+            "accounts",
+            'dormant_after = "2d"',
+            "dormant_notice is a day or longer, and shorter than dormant_after",
+        ),
+        ("throttle", 'account = "9/15m"', "account allows fewer tries than account_address"),
+        ("throttle", 'candidate = "1/1h"', "candidate allows one name only"),
+        ("throttle", "suspect_password = 26", "suspect_password is more than candidate allows"),
+        ("throttle", 'longest = "1m"', "longest is shorter than the window of account"),
+        ("mail", 'sender = "notices@portal.example"', "sender is set and server is not"),
+        ("mail", 'password = "env:MAIL"', "password is set and server is not"),
+        (
+            "mail",
+            'server = "smtp://mail.example"\nsender = "a@portal.example"\nusername = "x"',
+            "give username and password together",
+        ),
+    ],
+)
+def test_a_refusal_names_file_table_and_key(tmp_path: Path, table: str, wrong: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        opened(tmp_path, f"[{table}]\n{wrong}\n")
+    text = str(caught.value)
+    assert str(tmp_path / "portalsec.toml") in text and f"[{table}] " in text and said in text
+    assert not re.search(r"Policy|Notifier|Lane|lane|None", text)
+    keys = set(re.findall(r"[a-z]+_[a-z_]+", text.replace(str(tmp_path), "")))
+    assert keys <= {table, *KEYS[table]}
+    assert caught.value.__context__ is None, "the cause has the names that the text must not have"
+
+
+def test_thresholds_of_attacks_and_the_portals_budget_are_settings(tmp_path: Path) -> None:
+    policy = opened(
+        tmp_path,
+        '[throttle]\nportal = "500/1m"\nsuspect_accounts = "7/10m"\nsuspect_password = 3\n'
+        'suspect_failures = "99/1m"\n',
+    ).throttle
+    assert policy.portal is not None
+    assert (policy.portal.limit, policy.portal.window) == (500, timedelta(minutes=1))
+    detection = policy.detection
+    assert (detection.accounts.limit, detection.accounts.window) == (7, timedelta(minutes=10))
+    assert (detection.password, detection.failures.limit) == (3, 99)
+    # Their counters go on under the same names, whatever the numbers are.
+    usual = ThrottlePolicy().detection
+    assert (detection.accounts.name, detection.failures.name) == (usual.accounts.name, usual.failures.name)
+
+
+def test_without_them_the_usual_numbers_hold_and_follow_the_candidates_budget(tmp_path: Path) -> None:
+    assert opened(tmp_path, "").throttle == ThrottlePolicy()
+    assert opened(tmp_path, '[throttle]\ncandidate = "4/1h"\n').throttle.detection.password == 4
