@@ -11,6 +11,7 @@ from django.contrib.auth import logout as django_logout
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from portalsec.auth.links import RecoveryPolicy
 from portalsec.django.conf import get_portal
 from portalsec.django.decorators import check_access, require
 from portalsec.django.request import source_of
@@ -19,7 +20,7 @@ from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Purpose
 from portalsec.portal import Keys, Portal
 from portalsec.rbac.model import Resource
-from portalsec.testing import CapturedEvents, FrozenClock
+from portalsec.testing import CapturedEvents, FrozenClock, SentMail
 from portalsec.testing.portal import RelationTable, fresh_keys, memory_portal
 
 POLICY: dict[str, Any] = {
@@ -49,6 +50,9 @@ class World:
     def __init__(
         self, *, keys: Keys | None = None, clock: FrozenClock | None = None, **policies: Any
     ) -> None:
+        self.mail = SentMail()
+        policies.setdefault("recovery", RecoveryPolicy(open_registration=True))
+        policies.setdefault("notifier", self.mail)
         self.clock = clock or FrozenClock()
         self.events = CapturedEvents()
         self.relations = RelationTable()

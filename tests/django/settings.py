@@ -61,6 +61,7 @@ PORTALSEC = {
     "KEYRING": "tests.django.clinic.keys.ring",
     "SUBJECT_KEYS": "tests.django.clinic.keys.subjects",
 }
+DEFAULT_FROM_EMAIL = "Test Portal <notices@portal.example>"
 AUTHENTICATION_BACKENDS = ["portalsec.django.backends.PolicyBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 

@@ -13,9 +13,18 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from portalsec.django.conf import audit_database, get_portal, security_database, subject_database
+from portalsec.django.account_views import ADDRESSES
+from portalsec.django.conf import (
+    audit_database,
+    get_notifier,
+    get_portal,
+    security_database,
+    setting,
+    subject_database,
+)
 from portalsec.errors import ConfigurationError
 from portalsec.web import SESSION_COOKIE
 
@@ -30,6 +39,7 @@ _BEFORE = (
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 )
 _ROUTER = "portalsec.django.router.PortalsecRouter"
+_NOBODY = "webmaster@localhost"  # what Django has where a project says nothing
 _BACKEND = "portalsec.django.backends.PolicyBackend"
 
 
@@ -40,7 +50,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         security_database()
     except ConfigurationError as error:
         return [Error(str(error), id="portalsec.E001")]
-    return [*_portal(), *_databases(), *_sessions(), *_middleware(), *_backends()]
+    return [*_portal(), *_databases(), *_sessions(), *_middleware(), *_backends(), *_mail(), *_addresses()]
 
 
 def _portal() -> Iterator[CheckMessage]:
@@ -193,3 +203,39 @@ def _backends() -> Iterator[CheckMessage]:
                 hint="Remove it. What it signs in stays anonymous, but a form that uses it can be asked for passwords.",
                 id="portalsec.W004",
             )
+
+
+def _mail() -> Iterator[CheckMessage]:
+    try:
+        if get_portal().courier.sends:
+            return
+    except ConfigurationError:
+        return  # said above
+    try:
+        get_notifier()
+    except ConfigurationError as error:
+        yield Error(
+            str(error),
+            hint="Without it, no mail of portalsec is sent: no reset, no notice.",
+            id="portalsec.E011",
+        )
+        return
+    if setting("NOTIFIER") is None and settings.DEFAULT_FROM_EMAIL == _NOBODY:
+        yield Warning(
+            f"portalsec's mails go through Django's mail settings, and come from {_NOBODY}.",
+            hint="Set DEFAULT_FROM_EMAIL, or give the portal a notifier of its own.",
+            id="portalsec.W005",
+        )
+
+
+def _addresses() -> Iterator[CheckMessage]:
+    try:
+        found = reverse("portalsec:reset-link")
+    except NoReverseMatch:
+        found = None
+    if found != ADDRESSES["reset-link"]:
+        yield Warning(
+            "The links in portalsec's mails lead nowhere: the project's URLs do not have its pages at the root.",
+            hint='Write path("", include("portalsec.django.urls")) into ROOT_URLCONF.',
+            id="portalsec.W006",
+        )

@@ -1,10 +1,10 @@
-"""The one setting, ``PORTALSEC``: where the project's portal is, and which databases hold its state."""
+"""The one setting, ``PORTALSEC``: where the project's portal is, which databases hold its state, who hands mail over."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -12,11 +12,19 @@ from django.utils.module_loading import import_string
 from portalsec.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from portalsec.auth.ports import Notifier
     from portalsec.portal import Portal
 
-__all__ = ["audit_database", "get_portal", "security_database", "setting", "subject_database"]
+__all__ = [
+    "audit_database",
+    "get_notifier",
+    "get_portal",
+    "security_database",
+    "setting",
+    "subject_database",
+]
 
-_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE", "SUBJECT_DATABASE", "KEYRING", "SUBJECT_KEYS")
+_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE", "SUBJECT_DATABASE", "KEYRING", "SUBJECT_KEYS", "NOTIFIER")
 _DEFAULT_ALIAS = "portalsec"
 
 
@@ -87,3 +95,31 @@ def get_portal() -> Portal:
             "build it with portalsec.config.open_portal or portalsec.portal.build_portal"
         )
     return portal
+
+
+def get_notifier() -> Notifier:
+    """Who hands mail over, for a portal that has no notifier of its own: ``PORTALSEC["NOTIFIER"]``, else Django's mail.
+
+    The setting names a notifier, or a class or function without arguments that makes one.
+
+    Raises:
+        ConfigurationError: no such name, or it is not a notifier.
+    """
+    path = setting("NOTIFIER")
+    if path is None:
+        from portalsec.django.notifier import DjangoNotifier
+
+        return DjangoNotifier()
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f'settings: PORTALSEC["NOTIFIER"] names {path!r}, which cannot be imported: {error}'
+        ) from error
+    notifier = found() if callable(found) else found
+    if not callable(getattr(notifier, "send", None)):
+        raise ConfigurationError(
+            f'settings: PORTALSEC["NOTIFIER"] names {path!r}, which has no send(message): '
+            'leave it out for Django\'s own mail settings, or name a notifier, as "config.mail.notifier"'
+        )
+    return cast("Notifier", notifier)

@@ -17,6 +17,7 @@ from portalsec.errors import ConfigurationError, Denied, PortalsecError, Reason
 from portalsec.events import SYSTEM, Event, Outcome, SecurityEvent, Source
 from portalsec.web import (
     DEVICE_COOKIE,
+    LINK_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
     check_same_site,
@@ -30,6 +31,7 @@ __all__ = [
     "failure_of",
     "forget",
     "keep_failure",
+    "link_token",
     "live_session",
     "pending_token",
     "require_same_site",
@@ -53,6 +55,7 @@ class _Kept:
     passive: bool = False
     recorded: bool = False  # that a cookie was tossed in
     failure: PortalsecError | None = None
+    given: str | None = None  # the session that this request itself was given
 
 
 def source_of(request: HttpRequest) -> Source:
@@ -90,7 +93,7 @@ def adopt_session(request: HttpRequest) -> None:
 
 def session_token(request: HttpRequest) -> str | None:
     """The session cookie. Raises `portalsec.errors.Denied` where another was tossed in, which is recorded."""
-    return _cookie(request, SESSION_COOKIE)
+    return _kept(request).given or _cookie(request, SESSION_COOKIE)
 
 
 def pending_token(request: HttpRequest) -> str | None:
@@ -101,6 +104,11 @@ def pending_token(request: HttpRequest) -> str | None:
 def device_token(request: HttpRequest) -> str | None:
     """The cookie of a browser that was signed in before. Raises as `session_token`."""
     return _cookie(request, DEVICE_COOKIE)
+
+
+def link_token(request: HttpRequest) -> str | None:
+    """The cookie that a mailed link was exchanged for. Raises as `session_token`."""
+    return _cookie(request, LINK_COOKIE)
 
 
 def live_session(request: HttpRequest, *, passive: bool = False) -> ActiveSession:
@@ -164,8 +172,9 @@ def require_same_site(request: HttpRequest) -> None:
         raise
 
 
-def forget(request: HttpRequest) -> None:
-    """Ask anew: the request has just signed in or out."""
+def forget(request: HttpRequest, *, given: str | None = None) -> None:
+    """Ask anew: the request has just signed in or out. ``given``: the session's new token, which the cookie is not yet."""
+    _kept(request).given = given
     _kept(request).asked = False
     _kept(request).session = _kept(request).user = _kept(request).denied = None
 

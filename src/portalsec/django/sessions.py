@@ -59,6 +59,16 @@ class SessionStore(SessionBase):
         self._user_hash = _hash_of(user)
         self.save(must_create=True)
 
+    def go_on(self, session: NewSession, user: Any) -> None:
+        """Keep the data of a sign-in that goes on under a new id. The old key opens nothing any more."""
+        data, old = dict(self._get_session()), self.session_key  # type: ignore[attr-defined]
+        self._forget()
+        self._session_key = session.token.reveal()
+        self._user_hash = _hash_of(user)
+        self._session_cache = data
+        self.save(must_create=True)
+        self._drop(old)
+
     @property
     def belongs_to_sign_in(self) -> bool:
         """Whether it is, as far as was loaded, the session of a sign-in; no longer after `flush`."""

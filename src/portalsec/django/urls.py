@@ -1,10 +1,14 @@
-"""The way to a session and out of it: ``path("", include("portalsec.django.urls"))``."""
+"""The way to a session and out of it, and the pages about one's account: ``path("", include("portalsec.django.urls"))``.
+
+Include it at the root: mailed links and the script of the meter know these addresses as they are.
+"""
 
 from __future__ import annotations
 
 from django.urls import path
 
 from portalsec.django import views
+from portalsec.django.account_views import ADDRESSES, account_view, meter
 
 app_name = "portalsec"
 
@@ -17,4 +21,6 @@ urlpatterns = [
     path("signed-out", views.signed_out, name="signed-out"),
     path("session/left", views.session_left, name="session-left"),
     path("session/stay", views.session_stay, name="session-stay"),
+    path("portalsec/meter.js", meter, name="meter"),
+    *(path(address[1:], account_view(name), name=name) for name, address in ADDRESSES.items()),
 ]

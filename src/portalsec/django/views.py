@@ -6,26 +6,21 @@ that is being hashed holds no database open.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
-from typing import TypeAlias
 
-from django.contrib.auth.decorators import login_not_required
-from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, QueryDict
-from django.middleware.csrf import rotate_token
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.debug import sensitive_variables
 
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.django.conf import get_portal
+from portalsec.django.doors import door, open_session
 from portalsec.django.request import (
     device_token,
     forget,
@@ -35,8 +30,6 @@ from portalsec.django.request import (
     session_token,
     source_of,
 )
-from portalsec.django.sessions import SessionStore
-from portalsec.django.stores.accounts import DjangoAccounts
 from portalsec.errors import Denied, Reason
 from portalsec.web import (
     DEVICE_COOKIE,
@@ -60,43 +53,18 @@ __all__ = [
     "signed_out",
 ]
 
-View: TypeAlias = Callable[[HttpRequest], HttpResponse]
-
+_NAME_OF = {
+    "totp": "portalsec:code",
+    "totp_enrolment": "portalsec:set-up",
+    "new_password": "portalsec:forced-password",
+}
 _START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
-
-
-def _door(*methods: str) -> Callable[[View], View]:
-    """A view that needs no session, holds no transaction on any database and answers these methods only."""
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def guarded(request: HttpRequest) -> HttpResponse:
-            if request.method not in methods:
-                return HttpResponseNotAllowed(methods)
-            return view(request)
-
-        for alias in connections:
-            transaction.non_atomic_requests(alias)(guarded)
-        return login_not_required(sensitive_post_parameters()(guarded))
-
-    return decorate
 
 
 def finish_step(request: HttpRequest, response: HttpResponse, step: Step) -> HttpResponse:
     """Put a step's outcome into cookies: the pending one while factors are missing, the session's at the end."""
     if step.session is not None:
-        kept = request.session
-        user = DjangoAccounts().user(step.session.account_id)
-        if user is None or not isinstance(kept, SessionStore):
-            get_portal().sessions.discard(step.session)
-            raise Denied(Reason.UNKNOWN_ACCOUNT)
-        try:
-            kept.bind(step.session, user)
-        except BaseException:
-            get_portal().sessions.discard(step.session)
-            raise
-        rotate_token(request)
-        forget(request)
+        open_session(request, step.session)
         _clear_pending(response)
         if step.device is not None:
             age = int(DEVICE_COOKIE_AGE.total_seconds())
@@ -113,7 +81,7 @@ def finish_step(request: HttpRequest, response: HttpResponse, step: Step) -> Htt
     return response
 
 
-@_door("GET", "HEAD", "POST")
+@door("GET", "HEAD", "POST")
 @sensitive_variables()
 def sign_in(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
@@ -135,7 +103,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     return _onward(request, step, next)
 
 
-@_door("GET", "HEAD", "POST")
+@door("GET", "HEAD", "POST")
 @sensitive_variables()
 def code(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
@@ -151,7 +119,7 @@ def code(request: HttpRequest) -> HttpResponse:
     return _onward(request, step, next)
 
 
-@_door("GET", "HEAD", "POST")
+@door("GET", "HEAD", "POST")
 @sensitive_variables()
 def set_up(request: HttpRequest) -> HttpResponse:
     # The secret is the answer to a POST only: a GET could be prefetched, cached or found in the history.
@@ -167,7 +135,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
     return _page(request, "set_up_code", next=next, **_shown(enrolment))
 
 
-@_door("POST")
+@door("POST")
 @sensitive_variables()
 def confirm_set_up(request: HttpRequest) -> HttpResponse:
     form = _form(request)
@@ -181,8 +149,12 @@ def confirm_set_up(request: HttpRequest) -> HttpResponse:
     return _onward(request, step, next)
 
 
-@_door("POST")
+# Without Django's token check: from a page that is to send no Referer (a mailed link's), browsers say "Origin: null",
+# which that check refuses. The browser's own word on where it comes from decides.
+@csrf_exempt
+@door("POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
+    require_same_site(request)
     portal, source = get_portal(), source_of(request)
     portal.sign_in.logout(session_token(request), source=source, pending=pending_token(request))
     request.session.flush()
@@ -194,7 +166,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@_door("GET", "HEAD")
+@door("GET", "HEAD")
 def session_left(request: HttpRequest) -> HttpResponse:
     """How long is left, for the page's warning. Asking is not activity."""
     return _left(request, passive=True)
@@ -204,14 +176,14 @@ session_left.portalsec_passive = True  # type: ignore[attr-defined]
 
 
 @csrf_exempt  # a script asks, without Django's token; the browser's own word on where it comes from decides
-@_door("POST")
+@door("POST")
 def session_stay(request: HttpRequest) -> HttpResponse:
     """Activity, because somebody pressed the button."""
     require_same_site(request)
     return _left(request, passive=False)
 
 
-@_door("GET", "HEAD")
+@door("GET", "HEAD")
 def signed_out(request: HttpRequest) -> HttpResponse:
     """Where a page goes when its session has ended."""
     return _page(request, "signed_out")
@@ -280,11 +252,13 @@ def _refused(request: HttpRequest, name: str, denied: Denied, **context: object)
     return response
 
 
-def _onward(request: HttpRequest, step: Step, next: str) -> HttpResponse:
+def _onward(request: HttpRequest, step: Step, onward: str) -> HttpResponse:
     if step.session is not None:
-        response: HttpResponse = redirect(next)
+        response: HttpResponse = redirect(onward)
     else:
-        response = redirect(_with_next("portalsec:code" if "totp" in step.next else "portalsec:set-up", next))
+        response = redirect(
+            _with_next(next(_NAME_OF[kind] for kind in step.next if kind in _NAME_OF), onward)
+        )
     response.status_code = 303
     return finish_step(request, response, step)
 

@@ -1,0 +1,67 @@
+"""`door`: what all of portalsec's own views have in common; `open_session`: how one of them gives out a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeAlias
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.middleware.csrf import rotate_token
+from django.views.decorators.debug import sensitive_post_parameters
+
+from portalsec.auth.sessions import NewSession
+from portalsec.django.conf import get_portal
+from portalsec.django.request import forget
+from portalsec.django.sessions import SessionStore
+from portalsec.django.stores.accounts import DjangoAccounts
+from portalsec.errors import Denied, Reason
+
+__all__ = ["View", "door", "open_session"]
+
+View: TypeAlias = Callable[[HttpRequest], HttpResponse]
+
+
+def door(*methods: str) -> Callable[[View], View]:
+    """A view that needs no session, holds no transaction on any database and answers these methods only."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest) -> HttpResponse:
+            if request.method not in methods:
+                return HttpResponseNotAllowed(methods)
+            return view(request)
+
+        for alias in connections:
+            transaction.non_atomic_requests(alias)(guarded)
+        return login_not_required(sensitive_post_parameters()(guarded))
+
+    return decorate
+
+
+def open_session(request: HttpRequest, session: NewSession, *, goes_on: bool = False) -> None:
+    """Let ``request.session`` be the one that portalsec has just given out; its cookie follows from that.
+
+    Args:
+        goes_on: it is the present sign-in under a new id, so its data goes along. At a sign-in nothing does.
+
+    Raises:
+        Denied: the user is gone. The session is taken back then, as for any other failure.
+    """
+    kept = request.session
+    user = DjangoAccounts().user(session.account_id)
+    if user is None or not isinstance(kept, SessionStore):
+        get_portal().sessions.discard(session)
+        raise Denied(Reason.UNKNOWN_ACCOUNT)
+    try:
+        if goes_on and kept.belongs_to_sign_in:
+            kept.go_on(session, user)
+        else:
+            kept.bind(session, user)
+    except BaseException:
+        get_portal().sessions.discard(session)
+        raise
+    rotate_token(request)
+    forget(request, given=session.token.reveal())

@@ -1,0 +1,54 @@
+"""Filters of portalsec's templates: what codes and numbers are in words."""
+
+from __future__ import annotations
+
+from django import template
+
+from portalsec.events import Event
+
+__all__ = ["did", "waiting"]
+
+register = template.Library()
+
+_DID = {
+    Event.RECORD_READ: "Read a health record",
+    Event.RECORD_LISTED: "Looked at a list of records",
+    Event.RECORD_SEARCHED: "Searched for people",
+    Event.SUBJECT_REPORT_VIEWED: "Looked at who has seen a record",
+    Event.AUTH_LOGIN: "Signed in",
+    Event.AUTH_LOGIN_FAILED: "Tried to sign in",
+    Event.AUTH_LOGOUT: "Signed out",
+    Event.AUTH_PASSWORD_VERIFIED: "Typed the right password",
+    Event.AUTH_PASSWORD_CHANGED: "Changed the password",
+    Event.AUTH_PASSWORD_RESET: "Chose a new password by mail",
+    Event.AUTH_MFA_ENROLLED: "Set up a second key",
+    Event.AUTH_MFA_CHALLENGE_FAILED: "Typed a wrong code",
+    Event.AUTH_DEVICE_ADDED: "Signed in with a new browser",
+    Event.AUTH_DEVICE_REMOVED: "Forgot browsers",
+    Event.AUTH_SESSION_REVOKED: "Ended all sessions",
+    Event.ACCOUNT_CREATED: "The account was made",
+    Event.ACCESS_ROLE_GRANTED: "The account got its role",
+    Event.ACCOUNT_CONTACT_ADDED: "Added an e-mail address",
+    Event.ACCOUNT_CONTACT_VERIFIED: "Confirmed an e-mail address",
+    Event.ACCOUNT_CONTACT_REMOVED: "Removed an e-mail address",
+    Event.ACCOUNT_DISAVOWED: "Said: this was not me",
+    Event.ACCOUNT_INCIDENT_OPENED: "Had this incident opened",
+    Event.ACCOUNT_NOTICE_SENT: "Got a mail from us",
+    Event.ACCESS_DENIED: "Tried to open something that is not theirs",
+    Event.AUDIT_QUERIED: "Looked into the log",
+}
+
+
+@register.filter
+def did(action: str) -> str:
+    """What an event of the audit log is in words; what has none, as the log calls it."""
+    return _DID.get(action, action)
+
+
+@register.filter
+def waiting(seconds: int) -> str:
+    """How long to wait: "40 seconds", "15 minutes", "2 hours"; rounded up."""
+    for least, unit in ((5400, 3600), (90, 60)):
+        if seconds >= least:
+            return f"{-(-seconds // unit)} {'hours' if unit == 3600 else 'minutes'}"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"
