@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from email import message_from_string
+from email.policy import default
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.fastapi.asgi import Browser
 
 OWN = (
     "/account", "/account/secure", "/account/password", "/account/email", "/account/messages", "/account/activity",
-    "/account/devices", "/account/close",
+    "/account/devices", "/account/close", "/account/factor",
 )  # fmt: skip
 OPEN = (
     "/password/forgot", "/password/link?token=x", "/password/new", "/unlock", "/unlock/link?token=x",
@@ -92,10 +94,24 @@ def test_a_factor_comes_off_by_two_people_and_its_owner_is_told(demo: Demo) -> N
     assert owner.get("/account").status_code == 200
     assert "Done." in words(colleague.post("/support/approve", {"request": request[1]}))
     assert owner.get("/account").status_code == 401
+    # Whoever knows the password is not let in to set up a key of their own: the mailbox and a new password come first.
     again = demo.browser().post("/sign-in", {"login": "parent", "password": demo.logins["parent"].password})
-    assert again.headers["location"] == "/sign-in/set-up"
-    assert any("support desk reset" in text for text in mail_of(demo, "parent"))
+    assert again.status_code == 401
+    mails = mail_of(demo, "parent")
+    assert any("support desk reset" in text for text in mails)
+    bodies = [message_from_string(text, policy=default).get_body(("plain",)) for text in mails]
+    link = re.search(r"/password/link\?token=([\w-]{43})", "".join(b.get_content() for b in bodies if b))
+    assert link
+    there = demo.browser()
+    assert there.post("/password/link", {"token": link[1]}).headers["location"] == "/password/new"
+    assert there.post("/password/new", {"password": NEW}).headers["location"] == "/sign-in/set-up"
     assert "is over" in words(colleague.post("/support/approve", {"request": request[1]}))
+
+
+def test_who_has_a_second_key_is_told_so_and_gets_no_form(demo: Demo) -> None:
+    page = demo.as_("doctor").get("/account/factor")
+    assert "You have a second key already" in words(page)
+    assert 'action="/account/factor"' not in page.text
 
 
 @pytest.mark.parametrize(
@@ -186,7 +202,7 @@ def test_a_dead_link_of_a_notice_still_leads_to_a_new_password(demo: Demo) -> No
 
 def test_every_password_field_takes_as_much_as_a_new_password_may_have(demo: Demo) -> None:
     pages = [demo.browser().get(path) for path in ("/sign-in", "/activate")]
-    pages += [demo.as_("patient").get(path) for path in ("/account/password", "/account/close")]
+    pages += [demo.as_("doctor").get(path) for path in ("/account/password", "/account/close")]
     fields = [field for page in pages for field in re.findall(r'<input[^>]*type="password"[^>]*>', page.text)]
     most = demo.site.portal.policies.passwords.max_length
     assert len(fields) == 5
