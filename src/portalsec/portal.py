@@ -355,6 +355,7 @@ def build_portal(
         watch=watch,
         notices=notices,
         max_age=policies.passwords.max_age,
+        min_length=policies.passwords.min_length,
         policy=policies.sign_in,
         emit=emit,
         clock=clock,

@@ -196,6 +196,7 @@ class World:
             watch=self.watch,
             notices=self.notices,
             max_age=self.password_policy.max_age,
+            min_length=self.password_policy.min_length,
             policy=policy,
             emit=emit,
             clock=self.clock,

@@ -54,6 +54,7 @@ _NEW_PASSWORD = "sign-in.new-password"  # noqa: S105 - a flow's purpose
 _WITHIN = "session.totp-enrolment"
 _NEW_PASSWORD_TRIES = 100  # new passwords that one sign-in may offer; each refused one is told why
 EXPIRED = "expired"
+TOO_SHORT = "too_short"
 _MAX_BEGUN = 10
 _NOBODY = "-"  # what unknown names are looked up as, so that they cost the same reads; no account has this id
 
@@ -147,8 +148,12 @@ class SignIn:
         clock: Clock,
         mac: Mac,
         max_age: timedelta | None = None,
+        min_length: int = 0,
     ) -> None:
-        """``max_age``: how old a password may be (`PasswordPolicy.max_age`)."""
+        """``max_age``: how old a password may be (`PasswordPolicy.max_age`).
+
+        ``min_length``: how long one must be that opens a session alone (`PasswordPolicy.min_length`).
+        """
         self._accounts = accounts
         self._passwords = passwords
         self._totp = totp
@@ -160,6 +165,7 @@ class SignIn:
         self._watch = watch
         self._notices = notices
         self._max_age = max_age
+        self._min_length = min_length
         self._emit = emit
         self._clock = clock
         self._mac = mac
@@ -251,7 +257,14 @@ class SignIn:
             account = self._rehash(account, password, source)
         browser = Browser(device=None if known is None else known.digest.hex(), shared=shared)
         return self.after_password(
-            DOOR, account, epoch=epoch, at=at, source=source, units=units, browser=browser
+            DOOR,
+            account,
+            epoch=epoch,
+            at=at,
+            source=source,
+            units=units,
+            browser=browser,
+            short=len(typed) < self._min_length,
         )
 
     def after_password(
@@ -264,6 +277,7 @@ class SignIn:
         source: Source,
         units: Units = (),
         browser: Browser | None = None,
+        short: bool = False,
     ) -> Step:
         """What follows a right (or just chosen) password; for `portalsec.auth` alone.
 
@@ -271,6 +285,7 @@ class SignIn:
             account: as it was when the password was right, with the hash that it was right for.
             units: of the password's budgets, taken and held.
             browser: what is known of the browser; nothing where None.
+            short: it is shorter than one that stands alone may be.
         """
         require_door(door, "a pending sign-in")
         password = password_digest(self._mac, account.password_hash)
@@ -280,6 +295,10 @@ class SignIn:
         elif self.policy.second_factor == "required":
             purpose, then = _ENROLMENT, "totp_enrolment"
         else:
+            if short and account.must_change is None:
+                # Accepted as one of two factors, and now it is the only one (SP 800-63B-4 section 3.1.1.2).
+                self._accounts.require_change(account.id, TOO_SHORT)
+                account = replace(account, must_change=TOO_SHORT)
             evidence = mint(Factor.PASSWORD, account.id, at, epoch=epoch)
             return self._complete(
                 account, (evidence,), source=source, password=password, units=units, browser=browser
