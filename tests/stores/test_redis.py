@@ -13,6 +13,7 @@ import pytest
 
 from portalsec.auth.ports import Flow
 from portalsec.errors import ConfigurationError, StoreError
+from tests.servers import wait_until
 
 redis = pytest.importorskip("redis", reason="wants redis: the package redis is not installed")
 
@@ -129,6 +130,33 @@ def test_a_server_that_forgot_its_scripts_is_told_again(client: Client):
     assert throttle.take("lane", limit=2, window=WINDOW, now=_now()).ok
     client.script_flush()
     assert throttle.take("lane", limit=2, window=WINDOW, now=_now()).used == 2
+
+
+@pytest.mark.parametrize("data", [b"", b"$1\r\nx\r\n*1\r\n$8\r\nFLUSHALL\r\n", bytes(range(256)) * 40])
+def test_what_a_command_carries_stays_in_its_place(client: Client, data: bytes):
+    """Commands are packed here: each part goes with its length, so that data is never read as a command."""
+    flows, now = RedisFlows(client), _now()
+    flow = replace(_flow(1, now + WINDOW, account="r\u00f6bin\r\n$"), data=data)
+    other = _flow(2, now + WINDOW)
+    assert flows.put(other)
+    assert flows.put(flow)
+    assert flows.attempt(flow.digest, flow.purpose, limit=2, now=now) == replace(flow, attempts=1)
+    assert flows.drop_account("r\u00f6bin\r\n$") == 1
+    assert flows.consume(other.digest, other.purpose, now=now) == other
+
+
+def test_a_lost_answer_is_a_store_error_and_nothing_is_sent_again(client: Client, redis_url: str):
+    now = _now()
+    with closing(open_redis(redis_url, patience=timedelta(milliseconds=100))) as impatient:
+        throttle = RedisThrottle(impatient)
+        assert throttle.take("lane", limit=9, window=WINDOW, now=now).used == 1
+        client.client_pause(1000)
+        with pytest.raises(StoreError, match="Redis could not answer"):
+            throttle.take("lane", limit=9, window=WINDOW, now=now)
+        wait_until(client.ping, redis.RedisError)
+        # Whether the lost one was counted, only the server knows. What comes next is no answer to it.
+        assert throttle.take("lane", limit=9, window=WINDOW, now=now).used in (2, 3)
+        assert throttle.take("other", limit=9, window=WINDOW, now=now).used == 1
 
 
 def test_two_prefixes_share_nothing(client: Client):

@@ -8,11 +8,13 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from portalsec.testing.contracts import FlowStoreContract, ThrottleStoreContract
+from portalsec.testing.contracts.base import NOW
 from tests.servers import REDIS_URL, run_redis, wait_until
 
 redis = pytest.importorskip("redis", reason="wants redis: the package redis is not installed")
@@ -81,6 +83,19 @@ def _free_port() -> int:
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def test_a_cluster_client_that_is_closed_leaves_no_connection(cluster: Client) -> None:
+    """Left to the garbage collector, they are warnings in whatever runs by then."""
+    port = cluster.get_primaries()[0].port
+    with closing(redis.Redis(host="127.0.0.1", port=port)) as watcher:
+        before = len(watcher.client_list())
+        client = open_redis(f"redis://127.0.0.1:{port}")
+        for number in range(20):  # keys of every node
+            RedisThrottle(client).take(f"key {number}", limit=1, window=timedelta(minutes=1), now=NOW)
+        assert len(watcher.client_list()) > before
+        client.close()
+        wait_until(lambda: len(watcher.client_list()) == before)
 
 
 class TestRedisThrottle(ThrottleStoreContract):
