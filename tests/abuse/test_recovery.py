@@ -151,7 +151,9 @@ def test_atk_14_a_change_in_one_of_three_sessions(world: World) -> None:
     account = world.person()
     mine, *others = [signed_in(world, account) for _ in range(3)]
     world.calls.clear()
-    kept = active(world, world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE))
+    kept = active(
+        world, world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
+    )
     assert not any(alive(world, each) for each in (mine, *others))
     for dead in (mine, *others):
         assert world.session_store.load(dead.digest) is None
@@ -165,7 +167,10 @@ def test_ses_01_changes_at_once_leave_one_password_and_no_strangers_session(worl
     sessions = [signed_in(world, account) for _ in range(8)]
     words = phrases(8)
     results = together(
-        8, lambda n: world.password_change.change(sessions[n], PASSWORD, words[n], source=SOURCE)
+        8,
+        lambda n: world.password_change.change(
+            sessions[n], current=PASSWORD, new=words[n], source=SOURCE
+        ),
     )
     assert all(isinstance(result, NewSession | Denied) for result in results), results
     winners = [n for n in range(8) if isinstance(results[n], NewSession)]

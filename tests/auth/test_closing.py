@@ -15,7 +15,7 @@ def test_closing_ends_everything_and_tells_the_owner() -> None:
         other = m.session(source=THIEF)
         session = m.portal.guard.session(m.session(), source=SOURCE)
         m.deliver()
-        m.portal.closing.close(session, PASSWORD, source=SOURCE)
+        m.portal.closing.close(session, current=PASSWORD, source=SOURCE)
         account = m.portal.stores.accounts.get(robin.id)
         assert account is not None and account.disabled and account.password_hash is None
         with pytest.raises(Denied):
@@ -32,7 +32,7 @@ def test_a_session_that_was_left_open_closes_nothing() -> None:
         robin = m.person()
         session = m.portal.guard.session(m.session(), source=SOURCE)
         with pytest.raises(Denied) as caught:
-            m.portal.closing.close(session, "not the password of robin", source=THIEF)
+            m.portal.closing.close(session, current="not the password of robin", source=THIEF)
         assert caught.value.reason is Reason.WRONG_PASSWORD
         account = m.portal.stores.accounts.get(robin.id)
         assert account is not None and not account.disabled
@@ -45,6 +45,6 @@ def test_what_cannot_be_recorded_is_not_closed() -> None:
         session = m.portal.guard.session(m.session(), source=SOURCE)
         m.emit_failing = AuditUnavailable("down")
         with pytest.raises(AuditUnavailable):
-            m.portal.closing.close(session, PASSWORD, source=SOURCE)
+            m.portal.closing.close(session, current=PASSWORD, source=SOURCE)
         account = m.portal.stores.accounts.get(robin.id)
         assert account is not None and not account.disabled

@@ -111,7 +111,7 @@ def test_it_survives_a_thief_s_password_change_and_address() -> None:
         robin = m.person()
         token = told(m, robin)
         session = m.portal.guard.session(m.session(source=THIEF), source=THIEF)
-        m.portal.password_change.change(session, PASSWORD, THIEF_S, source=THIEF)
+        m.portal.password_change.change(session, current=PASSWORD, new=THIEF_S, source=THIEF)
         mine = m.portal.stores.contacts.of_account(robin.id)[0]
         m.portal.stores.contacts.remove(robin.id, mine.id)
         m.contact(robin, "thief@evil.example")

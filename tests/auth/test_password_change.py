@@ -39,7 +39,7 @@ def test_atk_14_of_three_sessions_two_die_and_the_one_that_changed_it_goes_on(wo
     account = world.person()
     mine, *others = [signed_in(world, account) for _ in range(3)]
     pending = world.pending()
-    new = world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+    new = world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     assert not any(alive(world, each) for each in (mine, *others))
     again = active(world, new)
     assert (again.account_id, again.created_at, again.factors) == (
@@ -61,7 +61,7 @@ def test_ses_12_atk_12_the_old_id_is_dead_at_once(world: World) -> None:
     account = world.person()
     opened = world.session(account)
     mine = active(world, opened)
-    world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+    world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     assert (
         refused(lambda: world.sessions.check(opened.token.reveal(), source=SOURCE)) is Reason.SESSION_UNKNOWN
     )
@@ -71,18 +71,20 @@ def test_pwd_09_no_password_is_set_without_the_current_one(world: World) -> None
     account = world.person()
     mine = signed_in(world, account)
     for wrong in (OTHER_PASSWORD, PASSWORD + " ", PASSWORD.upper()):
-        change = lambda wrong=wrong: world.password_change.change(mine, wrong, OTHER_PASSWORD, source=SOURCE)  # noqa: E731
+        change = lambda wrong=wrong: world.password_change.change(
+            mine, current=wrong, new=OTHER_PASSWORD, source=SOURCE
+        )  # noqa: E731
         assert refused(change) is Reason.WRONG_PASSWORD
     for malformed in ("", None, 5):
         change = lambda wrong=malformed: world.password_change.change(  # noqa: E731
-            mine, wrong, OTHER_PASSWORD, source=SOURCE
+            mine, current=wrong, new=OTHER_PASSWORD, source=SOURCE
         )
         assert refused(change) is Reason.MALFORMED
     assert alive(world, mine)
     assert world.events.last.outcome == "denied"
     # An account without one gets its first by mail, never from an open session.
     world.backing.accounts.set_password(account.id, None, expected=account.password_hash)
-    change = lambda: world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)  # noqa: E731
+    change = lambda: world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)  # noqa: E731
     assert refused(change) is Reason.FACTOR_NOT_ENROLLED
 
 
@@ -92,12 +94,12 @@ def test_guesses_at_the_current_password_have_a_budget_of_their_own(world: World
     for number in range(30):
         world.calls.clear()
         try:
-            world.password_change.change(mine, f"wrong {number}", OTHER_PASSWORD, source=SOURCE)
+            world.password_change.change(mine, current=f"wrong {number}", new=OTHER_PASSWORD, source=SOURCE)
         except Denied as refusal:
             tested += refusal.reason is Reason.WRONG_PASSWORD
     assert 1 <= tested <= 10
     with pytest.raises(Denied):  # the right one is not looked at any more
-        world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+        world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     assert alive(world, mine)
 
 
@@ -111,7 +113,7 @@ def test_pwd_08_a_change_goes_through_every_check(world: World) -> None:
     mine = signed_in(world, world.person())
     for password, problem in ((PASSWORD, "same"), ("iloveyou", "common"), ("short", "too_short")):
         with pytest.raises(PasswordRefused) as refusal:
-            world.password_change.change(mine, PASSWORD, password, source=SOURCE)
+            world.password_change.change(mine, current=PASSWORD, new=password, source=SOURCE)
         assert [found.id for found in refusal.value.problems] == [problem]
     assert alive(world, mine)
 
@@ -121,7 +123,7 @@ def test_eight_changes_at_once_make_one_password_and_one_session(world: World) -
     sessions = [signed_in(world, account) for _ in range(8)]
     words = [f"lantern {number} orbit velvet cactus" for number in range(8)]
     results = together(
-        8, lambda n: world.password_change.change(sessions[n], PASSWORD, words[n], source=SOURCE)
+        8, lambda n: world.password_change.change(sessions[n], current=PASSWORD, new=words[n], source=SOURCE)
     )
     stored = world.account_store.get(account.id).password_hash
     winners = [n for n in range(8) if isinstance(results[n], NewSession)]
@@ -145,7 +147,7 @@ def test_rec_04_a_changed_password_kills_links(world: World) -> None:
     with_address(world, account)
     mailed = reset_token(world)
     mine = signed_in(world, account)
-    world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+    world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     assert refused(lambda: world.reset.exchange(mailed, source=SOURCE)) is Reason.TOKEN_INVALID
 
 
@@ -153,7 +155,7 @@ def test_a_session_that_somebody_ended_meanwhile_changes_nothing(world: World) -
     account = world.person()
     mine = signed_in(world, account)
     world.sessions.end_all(account.id, source=SOURCE, actor=STAFF)
-    change = lambda: world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)  # noqa: E731
+    change = lambda: world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)  # noqa: E731
     assert refused(change) is Reason.SESSION_REVOKED
     world.pending(password=PASSWORD)
     assert world.events.named(Event.AUTH_PASSWORD_CHANGED)[-1].reason is Reason.SESSION_REVOKED
@@ -184,11 +186,11 @@ def test_atk_41_a_change_that_any_store_stops_leaves_one_password_and_no_strange
     store = getattr(world, where)
     store.failing[verb] = StoreError("down")
     with pytest.raises(StoreError):
-        world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+        world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     del store.failing[verb]
     assert world.account_store.get(account.id).password_hash == account.password_hash
     again = signed_in(world, account)
-    world.password_change.change(again, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+    world.password_change.change(again, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     assert not alive(world, mine)
     assert not alive(world, other)
 
@@ -206,7 +208,7 @@ def test_atk_41_where_only_the_last_step_fails_the_password_is_new_and_strangers
 
     world.backing.accounts.set_password = then_fail
     with pytest.raises(StoreError):
-        world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+        world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     del world.session_store.failing["end_all"]
     assert not alive(world, mine)
     assert not alive(world, other)
@@ -331,7 +333,7 @@ def test_a_reason_is_a_short_code(world: World, reason: str) -> None:
 
 def test_no_password_reaches_an_event_or_a_repr(world: World) -> None:
     mine = signed_in(world, world.person())
-    new = world.password_change.change(mine, PASSWORD, OTHER_PASSWORD, source=SOURCE)
+    new = world.password_change.change(mine, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
     seen = repr(world.events) + repr(new) + repr(world.backing.notices.__dict__)
     for secret in (PASSWORD, OTHER_PASSWORD, new.token.reveal()):
         assert secret not in seen

@@ -26,7 +26,7 @@ def test_the_defaults_are_the_policys_own(tmp_path: Path) -> None:
 
 def test_settings_reach_the_policy(tmp_path: Path) -> None:
     written = '[recovery]\nreset = "10m"\nverify = "2h"\nunlock = "5m"\nregistration = "3h"\nbrowser = "4m"\n'
-    policy = policy_of(tmp_path, written + 'contacts = 2\nopen_registration = true\n')
+    policy = policy_of(tmp_path, written + "contacts = 2\nopen_registration = true\n")
     assert policy == RecoveryPolicy(
         reset=timedelta(minutes=10),
         verify=timedelta(hours=2),

@@ -84,7 +84,7 @@ class OwnerPages:
             return self._password(session, status=400, errors=missing)
         try:
             new = self._portal.password_change.change(
-                session, asked.text("current"), asked.text("password"), source=asked.source
+                session, current=asked.text("current"), new=asked.text("password"), source=asked.source
             )
         except PasswordRefused as denied:
             return self._password(session, status=400, errors=troubles_of(denied, asked.language))
@@ -295,7 +295,7 @@ class OwnerPages:
             missing = (trouble("current", "missing_current", asked.language),)
             return Reply(status=400, page="close", values={"session": session, "errors": missing})
         try:
-            self._portal.closing.close(session, asked.text("current"), source=asked.source)
+            self._portal.closing.close(session, current=asked.text("current"), source=asked.source)
         except Denied as denied:
             if denied.reason not in _CURRENT:
                 raise

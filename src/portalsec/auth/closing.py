@@ -42,14 +42,14 @@ class Closing:
         self._emit = emit
         self._clock = clock
 
-    def close(self, session: ActiveSession, password: object, *, source: Source) -> None:
+    def close(self, session: ActiveSession, *, current: object, source: Source) -> None:
         """Disable the account, end everything of it, and tell its owner by mail.
 
         Raises:
             Denied: as `CurrentPassword.verify`: a session that was left open closes nothing.
             StoreError: something failed; nobody got in by it. An operator can finish it by disabling the account.
         """
-        account = self._current.verify(session, password, source=source)
+        account = self._current.verify(session, current, source=source)
         owner = Actor(type="user", id=account.id)
         self._emit(
             SecurityEvent(

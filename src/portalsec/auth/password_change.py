@@ -43,7 +43,9 @@ class PasswordChange:
         self._emit = emit
         self._clock = clock
 
-    def change(self, session: ActiveSession, current: object, new: object, *, source: Source) -> NewSession:
+    def change(
+        self, session: ActiveSession, *, current: object, new: object, source: Source
+    ) -> NewSession:
         """Put ``new`` in the place of ``current``. Every other session ends; this one goes on under a new id.
 
         Returns:

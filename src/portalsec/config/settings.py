@@ -473,7 +473,9 @@ def _throttle_problems(values: Mapping[tuple[str, str], Any], name: str) -> list
             "them: raise account, or lower account_address"
         )
     if throttle["candidate"][0] < 2:
-        problems.append(f"{name}: [throttle] candidate allows one name only: people share passwords, allow two")
+        problems.append(
+            f"{name}: [throttle] candidate allows one name only: people share passwords, allow two"
+        )
     elif throttle["candidate"][0] < (throttle["suspect_password"] or 0):
         problems.append(
             f"{name}: [throttle] suspect_password is more than candidate allows, past which nothing is counted: "
