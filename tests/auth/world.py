@@ -15,6 +15,7 @@ from portalsec.auth._current import CurrentPassword
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
+from portalsec.auth.adding_factor import AddingFactor
 from portalsec.auth.contacts import Contacts
 from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings
@@ -300,6 +301,7 @@ class World:
             emit=emit,
             clock=self.clock,
         )
+        self.adding_factor = AddingFactor(current=self.current, sign_in=self.sign_in)
         self.registration = Registration(
             requests=self.requests,
             links=self.links,

@@ -460,7 +460,8 @@ class SignIn:
         _, attempt, told = self._enrolled(account, flow, state, typed, source, session.reference)
         owner, kept = Actor(type="user", id=account.id), None
         try:
-            self._consume(flow, source)
+            # Whether it was there still is no matter: the store of factors let one confirmation through.
+            self._flows.consume(flow.digest, flow.purpose, now=self._clock())
             kept = self._endings.apply(
                 account.id, Why.FACTOR_ADDED, actor=owner, source=source, keep=session.digest
             )
