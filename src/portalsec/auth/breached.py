@@ -15,14 +15,17 @@ import mmap
 import os
 import stat
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from portalsec.auth._breach_format import Header, Unreadable, check_of, fold, unpack
 from portalsec.errors import BreachSourceUnavailable, ConfigurationError
 
-__all__ = ["BreachFile", "Bundled"]
+__all__ = ["BreachFile", "Bundled", "shorter"]
 
+_LITTLE = "0123456789!?.,*@#$%&+-_ "
+_MOST_LITTLE = 4
 _sha1 = hashlib.sha1
 _Ready = tuple[
     int, int, int, int, int
@@ -172,10 +175,54 @@ class Bundled(BreachFile):
 
     zxcvbn's and Django's lists of common passwords, and what people make of them where more characters are asked for
     (`portalsec.auth.candidates`). At every minimum length from 8 to 20 it holds at least 3,000 (OWASP ASVS 6.2.4).
+
+    What only makes one of them longer counts for nothing: one digit or sign over and over at its end, and the same
+    again, whole or cut off, with up to four digits or signs behind ("Monday2024!!!!!", "welcome1welcome1wel").
     """
 
     def __init__(self) -> None:
         super().__init__(Path(__file__).parent / "data" / "common.breach", name="bundled")
+
+    def contains(self, password: str) -> bool:
+        """Whether the password is in the list, or is one of the list made longer, in any case.
+
+        Raises:
+            BreachSourceUnavailable: see `BreachFile.contains`.
+        """
+        found = super().contains
+        return found(password) or any(map(found, shorter(fold(unicodedata.normalize("NFC", password)))))
+
+
+def shorter(text: str) -> Iterator[str]:
+    """What a folded text was, where it was only made longer. Some may come twice."""
+    core = _core(text)
+    if core != text:
+        yield core
+    for whole in {text: None, core: None}:
+        unit = _unit(whole)
+        if unit == whole:
+            # A word twice or more, with something little behind it.
+            rest = whole.rstrip(_LITTLE)
+            if len(whole) - len(rest) <= _MOST_LITTLE and 2 * len(_unit(rest)) <= len(rest):
+                unit = _unit(rest)
+        if unit != whole:
+            yield unit
+            yield _core(unit)
+
+
+def _core(text: str) -> str:
+    """Without the digit or sign that stands at its end, however often; never empty."""
+    return text if text[-1:].isalpha() else text.rstrip(text[-1:]) or text
+
+
+def _unit(text: str) -> str:
+    """What the text repeats, whole or cut off; the text itself where it does not."""
+    size = text.find(text[:1], 1)
+    while size > 0:
+        if text.startswith(text[size:]):
+            return text[:size]
+        size = text.find(text[0], size + 1)
+    return text
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["LONGEST", "expand", "repeated", "walks", "with_endings"]
+__all__ = ["LONGEST", "expand", "leet", "repeated", "walks", "with_endings"]
 
 LONGEST = 64  # characters: no longer candidate is given
 
@@ -68,7 +68,18 @@ _FEW = ("!", ".", "1", "12", "123", "1234", "123!", "!!", "2024", "2025", "2026"
 _JOINTS = ("", " ", "-", "_", ".")
 _LEET = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "t": "7"})
 _SIGN_LEET = str.maketrans({"a": "@", "e": "3", "i": "!", "o": "0", "s": "$"})
-_LIGHT_LEET = str.maketrans({"a": "@", "o": "0"})
+_LEETS = (
+    str.maketrans({"a": "@", "o": "0"}),
+    _LEET,
+    _SIGN_LEET,
+    str.maketrans({"o": "0"}),
+    str.maketrans({"a": "@"}),
+    str.maketrans({"e": "3"}),
+    str.maketrans({"s": "$"}),
+    str.maketrans({"e": "3", "o": "0"}),
+    str.maketrans({"a": "@", "s": "$", "o": "0"}),
+    str.maketrans({"i": "1"}),
+)
 
 # Lines that fingers follow; every part of each, forwards and backwards, is a walk.
 _COLUMNS = ("1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik,", "9ol.", "0p;/")
@@ -184,10 +195,13 @@ def walks() -> Iterator[str]:
         yield from (sign * length for length in _WALK)
 
 
+def leet(word: str) -> tuple[str, ...]:
+    """The word with digits and signs for some of its letters, or for all that have one; no spelling twice."""
+    return tuple(dict.fromkeys(word.translate(table) for table in _LEETS))
+
+
 def _with_signs_for_letters(word: str) -> Iterator[str]:
-    yield from dict.fromkeys(
-        spelled for table in (_LIGHT_LEET, _LEET, _SIGN_LEET) for spelled in _cased(word.translate(table))
-    )
+    yield from dict.fromkeys(cased for spelled in leet(word) for cased in _cased(spelled))
 
 
 def _cased(text: str) -> Iterator[str]:
