@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from portalsec.auth.account import Accounts, SignUp, canonical_login
+    from portalsec.auth.adding_factor import AddingFactor
     from portalsec.auth.breached import BreachFile, Bundled
+    from portalsec.auth.breached_build import build_breach_file
     from portalsec.auth.breached_range import BreachRange
+    from portalsec.auth.break_glass import BreakGlassNotices
     from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
+    from portalsec.auth.closing import Closing
     from portalsec.auth.contacts import Contacts, canonical_email
+    from portalsec.auth.courier import Courier, Delivered
     from portalsec.auth.devices import KnownDevices
+    from portalsec.auth.disavowal import Disavowal
+    from portalsec.auth.dormancy import Dormancy, DormancyPolicy
     from portalsec.auth.endings import Endings, What, Why
     from portalsec.auth.evidence import Evidence, Factor
+    from portalsec.auth.hash_costs import OlderArgon2
+    from portalsec.auth.incidents import Incidents
+    from portalsec.auth.legacy_hashes import LegacyCost
     from portalsec.auth.links import RecoveryPolicy
     from portalsec.auth.new_password import NewPasswords
+    from portalsec.auth.notice_policy import NoticePolicy
+    from portalsec.auth.notices import NoticeKind, Notices
     from portalsec.auth.password_change import PasswordChange
     from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, PasswordReport, Problem
     from portalsec.auth.passwords import Argon2Parameters, Passwords, Verified
@@ -26,6 +38,7 @@ if TYPE_CHECKING:
     from portalsec.auth.reset import PasswordReset
     from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, Sessions
     from portalsec.auth.signin import SignIn, SignInPolicy, Step
+    from portalsec.auth.support import SupportDesk
     from portalsec.auth.throttle import Throttle
     from portalsec.auth.totp import Enrolment, Totp, TotpParameters
     from portalsec.auth.unlock import Unlock
@@ -33,20 +46,34 @@ if TYPE_CHECKING:
 __all__ = [
     "Accounts",
     "ActiveSession",
+    "AddingFactor",
     "Argon2Parameters",
     "BreachFile",
     "BreachRange",
+    "BreakGlassNotices",
     "Bundled",
+    "Closing",
     "Contacts",
+    "Courier",
+    "Delivered",
     "DetectionPolicy",
+    "Disavowal",
+    "Dormancy",
+    "DormancyPolicy",
     "Endings",
     "Enrolment",
     "Evidence",
     "Factor",
+    "Incidents",
     "KnownDevices",
     "Lane",
+    "LegacyCost",
     "NewPasswords",
     "NewSession",
+    "NoticeKind",
+    "NoticePolicy",
+    "Notices",
+    "OlderArgon2",
     "PasswordChange",
     "PasswordPolicy",
     "PasswordRefused",
@@ -62,6 +89,7 @@ __all__ = [
     "SignInPolicy",
     "SignUp",
     "Step",
+    "SupportDesk",
     "Throttle",
     "ThrottlePolicy",
     "Totp",
@@ -70,11 +98,34 @@ __all__ = [
     "Verified",
     "What",
     "Why",
+    "build_breach_file",
     "canonical_email",
     "canonical_login",
 ]
 
 _HOMES = {
+    "hash_costs": ("OlderArgon2",),
+    "legacy_hashes": ("LegacyCost",),
+    "notices": (
+        "NoticeKind",
+        "Notices",
+    ),
+    "notice_policy": ("NoticePolicy",),
+    "courier": (
+        "Courier",
+        "Delivered",
+    ),
+    "incidents": ("Incidents",),
+    "support": ("SupportDesk",),
+    "disavowal": ("Disavowal",),
+    "dormancy": (
+        "Dormancy",
+        "DormancyPolicy",
+    ),
+    "closing": ("Closing",),
+    "break_glass": ("BreakGlassNotices",),
+    "adding_factor": ("AddingFactor",),
+    "breached_build": ("build_breach_file",),
     "account": ("Accounts", "SignUp", "canonical_login"),
     "budgets": ("DetectionPolicy", "Lane", "ThrottlePolicy"),
     "contacts": ("Contacts", "canonical_email"),
