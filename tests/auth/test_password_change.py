@@ -8,8 +8,8 @@ import pytest
 from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused
 from portalsec.auth.sessions import NewSession
 from portalsec.auth.signin import Step
-from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
-from portalsec.events import Actor, Event
+from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError
+from portalsec.events import Actor, Event, SecurityEvent
 from tests.auth.mail import active, alive, refused, reset_token, signed_in, told, with_address
 from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, session, together, token
 
@@ -237,6 +237,22 @@ def test_a_forced_change_comes_after_all_factors_and_before_the_session(world: W
     signed_in(world, account, password=OTHER_PASSWORD)
 
 
+@pytest.mark.parametrize(("reason", "back"), [("breached", False), ("temporary", False), ("expired", True)])
+def test_a_password_that_others_may_know_never_comes_back_and_an_old_one_may(
+    world: World, reason: str, back: bool
+) -> None:
+    account = world.person()
+    world.password_change.require(account.id, reason, actor=STAFF, source=SOURCE)
+    session(world.password_change.submit_forced(forced(world), OTHER_PASSWORD, source=SOURCE))
+    mine = signed_in(world, account, password=OTHER_PASSWORD)
+    if back:
+        world.password_change.change(mine, current=OTHER_PASSWORD, new=PASSWORD, source=SOURCE)
+        return
+    with pytest.raises(PasswordRefused) as refusal:
+        world.password_change.change(mine, current=OTHER_PASSWORD, new=PASSWORD, source=SOURCE)
+    assert [found.id for found in refusal.value.problems] == ["reused"]
+
+
 def test_a_forced_change_needs_all_factors_first(world: World) -> None:
     account = world.person()
     world.password_change.require(account.id, "breached", actor=STAFF, source=SOURCE)
@@ -337,3 +353,35 @@ def test_no_password_reaches_an_event_or_a_repr(world: World) -> None:
     seen = repr(world.events) + repr(new) + repr(world.backing.notices.__dict__)
     for secret in (PASSWORD, OTHER_PASSWORD, new.token.reveal()):
         assert secret not in seen
+
+
+@pytest.mark.parametrize("broken", ["account_store.get", "account_store.require_change", "notice_store.put"])
+def test_atk_41_a_change_that_is_required_is_told_and_can_be_required_again(
+    world: World, broken: str
+) -> None:
+    account = world.person()
+    where, _, verb = broken.partition(".")
+    store = getattr(world, where)
+    store.failing[verb] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.password_change.require(account.id, "breached", actor=STAFF, source=SOURCE)
+    del store.failing[verb]
+    # What stands is the safe side: where only the telling failed, the next sign-in asks for another one all the same.
+    required = world.account_store.get(account.id).must_change
+    assert required == ("breached" if broken == "notice_store.put" else None)
+    world.password_change.require(account.id, "breached", actor=STAFF, source=SOURCE)
+    assert told(world, account).count("password_required") == 1
+    assert forced(world)
+
+
+def test_atk_41_a_change_that_cannot_be_recorded_is_not_required() -> None:
+    def emit(event: SecurityEvent) -> None:
+        if event.name == Event.AUTH_PASSWORD_CHANGE_REQUIRED:
+            raise AuditUnavailable("down")
+
+    world = World(emit=emit)
+    account = world.person()
+    with pytest.raises(AuditUnavailable):
+        world.password_change.require(account.id, "breached", actor=STAFF, source=SOURCE)
+    assert world.account_store.get(account.id).must_change is None
+    assert told(world, account) == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 import string
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
@@ -33,11 +35,11 @@ _ELSEWHERE = {
     "3.1.1.2-6b": "forced change: tests/auth/test_password_change.py",
     "3.1.1.2-7": "accounts have no field for a hint: portalsec.auth.ports.Account",
     "3.1.1.2-8": "accounts have no field for an answer: portalsec.auth.ports.Account",
-    "3.1.1.2-9a": "the forms: tests/browser",
+    "3.1.1.2-9a": "the forms: tests/browser/test_account_walk.py",
     "3.1.1.2-rl": "tests/auth/test_throttle.py",
-    "3.1.1.2-pm": "the forms: tests/browser",
-    "3.1.1.2-paste": "the forms: tests/browser",
-    "3.1.1.2-show": "the forms: tests/browser",
+    "3.1.1.2-pm": "the forms: tests/browser/test_account_walk.py",
+    "3.1.1.2-paste": "the forms: tests/browser/test_account_walk.py",
+    "3.1.1.2-show": "the forms: tests/browser/test_account_walk.py",
     "3.1.1.2-typo": "a MAY that is not taken: what was typed is verified exactly",
     "3.1.1.2-store-a": "tests/auth/test_passwords.py",
     "3.1.1.2-store-b": "tests/auth/test_passwords.py",
@@ -46,8 +48,8 @@ _ELSEWHERE = {
     "3.1.1.2-pepper": "tests/auth/test_passwords.py",
     "V6.2.2": "tests/auth/test_password_change.py",
     "V6.2.3": "tests/auth/test_password_change.py",
-    "V6.2.6": "the forms: tests/browser",
-    "V6.2.7": "the forms: tests/browser",
+    "V6.2.6": "the forms: tests/browser/test_account_walk.py",
+    "V6.2.7": "the forms: tests/browser/test_account_walk.py",
 }
 
 
@@ -97,6 +99,14 @@ def test_every_row_on_passwords_is_shown_here_or_elsewhere() -> None:
         prefix = "test_" + row.lower().replace(".", "_").replace("-", "_") + "_"
         here = [name for name in shown if name.startswith(prefix)]
         assert (len(here) == 1) is (row not in _ELSEWHERE), row
+
+
+def test_where_a_row_is_shown_elsewhere_that_place_exists() -> None:
+    root = Path(__file__).parents[2]
+    for row, where in _ELSEWHERE.items():
+        named = re.findall(r"tests/[\w/.]+", where)
+        assert all((root / name).is_file() for name in named), row
+        assert named or not re.search(r"\btests?\b|\.py", where), row
 
 
 # -- NIST SP 800-63B-4 ------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ Order matters, since any step may be the last one of a process that dies:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
+from portalsec.auth._own_words import OwnWords
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.new_password import NewPasswords
 from portalsec.auth.notices import NoticeKind, Notices
@@ -26,12 +27,10 @@ from portalsec.errors import Denied, Reason
 from portalsec.events import Actor, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.typing import Emit
 
-__all__ = ["ENDINGS", "About", "Replaced", "Replacing"]
+__all__ = ["ENDINGS", "Replaced", "Replacing"]
 
+_EXPIRED = "expired"  # `portalsec.auth.signin.EXPIRED`; that module stands above this one
 ENDINGS = 2  # how often one change raises the account's epoch
-
-About = Callable[[Account], Sequence[str]]
-"""A person's own words (name, birth date), which make a password easy to guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ class Replacing:
 
     Args:
         with_second_factor: whether every sign-in asks for a second factor too.
-        about: a person's own words; the sign-in name is always among them.
+        own_words: a person's own words, which a password must not be made of.
     """
 
     def __init__(
@@ -58,9 +57,9 @@ class Replacing:
         endings: Endings,
         notices: Notices,
         with_second_factor: bool,
+        own_words: OwnWords,
         emit: Emit,
         clock: Clock,
-        about: About | None = None,
     ) -> None:
         self._accounts = accounts
         self._new_passwords = new_passwords
@@ -69,7 +68,7 @@ class Replacing:
         self._with_second_factor = with_second_factor
         self._emit = emit
         self._clock = clock
-        self._about = about
+        self._own_words = own_words
 
     def prepare(self, account: Account, password: object, *, source: Source) -> str:
         """The hash of a new password for this account.
@@ -80,7 +79,7 @@ class Replacing:
         return self._new_passwords.prepare(
             account.id,
             password,
-            about=(account.login, *(self._about(account) if self._about else ())),
+            about=self._own_words.of(account),
             with_second_factor=self._with_second_factor,
             current=account.password_hash,
             source=source,
@@ -129,7 +128,9 @@ class Replacing:
                 record, Reason.SESSION_REVOKED
             )  # somebody ended the session that this is asked for in
         at = self._clock()
-        self._new_passwords.retire(account.id, account.password_hash, at)
+        # Whoever is told to change it may not be the only one who knows it, unless it is merely old.
+        compromised = account.must_change not in {None, _EXPIRED}
+        self._new_passwords.retire(account.id, account.password_hash, at, compromised=compromised)
         told = self._notices.tell(account.id, notice, source=source)
         won = self._accounts.set_password(account.id, new_hash, expected=account.password_hash, changed_at=at)
         if not won:
