@@ -10,7 +10,7 @@ import pytest
 from portalsec.auth.incidents import SeenLine
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Account, Incident
-from portalsec.errors import Denied, Reason, Tampered
+from portalsec.errors import AuditUnavailable, Denied, Reason, Tampered
 from portalsec.events import Actor, Event, Purpose, ResourceRef, SecurityEvent
 from tests.auth.mailing import PASSWORD, SOURCE, THIEF, Mailing
 from tests.auth.world import together
@@ -150,3 +150,25 @@ def test_what_was_done_right_before_the_incident_begins_is_not_in_it() -> None:
             for line in m.portal.incidents.seen(incident, actor=OFFICER, source=SOURCE)
             if line.action == Event.RECORD_READ
         ]
+
+
+def test_a_look_is_recorded_and_without_a_record_nothing_is_shown() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        incident = opened(m, robin)
+        owner = Actor(type="user", id=robin.id)
+        for actor in (owner, OFFICER):
+            page = m.portal.incidents.seen(incident, actor=actor, source=SOURCE)
+            event = m.events.last
+            assert (event.name, event.actor, event.details) == (
+                Event.AUDIT_QUERIED,
+                actor,
+                {"incident": incident.id},
+            )
+            assert event.resource == ResourceRef(type="account", id=robin.id, count=len(page.lines))
+        later = m.portal.incidents.seen(incident, actor=owner, source=SOURCE)
+        assert any(line.action == Event.AUDIT_QUERIED and not line.by_account for line in later)
+        m.emit_failing = AuditUnavailable("down")
+        with pytest.raises(AuditUnavailable):
+            m.portal.incidents.seen(incident, actor=OFFICER, source=SOURCE)
+        m.emit_failing = None

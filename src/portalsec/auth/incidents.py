@@ -164,7 +164,7 @@ class Incidents:
         """What was recorded since, newest first, a page at a time. The look itself is recorded as well.
 
         Args:
-            actor: who looks: the owner (``subject.report_viewed``), or somebody else (``audit.queried``).
+            actor: who looks: the owner, or whoever the application's policy lets.
             limit: lines, 1 to 500.
             before: the last page's.
 
@@ -172,14 +172,7 @@ class Incidents:
             AuditUnavailable: the look could not be recorded, so nothing is shown.
         """
         page = self._seen(incident.account_id, incident.since, max(1, min(limit, 500)), before)
-        own = actor.id == incident.account_id
-        self._record(
-            Event.SUBJECT_REPORT_VIEWED if own else Event.AUDIT_QUERIED,
-            incident,
-            actor,
-            source,
-            count=len(page.lines),
-        )
+        self._record(Event.AUDIT_QUERIED, incident, actor, source, count=len(page.lines))
         return page
 
     def close(self, incident_id: str, *, actor: Actor, source: Source) -> bool:
