@@ -49,7 +49,7 @@ def create_app(site: Site) -> FastAPI:
     # The templates are in English, and say so (lang="en"): so are portalsec's sentences in them.
     in_english = AccountPages(portal, languages=("en",))
     app.include_router(account_router(ps, ClinicAccountViews(ps, directory, pages), operations=in_english))
-    app.include_router(entrance_router(ps, clinic, site.ties, directory, pages))
+    app.include_router(entrance_router(ps, site.ties, directory, pages))
     app.include_router(record_router(ps, clinic, directory, pages))
     app.include_router(desk_router(ps, clinic, directory, pages))
     app.include_router(privacy_router(ps, directory, pages, anchor=site.anchor))

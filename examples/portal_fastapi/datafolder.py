@@ -34,7 +34,7 @@ from portalsec.config import create_keys, load_settings, open_portal, read_priva
 from portalsec.config.keys import write_new
 from portalsec.config.opening import open_keys
 from portalsec.config.settings import Settings
-from portalsec.errors import ConfigurationError
+from portalsec.errors import ConfigurationError, SubjectErased
 from portalsec.portal import Portal, close_portal
 from portalsec.secret import Secret
 from portalsec.sqlalchemy import open_engine
@@ -211,7 +211,11 @@ def open_site(folder: Path, how: Opening) -> Site:
 
     def own_words(account: Account) -> Sequence[str]:
         """What a stranger who knows this patient would try first as a password."""
-        return clinics[0].own_words(account.reference or "")
+        patient_id = account.reference or ""
+        patient = clinics[0].patient(patient_id) if patient_id else None
+        if patient is not None and patient.erased:  # since an activation code was handed out
+            raise SubjectErased("This patient was erased.")
+        return clinics[0].own_words(patient_id)
 
     portal = open_portal(
         settings,

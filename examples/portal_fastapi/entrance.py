@@ -15,12 +15,11 @@ from portalsec.auth.endings import Why
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import ActiveSession
 from portalsec.auth.words import say
-from portalsec.errors import Denied, Reason, SubjectErased
+from portalsec.errors import Denied, Reason
 from portalsec.events import SYSTEM, Actor, Event, ResourceRef, SecurityEvent
 from portalsec.fastapi import Portalsec, finish_step, read_form
 from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_of
 
-from .clinic import Clinic
 from .directory import Directory
 from .pages import Errors, Pages, Viewer, duration, viewer, wait
 from .ties import Ties
@@ -59,20 +58,9 @@ class _Session:
     here: bool
 
 
-def entrance_router(
-    ps: Portalsec, clinic: Clinic, ties: Ties, directory: Directory, pages: Pages
-) -> APIRouter:
+def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     portal = ps.portal
-
-    def own_words(patient_id: str) -> list[str]:
-        """What a stranger who knows this patient would try first as a password."""
-        patient = clinic.patient(patient_id)
-        if patient is None:
-            return []
-        if patient.erased:  # since the code was handed out
-            raise SubjectErased("This patient was erased.")
-        return clinic.own_words(patient_id)
 
     def view(session: ActiveSession) -> Viewer:
         return viewer(directory.person(session.account_id), portal.guard.subject(session).roles)
@@ -143,7 +131,7 @@ def entrance_router(
 
         def operation() -> SignUp:
             made = portal.accounts.sign_up(
-                invitation=invitation, login=login, password=password, about=own_words, source=source
+                invitation=invitation, login=login, password=password, source=source
             )
             ties.link(made.account_id, made.reference)
             if portal.stores.assignments.assign(made.account_id, "patient"):

@@ -11,7 +11,6 @@ from datetime import date, timedelta
 
 import pyotp
 
-from portalsec.auth.ports import Contact
 from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent, Source
 from portalsec.portal import Portal
 
@@ -113,7 +112,12 @@ def make_accounts(portal: Portal, ties: Ties, roles: Cast) -> tuple[Sequence[Log
 
 def _make(portal: Portal, ties: Ties, login: str, role: str, who: str) -> Login:
     password = "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
-    account = portal.accounts.create(login=login, password=password, reference=who)
+    account = portal.accounts.create(
+        login=login,
+        password=password,
+        reference=who,
+        email=f"{login}@mail.example",  # nobody's: .example is reserved (RFC 2606)
+    )
     if role == "patient":
         ties.link(account.id, who)
     portal.stores.assignments.assign(account.id, role)
@@ -122,15 +126,6 @@ def _make(portal: Portal, ties: Ties, login: str, role: str, who: str) -> Login:
     # first sign-in need not wait for the next one.
     code = pyotp.TOTP(enrolment.secret.reveal()).at(portal.clock() - timedelta(seconds=30))
     portal.totp.confirm(account.id, enrolment.device_id, code)
-    now = portal.clock()
-    address = Contact(
-        id=str(uuid.uuid4()),
-        account_id=account.id,
-        address=f"{login}@mail.example",  # nobody's: .example is reserved (RFC 2606)
-        verified_at=now,
-        created_at=now,
-    )
-    portal.stores.contacts.add(address)
     about = ResourceRef(type="account", id=account.id)
     for name, details in ((Event.ACCESS_ROLE_GRANTED, {"role": role}), (Event.AUTH_MFA_ENROLLED, {})):
         portal.emit(SecurityEvent(name=name, actor=SYSTEM, resource=about, details=details))

@@ -17,6 +17,7 @@ from portalsec.audit.writer import AuditWriter
 from portalsec.auth._creating import Creating
 from portalsec.auth._current import CurrentPassword
 from portalsec.auth._mail_requests import MailRequests
+from portalsec.auth._own_words import About, OwnWords
 from portalsec.auth._replacing import Replacing
 from portalsec.auth._retiring import Retiring
 from portalsec.auth.account import Accounts
@@ -34,6 +35,7 @@ from portalsec.auth.hash_costs import Argon2Parameters, Cost
 from portalsec.auth.incidents import Incidents
 from portalsec.auth.invitations import Invitations
 from portalsec.auth.links import Links, RecoveryPolicy
+from portalsec.auth.meter import Meter
 from portalsec.auth.new_password import NewPasswords, Unreachable
 from portalsec.auth.notice_mail import MailWriter
 from portalsec.auth.notice_policy import NoticePolicy
@@ -43,7 +45,6 @@ from portalsec.auth.password_change import PasswordChange
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Passwords
 from portalsec.auth.ports import (
-    Account,
     AccountStore,
     BreachSource,
     ContactStore,
@@ -198,6 +199,7 @@ class Portal:
     stores: Stores
     passwords: Passwords
     new_passwords: NewPasswords
+    meter: Meter
     totp: Totp
     throttle: Throttle
     sessions: Sessions
@@ -242,7 +244,7 @@ def build_portal(
     new_id: NewId = uuid7,
     obligations: Mapping[str, Callable[[Access], None]] = MappingProxyType({}),
     wrap_emit: Callable[[Emit], Emit] | None = None,
-    about: Callable[[Account], Sequence[str]] | None = None,
+    about: About | None = None,
     notifier: Notifier | None = None,
     words: Mapping[str, Catalogue] = CATALOGUES,
     language_of: Callable[[str], str | None] | None = None,
@@ -258,7 +260,8 @@ def build_portal(
         anchors: where each checkpoint is put outside the store.
         breach_sources: lists of passwords that attackers have; by default the one that comes with portalsec.
         obligations: how each obligation that the access policy names is met.
-        about: a person's own words (name, birth date, address) by their account, for which a new password is checked.
+        about: a person's own words (name, birth date, address) by their account, which a new password must not be made
+            of. Asked at every sign-up, change and reset, of an account that is just being made too, and by the meter.
         notifier: hands mails over (`portalsec.auth.notifiers`); without one none is sent, and notices are listed only.
         words: of mails, by language.
         language_of: an account's language, for its mails.
@@ -362,10 +365,13 @@ def build_portal(
         mac=mac,
     )
     with_second_factor = policies.sign_in.second_factor == "required"
+    own_words = OwnWords(contacts=stores.contacts, about=about)
     creating = Creating(
         accounts=stores.accounts,
+        contacts=stores.contacts,
         new_passwords=new_passwords,
         with_second_factor=with_second_factor,
+        own_words=own_words,
         emit=emit,
         clock=clock,
         new_id=new_id,
@@ -394,9 +400,19 @@ def build_portal(
         endings=endings,
         notices=notices,
         with_second_factor=with_second_factor,
+        own_words=own_words,
         emit=emit,
         clock=clock,
-        about=about,
+    )
+    meter = Meter(
+        new_passwords=new_passwords,
+        own_words=own_words,
+        accounts=stores.accounts,
+        sessions=sessions,
+        links=links,
+        sign_in=sign_in,
+        throttle=throttle,
+        with_second_factor=with_second_factor,
     )
     requests = MailRequests(
         accounts=stores.accounts,
@@ -557,6 +573,7 @@ def build_portal(
         stores=stores,
         passwords=passwords,
         new_passwords=new_passwords,
+        meter=meter,
         totp=totp,
         throttle=throttle,
         sessions=sessions,

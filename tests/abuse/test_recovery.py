@@ -128,7 +128,10 @@ def test_one_registration_in_fifty_threads(world: World) -> None:
     world.registration.request(NEW, source=SOURCE)
     browser = world.registration.exchange(token_of(world), source=SOURCE).reveal()
     results = together(
-        THREADS, lambda n: world.registration.complete(browser, f"newcomer{n}", PASSWORD, source=SOURCE)
+        THREADS,
+        lambda n: world.registration.complete(
+            browser, login=f"newcomer{n}", password=PASSWORD, source=SOURCE
+        ),
     )
     winner = one_winner(results, SignUp, Reason.TOKEN_INVALID)
     assert [each.account_id for each in world.contact_store.by_address(NEW)] == [results[winner].account_id]
@@ -140,7 +143,10 @@ def test_eight_registrations_for_one_name_make_one_account(world: World) -> None
         world.registration.request(f"new{number}@mail.example", source=SOURCE)
         browsers.append(world.registration.exchange(token_of(world), source=SOURCE).reveal())
     results = together(
-        8, lambda n: world.registration.complete(browsers[n], "newcomer", PASSWORD, source=SOURCE)
+        8,
+        lambda n: world.registration.complete(
+            browsers[n], login="newcomer", password=PASSWORD, source=SOURCE
+        ),
     )
     winner = one_winner(results, SignUp, Reason.LOGIN_TAKEN)
     account = world.account_store.by_login("newcomer")

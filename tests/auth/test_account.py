@@ -136,14 +136,36 @@ def test_eight_sign_ups_for_one_login_make_one_account_and_keep_the_other_invita
 
 
 def test_a_refused_password_leaves_the_invitation_usable_and_is_no_guess() -> None:
-    world = World(lanes=tight(invitation=1))
+    words = {"patient-1": ("Zorbina Quell",)}
+    world = World(lanes=tight(invitation=1), about=lambda account: words[account.reference or ""])
     code = invite(world)
     for password, problem in (("short", "too_short"), ("iloveyou", "common"), ("zorbina1984", "personal")):
         with pytest.raises(PasswordRefused) as refusal:
-            sign_up(world, code, password=password, about=lambda reference: ("Zorbina Quell",))
+            sign_up(world, code, password=password)
         assert [found.id for found in refusal.value.problems] == [problem]
         assert world.events.last.reason is Reason.PASSWORD_REFUSED
     assert sign_up(world, code).reference == "patient-1"
+
+
+def test_an_account_is_created_with_an_address_that_counts_at_once(world: World) -> None:
+    account = world.accounts.create(login="robin", password=PASSWORD, email=" Robin@Mail.Example ")
+    [contact] = world.contacts.of_account(account.id)
+    assert (contact.address, contact.verified_at, contact.created_at) == (
+        "robin@mail.example", account.created_at, account.created_at,
+    )  # fmt: skip
+    with pytest.raises(PasswordRefused):
+        world.accounts.create(login="kim", password="zorbinaquell99", email="zorbinaquell@mail.example")
+    with pytest.raises(Denied) as refusal:
+        world.accounts.create(login="kim", password=PASSWORD, email="no address")
+    assert refusal.value.reason is Reason.ADDRESS_REFUSED
+
+
+def test_an_account_that_comes_to_nothing_leaves_no_address(world: World) -> None:
+    world.account_store.failing["create"] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.accounts.create(login="robin", password=PASSWORD, email="robin@mail.example")
+    assert not world.backing.contacts.by_address("robin@mail.example")
+    assert world.account_store.by_login("robin") is None
 
 
 def test_the_login_itself_is_among_the_persons_words(world: World) -> None:

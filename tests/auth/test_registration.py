@@ -30,7 +30,7 @@ def in_browser(world: World, address: str = NEW) -> str:
 
 
 def complete(world: World, browser: str, login: object = "newcomer", password: object = PASSWORD) -> SignUp:
-    return world.registration.complete(browser, login, password, source=SOURCE)
+    return world.registration.complete(browser, login=login, password=password, source=SOURCE)
 
 
 def test_whoever_reads_mail_at_an_address_gets_an_account_with_it(world: World) -> None:
@@ -92,13 +92,13 @@ def test_pwd_04_the_letter_to_a_known_address_says_so_and_has_no_link(world: Wor
 
 def test_auz_02_nothing_but_a_name_and_a_password_can_be_chosen(world: World) -> None:
     parameters = inspect.signature(world.registration.complete).parameters
-    assert set(parameters) == {"browser_token", "login", "password", "source", "about"}
+    assert set(parameters) == {"browser_token", "login", "password", "source", "device"}
     for extra in ("role", "is_superuser", "scopes", "reference", "disabled", "email", "id"):
         with pytest.raises(TypeError):
             world.registration.complete(
                 in_browser(world, f"{extra.replace('_', '')}@mail.example"),
-                "newcomer",
-                PASSWORD,
+                login="newcomer",
+                password=PASSWORD,
                 source=SOURCE,
                 **{extra: "admin"},
             )

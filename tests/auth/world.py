@@ -13,6 +13,7 @@ from portalsec.auth import totp as totp_module
 from portalsec.auth._creating import Creating
 from portalsec.auth._current import CurrentPassword
 from portalsec.auth._mail_requests import MailRequests
+from portalsec.auth._own_words import About, OwnWords
 from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
 from portalsec.auth.adding_factor import AddingFactor
@@ -126,6 +127,7 @@ class World:
     older: tuple[Any, ...] = ()
     password_policy: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
     recovery: RecoveryPolicy = field(default_factory=lambda: RecoveryPolicy(open_registration=True))
+    about: About | None = None
     emit: Callable[[Any], None] | None = None
     backing: Backing = field(default_factory=Backing)
 
@@ -214,10 +216,13 @@ class World:
 
     def wire_accounts(self, emit: Callable[[Any], None], new_id: SequentialIds) -> None:
         with_second_factor = self.second_factor == "required"
+        self.own_words = OwnWords(contacts=self.contact_store, about=self.about)
         self.creating = Creating(
             accounts=self.account_store,
+            contacts=self.contact_store,
             new_passwords=self.new_passwords,
             with_second_factor=with_second_factor,
+            own_words=self.own_words,
             emit=emit,
             clock=self.clock,
             new_id=new_id,
@@ -248,6 +253,7 @@ class World:
             endings=self.endings,
             notices=self.notices,
             with_second_factor=with_second_factor,
+            own_words=self.own_words,
             emit=emit,
             clock=self.clock,
         )

@@ -47,7 +47,6 @@ class VisitorPages:
         self._portal = portal
         required = portal.policies.sign_in.second_factor == "required"
         policy = portal.policies.passwords
-        self._with_second_factor = required
         self.least = policy.min_length_with_second_factor if required else policy.min_length
 
     def routes(self) -> tuple[Route, ...]:
@@ -109,7 +108,9 @@ class VisitorPages:
     def choose_password(self, asked: Asked) -> Reply:
         """``password``. Then the second factor is asked for, as at any sign-in."""
         try:
-            step = self._portal.reset.choose(asked.link, asked.text("password"), source=asked.source)
+            step = self._portal.reset.choose(
+                asked.link, asked.text("password"), source=asked.source, device=asked.device
+            )
         except Denied as denied:
             return self._not_chosen(asked, denied, "new_password", "reset")
         cookies = (clear_cookie(LINK_COOKIE), *step_cookies(step))
@@ -128,7 +129,7 @@ class VisitorPages:
         next = safe_next(asked.form.get("next"))
         try:
             step = self._portal.password_change.submit_forced(
-                asked.pending, asked.text("password"), source=asked.source
+                asked.pending, asked.text("password"), source=asked.source, device=asked.device
             )
         except Denied as denied:
             if denied.reason in (Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED):
@@ -145,15 +146,18 @@ class VisitorPages:
     def strength(self, asked: Asked) -> Reply:
         """JSON ``{"password": ...}``: what a page may say while somebody types. Nothing of it is kept or recorded.
 
+        ``page`` is the path of the form: whose password it will be is taken from the cookie that the form goes by.
+        ``login``, ``email`` and ``name`` are what a form says where no cookie does.
+
         Answers ``score`` (0 to 4), ``words``, ``problems`` and ``advice``: sentences in the visitor's language.
         """
         try:
-            # Every question counts; there is nothing to guess here, and nothing to give back.
-            self._portal.throttle.reserve("meter", account=None, address=asked.source.address)
-            report = self._portal.new_passwords.report(
+            report = self._portal.meter.report(
                 asked.form.get("password"),
-                about=self._own_words(asked),
-                with_second_factor=self._with_second_factor,
+                source=asked.source,
+                login=asked.text("login")[:254],
+                typed=tuple(text[:254] for name in ("email", "name") if (text := asked.text(name))),
+                **_held_for(asked),
             )
         except Denied as denied:
             return replace(
@@ -167,10 +171,6 @@ class VisitorPages:
                 "advice": [say(problem, asked.language) for problem in report.advice],
             }
         )
-
-    def _own_words(self, asked: Asked) -> tuple[str, ...]:
-        """What the form that is being filled says of its writer; `prepare` knows the account's own words as well."""
-        return tuple(text[:254] for name in ("login", "email", "name") if (text := asked.text(name)))
 
     # -- a locked account -------------------------------------------------------------------------------------------
 
@@ -253,7 +253,11 @@ class VisitorPages:
             return Reply(status=400, page="register_account", values={**shown, "errors": missing})
         try:
             made = self._portal.registration.complete(
-                asked.link, login, asked.text("password"), source=asked.source
+                asked.link,
+                login=login,
+                password=asked.text("password"),
+                source=asked.source,
+                device=asked.device,
             )
         except Denied as denied:
             if denied.reason is Reason.LOGIN_TAKEN:
@@ -334,3 +338,22 @@ def _dead_or_wait(denied: Denied, what: str) -> Reply:
     return replace(
         refused(denied, "link_dead", what=what), headers={**PRIVATE, **refused(denied, "").headers}
     )
+
+
+_HELD = {
+    "/password/new": "link",
+    "/register/new": "link",
+    "/sign-in/new-password": "pending",
+    "/account/password": "session",
+}
+
+
+def _held_for(asked: Asked) -> dict[str, str | None]:
+    """The one cookie that the form of this page goes by; of a page that is not ours, all of them.
+
+    A browser may hold several: whoever follows a link of their child's may be signed in themselves.
+    """
+    held = {"session": asked.session, "link": asked.link, "pending": asked.pending}
+    page = asked.text("page").rstrip("/")
+    known = next((name for path, name in _HELD.items() if page.endswith(path)), None)
+    return held if known is None else {known: held[known]}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from portalsec.auth._creating import Creating
+from portalsec.auth._email import canonical_email
 from portalsec.auth._input import canonical_login
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.invitations import INVITATION_LIFETIME, Invitations, SignUp
@@ -50,12 +49,11 @@ class Accounts:
         invitation: object,
         login: object,
         password: object,
-        about: Callable[[str], Sequence[str]] | None = None,
         source: Source,
     ) -> SignUp:
         """`portalsec.auth.invitations.Invitations.sign_up`: an activation code becomes an account."""
         return self._invitations.sign_up(
-            invitation=invitation, login=login, password=password, about=about, source=source
+            invitation=invitation, login=login, password=password, source=source
         )
 
     def create(
@@ -64,18 +62,27 @@ class Accounts:
         login: object,
         password: object,
         reference: str | None = None,
+        email: object = None,
         actor: Actor = SYSTEM,
         source: Source = _NOWHERE,
     ) -> Account:
         """Create an account without an invitation: seeding and administration. It enrols its factor at first sign-in.
 
+        Args:
+            reference: the person's id in the application's data.
+            email: an address of theirs that the caller has checked: it counts as verified, so that notices and links
+                to a new password go there.
+
         Raises:
-            Denied: MALFORMED, LOGIN_TAKEN.
+            Denied: MALFORMED, ADDRESS_REFUSED, LOGIN_TAKEN.
             PasswordRefused: administration follows the same policy.
         """
         name = canonical_login(login)
-        account = self._creating.prepare(name, password, reference=reference, source=source)
-        self._creating.create(account, actor, source)
+        addresses = () if email is None else (canonical_email(email),)
+        account = self._creating.prepare(
+            name, password, addresses=addresses, reference=reference, source=source
+        )
+        self._creating.create(account, actor, source, *addresses)
         return account
 
     def disable(self, account_id: str, *, actor: Actor, source: Source) -> None:

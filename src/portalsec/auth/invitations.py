@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NoReturn
@@ -112,7 +112,6 @@ class Invitations:
         invitation: object,
         login: object,
         password: object,
-        about: Callable[[str], Sequence[str]] | None = None,
         source: Source,
     ) -> SignUp:
         """Turn an invitation into an account.
@@ -120,8 +119,6 @@ class Invitations:
         Args:
             invitation: the code as typed: case, spaces and dashes do not matter, I and L read as 1, O as 0.
             login, password: as chosen.
-            about: given the invitation's reference, returns that person's own words (name, birth date), which make
-                a password easy to guess. It is asked only where the invitation is right.
 
         Raises:
             Denied: MALFORMED, THROTTLED, INVITATION_INVALID, LOGIN_TAKEN (the invitation stays usable, for
@@ -151,10 +148,9 @@ class Invitations:
             raise
         flow = self._invitation(invitation, attempt, source)
         reference = open_data(self._mac, flow).decode("utf-8")
-        words = about(reference) if about else ()
         try:
             # The same hash for a name that is taken and for one that is free.
-            account = self._creating.prepare(name, password, about=words, reference=reference, source=source)
+            account = self._creating.prepare(name, password, reference=reference, source=source)
         except PasswordRefused as refusal:
             attempt.succeeded()  # the code was right; this was no guess
             self._emit_refusal(refusal.reason, source, details, subjects=(reference,))

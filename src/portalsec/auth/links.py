@@ -29,6 +29,7 @@ __all__ = ["Held", "LinkPurpose", "Links", "RecoveryPolicy"]
 
 _USES = 1000  # tries that are counted on one link; past it the link is gone
 _TAG = 16
+_LOOKS = 1_000_000
 
 
 class LinkPurpose:
@@ -41,6 +42,7 @@ class LinkPurpose:
 
 
 _BROWSER = {LinkPurpose.RESET: "browser.reset", LinkPurpose.REGISTER: "browser.register"}
+_LOOK = ".look"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,10 @@ class Links:
         """The same of a browser's token; one of the tries that it has."""
         return self._look(self._flows, token, _BROWSER[purpose], self.policy.choices)
 
+    def looked_at(self, token: object, purpose: str) -> Held | None:
+        """The same, costing none of its tries; `spend` does not take what this returns. For the meter."""
+        return self._look(self._flows, token, _BROWSER[purpose] + _LOOK, _LOOKS)
+
     def exchange(self, token: object, purpose: str) -> Secret[str] | None:
         """Use a mailed token and get one for this browser; None where it is not good any more.
 
@@ -185,24 +191,16 @@ class Links:
             return None
         if held.account is None:
             address = held.address or ""
-            browser = self._put(
-                self._flows,
-                _BROWSER[purpose],
-                None,
-                self.policy.browser,
-                lambda digest: self._sealed(address, digest),
-            )
+            browser = self._put_in_browser(purpose, None, lambda digest: self._sealed(address, digest))
         else:
             state = _State.decode(open_data(self._mac, held.flow))
-            browser = self._put(
-                self._flows, _BROWSER[purpose], held.account.id, self.policy.browser, lambda _: state
-            )
+            browser = self._put_in_browser(purpose, held.account.id, lambda _: state)
         return browser if self.spend(held) else None
 
     def for_browser(self, purpose: str, account: Account) -> Secret[str]:
         """A browser's token without a mailed one before it: for `portalsec.auth.disavowal`, whose link was one."""
         state = self._state_of(account, None)
-        return self._put(self._flows, _BROWSER[purpose], account.id, self.policy.browser, lambda _: state)
+        return self._put_in_browser(purpose, account.id, lambda _: state)
 
     def spend(self, held: Held) -> bool:
         """Use it; True for the one caller that did."""
@@ -221,6 +219,14 @@ class Links:
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
+    def _put_in_browser(
+        self, purpose: str, account_id: str | None, state_for: Callable[[bytes], _State]
+    ) -> Secret[str]:
+        """A browser's token, and beside it what `looked_at` reads: a flow has one count, and looks are no tries."""
+        purpose, lifetime = _BROWSER[purpose], self.policy.browser
+        token = self._put(self._flows, purpose, account_id, lifetime, state_for)
+        return self._put(self._flows, purpose + _LOOK, account_id, lifetime, state_for, token=token.reveal())
+
     def _put(
         self,
         store: FlowStore,
@@ -228,9 +234,11 @@ class Links:
         account_id: str | None,
         lifetime: timedelta,
         state_for: Callable[[bytes], _State],
+        *,
+        token: str | None = None,
     ) -> Secret[str]:
-        token = new_token()
-        digest = _digest(token)
+        token = token or new_token()
+        digest = _digest_for(token, purpose)
         data = seal_data(
             self._mac, state_for(digest).encode(), digest=digest, purpose=purpose, account_id=account_id
         )
@@ -251,7 +259,7 @@ class Links:
         text = token_text(token)
         if text is None:
             return None
-        flow = store.attempt(_digest(text), purpose, limit=limit, now=self._clock())
+        flow = store.attempt(_digest_for(text, purpose), purpose, limit=limit, now=self._clock())
         if flow is None:
             return None
         state = _State.decode(open_data(self._mac, flow))
@@ -302,5 +310,6 @@ def _place(digest: bytes) -> dict[str, str]:
     return {"table": "flow", "column": "data", "row": digest.hex()}
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("ascii")).digest()
+def _digest_for(token: str, purpose: str) -> bytes:
+    looked_at = b"look:" if purpose.endswith(_LOOK) else b""
+    return hashlib.sha256(looked_at + token.encode("ascii")).digest()

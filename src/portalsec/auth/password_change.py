@@ -43,9 +43,7 @@ class PasswordChange:
         self._emit = emit
         self._clock = clock
 
-    def change(
-        self, session: ActiveSession, *, current: object, new: object, source: Source
-    ) -> NewSession:
+    def change(self, session: ActiveSession, *, current: object, new: object, source: Source) -> NewSession:
         """Put ``new`` in the place of ``current``. Every other session ends; this one goes on under a new id.
 
         Returns:
@@ -102,10 +100,10 @@ class PasswordChange:
             raise Denied(Reason.UNKNOWN_ACCOUNT)
         self._notices.tell(account_id, NoticeKind.PASSWORD_REQUIRED, source=source)
 
-    def submit_forced(self, pending: object, new: object, *, source: Source) -> Step:
+    def submit_forced(self, pending: object, new: object, *, source: Source, device: object = None) -> Step:
         """Finish a sign-in that stands at ("new_password",).
 
-        Every other session of the account ends.
+        Every other session of the account ends. ``device`` as at `SignIn.submit_totp`.
 
         Raises:
             Denied: FLOW_UNKNOWN, ACCOUNT_DISABLED, MALFORMED, EVIDENCE_STALE, SESSION_REVOKED.
@@ -131,6 +129,7 @@ class PasswordChange:
             epoch=state.epoch + ENDINGS,
             at=self._clock(),
             source=source,
+            device=device,
         )
 
     def _prepared(self, account: Account, new: object, source: Source, session: str | None) -> str:

@@ -125,19 +125,12 @@ class Registration:
         return browser
 
     def complete(
-        self,
-        browser_token: object,
-        login: object,
-        password: object,
-        *,
-        source: Source,
-        about: Sequence[str] = (),
+        self, browser_token: object, *, login: object, password: object, source: Source
     ) -> SignUp:
         """Make the account. Nothing else of it can be chosen here: no role, no reference, no other address.
 
         Args:
             login, password: as chosen.
-            about: further words of this person's own, which make a password easy to guess.
 
         Raises:
             Denied: NO_GRANT, MALFORMED, TOKEN_INVALID (also where the address has an account by now), LOGIN_TAKEN
@@ -153,7 +146,7 @@ class Registration:
         held = self._links.in_browser(browser_token, LinkPurpose.REGISTER)
         if held is None or held.address is None or self._taken(held.address):
             self._refuse(Reason.TOKEN_INVALID, source)
-        account = self._prepared(name, password, (held.address, *about), source)
+        account = self._prepared(name, password, held.address, source)
         if not self._links.spend(held):
             self._refuse(Reason.TOKEN_INVALID, source)
         epoch, at = self._created(held, account, source)
@@ -162,9 +155,9 @@ class Registration:
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _prepared(self, name: str, password: object, about: Sequence[str], source: Source) -> Account:
+    def _prepared(self, name: str, password: object, address: str, source: Source) -> Account:
         try:
-            return self._creating.prepare(name, password, about=about, source=source)
+            return self._creating.prepare(name, password, addresses=(address,), source=source)
         except PasswordRefused:
             self._record(Event.ACCOUNT_CREATE_REFUSED, Reason.PASSWORD_REFUSED, source)
             raise

@@ -52,6 +52,8 @@ _TOTP = "sign-in.totp"
 _ENROLMENT = "sign-in.totp-enrolment"
 _NEW_PASSWORD = "sign-in.new-password"  # noqa: S105 - a flow's purpose
 _WITHIN = "session.totp-enrolment"
+_LOOK = "sign-in.new-password.look"
+_LOOKS = 1_000_000
 _NEW_PASSWORD_TRIES = 100  # new passwords that one sign-in may offer; each refused one is told why
 EXPIRED = "expired"
 TOO_SHORT = "too_short"
@@ -513,6 +515,18 @@ class SignIn:
         flow, state = self._attempt(pending, _NEW_PASSWORD, source, limit=_NEW_PASSWORD_TRIES)
         return flow, state, self._holder(flow, state, source)
 
+    def chooser(self, pending: object) -> Account | None:
+        """Whose sign-in waits for a new password, costing none of its tries; None for any other token."""
+        text = token_text(pending)
+        flow = text and self._flows.attempt(_look_digest(text), _LOOK, limit=_LOOKS, now=self._clock())
+        if not flow:
+            return None
+        state = Pending.decode(open_data(self._mac, flow))
+        account = self._accounts.get(flow.account_id or _NOBODY)
+        if account is None or account.disabled or not self._still(account, state.password):
+            return None
+        return account
+
     def take_change(self, door: object, flow: Flow, *, source: Source) -> None:
         """Use that sign-in up: one of several requests gets past this."""
         require_door(door, "a pending sign-in")
@@ -702,6 +716,8 @@ class SignIn:
         )
         expires_at = now + self.policy.pending_lifetime
         self._put(_digest(token), _NEW_PASSWORD, account.id, pending, expires_at=expires_at, attempts=0)
+        # A flow has one count, and what the meter asks while somebody types is no try.
+        self._put(_look_digest(token), _LOOK, account.id, pending, expires_at=expires_at, attempts=0)
         self._emit(
             SecurityEvent(
                 name=Event.AUTH_PASSWORD_CHANGE_REQUIRED,
@@ -962,6 +978,10 @@ class SignIn:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("ascii")).digest()
+
+
+def _look_digest(token: str) -> bytes:
+    return hashlib.sha256(b"look:" + token.encode("ascii")).digest()
 
 
 def _token_digest(token: object) -> bytes | None:

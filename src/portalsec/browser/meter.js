@@ -1,7 +1,8 @@
 // Says how good a password is while somebody types it, in the server's words: the server decides, this file only asks.
 //
 // <input type="password" data-strength>  asks POST /password/strength (or the path that data-strength holds) on this
-// origin, a moment after the last key. The fields login, email and name of the same form go along. The answer,
+// origin, a moment after the last key. The page's path and the fields login, email and name of the same form go along:
+// with them the server knows whose password it will be. The answer,
 // {"score": 0 to 4 or null, "words": "...", "problems": ["..."], "advice": ["..."]}, is shown after the field, or in
 // the element whose id data-strength-into holds. Whatever goes wrong (429, 5xx, no network, no scripts) nothing is said
 // and the form works as ever. Nothing is logged or stored, and no inline script or style is needed.
@@ -74,7 +75,7 @@
 
     async function ask() {
       const mine = (asking = new AbortController());
-      const body = { password: input.value };
+      const body = { password: input.value, page: location.pathname };
       for (const name of ALONG) {
         const field = input.form?.elements.namedItem(name);
         if (field && field !== input && typeof field.value === "string" && field.value) body[name] = field.value;

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth._own_words import About
 from portalsec.auth.hash_costs import Argon2Parameters
-from portalsec.auth.ports import Account, Notifier
+from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock, system_clock
 from portalsec.config.breaches import open_breach_sources
 from portalsec.config.keys import resolve_reference
@@ -43,7 +44,7 @@ def open_portal(
     new_id: NewId = uuid7,
     env: Mapping[str, str] | None = None,
     notifier: Notifier | None = None,
-    about: Callable[[Account], Sequence[str]] | None = None,
+    about: About | None = None,
     language_of: Callable[[str], str | None] | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
 ) -> Portal:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from portalsec.audit.checkpoint import Ed25519Signer
+from portalsec.auth._own_words import About
 from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock
 from portalsec.crypto.keyset import Keyset
@@ -90,6 +91,7 @@ def memory_portal(
     wrap_emit: Callable[[Emit], Emit] | None = None,
     notifier: Notifier | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
+    about: About | None = None,
     **policies: Any,
 ) -> Portal:
     """A portal whose every part does its real work, in memory.
@@ -103,6 +105,7 @@ def memory_portal(
         clock: a `FrozenClock` by default; ``portal.clock`` gives it back.
         notifier: keeps mail, or sends it: `portalsec.testing.SentMail`, say; none by default.
         accounts_of: the accounts of a subject, as the application knows them.
+        about: a person's own words, as the application knows them.
         policies: further fields of `portalsec.portal.Policies`.
     """
     return build_portal(
@@ -121,4 +124,5 @@ def memory_portal(
         wrap_emit=wrap_emit,
         notifier=notifier,
         accounts_of=accounts_of,
+        about=about,
     )
