@@ -6,18 +6,21 @@ import ast
 import pkgutil
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils.html import conditional_escape
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import escape
 
 import portalsec.account_pages
 from portalsec.account_pages import (
     AccountPages,
     Asked,
+    Drawing,
     Lane,
     Reply,
     Route,
@@ -26,7 +29,9 @@ from portalsec.account_pages import (
     step_page,
 )
 from portalsec.account_pages.exchange import _SENTENCES, refused, trouble
+from portalsec.account_pages.views import masked
 from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.ports import Contact
 from portalsec.auth.signin import Step
 from portalsec.errors import Denied, Reason
 from portalsec.events import Source
@@ -204,3 +209,24 @@ def test_atk_40_no_reply_holds_what_was_typed_as_a_password(portal: Portal) -> N
             assert typed not in repr(denied)
             continue
         assert typed not in repr((reply.values, reply.json, reply.headers, reply.cookies, reply.redirect))
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("robin@mail.example", "r…@mail.example"),
+        ("r@mail.example", "r…@mail.example"),
+        ("o'neill@xn--bcher-kva.example", "o…@xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_that_a_stranger_may_read_is_not_shown_in_full(address: str, shown: str) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    view = masked(Contact(id="c", account_id="a", address=address, verified_at=None, created_at=now))
+    assert (view.address, view.verified) == (shown, False)
+
+
+def test_a_drawing_is_markup_for_templates_and_text_for_everybody_else() -> None:
+    drawing = Drawing("<svg/>")
+    assert escape(drawing) == "<svg/>"
+    assert conditional_escape(drawing) == drawing == "<svg/>"
+    assert conditional_escape("<svg/>") == "&lt;svg/&gt;"

@@ -353,6 +353,57 @@ def test_atk_41_a_confirmation_that_any_store_stops_can_be_done_again(
     assert sum(bool(each.verified_at) for each in world.contacts.of_account(account.id)) == 2
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "throttle_store.take",
+        "account_store.get",
+        "contact_store.of_account",
+        "contact_store.add",
+        "notice_store.put",
+    ],
+)
+def test_atk_41_an_addition_that_any_store_stops_counts_for_nothing_and_can_be_done_again(
+    world: World, account: Account, broken: str
+) -> None:
+    mine = signed_in(world, account)
+    where, _, verb = broken.partition(".")
+    getattr(world, where).failing[verb] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
+    del getattr(world, where).failing[verb]
+    assert [each.address for each in world.contacts.of_account(account.id) if each.verified_at] == [ADDRESS]
+    assert letters(world) == []
+    world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
+    world.contacts.confirm(token_of(world), source=SOURCE)
+    assert sorted(each.address for each in world.contacts.of_account(account.id)) == sorted((ADDRESS, NEW))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "throttle_store.take", "account_store.get", "contact_store.of_account", "session_store.load",
+        "session_store.end", "session_store.end_all", "session_store.create", "flow_store.drop_account",
+        "link_store.drop_account", "notice_store.put", "contact_store.remove",
+    ],
+)  # fmt: skip
+def test_atk_41_a_removal_that_any_store_stops_removes_nothing_and_can_be_done_again(
+    world: World, account: Account, broken: str
+) -> None:
+    other = with_address(world, account, NEW)
+    mine, stranger = signed_in(world, account), signed_in(world, account)
+    where, _, verb = broken.partition(".")
+    getattr(world, where).failing[verb] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.contacts.remove(mine, other.id, current=PASSWORD, source=SOURCE)
+    del getattr(world, where).failing[verb]
+    assert len(world.contacts.of_account(account.id)) == 2
+    world.contacts.remove(signed_in(world, account), other.id, current=PASSWORD, source=SOURCE)
+    assert [each.address for each in world.contacts.of_account(account.id)] == [ADDRESS]
+    assert not alive(world, mine)
+    assert not alive(world, stranger)
+
+
 def test_events_name_no_address(world: World, account: Account) -> None:
     kept = world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
     mailed = token_of(world)

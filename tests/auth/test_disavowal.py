@@ -267,6 +267,10 @@ def test_mail_that_was_asked_for_has_no_such_link() -> None:
         refused(m, disavow_token(m.portal.disavowal._mac, listed.id).reveal())
 
 
+def addresses(m: Mailing, account: Account) -> list[str]:
+    return [contact.address for contact in m.portal.stores.contacts.of_account(account.id)]
+
+
 def test_an_address_that_a_stranger_added_goes_with_it() -> None:
     with Mailing() as m:
         robin = m.person()
@@ -274,7 +278,151 @@ def test_an_address_that_a_stranger_added_goes_with_it() -> None:
         m.portal.notices.tell(robin.id, NoticeKind.CONTACT_ADDED, source=THIEF, details={"contact": added.id})
         m.deliver()
         m.portal.disavowal.confirm(token_of(m.mail.to("robin@mail.example")[0]), source=SOURCE)
-        assert [c.address for c in m.portal.stores.contacts.of_account(robin.id)] == ["robin@mail.example"]
+        assert addresses(m, robin) == ["robin@mail.example"]
+
+
+@pytest.mark.parametrize("kind", [NoticeKind.NEW_DEVICE, NoticeKind.PASSWORD_CHANGED, NoticeKind.LOCKED])
+def test_atk_33_no_reset_is_mailed_to_what_a_stranger_added_before_or_after_what_is_disavowed(
+    kind: NoticeKind,
+) -> None:
+    with Mailing() as m:
+        robin = m.person()
+        m.clock.advance(timedelta(days=200))
+        m.contact(robin, "early@evil.example")
+        m.clock.advance(timedelta(days=9))
+        token = told(m, robin, kind)
+        m.clock.advance(timedelta(days=2))
+        m.contact(robin, "late@evil.example")
+        m.contact(robin, "typed@evil.example", verified=False)
+        done = m.portal.disavowal.confirm(token, source=SOURCE)
+        assert addresses(m, robin) == ["robin@mail.example"]
+        assert [c.address for c in done.kept] == ["robin@mail.example"]
+        assert [c.address.partition("@")[0] for c in done.removed] == ["early", "late", "typed"]
+        m.deliver()
+        m.mail.clear()
+        for asked in ("robin", "early@evil.example", "late@evil.example"):
+            m.portal.reset.request(asked, source=THIEF)
+        assert {mail.to for mail in m.deliver()} == {"robin@mail.example"}
+        removed = m.events.named(Event.ACCOUNT_CONTACT_REMOVED)
+        assert [event.details for event in removed] == [{"why": "disavowed"}] * 3
+        assert "evil.example" not in repr(list(m.events))
+
+
+@pytest.mark.parametrize(("days", "stays"), [(30, True), (29, False)])
+def test_an_address_stays_that_was_verified_thirty_days_before(days: int, stays: bool) -> None:
+    with Mailing() as m:
+        robin = m.person()
+        m.clock.advance(timedelta(days=1))
+        m.contact(robin, "robin@work.example")
+        m.clock.advance(timedelta(days=days))
+        m.portal.disavowal.confirm(told(m, robin), source=SOURCE)
+        assert addresses(m, robin) == ["robin@mail.example", *(["robin@work.example"] if stays else [])]
+
+
+def test_an_account_is_left_without_an_address_rather_than_with_a_stranger_s() -> None:
+    """Who took the owner's address off and put theirs in its place gets no mail; the owner has this browser."""
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin)
+        m.clock.advance(timedelta(days=1))
+        m.contact(robin, "thief@evil.example")
+        m.portal.stores.contacts.remove(robin.id, m.portal.stores.contacts.of_account(robin.id)[0].id)
+        browser = chosen(m.portal.disavowal.confirm(token, source=SOURCE))
+        assert addresses(m, robin) == []
+        assert m.portal.reset.choose(browser.reveal(), NEW_PASSWORD, source=SOURCE).session is not None
+
+
+def test_what_was_removed_is_told_there_once_more_and_that_mail_has_no_link() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        m.clock.advance(timedelta(days=1))
+        m.contact(robin, "thief@evil.example")
+        m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        m.deliver()
+        token = token_of(m.mail.to("robin@mail.example")[0])
+        m.mail.clear()
+        m.portal.disavowal.confirm(token, source=SOURCE)
+        m.deliver()
+        (last,) = m.mail.to("thief@evil.example")
+        assert "removed" in last.subject and "token=" not in last.text + last.html
+
+
+def test_who_removes_a_stranger_s_new_address_hands_them_no_link() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        m.clock.advance(timedelta(days=40))
+        new = m.contact(robin, "thief@evil.example")
+        old = m.portal.stores.contacts.of_account(robin.id)[0]
+        session = m.portal.guard.session(m.session(), source=SOURCE)
+        m.deliver()
+        m.mail.clear()
+        m.portal.contacts.remove(session, new.id, current=PASSWORD, source=SOURCE)
+        m.deliver()
+        assert "token=" not in m.mail.to("thief@evil.example")[0].text
+        assert "token=" in m.mail.to(old.address)[0].text, "who can be the owner still has one"
+
+
+def test_links_of_what_happened_before_a_disavowal_are_over() -> None:
+    """A thief whose address got mail for a while has links as well: they must not bring the account back to them."""
+    with Mailing() as m:
+        robin = m.person()
+        m.clock.advance(timedelta(days=1))
+        m.contact(robin, "thief@evil.example")
+        m.portal.notices.tell(robin.id, NoticeKind.PASSWORD_CHANGED, source=THIEF)
+        m.deliver()
+        thief_s = token_of(m.mail.to("thief@evil.example")[0])
+        m.clock.advance(timedelta(hours=1))
+        m.mail.clear()
+        browser = chosen(m.portal.disavowal.confirm(told(m, robin), source=SOURCE))
+        m.portal.reset.choose(browser.reveal(), NEW_PASSWORD, source=SOURCE)
+        refused(m, thief_s)
+        assert m.portal.sign_in.start("robin", NEW_PASSWORD, source=SOURCE).session is not None
+        m.clock.advance(timedelta(hours=1))
+        m.deliver()
+        assert m.portal.disavowal.look(told(m, robin), source=SOURCE), (
+            "what happens after it can be disavowed"
+        )
+
+
+def test_atk_47_a_factor_can_be_taken_back_after_another_disavowal_but_leads_to_the_mailbox() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        m.portal.stores.totp.add(
+            TotpDevice(
+                id="d1", account_id=robin.id, label="x", sealed_secret=b"", confirmed=True, last_step=-1,
+                created_at=m.clock(),
+            )
+        )  # fmt: skip
+        factor = told(m, robin, NoticeKind.FACTOR_ADDED, factor="totp", device="d1")
+        m.clock.advance(timedelta(minutes=5))
+        m.mail.clear()
+        m.portal.disavowal.confirm(told(m, robin, NoticeKind.PASSWORD_CHANGED), source=SOURCE)
+        assert len(m.portal.stores.totp.devices(robin.id)) == 1
+        done = m.portal.disavowal.confirm(factor, source=SOURCE)
+        assert m.portal.stores.totp.devices(robin.id) == () and done.browser is None
+        refused(m, factor)
+
+
+@pytest.mark.parametrize("step", ["contacts.of_account", "contacts.remove", "notices.put", "totp.remove"])
+def test_atk_41_addresses_that_a_store_kept_can_be_removed_at_the_next_try(
+    step: str, monkeypatch: Any
+) -> None:
+    with Mailing() as m:
+        robin = m.person()
+        token = told(m, robin, NoticeKind.FACTOR_ADDED, factor="totp", device="d1")
+        m.clock.advance(timedelta(minutes=5))
+        m.contact(robin, "thief@evil.example")
+        store, verb = step.split(".")
+
+        def fails(*_: Any, **__: Any) -> Any:
+            raise StoreError("down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(getattr(m.portal.stores, store), verb, fails)
+            with pytest.raises(StoreError):
+                m.portal.disavowal.confirm(token, source=SOURCE)
+        chosen(m.portal.disavowal.confirm(token, source=SOURCE))
+        assert addresses(m, robin) == ["robin@mail.example"]
 
 
 def test_atk_47_an_authenticator_that_a_stranger_added_goes_with_it() -> None:

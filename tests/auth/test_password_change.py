@@ -71,9 +71,9 @@ def test_pwd_09_no_password_is_set_without_the_current_one(world: World) -> None
     account = world.person()
     mine = signed_in(world, account)
     for wrong in (OTHER_PASSWORD, PASSWORD + " ", PASSWORD.upper()):
-        change = lambda wrong=wrong: world.password_change.change(
+        change = lambda wrong=wrong: world.password_change.change(  # noqa: E731
             mine, current=wrong, new=OTHER_PASSWORD, source=SOURCE
-        )  # noqa: E731
+        )
         assert refused(change) is Reason.WRONG_PASSWORD
     for malformed in ("", None, 5):
         change = lambda wrong=malformed: world.password_change.change(  # noqa: E731

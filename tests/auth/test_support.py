@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.ports import Account
 from portalsec.auth.signin import SignInPolicy
 from portalsec.errors import Denied, Reason, StoreError, Tampered
 from portalsec.events import Actor, Event, Outcome
-from tests.auth.mailing import SOURCE, Mailing
+from tests.auth.mailing import PASSWORD, SOURCE, THIEF, Mailing, token_of
 from tests.auth.world import together
 
 ANN, BEN = Actor(type="user", id="desk-ann"), Actor(type="user", id="desk-ben")
@@ -51,6 +52,73 @@ def test_two_people_reset_a_factor_and_the_owner_is_told() -> None:
         (removed,) = m.events.named(Event.AUTH_MFA_REMOVED)
         assert removed.actor == BEN and removed.details["asked_by"] == "desk-ann"
         assert m.events.named(Event.ACCOUNT_SUPPORT_REQUESTED)[0].actor == ANN
+
+
+def test_atk_47_who_knows_the_password_enrols_nothing_after_a_reset_and_the_mailbox_comes_first() -> None:
+    with Mailing(sign_in=SignInPolicy(second_factor="required")) as m:
+        robin = enrolled(m)
+        half_way = m.portal.sign_in.start("robin", PASSWORD, source=THIEF).pending
+        m.portal.support.approve(ask(m, robin), actor=BEN, source=SOURCE)
+        (removed,) = m.events.named(Event.AUTH_MFA_REMOVED)
+        assert removed.changed == ("factor", "password")
+        with pytest.raises(Denied) as caught:
+            m.portal.sign_in.start("robin", PASSWORD, source=THIEF)
+        assert caught.value.reason is Reason.FACTOR_NOT_ENROLLED
+        assert half_way is not None
+        with pytest.raises(Denied):
+            m.portal.sign_in.begin_totp_enrolment(half_way.reveal(), source=THIEF)
+        link = next(mail for mail in m.deliver() if "/password/link?token=" in mail.text)
+        assert link.to == "robin@mail.example"
+        browser = m.portal.reset.exchange(token_of(link), source=SOURCE).reveal()
+        with pytest.raises(PasswordRefused):
+            m.portal.reset.choose(browser, PASSWORD, source=SOURCE)  # somebody may know it
+        step = m.portal.reset.choose(browser, "harbour pickle saturn mitten", source=SOURCE)
+        assert step.next == ("totp_enrolment",)
+
+
+@pytest.mark.parametrize("when", ["asked", "agreed"])
+def test_without_a_verified_address_nothing_is_taken(when: str) -> None:
+    """The password must not go where no link to another one can come: such a person gets a new account."""
+    with Mailing() as m:
+        robin = enrolled(m)
+        (contact,) = m.portal.stores.contacts.of_account(robin.id)
+        request = ask(m, robin) if when == "agreed" else ""
+        m.portal.stores.contacts.remove(robin.id, contact.id)
+        m.contact(robin, "typed@mail.example", verified=False)
+        with pytest.raises(Denied) as caught:
+            if request:
+                m.portal.support.approve(request, actor=BEN, source=SOURCE)
+            else:
+                ask(m, robin)
+        assert caught.value.reason is Reason.ADDRESS_REFUSED
+        account = m.portal.stores.accounts.get(robin.id)
+        assert factors(m, robin) == 1 and account is not None and account.password_hash is not None
+        assert m.events.last.reason is Reason.ADDRESS_REFUSED
+
+
+@pytest.mark.parametrize(
+    "step", ["totp.remove", "sessions.end_all", "incidents.close", "accounts.set_password"]
+)
+def test_atk_41_whatever_stops_a_reset_no_password_alone_leads_in(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Mailing() as m:
+        robin = enrolled(m)
+        request = ask(m, robin)
+        store, verb = step.split(".")
+
+        def fails(*_: Any, **__: Any) -> Any:
+            raise StoreError("down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(getattr(m.portal.stores, store), verb, fails)
+            with pytest.raises(StoreError):
+                m.portal.support.approve(request, actor=BEN, source=SOURCE)
+        account = m.portal.stores.accounts.get(robin.id)
+        assert account is not None
+        assert account.password_hash is None or factors(m, robin) == 1
+        m.portal.support.approve(request, actor=BEN, source=SOURCE)
+        assert factors(m, robin) == 0 and len(m.deliver()) == 2
 
 
 def test_a_request_is_no_incident_and_an_incident_no_request() -> None:

@@ -107,7 +107,8 @@ class Browser:
         content: bytes | Iterable[bytes] = b"",
     ) -> Answer:
         """Any bytes; the path is decoded as an HTTP server does it."""
-        chunks = [content] if isinstance(content, bytes) else list(content)
+        whole = isinstance(content, bytes)
+        chunks = iter([content] if isinstance(content, bytes) else content)  # taken as they are asked for
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -128,12 +129,14 @@ class Browser:
             sent.append(message)
 
         async def run() -> None:
-            waiting = list(chunks)
+            ended = False
 
             async def receive() -> Message:
-                if waiting:
-                    body = waiting.pop(0)
-                    return {"type": "http.request", "body": body, "more_body": bool(waiting)}
+                nonlocal ended
+                body = None if ended else next(chunks, b"")
+                if body is not None:
+                    ended = whole or not body
+                    return {"type": "http.request", "body": body, "more_body": not ended}
                 await anyio.sleep_forever()  # a browser that waits for its answer
                 raise AssertionError
 
