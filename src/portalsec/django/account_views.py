@@ -27,8 +27,8 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
-from portalsec.account_pages import AccountPages, Asked, Reply, Route, Trouble, language_of
-from portalsec.django.conf import get_portal
+from portalsec.account_pages import AccountPages, Asked, Reply, Trouble, language_of
+from portalsec.django.conf import get_portal, page_languages
 from portalsec.django.doors import View, door, open_session
 from portalsec.django.request import (
     device_token,
@@ -87,9 +87,10 @@ def account_view(name: str) -> View:
     @door("GET", "HEAD", "POST")
     @sensitive_variables()
     def view(request: HttpRequest) -> HttpResponse:
-        posted, routes = request.method == "POST", _routes(address)
+        posted, pages = request.method == "POST", AccountPages(get_portal(), languages=page_languages())
+        routes = {route.method: route for route in pages.routes() if route.path == address}
         if not routes:
-            raise Http404
+            raise Http404  # registration, where the portal has none
         route = routes.get("POST" if posted else "GET")
         if route is None:
             return HttpResponseNotAllowed(sorted(routes))
@@ -98,7 +99,7 @@ def account_view(name: str) -> View:
         if owners:
             live_session(
                 request
-            )  # Django's side of it too: a user who was switched off, a password changed elsewhere
+            )  # Django's side too: a user who was switched off, a password changed elsewhere
         form = (_json if asks_json else _form)(request) if posted else _query(request)
         if mailed:
             _forget_query(request)
@@ -110,7 +111,7 @@ def account_view(name: str) -> View:
                 pending=pending_token(request),
                 device=device_token(request),
                 link=link_token(request),
-                language=language_of(request.headers.get("accept-language")),
+                language=language_of(request.headers.get("accept-language"), known=pages.languages),
             )
         )
         _keep_session(request, reply, goes_on=address.startswith(_OWN))
@@ -126,12 +127,6 @@ def meter(request: HttpRequest) -> HttpResponse:
 
 
 # -- what a request says --------------------------------------------------------------------------------------------
-
-
-def _routes(address: str) -> dict[str, Route]:
-    """By method: what the portal answers here; nothing where it has no such page (registration that is closed)."""
-    found = AccountPages(get_portal()).routes()
-    return {route.method: route for route in found if route.path == address}
 
 
 def _form(request: HttpRequest) -> Mapping[str, str]:

@@ -16,11 +16,13 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
+from portalsec.account_pages import AccountPages
 from portalsec.django.account_views import ADDRESSES
 from portalsec.django.conf import (
     audit_database,
     get_notifier,
     get_portal,
+    page_languages,
     security_database,
     setting,
     subject_database,
@@ -55,7 +57,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 def _portal() -> Iterator[CheckMessage]:
     try:
-        get_portal()
+        AccountPages(get_portal(), languages=page_languages())
     except ConfigurationError as error:
         yield Error(str(error), id="portalsec.E001")
 

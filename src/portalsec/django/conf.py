@@ -19,12 +19,22 @@ __all__ = [
     "audit_database",
     "get_notifier",
     "get_portal",
+    "page_languages",
     "security_database",
     "setting",
     "subject_database",
 ]
 
-_KNOWN = ("PORTAL", "DATABASE", "AUDIT_DATABASE", "SUBJECT_DATABASE", "KEYRING", "SUBJECT_KEYS", "NOTIFIER")
+_KNOWN = (
+    "PORTAL",
+    "DATABASE",
+    "AUDIT_DATABASE",
+    "SUBJECT_DATABASE",
+    "KEYRING",
+    "SUBJECT_KEYS",
+    "NOTIFIER",
+    "LANGUAGES",
+)
 _DEFAULT_ALIAS = "portalsec"
 
 
@@ -65,6 +75,15 @@ def subject_database() -> str:
     One of its own can have backups that are kept for a shorter time: erasing a key does not reach them.
     """
     return setting("SUBJECT_DATABASE") or security_database()
+
+
+def page_languages() -> tuple[str, ...]:
+    """The languages that the account's templates are in, the usual one first: ``PORTALSEC["LANGUAGES"]`` ("es en").
+
+    What portalsec says on them (what is wrong with a password, say) is in one of these. portalsec's own templates are
+    English, and so is the default.
+    """
+    return tuple((setting("LANGUAGES") or "en").split())
 
 
 def get_portal() -> Portal:

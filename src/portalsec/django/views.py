@@ -112,7 +112,7 @@ def code(request: HttpRequest) -> HttpResponse:
     next = safe_next(form["next"])
     try:
         step = get_portal().sign_in.submit_totp(
-            pending_token(request), form["code"], source=source_of(request)
+            pending_token(request), form["code"], source=source_of(request), device=device_token(request)
         )
     except Denied as denied:
         return _refused(request, "code", denied, next=next)
@@ -142,7 +142,7 @@ def confirm_set_up(request: HttpRequest) -> HttpResponse:
     next = safe_next(form["next"])
     try:
         step = get_portal().sign_in.confirm_totp_enrolment(
-            pending_token(request), form["code"], source=source_of(request)
+            pending_token(request), form["code"], source=source_of(request), device=device_token(request)
         )
     except Denied as denied:
         return _refused(request, "set_up_code", denied, next=next)

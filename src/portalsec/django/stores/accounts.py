@@ -6,9 +6,9 @@
   at it: whoever writes the column by other means (``user.set_password``, the admin) replaces it, and Django's own
   ``check_password`` never verifies it. Writing back an old user object whole (``user.save()``) leaves a pointer to
   nothing: that account has no password until it gets a new one.
-* What Django's Argon2PasswordHasher wrote, ``argon2`` and a PHC string, verifies here until the first sign-in. Any other
-  content (another hasher's, argon2i of an older Django, an unusable one) is an account without a password that
-  portalsec can verify; ``manage.py portalsec_wrap_passwords`` takes those of Django's other hashers over.
+* Any other content, whichever of Django's hashers wrote it, is an account without a password: it is bound to nobody, has
+  no pepper, may cost anything, and went past what a new password is asked for. ``manage.py portalsec_wrap_passwords``
+  takes over what was there before portalsec came, and says whose password was set by other means since.
 * The account's id, reference and state are in `AccountLink` too. A user that was made by other means
   (``createsuperuser``) has no link before it needs one; its id is the text of its primary key.
 """
@@ -34,11 +34,9 @@ from portalsec.django.models import AccountLink
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
 from portalsec.errors import ConfigurationError, Denied, StoreError
 
-__all__ = ["DjangoAccounts", "account_id_of"]
+__all__ = ["DjangoAccounts", "account_id_of", "set_elsewhere"]
 
-_DJANGOS = "argon2$argon2id$v=19$"  # how what `portalsec.auth.passwords` can verify begins
 _POINTER = "portalsec$+"
-_COLUMN = 128  # characters of Django's password column
 _LINKED_AT_ONCE = 500
 
 
@@ -63,7 +61,7 @@ class DjangoAccounts:
         user.password = _to_column(account.password_hash)
         state = {
             "reference": account.reference,
-            "password_hash": _beside(account.password_hash),
+            "password_hash": account.password_hash,
             "must_change": account.must_change,
             "password_changed_at": microseconds_or_none(account.password_changed_at),
             "signed_in_at": microseconds_or_none(account.signed_in_at),
@@ -112,7 +110,7 @@ class DjangoAccounts:
             column = held.password  # none of portalsec's: it may hold anything
         else:
             column = _to_column(expected)
-        state: dict[str, Any] = {"password_hash": _beside(new_hash)}
+        state: dict[str, Any] = {"password_hash": new_hash}
         if changed_at is not None:
             state |= {"password_changed_at": unix_microseconds(changed_at), "must_change": None}
         return self.replace_column(account_id, column, new_hash, state=state)
@@ -131,7 +129,7 @@ class DjangoAccounts:
             users = self._of_id(account_id).filter(password=column)
             if users.update(password=_to_column(new_hash)) != 1:
                 return False
-            values = {"password_hash": _beside(new_hash)} if state is None else state
+            values = {"password_hash": new_hash} if state is None else state
             self._links.filter(account_id=account_id).update(**values)
             return True
 
@@ -166,9 +164,9 @@ class DjangoAccounts:
         return user
 
     def foreign(self, *, after: Any = None, limit: int) -> Sequence[Any]:
-        """Users whose password column holds a hash of one of Django's other hashers, by primary key."""
+        """Users whose password column holds what portalsec did not write, by primary key: see `set_elsewhere`."""
         query = self._users().select_related("portalsec_account")
-        for ours in ("!", _POINTER, _DJANGOS):
+        for ours in ("!", _POINTER):
             query = query.exclude(password__startswith=ours)
         query = query.exclude(password="")
         if after is not None:
@@ -279,6 +277,14 @@ def account_id_of(user: Any) -> str:
         return str(user.pk)
 
 
+def set_elsewhere(user: Any) -> bool:
+    """Whether portalsec had given a user of `DjangoAccounts.foreign` a password, which was then replaced by other means."""
+    return _has_link(user) and (
+        user.portalsec_account.password_hash is not None
+        or user.portalsec_account.password_changed_at is not None
+    )
+
+
 def _has_link(user: Any) -> bool:
     try:
         user.portalsec_account  # noqa: B018 - asks for it
@@ -338,25 +344,12 @@ def _user_model() -> type[Any]:
 def _to_column(password_hash: str | None) -> str:
     if password_hash is None:
         return "!"
-    if _beside(password_hash) is None:
-        return f"argon2{password_hash}"
     # The digest of a hash that took argon2id to make tells no more than the hash, which lies beside it.
     return _POINTER + hashlib.sha256(password_hash.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _beside(password_hash: str | None) -> str | None:
-    """What `AccountLink` keeps of a hash: all of it, unless Django's own column and hasher take it as it is."""
-    if password_hash is None or (
-        f"argon2{password_hash[:15]}" == _DJANGOS and len(password_hash) <= _COLUMN - 6
-    ):
-        return None
-    return password_hash
-
-
 def _hash_of(user: Any) -> str | None:
     column: str = user.password
-    if column.startswith(_DJANGOS):
-        return column.removeprefix("argon2")
     if not column.startswith(_POINTER) or not _has_link(user):
         return None
     held: str | None = user.portalsec_account.password_hash

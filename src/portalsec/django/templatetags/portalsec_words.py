@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django import template
 
 from portalsec.events import Event
 
-__all__ = ["did", "waiting"]
+__all__ = ["did", "lasting", "waiting"]
 
 register = template.Library()
 
@@ -48,7 +50,13 @@ def did(action: str) -> str:
 @register.filter
 def waiting(seconds: int) -> str:
     """How long to wait: "40 seconds", "15 minutes", "2 hours"; rounded up."""
-    for least, unit in ((5400, 3600), (90, 60)):
+    for least, unit in ((7200, 3600), (90, 60)):
         if seconds >= least:
             return f"{-(-seconds // unit)} {'hours' if unit == 3600 else 'minutes'}"
     return "1 second" if seconds == 1 else f"{seconds} seconds"
+
+
+@register.filter
+def lasting(duration: timedelta) -> str:
+    """A duration as `waiting` has it."""
+    return waiting(int(duration.total_seconds()))

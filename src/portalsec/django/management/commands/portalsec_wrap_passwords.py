@@ -1,10 +1,14 @@
-"""``manage.py portalsec_wrap_passwords``: puts argon2id around every hash that one of Django's other hashers made.
+"""``manage.py portalsec_wrap_passwords``: puts argon2id around every hash that one of Django's hashers made.
 
 So those accounts are as hard to guess at as any other, sign in with the password they have, and get a hash of their own at
 that sign-in. Until it has run they are accounts without a password. Beside the running application: a password that changes
 meanwhile is kept. It can be stopped at any time and run again: what is done is recognised.
 
-Exit codes: 0 done, 1 some hashes are of no known kind (they are listed), 2 could not, 130 stopped by Ctrl-C.
+Whoever had a password of portalsec's, and whose column was then written by other means (``user.set_password``, the admin),
+has one that nobody asked anything of. Those are listed and left, unless ``--set-elsewhere`` takes them too.
+
+Exit codes: 0 done, 1 some hashes are of no known kind or were set elsewhere (they are listed), 2 could not, 130 stopped by
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,17 +25,21 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from portalsec.auth.hash_costs import cost_text
 from portalsec.auth.passwords import HashInfo
 from portalsec.django.conf import get_portal
-from portalsec.django.stores.accounts import DjangoAccounts, account_id_of
+from portalsec.django.stores.accounts import DjangoAccounts, account_id_of, set_elsewhere
 from portalsec.errors import PortalsecError, Tampered
 from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent
 from portalsec.portal import Portal
 
 _LEFT, _COULD_NOT, _STOPPED = 1, 2, 130
 _PAGE, _SHOWN = 64, 20
+_SET_ELSEWHERE = (
+    "were set past the portal (user.set_password, the admin) and verify for nobody: send those people to the page for "
+    "forgotten passwords, or take over what was set with --set-elsewhere:"
+)
 
 
 class Command(BaseCommand):
-    help = "Wrap the hashes of Django's other hashers; exit code 0: done, 1: some are of no known kind, 2: could not."
+    help = "Wrap the hashes of Django's hashers; exit code 0: done, 1: some were left, 2: could not."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -44,6 +52,11 @@ class Command(BaseCommand):
             help="what was done to a password before hashing it; Django takes it raw",
         )
         parser.add_argument("--scheme", help="what bare hexadecimal digits are: md5, sha1 or nthash")
+        parser.add_argument(
+            "--set-elsewhere",
+            action="store_true",
+            help="also those that Django set after portalsec had given the account a password",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -51,18 +64,28 @@ class Command(BaseCommand):
             if options["status"]:
                 self._status(portal, users, options["scheme"])
                 return
+            self._elsewhere = bool(options["set_elsewhere"])
             total = self._due(portal, users, options["scheme"])
-            unknown = self._wrap_all(portal, users, total, options["form"], options["scheme"])
+            unknown, elsewhere = self._wrap_all(portal, users, total, options["form"], options["scheme"])
         except PortalsecError as error:
             raise CommandError(str(error), returncode=_COULD_NOT) from error
         except KeyboardInterrupt:
             self.stderr.write("\nStopped. The same command goes on: what is done is recognised.")
             sys.exit(_STOPPED)
         if unknown:
-            self.stderr.write(f"{len(unknown)} hashes are of no known kind, and verify for nobody:")
-            for account_id in unknown[:_SHOWN]:
-                self.stderr.write(f"  account {account_id}")
+            self._list(f"{len(unknown)} hashes are of no known kind, and verify for nobody:", unknown)
+        if elsewhere:
+            self._list(f"{len(elsewhere)} passwords {_SET_ELSEWHERE}", elsewhere)
+        if unknown or elsewhere:
             sys.exit(_LEFT)
+
+    def _list(self, sentence: str, account_ids: list[str]) -> None:
+        self.stderr.write(sentence)
+        for account_id in account_ids[:_SHOWN]:
+            self.stderr.write(f"  account {account_id}")
+
+    def _wanted(self, user: Any) -> bool:
+        return self._elsewhere or not set_elsewhere(user)
 
     def _due(self, portal: Portal, users: DjangoAccounts, scheme: str | None) -> int:
         """How many there are; a cost that the portal does not list stops it here, before the first is written."""
@@ -70,7 +93,7 @@ class Command(BaseCommand):
         costs: Counter[str] = Counter()
         for user in _foreign(users):
             info = _described(portal, user.password, scheme)
-            if info.scheme != "unknown":
+            if info.scheme != "unknown" and self._wanted(user):
                 costs[_cost(info)] += 1
         if missing := sorted(costs.keys() - listed):
             named = ", ".join(f'"{text}"' for text in missing)
@@ -83,8 +106,9 @@ class Command(BaseCommand):
 
     def _wrap_all(
         self, portal: Portal, users: DjangoAccounts, total: int, form: Any, scheme: str | None
-    ) -> list[str]:
+    ) -> tuple[list[str], list[str]]:
         unknown: list[str] = []
+        elsewhere: list[str] = []
         wrapped = changed = 0
         began = time.monotonic()
 
@@ -98,7 +122,9 @@ class Command(BaseCommand):
                 return None
 
         with ThreadPoolExecutor(portal.passwords.concurrency) as threads:
-            for page in _pages(users):
+            for found in _pages(users):
+                page = [user for user in found if self._wanted(user)]
+                elsewhere += (account_id_of(user) for user in found if not self._wanted(user))
                 for user, new in zip(page, threads.map(work, page), strict=True):
                     account_id = account_id_of(user)
                     if new is None:
@@ -113,7 +139,7 @@ class Command(BaseCommand):
         if self.stdout.isatty():
             self.stdout.write("")
         self.stdout.write(f"{wrapped} of {total} hashes were wrapped, {changed} changed meanwhile.")
-        return unknown
+        return unknown, elsewhere
 
     def _progress(self, done: int, total: int, seconds: float) -> None:
         if not (self.stdout.isatty() and done):
@@ -137,7 +163,9 @@ class Command(BaseCommand):
         for kind, count in sorted(raw.items()):
             self.stdout.write(f"{count} {kind}: not wrapped, verifies for nobody")
         if raw:
-            self.stderr.write(f"{raw.total()} hashes are to be wrapped.")
+            if elsewhere := [account_id_of(user) for user in _foreign(users) if set_elsewhere(user)]:
+                self._list(f"{len(elsewhere)} passwords {_SET_ELSEWHERE}", elsewhere)
+            self.stderr.write(f"{raw.total() - len(elsewhere)} hashes are to be wrapped.")
             sys.exit(_LEFT)
 
 
