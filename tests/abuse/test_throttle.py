@@ -38,7 +38,8 @@ def guess(
 
 
 def complete(world: World, account: Account, device: object = None) -> Step:
-    done = submit(world, token(start(world, device=device).pending), world.code(account))
+    pending = token(start(world, account.login, device=device).pending)
+    done = world.sign_in.submit_totp(pending, world.code(account), source=SOURCE, device=device)
     world.clock.advance(timedelta(seconds=30))
     return done
 
@@ -156,6 +157,34 @@ def test_atk_48_a_copy_that_is_used_after_the_owner_ends_the_device(make: MakeWo
     )  # a stranger like any other now
 
 
+def test_two_nurses_who_share_a_browser_are_known_in_it_and_told_of_it_once(make: MakeWorld) -> None:
+    world = make(lanes=tight(account=1))
+    nurses = [world.person(), world.person("kim")]
+    cookie = None
+    for _ in range(3):
+        for nurse in nurses:
+            cookie = token(complete(world, nurse, cookie).device)
+    new = [(told[1], told[2]) for told in world.watch.told if told[0] == "completed"]
+    assert new == [(nurse.id, turn == 0) for turn in range(3) for nurse in nurses]
+    for nurse in nurses:  # each has a budget that strangers do not use up
+        guess(world, nurse.login)
+        cookie = token(complete(world, nurse, cookie).device)
+
+
+def test_a_browser_that_became_anothers_meanwhile_keeps_what_both_hold(make: MakeWorld) -> None:
+    """One begins, the other signs in, the first one completes: the cookie is read when it is written."""
+    world = make()
+    mother, child = world.person(), world.person("kim")
+    cookie = token(complete(world, child, token(complete(world, mother).device)).device)
+    pending = token(start(world, "robin", device=cookie).pending)
+    cookie = token(complete(world, child, cookie).device)
+    done = world.sign_in.submit_totp(pending, world.code(mother), source=SOURCE, device=cookie)
+    world.clock.advance(timedelta(seconds=30))
+    complete(world, child, token(done.device))
+    assert [told[2] for told in world.watch.told if told[0] == "completed"][2:] == [False] * 3
+    assert not world.events.named(Event.AUTH_DEVICE_REUSED)
+
+
 def test_a_shared_computer_is_not_remembered_and_the_owner_is_told_all_the_same(make: MakeWorld) -> None:
     world = make()
     account = world.person()
@@ -177,6 +206,20 @@ def test_the_notice_of_an_unfinished_sign_in_is_withdrawn_by_this_one_alone(make
         ("pending", account.id),
         ("completed", account.id, True, "notice-2"),
     ]
+
+
+def test_a_sign_in_takes_the_place_of_one_that_the_same_browser_left(make: MakeWorld) -> None:
+    world = make()
+    account, other = world.person(), world.person("kim")
+    pending = world.pending()
+    for _ in range(2):  # back, and once more
+        pending = token(start(world, replaces=pending).pending)
+    submit(world, pending, world.code(account))
+    assert world.watch.told[-1] == ("completed", account.id, True, "notice-3", "notice-1", "notice-2")
+    # Not by another account's sign-in: its owner may be a thief of this one's password.
+    left = world.pending()
+    submit(world, token(start(world, "kim", replaces=left).pending), world.code(other))
+    assert world.watch.told[-1] == ("completed", other.id, True, "notice-6")
 
 
 # -- many names ---------------------------------------------------------------------------------------------------

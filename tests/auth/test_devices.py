@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from portalsec._encoding import new_token
-from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices
+from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices, Remembered
 from portalsec.errors import AuditUnavailable
 from portalsec.events import ANONYMOUS, Actor, Event, Source
 from portalsec.stores.memory import MemoryDevices
@@ -23,8 +23,14 @@ class Setting:
             store=self.store, clock=self.clock, new_id=SequentialIds(), emit=self.events
         )
 
-    def remember(self, token: object = None, account: str = "robin") -> str:
-        return self.devices.remember(account, token, source=SOURCE).token.reveal()
+    def remember(self, cookie: object = None, account: str = "robin") -> str:
+        """The browser's new cookie after a completed sign-in with the old one."""
+        return self.remembered(cookie, account).cookie.reveal()
+
+    def remembered(self, cookie: object = None, account: str = "robin") -> Remembered:
+        known = self.devices.find(cookie, account, source=SOURCE)
+        shown = None if known is None else known.digest
+        return self.devices.remember(account, shown, source=SOURCE, cookie=cookie)
 
     def knows(self, token: object, account: str | None = "robin") -> bool:
         return self.devices.find(token, account, source=SOURCE) is not None
@@ -51,13 +57,15 @@ def test_a_device_is_known_to_its_own_account_alone(setting: Setting) -> None:
 def test_what_is_no_token_is_no_device(setting: Setting, token: object) -> None:
     setting.remember()
     assert not setting.knows(token)
-    assert setting.devices.remember("robin", token, source=SOURCE).new
+    kept = setting.remembered(token)
+    assert kept.new
+    assert kept.cookie.reveal() == kept.token.reveal()
 
 
 def test_the_secret_rotates_and_the_device_stays(setting: Setting) -> None:
     first = setting.devices.remember("robin", None, source=SOURCE)
     setting.clock.advance(timedelta(days=1))
-    second = setting.devices.remember("robin", first.token.reveal(), source=Source(address="2001:db8::1"))
+    second = setting.devices.remember("robin", first.device.digest, source=Source(address="2001:db8::1"))
     assert (second.new, second.device.id) == (False, first.device.id)
     assert second.device == setting.devices.find(second.token.reveal(), "robin", source=SOURCE)
     assert second.device.address == "2001:db8::/64"
@@ -87,17 +95,87 @@ def test_a_copy_two_rotations_old_is_nobodys(setting: Setting) -> None:
 
 def test_another_accounts_cookie_makes_a_device_of_its_own(setting: Setting) -> None:
     robins = setting.remember()
-    kims = setting.devices.remember("kim", robins, source=SOURCE)
+    kims = setting.remembered(robins, "kim")
     assert kims.new
     assert setting.knows(robins)
     assert setting.knows(kims.token.reveal(), "kim")
 
 
+def test_a_browser_that_two_people_share_is_known_to_both(setting: Setting) -> None:
+    cookie = setting.remember(setting.remember(), "kim")
+    for _ in range(3):
+        for account in ("robin", "kim"):
+            kept = setting.remembered(cookie, account)
+            assert not kept.new
+            cookie = kept.cookie.reveal()
+    assert [len(setting.devices.of_account(each)) for each in ("robin", "kim")] == [1, 1]
+    assert setting.events.names == [Event.AUTH_DEVICE_ADDED] * 2
+
+
+def test_a_cookie_carries_five_accounts_and_the_oldest_goes(setting: Setting) -> None:
+    cookie = None
+    for number in range(6):
+        cookie = setting.remember(cookie, f"person {number}")
+    assert [setting.knows(cookie, f"person {number}") for number in range(6)] == [False, *[True] * 5]
+    cookie = setting.remember(cookie, "person 1")  # that one is the newest now
+    cookie = setting.remember(cookie, "person 6")
+    assert [setting.knows(cookie, f"person {number}") for number in range(7)] == [
+        False, True, False, True, True, True, True
+    ]  # fmt: skip
+    assert len(cookie) == 5 * 43 + 4
+
+
+def test_what_nobody_knows_is_dropped_from_a_cookie(setting: Setting) -> None:
+    revoked, expired = setting.remember(account="sam"), setting.remember(account="alex")
+    setting.devices.revoke_all("sam", actor=OWNER, source=SOURCE)
+    setting.clock.advance(DEVICE_LIFETIME)
+    kims = setting.remember(account="kim")
+    kept = setting.remembered(".".join([revoked, new_token(), expired, kims]))
+    assert kept.cookie.reveal() == f"{kims}.{kept.token.reveal()}"
+
+
+@pytest.mark.parametrize("spoil", [
+    "{0}.", ".{0}", "{0}..{1}", "{0}.{0}", "{0} {1}", "{0},{1}", "{0}.{1}.x", "{0}.{1}\n", " {0}", "{0}.{1}.{2}"
+])  # fmt: skip
+def test_a_cookie_is_read_strictly(setting: Setting, spoil: str) -> None:
+    robins, kims = setting.remember(), setting.remember(account="kim")
+    assert setting.knows(f"{robins}.{kims}")
+    cookie = spoil.format(robins, kims, ".".join(new_token() for _ in range(4)))
+    assert not setting.knows(cookie)
+    assert not setting.knows(cookie, "kim")
+    kept = setting.remembered(cookie)
+    assert kept.cookie.reveal() == kept.token.reveal()
+
+
+def test_an_old_copy_in_a_shared_browser_ends_only_the_device_of_who_signs_in(setting: Setting) -> None:
+    stolen = setting.remember(setting.remember(), "kim")
+    cookie = setting.remember(setting.remember(stolen), "kim")  # both go on
+    thiefs = setting.remember(stolen, "mallory")  # says nothing of the others, and keeps what shows the copy
+    assert not setting.events.named(Event.AUTH_DEVICE_REUSED)
+    assert not setting.knows(thiefs)
+    assert [event.resource.id for event in setting.events.named(Event.AUTH_DEVICE_REUSED)] == ["robin"]
+    assert not setting.knows(cookie)
+    assert setting.knows(cookie, "kim")
+
+
+def test_a_cookie_costs_the_same_look_ups_whoever_signs_in(setting: Setting) -> None:
+    cookie = None
+    for account in ("robin", "kim", "sam"):
+        cookie = setting.remember(cookie, account)
+    looked: list[bytes] = []
+    find = setting.store.find
+    setting.store.find = lambda digest: (looked.append(digest), find(digest))[1]  # type: ignore[method-assign]
+    for account in ("robin", "sam", "nobody", None):
+        setting.devices.find(cookie, account, source=SOURCE)
+        assert len(looked) == 3
+        looked.clear()
+
+
 def test_two_sign_ins_with_one_cookie_at_once_make_two_devices(setting: Setting) -> None:
     for _ in range(5):
-        token = setting.remember()
+        digest = setting.remembered().device.digest
         before = len(setting.devices.of_account("robin"))
-        done = together(2, lambda _, t=token: setting.devices.remember("robin", t, source=SOURCE))
+        done = together(2, lambda _, d=digest: setting.devices.remember("robin", d, source=SOURCE))
         assert sorted(each.new for each in done) == [False, True]
         assert all(setting.knows(each.token.reveal()) for each in done)
         assert len(setting.devices.of_account("robin")) == before + 1

@@ -29,11 +29,13 @@ class Browser:
         device: SHA-256, in hexadecimal, of the known device's secret that it showed, where that was this account's.
         shared: its user said that others use the computer: it does not become a known device.
         notice: a notice of the right password that is due unless the sign-in is completed.
+        folded: such notices of this account's sign-ins that this one took the place of in this browser.
     """
 
     device: str | None = None
     shared: bool = False
     notice: str | None = None
+    folded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Pending:
 
     def encode(self) -> bytes:
         """One line of JSON with its version."""
-        return json.dumps({"v": 4, **asdict(self)}, separators=(",", ":")).encode("ascii")
+        return json.dumps({"v": 5, **asdict(self)}, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> Pending:
@@ -71,11 +73,13 @@ class Pending:
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 4:
+            if version != 5:
                 raise ValueError(version)
             units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
             proven = tuple((str(factor), int(at)) for factor, at in fields.pop("proven"))
-            browser = Browser(**fields.pop("browser"))
+            kept = fields.pop("browser")
+            folded = tuple(str(notice) for notice in kept.pop("folded"))
+            browser = Browser(**kept, folded=folded)
             bytes.fromhex(browser.device or "")
             return cls(**fields, units=units, proven=proven, browser=browser)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -4,6 +4,9 @@ A known device is no factor and opens nothing. It has guessing budgets of its ow
 account's budget up does not keep its owner out, and it tells a sign-in from a new place. Its secret lies in a cookie of
 the browser, only its SHA-256 in the store, bound to one account; it is replaced at each completed sign-in. Whoever
 shows a secret that was replaced has a copy of an old cookie: the device is revoked, and that is recorded.
+
+People share browsers: the cookie carries a secret for each of up to five accounts, newest last, and each is known to its
+own account alone. A sign-in replaces that of its own account, and leaves the others as they are.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ DEVICE_LIFETIME = timedelta(days=400)
 
 _UNKNOWN = "Unknown browser"
 _AT_MOST = 20  # devices of one account; the one unused for the longest goes
+_ACCOUNTS = 5  # that one browser's cookie carries; the one that signed in the longest ago goes
+_TOKEN_LENGTH = 43
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +45,14 @@ class Remembered:
 
     Attributes:
         device: as it is stored now.
-        token: for the cookie, in place of the one that was shown.
+        token: its new secret.
+        cookie: for the browser, in place of what it showed: the new secret, and those of the others who use it.
         new: whether it was not known before.
     """
 
     device: KnownDevice
     token: Secret[str]
+    cookie: Secret[str]
     new: bool
 
 
@@ -61,38 +68,57 @@ class KnownDevices:
         self._new_id = new_id
         self._emit = emit
 
-    def find(self, token: object, account_id: str | None, *, source: Source) -> KnownDevice | None:
-        """The device of this cookie, where it is this account's.
+    def find(self, cookie: object, account_id: str | None, *, source: Source) -> KnownDevice | None:
+        """The device of this cookie that is this account's.
 
-        Costs one look-up for any token of the right shape, whether or not anybody has the account.
+        Costs one look-up for each token of a cookie of the right shape, whether or not anybody has the account.
 
         Args:
-            token: what the browser showed.
+            cookie: its text, as the browser showed it.
             account_id: of the account that is signing in, or None where nobody has the name.
             source: where the request came from; recorded where an old copy was shown.
         """
-        digest = _digest(token)
-        device = None if digest is None else self._store.find(digest)
-        if device is None or digest is None or account_id is None or device.account_id != account_id:
-            return None
-        if not hmac.compare_digest(device.digest, digest):
-            self._reused(device, source)
-            return None
-        return device if self._clock() - device.used_at < DEVICE_LIFETIME else None
+        # Every one is looked up, wherever the account's own stands.
+        shown = [(digest, self._store.find(digest)) for digest in map(_digest, _tokens(cookie))]
+        own = None
+        for digest, device in shown:
+            if device is None or account_id is None or device.account_id != account_id:
+                continue
+            if not hmac.compare_digest(device.digest, digest):
+                self._reused(device, source)
+            elif self._clock() - device.used_at < DEVICE_LIFETIME:
+                own = device
+        return own
 
-    def remember(self, account_id: str, shown: object, *, source: Source) -> Remembered:
+    def shown(self, cookie: object) -> Sequence[KnownDevice]:
+        """The devices of this cookie, whosesoever they are, oldest first; an old copy shows none. For budgets alone."""
+        now = self._clock()
+        found = [(digest, self._store.find(digest)) for digest in map(_digest, _tokens(cookie))]
+        return [
+            device
+            for digest, device in found
+            if device is not None
+            and hmac.compare_digest(device.digest, digest)
+            and now - device.used_at < DEVICE_LIFETIME
+        ]
+
+    def remember(
+        self, account_id: str, shown: bytes | None, *, source: Source, cookie: object = None
+    ) -> Remembered:
         """After a completed sign-in: give the device a new secret, or make it known.
 
         Args:
-            shown: the token that the browser showed at the sign-in's start, or its SHA-256, or None.
+            shown: the digest of the device that `find` found at the sign-in's start, or None.
+            cookie: the cookie's text as the browser shows it now: the others' secrets in it stay in it.
 
         Raises:
             StoreError: nothing was remembered.
             AuditUnavailable: it could not be recorded, so the new device is not kept.
         """
-        digest = shown if isinstance(shown, bytes) else _digest(shown)
+        digest = shown
         known = None if digest is None else self._store.find(digest)
         token, now = new_token(), self._clock()
+        text = Secret(".".join([*self._others(cookie, account_id), token][-_ACCOUNTS:]))
         fresh = hashlib.sha256(token.encode("ascii")).digest()
         prefix = address_prefix(source.address)
         address = None if prefix == UNKNOWN else prefix
@@ -103,7 +129,7 @@ class KnownDevices:
             )
             if rotated:
                 known = replace(known, digest=fresh, previous=digest, used_at=now, address=address)
-                return Remembered(device=known, token=Secret(token), new=False)
+                return Remembered(device=known, token=Secret(token), cookie=text, new=False)
         device = KnownDevice(
             id=self._new_id(),
             account_id=account_id,
@@ -115,7 +141,7 @@ class KnownDevices:
             address=address,
         )
         self._add(device, source)
-        return Remembered(device=device, token=Secret(token), new=True)
+        return Remembered(device=device, token=Secret(token), cookie=text, new=True)
 
     def of_account(self, account_id: str) -> Sequence[KnownDevice]:
         """Newest use first."""
@@ -134,6 +160,17 @@ class KnownDevices:
         if number:
             self._tell(Event.AUTH_DEVICE_REMOVED, account_id, source, actor, count=number)
         return number
+
+    def _others(self, cookie: object, account_id: str) -> list[str]:
+        """The secrets of other accounts' devices. One that was replaced stays: its own account is to see it reused."""
+        now, others = self._clock(), []
+        for token in _tokens(cookie):
+            device = self._store.find(_digest(token))
+            if device is None or device.account_id == account_id:
+                continue
+            if now - device.used_at < DEVICE_LIFETIME:
+                others.append(token)
+        return others
 
     def _add(self, device: KnownDevice, source: Source) -> None:
         owner = Actor(type="user", id=device.account_id)
@@ -182,6 +219,15 @@ class KnownDevices:
         )
 
 
-def _digest(token: object) -> bytes | None:
-    text = token_text(token)
-    return None if text is None else hashlib.sha256(text.encode("ascii")).digest()
+def _tokens(cookie: object) -> tuple[str, ...]:
+    """The cookie's secrets, oldest first; none where it is not exactly what `KnownDevices.remember` makes."""
+    if not isinstance(cookie, str) or len(cookie) > _ACCOUNTS * (_TOKEN_LENGTH + 1) - 1:
+        return ()
+    tokens = tuple(cookie.split("."))
+    if len(set(tokens)) != len(tokens) or any(token_text(token) is None for token in tokens):
+        return ()
+    return tokens
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("ascii")).digest()

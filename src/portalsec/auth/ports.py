@@ -496,12 +496,21 @@ class SignInWatch(Protocol):
         """The password was right and a second factor is asked for. The id of a notice that is due unless withdrawn."""
         ...
 
-    def completed(self, account: Account, *, source: Source, new_device: bool, notice: str | None) -> None:
+    def completed(
+        self,
+        account: Account,
+        *,
+        source: Source,
+        new_device: bool,
+        notice: str | None,
+        folded: Sequence[str] = (),
+    ) -> None:
         """A session was opened.
 
         Args:
             new_device: whether this browser had no known device of this account.
             notice: what `pending` returned for this sign-in: it is to be withdrawn.
+            folded: what it returned for sign-ins of this account that this browser left for this one: these too.
         """
         ...
 

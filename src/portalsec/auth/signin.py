@@ -19,7 +19,7 @@ Each refusal is one `portalsec.errors.Denied` with one face; its reason is for t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -56,8 +56,10 @@ _LOOK = "sign-in.new-password.look"
 _LOOKS = 1_000_000
 _NEW_PASSWORD_TRIES = 100  # new passwords that one sign-in may offer; each refused one is told why
 EXPIRED = "expired"
+BREACHED = "breached"
 TOO_SHORT = "too_short"
 _MAX_BEGUN = 10
+_MAX_FOLDED = 10  # notices of sign-ins that were left for another; older ones are mailed
 _NOBODY = "-"  # what unknown names are looked up as, so that they cost the same reads; no account has this id
 
 
@@ -102,8 +104,8 @@ class Step:
         next: kinds that lead on: ("totp",), ("totp_enrolment",), ("new_password",) or ().
         pending: for a short-lived cookie of its own; it is no session and opens nothing by itself.
         session: the opened session.
-        device: with a session, for a cookie that outlives it: the next sign-in of this browser has its own budget. It
-            is no factor. None where the browser's cookie stays as it is.
+        device: with a session, the text for a cookie that outlives it: the next sign-in of this browser has its own
+            budget. It is no factor. None where the browser's cookie stays as it is.
     """
 
     next: tuple[str, ...]
@@ -150,9 +152,12 @@ class SignIn:
         clock: Clock,
         mac: Mac,
         max_age: timedelta | None = None,
+        listed: Callable[[str, str, Source], bool] | None = None,
         min_length: int = 0,
     ) -> None:
-        """``max_age``: how old a password may be (`PasswordPolicy.max_age`).
+        """``listed``: whether attackers have a password that was right here (`NewPasswords.listed_here`).
+
+        ``max_age``: how old a password may be (`PasswordPolicy.max_age`).
 
         ``min_length``: how long one must be that opens a session alone (`PasswordPolicy.min_length`).
         """
@@ -167,6 +172,7 @@ class SignIn:
         self._watch = watch
         self._notices = notices
         self._max_age = max_age
+        self._listed = listed
         self._min_length = min_length
         self._emit = emit
         self._clock = clock
@@ -195,9 +201,10 @@ class SignIn:
             login, password: as typed.
             source: where the request came from.
             replaces: the pending token that the browser held before, if any; it dies now, whatever happens, so that
-                nothing of another person's half-finished sign-in carries over.
-            device: the known device's token that the browser showed, if any. Its owner has a budget apart from
-                strangers'; for every other account it means nothing.
+                nothing of another person's half-finished sign-in carries over. Where it was this account's, this
+                sign-in takes its place: its owner is not told of both.
+            device: the text of the known devices' cookie that the browser showed, if any. The owner of a device in it
+                has a budget apart from strangers'; for every other account it means nothing.
             shared: the visitor said that others use this computer: it is not remembered.
 
         Raises:
@@ -207,7 +214,7 @@ class SignIn:
                 that is damaged, which is recorded), ACCOUNT_DISABLED.
             StoreError: plumbing; nobody was let in.
         """
-        self.abort(replaces)
+        left = self._abort(replaces)
         try:
             name = canonical_login(login)
             typed = password_text(password)
@@ -257,7 +264,14 @@ class SignIn:
         units = attempt.hold()  # a right password is not yet a sign-in: its units come back at the door
         if rehash_due:
             account = self._rehash(account, password, source)
-        browser = Browser(device=None if known is None else known.digest.hex(), shared=shared)
+        # Asked for every right password alike, also where another one must be chosen already.
+        if self._listed is not None and self._listed(typed, account.id, source):
+            account = self._marked(account, source)
+        browser = Browser(
+            device=None if known is None else known.digest.hex(),
+            shared=shared,
+            folded=tuple(notice for whose, notice in left if whose == account.id),
+        )
         return self.after_password(
             DOOR,
             account,
@@ -267,6 +281,7 @@ class SignIn:
             units=units,
             browser=browser,
             short=len(typed) < self._min_length,
+            device=device,
         )
 
     def after_password(
@@ -280,6 +295,7 @@ class SignIn:
         units: Units = (),
         browser: Browser | None = None,
         short: bool = False,
+        device: object = None,
     ) -> Step:
         """What follows a right (or just chosen) password; for `portalsec.auth` alone.
 
@@ -288,6 +304,7 @@ class SignIn:
             units: of the password's budgets, taken and held.
             browser: what is known of the browser; nothing where None.
             short: it is shorter than one that stands alone may be.
+            device: as at `submit_totp`.
         """
         require_door(door, "a pending sign-in")
         password = password_digest(self._mac, account.password_hash)
@@ -303,7 +320,13 @@ class SignIn:
                 account = replace(account, must_change=TOO_SHORT)
             evidence = mint(Factor.PASSWORD, account.id, at, epoch=epoch)
             return self._complete(
-                account, (evidence,), source=source, password=password, units=units, browser=browser
+                account,
+                (evidence,),
+                source=source,
+                password=password,
+                units=units,
+                browser=browser,
+                device=device,
             )
         self._emit(
             SecurityEvent(
@@ -335,8 +358,12 @@ class SignIn:
 
     # -- second factor ----------------------------------------------------------------------------------------------
 
-    def submit_totp(self, pending: object, code: object, *, source: Source) -> Step:
+    def submit_totp(self, pending: object, code: object, *, source: Source, device: object = None) -> Step:
         """Finish a pending sign-in with a code.
+
+        Args:
+            device: the text of the known devices' cookie, as the browser shows it now. `Step.device` carries on the
+                devices of the others who use this browser, who would be strangers without.
 
         Raises:
             Denied: MALFORMED (no attempt was counted), FLOW_UNKNOWN, THROTTLED, WRONG_CODE, CODE_REPLAYED,
@@ -352,7 +379,7 @@ class SignIn:
             attempt.failed()
             self._wrong_code(flow, refusal.reason, source)
         self._consume(flow, source)
-        return self._finish(account, state, proven, attempt, source)
+        return self._finish(account, state, proven, attempt, source, device)
 
     def begin_totp_enrolment(self, pending: object, *, source: Source) -> Enrolment:
         """Make a seed for an account that has no second factor yet. Show it once, in the answer to a POST.
@@ -381,10 +408,12 @@ class SignIn:
         )
         return enrolment
 
-    def confirm_totp_enrolment(self, pending: object, code: object, *, source: Source) -> Step:
+    def confirm_totp_enrolment(
+        self, pending: object, code: object, *, source: Source, device: object = None
+    ) -> Step:
         """Finish a pending sign-in with the first code of the authenticator that it enrolled.
 
-        Other sign-ins and sessions of the account, which knew no second factor, end.
+        Other sign-ins and sessions of the account, which knew no second factor, end. ``device`` as at `submit_totp`.
 
         Raises:
             Denied: as `submit_totp`, and FACTOR_NOT_ENROLLED (nothing begun), FACTOR_ALREADY_ENROLLED.
@@ -405,7 +434,7 @@ class SignIn:
             self._refuse(
                 Event.AUTH_LOGIN_FAILED, Reason.SESSION_REVOKED, source=source, account_id=account.id
             )
-        return self._finish(account, replace(state, epoch=epoch), proven, attempt, source)
+        return self._finish(account, replace(state, epoch=epoch), proven, attempt, source, device)
 
     # -- a second factor, from inside a session ---------------------------------------------------------------------
 
@@ -486,11 +515,23 @@ class SignIn:
 
     def abort(self, pending: object) -> None:
         """Drop a pending sign-in; an unknown one is no error."""
-        digest = _token_digest(pending)
-        if digest is not None:
-            now = self._clock()
-            for purpose in (_TOTP, _ENROLMENT, _NEW_PASSWORD):
-                self._flows.consume(digest, purpose, now=now)
+        self._abort(pending)
+
+    def _abort(self, pending: object) -> list[tuple[str | None, str]]:
+        """`abort`; whose it was, with each notice that is due unless it, or what takes its place, is completed."""
+        digest, now = _token_digest(pending), self._clock()
+        found: list[tuple[str | None, str]] = []
+        if digest is None:
+            return found
+        for purpose in (_TOTP, _ENROLMENT, _NEW_PASSWORD):
+            flow = self._flows.consume(digest, purpose, now=now)
+            if flow is None:
+                continue
+            with suppress(Tampered):  # it is gone, whatever was in it
+                browser = Pending.decode(open_data(self._mac, flow)).browser
+                notices = [*browser.folded, *([] if browser.notice is None else [browser.notice])]
+                found += [(flow.account_id, notice) for notice in notices[-_MAX_FOLDED:]]
+        return found
 
     # -- a new password, where one must be chosen -------------------------------------------------------------------
 
@@ -533,7 +574,15 @@ class SignIn:
         self._consume(flow, source)
 
     def after_change(
-        self, door: object, account: Account, state: Pending, *, epoch: int, at: datetime, source: Source
+        self,
+        door: object,
+        account: Account,
+        state: Pending,
+        *,
+        epoch: int,
+        at: datetime,
+        source: Source,
+        device: object = None,
     ) -> Step:
         """Open the session of a sign-in whose new password was chosen.
 
@@ -542,6 +591,7 @@ class SignIn:
             epoch: the epoch that the change led to, as counted from the one that the sign-in began with, so that
                 whatever else ended the account's sessions meanwhile ends this one too.
             at: when the new password was chosen.
+            device: as at `submit_totp`.
         """
         require_door(door, "a session")
         evidence = tuple(
@@ -561,6 +611,7 @@ class SignIn:
             password=password,
             units=state.units,
             browser=state.browser,
+            device=device,
         )
 
     # -- the door ---------------------------------------------------------------------------------------------------
@@ -585,11 +636,12 @@ class SignIn:
         browser: Browser,
         password: str | None = None,
         units: Units = (),
+        device: object = None,
     ) -> tuple[NewSession, Secret[str] | None]:
         """`login`, and what a sign-in of several steps carries along: password's digest, budgets' units, browser.
 
         Returns:
-            The session, and the known device's new secret where the browser is to be known.
+            The session, and the known devices' new cookie where the browser is to be known.
         """
         account = self._accounts.get(account_id)
         reason = self._shortfall(account_id, account, evidence)
@@ -626,13 +678,15 @@ class SignIn:
             )
             self._throttle.complete(units)
             self._accounts.signed_in(account.id, at=self._clock())
-            device, new = self._remember(account, browser, source)
-            self._watch.completed(account, source=source, new_device=new, notice=browser.notice)
+            cookie, new = self._remember(account, browser, source, device)
+            self._watch.completed(
+                account, source=source, new_device=new, notice=browser.notice, folded=browser.folded
+            )
         except BaseException:
             # Not recorded means not signed in. The token was given to nobody yet, so even if this fails it is dead.
             self._sessions.discard(session)
             raise
-        return session, device
+        return session, cookie
 
     def logout(self, token: object, *, source: Source, pending: object = None) -> None:
         """End a session because its holder asked, and drop a half-finished sign-in of the same browser.
@@ -671,8 +725,14 @@ class SignIn:
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _finish(
-        self, account: Account, state: Pending, proven: Evidence, attempt: Attempt, source: Source
+    def _finish(  # noqa: PLR0917
+        self,
+        account: Account,
+        state: Pending,
+        proven: Evidence,
+        attempt: Attempt,
+        source: Source,
+        device: object,
     ) -> Step:
         password = mint(
             Factor.PASSWORD, account.id, from_unix_microseconds(state.password_at), epoch=state.epoch
@@ -685,6 +745,7 @@ class SignIn:
             password=state.password,
             units=units,
             browser=state.browser,
+            device=device,
         )
 
     def _complete(
@@ -696,14 +757,21 @@ class SignIn:
         password: str,
         units: Units,
         browser: Browser,
+        device: object,
     ) -> Step:
         """All factors are proven: a session, or first a new password."""
         reason = self.must_change(account)
         if reason is None:
-            session, device = self._open(
-                account.id, evidence, source=source, browser=browser, password=password, units=units
+            session, cookie = self._open(
+                account.id,
+                evidence,
+                source=source,
+                browser=browser,
+                password=password,
+                units=units,
+                device=device,
             )
-            return Step(next=(), session=session, device=device)
+            return Step(next=(), session=session, device=cookie)
         epoch = min(piece.epoch for piece in evidence if piece.epoch is not None)
         token, now = new_token(), self._clock()
         pending = Pending(
@@ -792,6 +860,23 @@ class SignIn:
             )
             raise
 
+    def _marked(self, account: Account, source: Source) -> Account:
+        """The account, which must choose another password: this one was right, and attackers have it in their lists."""
+        if account.must_change is not None:
+            return account
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_PASSWORD_CHANGE_REQUIRED,
+                actor=SYSTEM,
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+                details={"why": BREACHED},
+            )
+        )
+        if not self._accounts.require_change(account.id, BREACHED):
+            raise StoreError("an account vanished while it signed in")
+        return replace(account, must_change=BREACHED)
+
     def _rehash(self, account: Account, password: object, source: Source) -> Account:
         """The account with its new hash; as it was where somebody changed the password meanwhile."""
         new_hash = self._passwords.hash(password, account_id=account.id)
@@ -837,17 +922,17 @@ class SignIn:
         raise Denied(reason)
 
     def _remember(
-        self, account: Account, browser: Browser, source: Source
+        self, account: Account, browser: Browser, source: Source, cookie: object
     ) -> tuple[Secret[str] | None, bool]:
-        """The known device's new secret, and whether the owner is to be told of a new one.
+        """The known devices' new cookie, and whether the owner is to be told of a new one.
 
         Whoever says that a computer is shared is not remembered, and the owner is told all the same.
         """
         if browser.shared:
             return None, browser.device is None
         shown = None if browser.device is None else bytes.fromhex(browser.device)
-        remembered = self._devices.remember(account.id, shown, source=source)
-        return remembered.token, remembered.new
+        remembered = self._devices.remember(account.id, shown, source=source, cookie=cookie)
+        return remembered.cookie, remembered.new
 
     def _code(self, code: object, source: Source) -> str:
         from portalsec.auth.totp import normalise_code  # a Totp was handed in, so this is loaded already

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from portalsec._encoding import length_prefixed
 from portalsec.auth.notice_policy import NoticePolicy
 from portalsec.auth.notices import NoticeKind, Notices
@@ -54,10 +56,19 @@ class SignInNotices:
         )
         return notice.id
 
-    def completed(self, account: Account, *, source: Source, new_device: bool, notice: str | None) -> None:
-        """A session was opened: the notice of its password is withdrawn, and only that one."""
-        if notice is not None:
-            self._notices.withdraw(notice)
+    def completed(
+        self,
+        account: Account,
+        *,
+        source: Source,
+        new_device: bool,
+        notice: str | None,
+        folded: Sequence[str] = (),
+    ) -> None:
+        """A session was opened: the notices of its password are withdrawn, and only those of this browser."""
+        for own in (*folded, notice):
+            if own is not None:
+                self._notices.withdraw(own)
         if new_device:
             mail = self._may_mail(NoticeKind.NEW_DEVICE, account.id, self.policy.sign_in_mails)
             self._notices.tell(account.id, NoticeKind.NEW_DEVICE, source=source, mail=mail)

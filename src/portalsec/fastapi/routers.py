@@ -136,10 +136,10 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     @router.post("/sign-in/code")
     async def submit_code(request: Request) -> Response:
         form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
-        next = _next(form)
+        next, device = _next(form), await ps.device_token(request)
         try:
             step = await ps.lanes.offload(
-                lambda: sign_in.submit_totp(pending, form.get("code", ""), source=source)
+                lambda: sign_in.submit_totp(pending, form.get("code", ""), source=source, device=device)
             )
         except Denied as denied:
             return refused(request, next, denied, lambda d: pages.code(request, next=next, denied=d))
@@ -166,10 +166,12 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     @router.post("/sign-in/set-up/confirm")
     async def confirm_set_up(request: Request) -> Response:
         form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
-        next = _next(form)
+        next, device = _next(form), await ps.device_token(request)
         try:
             step = await ps.lanes.offload(
-                lambda: sign_in.confirm_totp_enrolment(pending, form.get("code", ""), source=source)
+                lambda: sign_in.confirm_totp_enrolment(
+                    pending, form.get("code", ""), source=source, device=device
+                )
             )
         except Denied as denied:
             return refused(

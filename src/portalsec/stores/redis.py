@@ -81,7 +81,7 @@ class _Cluster(RedisCluster):
 
     def close(self) -> None:
         with suppress(AttributeError):  # the constructor failed, and the client's `__del__` calls this
-            self.disconnect_connection_pools()
+            self.disconnect_connection_pools()  # type: ignore[no-untyped-call]
         super().close()
 
 
