@@ -170,6 +170,7 @@ class Policies:
     access: Policy
     passwords: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
     unreachable: Unreachable = "accept"
+    check_at_sign_in: bool = True
     hashing: Argon2Parameters = field(default_factory=lambda: Argon2Parameters.RFC_9106_LOW_MEMORY)
     hashing_concurrency: int | None = None
     hashing_older: Sequence[Cost] = ()
@@ -358,6 +359,7 @@ def build_portal(
         watch=watch,
         notices=notices,
         max_age=policies.passwords.max_age,
+        listed=new_passwords.listed_here if policies.check_at_sign_in else None,
         min_length=policies.passwords.min_length,
         policy=policies.sign_in,
         emit=emit,

@@ -128,6 +128,8 @@ class World:
     password_policy: PasswordPolicy = field(default_factory=lambda: PasswordPolicy.NIST_800_63B_4)
     recovery: RecoveryPolicy = field(default_factory=lambda: RecoveryPolicy(open_registration=True))
     about: About | None = None
+    sources: tuple[Any, ...] = ()
+    check_at_sign_in: bool = True
     emit: Callable[[Any], None] | None = None
     backing: Backing = field(default_factory=Backing)
 
@@ -187,6 +189,13 @@ class World:
             store=self.notice_store, sealer=FieldSealer(_FIELDS), clock=self.clock, new_id=new_id
         )
         self.devices = KnownDevices(store=self.device_store, clock=self.clock, new_id=new_id, emit=emit)
+        self.new_passwords = NewPasswords(
+            policy=self.password_policy,
+            sources=self.sources,
+            passwords=self.passwords,
+            history=self.history_store,
+            emit=emit,
+        )
         self.sign_in = SignIn(
             accounts=self.account_store,
             passwords=self.passwords,
@@ -199,18 +208,12 @@ class World:
             watch=self.watch,
             notices=self.notices,
             max_age=self.password_policy.max_age,
+            listed=self.new_passwords.listed_here if self.check_at_sign_in else None,
             min_length=self.password_policy.min_length,
             policy=policy,
             emit=emit,
             clock=self.clock,
             mac=self.mac,
-        )
-        self.new_passwords = NewPasswords(
-            policy=self.password_policy,
-            sources=(),
-            passwords=self.passwords,
-            history=self.history_store,
-            emit=emit,
         )
         self.wire_accounts(emit, new_id)
 

@@ -69,3 +69,9 @@ def test_the_portal_asks_what_its_settings_say_and_the_list_that_comes_with_it(f
             portal.accounts.create(login="ana@example.org", password=password)
         assert [problem.id for problem in refusal.value.problems] == expected
     close_portal(portal)
+
+
+def test_a_sign_in_asks_the_lists_unless_the_settings_say_no(folder: Path) -> None:  # noqa: F811
+    assert open_policies(load_settings(folder / "portalsec.toml", env={})).check_at_sign_in
+    write(folder, "\n[passwords]\ncheck_at_sign_in = false\n")
+    assert not open_policies(load_settings(folder / "portalsec.toml", env={})).check_at_sign_in

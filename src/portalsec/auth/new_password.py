@@ -135,6 +135,28 @@ class NewPasswords:
         self._refuse_earlier(account_id, str(password), current, source)
         return self._passwords.hash(text, account_id=account_id)
 
+    def listed_here(self, password: str, account_id: str, source: Source) -> bool:
+        """Whether a password that somebody signs in with is in a local list of leaked ones; for `SignIn`.
+
+        Servers are not asked: each sign-in would tell them of itself, and wait for them. A list that cannot be read is
+        recorded and says nothing: whoever has the right password is let in.
+
+        Args:
+            password: in NFC.
+        """
+        listed = False
+        for breached in self._sources:
+            if not breached.local:
+                continue
+            try:
+                listed = breached.contains(password) or listed  # every list is asked, whatever the one before said
+            except StoreError:
+                pass
+            else:
+                continue
+            self._record(f"passwords.{breached.name}", account_id, source, went_on=True)
+        return listed
+
     def retire(
         self, account_id: str, old_hash: str | None, at: datetime, *, compromised: bool = False
     ) -> None:

@@ -57,6 +57,7 @@ _LOOKS = 1_000_000
 _NEW_PASSWORD_TRIES = 100  # new passwords that one sign-in may offer; each refused one is told why
 EXPIRED = "expired"
 BREACHED = "breached"
+BREACHED = "breached"
 TOO_SHORT = "too_short"
 _MAX_BEGUN = 10
 _MAX_FOLDED = 10  # notices of sign-ins that were left for another; older ones are mailed
@@ -153,6 +154,7 @@ class SignIn:
         mac: Mac,
         max_age: timedelta | None = None,
         listed: Callable[[str, str, Source], bool] | None = None,
+        listed: Callable[[str, str, Source], bool] | None = None,
         min_length: int = 0,
     ) -> None:
         """``listed``: whether attackers have a password that was right here (`NewPasswords.listed_here`).
@@ -172,6 +174,7 @@ class SignIn:
         self._watch = watch
         self._notices = notices
         self._max_age = max_age
+        self._listed = listed
         self._listed = listed
         self._min_length = min_length
         self._emit = emit
@@ -264,6 +267,9 @@ class SignIn:
         units = attempt.hold()  # a right password is not yet a sign-in: its units come back at the door
         if rehash_due:
             account = self._rehash(account, password, source)
+        # Asked for every right password alike, also where another one must be chosen already.
+        if self._listed is not None and self._listed(typed, account.id, source):
+            account = self._marked(account, source)
         # Asked for every right password alike, also where another one must be chosen already.
         if self._listed is not None and self._listed(typed, account.id, source):
             account = self._marked(account, source)
@@ -859,6 +865,23 @@ class SignIn:
                 )
             )
             raise
+
+    def _marked(self, account: Account, source: Source) -> Account:
+        """The account, which must choose another password: this one was right, and attackers have it in their lists."""
+        if account.must_change is not None:
+            return account
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_PASSWORD_CHANGE_REQUIRED,
+                actor=SYSTEM,
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+                details={"why": BREACHED},
+            )
+        )
+        if not self._accounts.require_change(account.id, BREACHED):
+            raise StoreError("an account vanished while it signed in")
+        return replace(account, must_change=BREACHED)
 
     def _marked(self, account: Account, source: Source) -> Account:
         """The account, which must choose another password: this one was right, and attackers have it in their lists."""

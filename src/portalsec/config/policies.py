@@ -40,6 +40,7 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         access=_access_policy(settings.path("access", "policy")),
         passwords=_passwords(settings),
         unreachable=settings["passwords", "unreachable"],
+        check_at_sign_in=settings["passwords", "check_at_sign_in"],
         hashing=hashing or parameters_of_text(settings["passwords", "hashing"]),
         hashing_concurrency=settings["passwords", "concurrency"],
         hashing_older=settings["passwords", "older"],

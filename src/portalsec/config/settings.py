@@ -237,6 +237,12 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 "accept",
                 "a new password, when nobody can say whether it was leaked; recorded either way",
             ),
+            "check_at_sign_in": Key(
+                _switch,
+                True,
+                "whether the lists on this machine are asked at each sign-in too: whoever has a listed password "
+                "chooses another one before the session",
+            ),
         },
         "sign_in": {
             "second_factor": Key(
