@@ -18,6 +18,7 @@ import socketserver
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler
@@ -80,6 +81,22 @@ class _CannotStart(Exception):
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _Mail:
+    """Due mail, while it serves. A real portal runs ``manage.py portalsec_courier`` beside its workers."""
+
+    def __enter__(self) -> None:
+        from portalsec.django.courier import deliver_until
+
+        self._stop = threading.Event()
+        every = timedelta(seconds=2)
+        self._thread = threading.Thread(target=deliver_until, args=(self._stop,), kwargs={"every": every})
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
 
 class _Quiet(WSGIRequestHandler):
@@ -149,9 +166,10 @@ def _serve(options: argparse.Namespace, server: _Server) -> int:
             print(f"WARNING: {error} Sign in as privacy and open {portal.base_url}/audit", file=sys.stderr)
         portal.emit(SecurityEvent(name=Event.SYSTEM_STARTED, actor=SYSTEM))
         server.set_app(_one_host(application, portal.base_url))
+        mail = _Mail()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         _reload_on_hangup(portal.keys.reload)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), mail:
             _announce(data, portal.name, portal.base_url)
             server.serve_forever()
         portal.emit(SecurityEvent(name=Event.SYSTEM_STOPPED, actor=SYSTEM))
@@ -288,6 +306,7 @@ def _announce(data: Path, name: str, base_url: str) -> None:
         print(f"  {login:<12}{password:<22}{role}")
     print(f"\n  TOTP codes:  {os.path.relpath(sys.executable)} {script} --data {data} --codes")
     print(f"  or scan the otpauth URIs in {data / 'accounts.txt'} with an authenticator app.")
+    print(f"\n  Mail that the portal sends is written to {data / 'mail'}, a file for each.")
     print(f"\n  Data: {data.resolve()}  (keys, databases, checkpoint, settings, accounts.txt)")
     print(
         "  Browsers: Chrome, Edge and other Chromium browsers, and Firefox, keep the portal's Secure cookies on"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import http.client
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -153,6 +156,47 @@ def test_a_portal_from_sign_in_to_the_audit_log(demo: Demo) -> None:
 
     assert doctor.send("/", "/sign-out") == 200
     assert doctor.get("/patients")[0] == 401
+
+
+def newest_mail(demo: Demo, address: str) -> str:
+    """Its text; the courier of the demo has two seconds and some."""
+    for _ in range(100):
+        for path in sorted(
+            (demo.data / "mail").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True
+        ):
+            message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            body = message.get_body(("plain",))
+            if message["To"] == address and body is not None and "/password/link" in body.get_content():
+                assert path.stat().st_mode & 0o777 == 0o600
+                return str(body.get_content())
+        threading.Event().wait(0.2)
+    raise AssertionError("no mail came")
+
+
+def test_a_forgotten_password_by_mail(demo: Demo) -> None:
+    visitor = Browser(demo.port)
+    assert visitor.send("/password/forgot", "/password/forgot", name="parent") == 200
+    link = re.search(
+        rf"http://localhost:{demo.port}(/password/link\?token=\S+)", newest_mail(demo, "parent@mail.example")
+    )
+    assert link
+    token = re.search(r'name="token" value="([^"]+)"', visitor.get(link[1])[1])
+    assert token
+    assert visitor.ask("POST", "/password/link", {"token": token[1]})[0] == 303
+    assert 'src="/portalsec/meter.js"' in visitor.get("/password/new")[1]
+    assert visitor.send("/password/new", "/password/new", password="harbour violin 42 candle moss") == 303
+    assert "Your code" in visitor.get("/sign-in/code")[1]
+    assert (demo.data / "mail").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_pages_about_an_account_look_like_the_clinics(demo: Demo) -> None:
+    desk = signed_in(demo, "desk")
+    for path in ("secure", "activity", "messages", "password", "email", "devices", "close"):
+        status, page = desk.get(f"/account/{path}")
+        assert status == 200
+        assert "Riverside Clinic" in page
+        assert "A demonstration of portalsec" in page
+    assert "desk@mail.example" in desk.get("/account/email")[1]
 
 
 def test_roles_are_said_in_words(demo: Demo) -> None:

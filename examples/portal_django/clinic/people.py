@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,7 @@ from django.db import transaction
 from clinic.models import CareTeam, Entry, Guardian, Patient
 from examples.portal_fastapi.domain import People
 from examples.portal_fastapi.words import ROLE_WORDS
+from portalsec.auth.ports import Contact
 from portalsec.django.conf import get_portal
 from portalsec.django.stores import DjangoAccounts
 from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent
@@ -94,6 +96,16 @@ def _account(login: str, role: str, *, reference: str | None = None) -> Login:
     # Confirmed with the code of the step before, which the drift allows: the present code stays unused.
     code = pyotp.TOTP(enrolment.secret.reveal()).at(portal.clock() - timedelta(seconds=30))
     portal.totp.confirm(account.id, enrolment.device_id, code)
+    now = portal.clock()
+    portal.stores.contacts.add(
+        Contact(
+            id=str(uuid.uuid4()),
+            account_id=account.id,
+            address=f"{login}@mail.example",  # nobody's: .example is reserved (RFC 2606)
+            verified_at=now,
+            created_at=now,
+        )
+    )
     about = ResourceRef(type="account", id=account.id)
     for name, details in ((Event.ACCESS_ROLE_GRANTED, {"role": role}), (Event.AUTH_MFA_ENROLLED, {})):
         portal.emit(SecurityEvent(name=name, actor=SYSTEM, resource=about, details=details))

@@ -77,6 +77,11 @@ PORTALSEC = {
     "SUBJECT_DATABASE": "subjects",
 }
 
+# Mails are files in the data folder; a real portal names its mail server here (EMAIL_HOST and its like).
+EMAIL_BACKEND = "config.mail.PrivateFolder"
+EMAIL_FILE_PATH = DATA / "mail"
+DEFAULT_FROM_EMAIL = "Riverside Clinic <notices@riverside.example>"
+
 AUTHENTICATION_BACKENDS = ["portalsec.django.backends.PolicyBackend"]
 SESSION_ENGINE = "portalsec.django.sessions"
 SESSION_COOKIE_NAME = "__Host-portalsec"
