@@ -421,6 +421,7 @@ def build_portal(
         contacts=stores.contacts,
         notices=notices,
         throttle=throttle,
+        devices=devices,
         emit=emit,
         mac=mac,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,8 +72,16 @@ class Watch:
         self.told.append(("pending", account.id))
         return f"notice-{len(self.told)}"
 
-    def completed(self, account: Account, *, source: Source, new_device: bool, notice: str | None) -> None:
-        self.told.append(("completed", account.id, new_device, notice))
+    def completed(
+        self,
+        account: Account,
+        *,
+        source: Source,
+        new_device: bool,
+        notice: str | None,
+        folded: Sequence[str] = (),
+    ) -> None:
+        self.told.append(("completed", account.id, new_device, notice, *folded))
 
     def locked(self, account: Account | None, *, source: Source) -> None:
         self.told.append(("locked", account and account.id))
@@ -265,6 +273,7 @@ class World:
             contacts=self.contact_store,
             notices=self.notices,
             throttle=self.throttle,
+            devices=self.devices,
             emit=emit,
             mac=self.mac,
         )

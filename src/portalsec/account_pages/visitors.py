@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from portalsec.account_pages.exchange import (
     PRIVATE,
@@ -89,7 +90,9 @@ class VisitorPages:
     def ask_reset(self, asked: Asked) -> Reply:
         """``name``. The same answer for everybody. Shows, when it is done: lives."""
         lives = self._portal.policies.recovery.reset
-        return self._ask(asked, "forgot", "name", self._portal.reset.request, lives=lives)
+        return self._ask(
+            asked, "forgot", "name", partial(self._portal.reset.request, device=asked.device), lives=lives
+        )
 
     def reset_link(self, asked: Asked) -> Reply:
         """``token``, from a mail. Asks for a press of a button: opening it alone changes nothing."""
@@ -181,7 +184,9 @@ class VisitorPages:
     def ask_unlock(self, asked: Asked) -> Reply:
         """``name``. The same answer for everybody. Shows, when it is done: lives."""
         lives = self._portal.policies.recovery.unlock
-        return self._ask(asked, "unlock", "name", self._portal.unlock.request, lives=lives)
+        return self._ask(
+            asked, "unlock", "name", partial(self._portal.unlock.request, device=asked.device), lives=lives
+        )
 
     def unlock_link(self, asked: Asked) -> Reply:
         """``token``, from a mail; shows a button."""

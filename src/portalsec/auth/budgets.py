@@ -96,7 +96,9 @@ class ThrottlePolicy:
         request: mails asked for under one name, of each kind: a reset, an unlock, a registration.
         request_address: the same from one address prefix.
         verify: addresses to verify, for one account.
-        mail, mail_long: mails to one account, of all kinds that a stranger can cause.
+        mail, mail_long: mails to one account, and to one address: resets, unlocks, and all others that a stranger can
+            cause have one such pair each, and so have mails that a known device of the account asked for. The window
+            of ``mail_long`` is the longest that an owner waits for a mail while others ask for it.
         meter: passwords to measure, from one address prefix.
         invitation: activation codes tried from one address prefix.
         store_down: what a try gets when the counters cannot be reached. Either way it is recorded.
@@ -121,7 +123,7 @@ class ThrottlePolicy:
     request_address: Lane = field(default_factory=lambda: _lane("request_address", 20, _HOUR))
     verify: Lane = field(default_factory=lambda: _lane("verify", 10, _HOUR))
     mail: Lane = field(default_factory=lambda: _lane("mail", 5, _HOUR))
-    mail_long: Lane = field(default_factory=lambda: _lane("mail_long", 20, _DAY))
+    mail_long: Lane = field(default_factory=lambda: _lane("mail_long", 10, timedelta(hours=6)))
     meter: Lane = field(default_factory=lambda: _lane("meter", 240, timedelta(minutes=5)))
     invitation: Lane = field(default_factory=lambda: _lane("invitation", 20, _HOUR))
     store_down: Literal["refuse", "allow"] = "refuse"

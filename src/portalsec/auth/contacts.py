@@ -212,7 +212,7 @@ class Contacts:
         )
         if account is None or account.disabled or contact is None or contact.verified_at is not None:
             return ()
-        if not self._requests.may_mail(account.id, contact.address):
+        if not self._requests.may_mail(request, account.id, contact.address):
             return ()
         token = self._links.issue(LinkPurpose.VERIFY, account, contact, self._links.policy.verify)
         return (

@@ -52,7 +52,8 @@ class RecoveryPolicy:
     Attributes:
         reset: lifetime of the link that leads to a new password.
         verify: of the one that confirms an address.
-        unlock: of the one that lifts a lock.
+        unlock: of the one that lifts a lock; it lets nobody in, and stays good for as long as strangers can keep others
+            from being mailed.
         registration: of the one that leads to a new account.
         browser: of what a browser gets for a link.
         choices: passwords that one link may try; a refused one says why and may be tried again.
@@ -62,7 +63,7 @@ class RecoveryPolicy:
 
     reset: timedelta = timedelta(minutes=30)
     verify: timedelta = timedelta(hours=24)
-    unlock: timedelta = timedelta(minutes=30)
+    unlock: timedelta = timedelta(hours=24)
     registration: timedelta = timedelta(hours=24)
     browser: timedelta = timedelta(minutes=15)
     choices: int = 100

@@ -97,7 +97,7 @@ class Registration:
         """The mail of one request; for the courier. Without a token where the address has an account already."""
         details = self._notices.details(request)
         address = details["email"]
-        if not self.open or not self._requests.may_mail(None, address):
+        if not self.open or not self._requests.may_mail(request, None, address):
             return ()
         token = None if self._taken(address) else self._links.issue_registration(address)
         nobody = Contact(id="", account_id="", address=address, verified_at=None, created_at=request.at)
@@ -125,12 +125,19 @@ class Registration:
         return browser
 
     def complete(
-        self, browser_token: object, *, login: object, password: object, source: Source
+        self,
+        browser_token: object,
+        *,
+        login: object,
+        password: object,
+        source: Source,
+        device: object = None,
     ) -> SignUp:
         """Make the account. Nothing else of it can be chosen here: no role, no reference, no other address.
 
         Args:
             login, password: as chosen.
+            device: as at `SignIn.submit_totp`.
 
         Raises:
             Denied: NO_GRANT, MALFORMED, TOKEN_INVALID (also where the address has an account by now), LOGIN_TAKEN
@@ -150,7 +157,7 @@ class Registration:
         if not self._links.spend(held):
             self._refuse(Reason.TOKEN_INVALID, source)
         epoch, at = self._created(held, account, source)
-        step = self._sign_in.after_password(DOOR, account, epoch=epoch, at=at, source=source)
+        step = self._sign_in.after_password(DOOR, account, epoch=epoch, at=at, source=source, device=device)
         return SignUp(account_id=account.id, reference="", step=step)
 
     # -- parts of the above -----------------------------------------------------------------------------------------

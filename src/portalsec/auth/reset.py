@@ -48,17 +48,23 @@ class PasswordReset:
         self._throttle = throttle
         self._emit = emit
 
-    def request(self, name_or_address: object, *, source: Source) -> None:
+    def request(self, name_or_address: object, *, source: Source, device: object = None) -> None:
         """Ask for a link. The same work and the same answer for everybody: nothing is looked up here.
 
         Args:
             name_or_address: a sign-in name or an e-mail address, as typed.
+            device: the cookie of known devices that the browser showed, if any.
 
         Raises:
             Denied: MALFORMED, THROTTLED (this visitor asked too often).
         """
         self._requests.ask_for_account(
-            NoticeKind.REQUEST_RESET, "reset", Event.AUTH_RESET_REQUESTED, name_or_address, source=source
+            NoticeKind.REQUEST_RESET,
+            "reset",
+            Event.AUTH_RESET_REQUESTED,
+            name_or_address,
+            source=source,
+            device=device,
         )
 
     def letters(self, request: Notice) -> Sequence[Letter]:
@@ -74,7 +80,7 @@ class PasswordReset:
                 details=details,
             )
             for account, contact in self._requests.recipients(details)
-            if self._requests.may_mail(account.id, contact.address)
+            if self._requests.may_mail(request, account.id, contact.address)
         ]
 
     def exchange(self, token: object, *, source: Source) -> Secret[str]:
@@ -92,8 +98,12 @@ class PasswordReset:
         """A browser's token after a link of `portalsec.auth.disavowal` was used."""
         return self._links.for_browser(LinkPurpose.RESET, account)
 
-    def choose(self, browser_token: object, password: object, *, source: Source) -> Step:
+    def choose(
+        self, browser_token: object, password: object, *, source: Source, device: object = None
+    ) -> Step:
         """Put a new password in the place of the old one. Every session of the account ends, and more: see `ENDS`.
+
+        ``device`` as at `SignIn.submit_totp`.
 
         Returns:
             Where the sign-in stands that follows: the second factor is asked for as at any other.
@@ -116,7 +126,9 @@ class PasswordReset:
         at = changed.password_changed_at
         if at is None:
             raise StoreError("a password was replaced and its moment is missing")
-        return self._sign_in.after_password(DOOR, changed, epoch=epoch + ENDINGS, at=at, source=source)
+        return self._sign_in.after_password(
+            DOOR, changed, epoch=epoch + ENDINGS, at=at, source=source, device=device
+        )
 
     def _prepared(self, account: Account, password: object, source: Source) -> str:
         try:

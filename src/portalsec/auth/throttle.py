@@ -53,6 +53,8 @@ _CLEARED = frozenset({_NAME, _PAIR, _CAP, _DEVICE, _CODE})  # by success: it is 
 
 _CODES = ("second_factor", "enrolment", "recovery_code", "passkey", "step_up", "disabling")
 _REQUESTS = ("reset", "unlock", "registration")
+_MAILS = ("mail", "reset_mail", "unlock_mail", "device_mail")
+_MAILED = Lane(name="mailed", limit=1, window=timedelta(days=7))
 
 
 class Attempt:
@@ -120,7 +122,17 @@ class Throttle:
     rotation begins every budget anew, once.
     """
 
-    KINDS = ("password", *_CODES, *_REQUESTS, "verify", "mail", "meter", "invitation")
+    KINDS = (
+        "password",
+        *_CODES,
+        *_REQUESTS,
+        "device_request",
+        "verify",
+        *_MAILS,
+        "mailed",
+        "meter",
+        "invitation",
+    )
 
     def __init__(
         self, *, store: ThrottleStore, policy: ThrottlePolicy, mac: Mac, clock: Clock, emit: Emit
@@ -159,7 +171,10 @@ class Throttle:
         passkey                          the account id  its own; of the address where there is none
         step_up                          the account id  its own, (cap)
         reset, unlock, registration      the name        address, (the name)
-        mail                             the account id  (the account), (the account, long)
+        device_request                   the device's id (the device), in place of a request's two
+        mail, reset_mail, unlock_mail,   the account id  (the account), (the account, long); each kind its own
+        device_mail                      or an address
+        mailed                           the mail        once: the mail has its units already where it is locked
         verify                           the account id  the account
         meter, invitation                None            address
         ===============================  ==============  ===================================================
@@ -268,7 +283,11 @@ class Throttle:
             if take.ok:
                 taken += ((unit, key, take.window),)
             elif unit in (_REQUEST, _CAP):
+                # A mail that is not sent takes nothing: what it took of a budget before this one goes back.
+                self._give_back(tuple(each for each in taken if each[0] == _REQUEST))
+                taken = tuple(each for each in taken if each[0] != _REQUEST)
                 locked = Reason.ACCOUNT_LOCKED
+                break
             else:
                 self._give_back(taken)
                 raise Denied(Reason.THROTTLED, retry_after=max(take.resets_at - now, timedelta(seconds=1)))
@@ -295,8 +314,12 @@ class Throttle:
             raise ConfigurationError(f"throttle: {kind!r} is none of {', '.join(self.KINDS)}")
         if not account:
             raise ConfigurationError(f"throttle: {kind} needs an account")
-        if kind == "mail":
+        if kind in _MAILS:
             return [self._budget(_REQUEST, kind, lane, account) for lane in (policy.mail, policy.mail_long)]
+        if kind == "mailed":
+            return [self._budget(_REQUEST, kind, _MAILED, account)]
+        if kind == "device_request":
+            return [self._budget(_REQUEST, kind, policy.request, account)]
         if kind == "verify":
             return [self._budget(_CODE, kind, policy.verify, account)]
         if kind == "step_up":

@@ -28,14 +28,22 @@ class Unlock:
         self._throttle = throttle
         self._emit = emit
 
-    def request(self, name_or_address: object, *, source: Source) -> None:
+    def request(self, name_or_address: object, *, source: Source, device: object = None) -> None:
         """Ask for a link. The same work and the same answer for everybody, locked or not.
+
+        Args:
+            device: the cookie of known devices that the browser showed, if any.
 
         Raises:
             Denied: MALFORMED, THROTTLED (this visitor asked too often).
         """
         self._requests.ask_for_account(
-            NoticeKind.REQUEST_UNLOCK, "unlock", Event.AUTH_RESET_REQUESTED, name_or_address, source=source
+            NoticeKind.REQUEST_UNLOCK,
+            "unlock",
+            Event.AUTH_RESET_REQUESTED,
+            name_or_address,
+            source=source,
+            device=device,
         )
 
     def letters(self, request: Notice) -> Sequence[Letter]:
@@ -51,7 +59,7 @@ class Unlock:
                 details=details,
             )
             for account, contact in self._requests.recipients(details)
-            if self._requests.may_mail(account.id, contact.address)
+            if self._requests.may_mail(request, account.id, contact.address)
         ]
 
     def confirm(self, token: object, *, source: Source) -> None:

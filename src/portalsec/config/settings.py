@@ -315,7 +315,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _duration, timedelta(minutes=30), "how long a mailed link to a new password is good"
             ),
             "verify": Key(_duration, timedelta(hours=24), "how long a link that confirms an address is good"),
-            "unlock": Key(_duration, timedelta(minutes=30), "how long a link that lifts a lock is good"),
+            "unlock": Key(_duration, timedelta(hours=24), "how long a link that lifts a lock is good"),
             "registration": Key(_duration, timedelta(hours=24), "how long a link to a new account is good"),
             "browser": Key(
                 _duration, timedelta(minutes=15), "how long a browser may take after it opened a link"
