@@ -37,7 +37,7 @@ LABEL = "zxcvbn's and Django's lists, and what people make of it"
 
 SHORTEST = 4  # characters: shorter entries are of the lists themselves alone
 
-LONGEST = 32  # characters: who writes more has usually written a sentence
+LONGEST = 32  # characters of what the rules make: who writes more has usually written a sentence
 
 _DIGITS = "12345678901234567890"
 _RUNS = tuple(_DIGITS[:length] for length in range(1, 21))
@@ -116,7 +116,7 @@ def listed() -> list[str]:
 
 def entries() -> set[str]:
     """Everything that is to be refused, folded."""
-    return {fold(text) for text in _entries() if len(text) <= LONGEST}
+    return {fold(text) for text in _entries() if len(text) <= LONGEST} | set(listed())
 
 
 def written(texts: set[str]) -> set[str]:
