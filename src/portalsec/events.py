@@ -81,6 +81,7 @@ class Event(StrEnum):
     AUTH_DEVICE_ADDED = "auth.device_added"
     AUTH_DEVICE_REMOVED = "auth.device_removed"
     AUTH_DEVICE_REUSED = "auth.device_reused"  # an old copy of a device's cookie was shown
+    AUTH_UNLOCK_REQUESTED = "auth.unlock_requested"
     AUTH_UNLOCKED = "auth.unlocked"
     AUTH_SESSION_ENDED = "auth.session_ended"  # idle, absolute limit, clock
     AUTH_SESSION_REVOKED = "auth.session_revoked"

@@ -6,7 +6,7 @@ import pytest
 
 from portalsec._encoding import new_token
 from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices, Remembered
-from portalsec.errors import AuditUnavailable
+from portalsec.errors import AuditUnavailable, Denied, Reason
 from portalsec.events import ANONYMOUS, Actor, Event, Source
 from portalsec.stores.memory import MemoryDevices
 from portalsec.testing import CapturedEvents, FrozenClock, SequentialIds
@@ -204,9 +204,13 @@ def test_the_owner_revokes_one_or_all(setting: Setting) -> None:
     tokens = [setting.remember() for _ in range(3)]
     first = setting.devices.find(tokens[0], "robin", source=SOURCE)
     assert first is not None
-    assert not setting.devices.revoke("kim", first.id, actor=OWNER, source=SOURCE)
-    assert setting.devices.revoke("robin", first.id, actor=OWNER, source=SOURCE)
-    assert not setting.devices.revoke("robin", first.id, actor=OWNER, source=SOURCE)
+    with pytest.raises(Denied):
+        setting.devices.revoke("kim", first.id, actor=OWNER, source=SOURCE)
+    assert setting.knows(tokens[0])
+    setting.devices.revoke("robin", first.id, actor=OWNER, source=SOURCE)
+    with pytest.raises(Denied) as refusal:
+        setting.devices.revoke("robin", first.id, actor=OWNER, source=SOURCE)
+    assert refusal.value.reason is Reason.TOKEN_INVALID
     assert not setting.knows(tokens[0])
     assert setting.devices.revoke_all("robin", actor=OWNER, source=SOURCE) == 2
     assert setting.devices.revoke_all("robin", actor=OWNER, source=SOURCE) == 0

@@ -126,7 +126,8 @@ def test_a_request_is_no_incident_and_an_incident_no_request() -> None:
         robin = enrolled(m)
         request = ask(m, robin)
         assert m.portal.incidents.unclosed() == () and m.portal.incidents.of_account(robin.id) == ()
-        assert not m.portal.incidents.close(request, actor=BEN, source=SOURCE)
+        with pytest.raises(Denied):
+            m.portal.incidents.close(request, actor=BEN, source=SOURCE)
         assert m.portal.incidents.get(request) is None
         from portalsec.auth.notices import NoticeKind
 
@@ -210,8 +211,10 @@ def test_a_request_can_be_taken_back() -> None:
     with Mailing() as m:
         robin = enrolled(m)
         request = ask(m, robin)
-        assert m.portal.support.withdraw(request, actor=ANN, source=SOURCE)
-        assert not m.portal.support.withdraw(request, actor=ANN, source=SOURCE)
+        m.portal.support.withdraw(request, actor=ANN, source=SOURCE)
+        with pytest.raises(Denied) as refusal:
+            m.portal.support.withdraw(request, actor=ANN, source=SOURCE)
+        assert refusal.value.reason is Reason.TOKEN_INVALID
         with pytest.raises(Denied):
             m.portal.support.approve(request, actor=BEN, source=SOURCE)
         assert factors(m, robin) == 1

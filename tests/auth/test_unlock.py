@@ -45,6 +45,8 @@ def test_loc_12_the_owner_lifts_a_lock_by_mail(world: World) -> None:
     open_one = signed_in(world, account)
     lock(world)
     link = mailed(world)
+    assert world.events.last.name == Event.AUTH_UNLOCK_REQUESTED and world.events.last.resource is None
+    assert not world.events.named(Event.AUTH_RESET_REQUESTED)
     assert locked(world)  # mailing it changes nothing
     world.unlock.confirm(link, source=SOURCE)
     assert not locked(world)

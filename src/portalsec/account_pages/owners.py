@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -240,7 +241,8 @@ class OwnerPages:
         if which == "all":
             known.revoke_all(session.account_id, actor=owner, source=asked.source)
         else:
-            known.revoke(session.account_id, which, actor=owner, source=asked.source)
+            with suppress(Denied):  # it is gone already: the page shows what is left
+                known.revoke(session.account_id, which, actor=owner, source=asked.source)
         return Reply(redirect="/account/devices?removed=yes")
 
     # -- secure my account ------------------------------------------------------------------------------------------

@@ -62,10 +62,6 @@ class Contacts:
         """All of them, oldest first, for the owner's list."""
         return self._store.of_account(account_id)
 
-    def primary(self, account_id: str) -> Contact | None:
-        """Where a forgotten password's link goes: the oldest address that is verified."""
-        return next((each for each in self.of_account(account_id) if each.verified_at is not None), None)
-
     def add(self, session: ActiveSession, address: object, *, current: object, source: Source) -> Contact:
         """Add an address and have a link mailed to it. Adding one again that is not verified mails another link.
 

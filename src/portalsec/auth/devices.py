@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ from portalsec.auth._input import token_text
 from portalsec.auth.browsers import browser_words
 from portalsec.auth.ports import DeviceStore, KnownDevice
 from portalsec.clock import Clock
-from portalsec.errors import StoreError
+from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit, NewId
@@ -147,12 +148,15 @@ class KnownDevices:
         """Newest use first."""
         return self._store.of_account(account_id)
 
-    def revoke(self, account_id: str, device_id: str, *, actor: Actor, source: Source) -> bool:
-        """Forget one; whether it was this account's. Its next sign-in is one from a new device."""
+    def revoke(self, account_id: str, device_id: str, *, actor: Actor, source: Source) -> None:
+        """Forget one. Its next sign-in is one from a new device.
+
+        Raises:
+            Denied: TOKEN_INVALID: this account has no such device.
+        """
         if not self._store.revoke(account_id, device_id):
-            return False
+            raise Denied(Reason.TOKEN_INVALID)
         self._tell(Event.AUTH_DEVICE_REMOVED, account_id, source, actor, device=device_id)
-        return True
 
     def revoke_all(self, account_id: str, *, actor: Actor, source: Source) -> int:
         """Forget all of an account's; the number forgotten."""
@@ -182,7 +186,8 @@ class KnownDevices:
             self._store.revoke(device.account_id, device.id)
             raise
         for old in self._store.of_account(device.account_id)[_AT_MOST:]:
-            self.revoke(device.account_id, old.id, actor=owner, source=source)
+            with suppress(Denied):  # another sign-in was faster
+                self.revoke(device.account_id, old.id, actor=owner, source=source)
 
     def _reused(self, device: KnownDevice, source: Source) -> None:
         # The owner and a thief hold copies of one cookie, and it cannot be told who is who: neither keeps a budget.

@@ -175,20 +175,22 @@ class Incidents:
         self._record(Event.AUDIT_QUERIED, incident, actor, source, count=len(page.lines))
         return page
 
-    def close(self, incident_id: str, *, actor: Actor, source: Source) -> bool:
-        """Close it, recorded; whether this call did.
+    def close(self, incident_id: str, *, actor: Actor, source: Source) -> None:
+        """Close it, recorded.
 
         Raises:
-            Denied: SAME_PERSON: nobody closes an incident of their own account.
+            Denied: TOKEN_INVALID (no such incident, or it is closed), SAME_PERSON: nobody closes an incident of their
+                own account.
         """
         incident = self.get(incident_id)
         if incident is None or incident.closed_at is not None:
-            return False
+            raise Denied(Reason.TOKEN_INVALID)
         if actor.id is None or actor.id == incident.account_id:
             raise Denied(Reason.SAME_PERSON)
         # The record first: an incident that nobody looks at any more must say in the log who closed it.
         self._record(Event.ACCOUNT_INCIDENT_CLOSED, incident, actor, source)
-        return self._store.close(incident_id, at=self._clock())
+        if not self._store.close(incident_id, at=self._clock()):
+            raise Denied(Reason.TOKEN_INVALID)
 
     def _since(self, notice: Notice) -> datetime:
         earlier = self._notices.of_account(notice.account_id or "", limit=_LOOK_BACK, before=notice.at)

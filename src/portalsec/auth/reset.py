@@ -94,10 +94,6 @@ class PasswordReset:
             self._refuse(Reason.TOKEN_INVALID, source, None)
         return browser
 
-    def for_disavowal(self, account: Account) -> Secret[str]:
-        """A browser's token after a link of `portalsec.auth.disavowal` was used."""
-        return self._links.for_browser(LinkPurpose.RESET, account)
-
     def choose(
         self, browser_token: object, password: object, *, source: Source, device: object = None
     ) -> Step:

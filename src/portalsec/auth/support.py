@@ -171,14 +171,17 @@ class SupportDesk:
         # What is done is safe to do twice; the request is closed when all of it is done, so none is half done for good.
         self._reset(account, request.id, actor, request.asked_by, source)
 
-    def withdraw(self, request_id: object, *, actor: Actor, source: Source) -> bool:
-        """Close a request without doing anything, recorded; whether it was waiting."""
+    def withdraw(self, request_id: object, *, actor: Actor, source: Source) -> None:
+        """Close a request without doing anything, recorded.
+
+        Raises:
+            Denied: TOKEN_INVALID: no such request, or it waits no more.
+        """
         request = self._waiting(request_id)
         if request is None or not self._store.close(request.id, at=self._clock()):
-            return False
+            self._refuse(Reason.TOKEN_INVALID, None, actor, source)
         details = {"request": request.id, "withdrawn": "yes"}
         self._record(Event.ACCOUNT_SUPPORT_REQUESTED, request.account_id, actor, source, details)
-        return True
 
     def waiting(self) -> Sequence[SupportRequest]:
         """Requests that wait for a second person, oldest first. Those that are too old are closed by this."""

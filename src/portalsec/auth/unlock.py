@@ -40,7 +40,7 @@ class Unlock:
         self._requests.ask_for_account(
             NoticeKind.REQUEST_UNLOCK,
             "unlock",
-            Event.AUTH_RESET_REQUESTED,
+            Event.AUTH_UNLOCK_REQUESTED,
             name_or_address,
             source=source,
             device=device,
