@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ from portalsec.testing.contracts import (
     ThrottleStoreContract,
     TotpStoreContract,
 )
+from portalsec.testing.processes import Opener
 from tests.django.conftest import TABLES, wipe
+from tests.stores.openers import django_throttle
 from tests.stores.support import TestingMac, TestingSealer
 
 
@@ -58,6 +61,14 @@ def held(alias: str, *, writes: bool = True) -> Iterator[None]:
             list(Group.objects.using(alias).all())
         yield
         transaction.set_rollback(True, using=alias)
+
+
+def shared(alias: str) -> Opener:
+    """Opens the database of an alias in another process."""
+    database = connections[alias].settings_dict
+    connections.close_all()
+    kept = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
+    return partial(django_throttle, {key: database[key] for key in kept})
 
 
 _SEALER = TestingSealer()
@@ -96,6 +107,10 @@ class _OnSqlite:
 
 class TestThrottleOnSqlite(_OnSqlite, ThrottleStoreContract):
     kind = DjangoThrottle
+
+    @pytest.fixture
+    def in_processes(self, store: DjangoThrottle) -> Opener:
+        return shared("portalsec")
 
 
 class TestFlowsOnSqlite(_OnSqlite, FlowStoreContract):
@@ -217,6 +232,10 @@ class _OnPostgres:
 
 class TestThrottleOnPostgres(_OnPostgres, ThrottleStoreContract):
     kind = DjangoThrottle
+
+    @pytest.fixture
+    def in_processes(self, store: DjangoThrottle) -> Opener:
+        return shared("postgres")
 
 
 class TestFlowsOnPostgres(_OnPostgres, FlowStoreContract):

@@ -7,6 +7,7 @@ A module that inherits these provides the fixtures ``security``, ``audit`` and `
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine
@@ -42,6 +43,8 @@ from portalsec.testing.contracts import (
     ThrottleStoreContract,
     TotpStoreContract,
 )
+from portalsec.testing.processes import Opener
+from tests.stores.openers import sql_throttle
 from tests.stores.support import TestingMac, TestingSealer, testing_mac
 
 
@@ -75,6 +78,10 @@ class SqlThrottleContract(_Sql, ThrottleStoreContract):
     @pytest.fixture
     def store(self, security: Engine) -> SqlThrottle:
         return SqlThrottle(security)
+
+    @pytest.fixture
+    def in_processes(self, security: Engine) -> Opener:
+        return partial(sql_throttle, security.url.render_as_string(hide_password=False))
 
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlThrottle:

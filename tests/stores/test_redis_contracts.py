@@ -9,13 +9,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from portalsec.testing.contracts import FlowStoreContract, ThrottleStoreContract
 from portalsec.testing.contracts.base import NOW
+from portalsec.testing.processes import Opener
 from tests.servers import REDIS_URL, run_redis, wait_until
+from tests.stores.openers import redis_throttle
 
 redis = pytest.importorskip("redis", reason="wants redis: the package redis is not installed")
 
@@ -104,6 +107,10 @@ class TestRedisThrottle(ThrottleStoreContract):
         return RedisThrottle(alone)
 
     @pytest.fixture
+    def in_processes(self, redis_url: str) -> Opener:
+        return partial(redis_throttle, redis_url)
+
+    @pytest.fixture
     def failing_store(self, gone: Client) -> RedisThrottle:
         return RedisThrottle(gone)
 
@@ -122,6 +129,10 @@ class TestRedisClusterThrottle(ThrottleStoreContract):
     @pytest.fixture
     def store(self, clustered: Client) -> RedisThrottle:
         return RedisThrottle(clustered)
+
+    @pytest.fixture
+    def in_processes(self, clustered: Client) -> Opener:
+        return partial(redis_throttle, f"redis://127.0.0.1:{clustered.get_primaries()[0].port}")
 
     @pytest.fixture
     def failing_store(self, gone: Client) -> RedisThrottle:

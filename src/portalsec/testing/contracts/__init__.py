@@ -18,6 +18,9 @@ What an inheritor provides:
   application's own database, as the store's adapter defines it, and rolls it back on leaving. A store must
   neither wait for that transaction nor be rolled back with it. The default holds nothing, which is right for a
   store with no database of the application beside it.
+* ``in_processes`` (`ThrottleStoreContract`): for a store that several processes share, something that pickles and
+  opens the same store in another process, as a context manager. Without it the races of four processes are skipped,
+  visibly.
 * ``release``: a method, called at the end of every racing thread, for stores that keep a connection a thread.
 
 ``PORTALSEC_SOAK=1`` raises the number of rounds of every race.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from portalsec.errors import StoreError
+from portalsec.testing.processes import Opener
 
 __all__ = ["MICROSECOND", "NOW", "THREADS", "StoreContract"]
 
@@ -35,6 +36,11 @@ class StoreContract:
     def failing_store(self) -> Any:
         """The store over a backend that cannot answer."""
         pytest.skip("this store has no backend that could fail")
+
+    @pytest.fixture
+    def in_processes(self) -> Opener:
+        """Opens the same store in another process: see `portalsec.testing.processes.Opener`."""
+        pytest.skip("this store says no way to be opened in another process (`in_processes`)")
 
     def release(self) -> None:
         """Called at the end of every racing thread."""

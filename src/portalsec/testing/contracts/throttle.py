@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from portalsec.auth.ports import Take, ThrottleStore
 from portalsec.clock import unix_microseconds
 from portalsec.testing.contracts.base import MICROSECOND, NOW, THREADS, StoreContract, winners
+from portalsec.testing.processes import Opener, race_processes
 
 __all__ = ["ThrottleStoreContract"]
 
@@ -31,6 +33,21 @@ def _climb(
     heals: timedelta | None = None,
 ) -> Take:
     return store.take(key, limit=limit, window=_WINDOW, now=now, longest=_LONGEST, heals=heals)
+
+
+def _race(store: ThrottleStore, wait: Callable[[], None], number: int, rounds: int) -> list[list[Take]]:
+    """Every process takes three units a round of the same budget, and gives back what it took in every other one."""
+    taken = []
+    for turn in range(rounds):
+        wait()
+        takes = [_climb(store, f"shared-{turn}", limit=7) for _ in range(3)]
+        wait()
+        if turn % 2:
+            for take in takes:
+                if take.ok:
+                    store.give_back(f"shared-{turn}", window=take.window)
+        taken.append(takes)
+    return taken
 
 
 class ThrottleStoreContract(StoreContract):
@@ -133,7 +150,7 @@ class ThrottleStoreContract(StoreContract):
     ) -> None:
         now, lengths, levels = NOW, [], []
         for _ in range(5):
-            take = [_climb(store, now=now) for _ in range(3)][0]
+            take, _, _ = (_climb(store, now=now) for _ in range(3))
             assert not _climb(store, now=now).ok
             assert not _climb(store, now=take.resets_at - MICROSECOND).ok
             lengths.append(take.resets_at - now)
@@ -218,6 +235,17 @@ class ThrottleStoreContract(StoreContract):
             takes = self.race(*(partial(_climb, store, key, now=later) for _ in range(50)))
             assert winners([take.ok for take in takes]) == 3
             assert {(take.level, take.resets_at) for take in takes} == {(1, later + 2 * _WINDOW)}
+
+    def test_four_processes_get_exactly_the_limit(self, store: ThrottleStore, in_processes: Opener) -> None:
+        rounds = self.rounds(6)
+        reports = race_processes(in_processes, _race, len(rounds))
+        for turn in rounds:
+            takes = [take for report in reports for take in report[turn]]
+            assert winners([take.ok for take in takes]) == 7
+            assert sorted(take.used for take in takes if take.ok) == list(range(1, 8))
+            assert {take.window for take in takes} == {unix_microseconds(NOW)}
+            left = _climb(store, f"shared-{turn}", limit=7)
+            assert (left.ok, left.used) == ((True, 1) if turn % 2 else (False, 7))
 
     def test_giving_back_to_and_clearing_an_unknown_key_is_nothing(self, store: ThrottleStore) -> None:
         store.give_back("never", window=unix_microseconds(NOW))
