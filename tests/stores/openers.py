@@ -1,0 +1,43 @@
+"""Opens stores anew in a process of a race; light to import, since each of them starts from nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+
+@contextmanager
+def sql_throttle(url: str) -> Iterator[Any]:
+    from portalsec.sqlalchemy import SqlThrottle, open_engine
+
+    engine = open_engine(url)
+    try:
+        yield SqlThrottle(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def redis_throttle(url: str) -> Iterator[Any]:
+    from portalsec.stores.redis import RedisThrottle, open_redis
+
+    with closing(open_redis(url)) as client:
+        yield RedisThrottle(client)
+
+
+@contextmanager
+def django_throttle(database: dict[str, Any]) -> Iterator[Any]:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django.settings"
+    import django
+    from django.db import connections
+
+    django.setup()
+    from portalsec.django.stores import DjangoThrottle
+
+    connections.settings["race"] = {**connections.settings["portalsec"], **database}
+    try:
+        yield DjangoThrottle("race")
+    finally:
+        connections["race"].close()
