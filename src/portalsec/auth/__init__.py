@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portalsec.auth.contacts import Contacts, canonical_email
     from portalsec.auth.courier import Courier, Delivered
     from portalsec.auth.devices import KnownDevices
-    from portalsec.auth.disavowal import Disavowal
+    from portalsec.auth.disavowal import Disavowal, Disavowed
     from portalsec.auth.dormancy import Dormancy, DormancyPolicy
     from portalsec.auth.endings import Endings, What, Why
     from portalsec.auth.evidence import Evidence, Factor
@@ -58,6 +58,7 @@ __all__ = [
     "Delivered",
     "DetectionPolicy",
     "Disavowal",
+    "Disavowed",
     "Dormancy",
     "DormancyPolicy",
     "Endings",
@@ -117,7 +118,7 @@ _HOMES = {
     ),
     "incidents": ("Incidents",),
     "support": ("SupportDesk",),
-    "disavowal": ("Disavowal",),
+    "disavowal": ("Disavowal", "Disavowed"),
     "dormancy": (
         "Dormancy",
         "DormancyPolicy",
@@ -127,6 +128,7 @@ _HOMES = {
     "adding_factor": ("AddingFactor",),
     "breached_build": ("build_breach_file",),
     "account": ("Accounts", "SignUp", "canonical_login"),
+    "adding_factor": ("AddingFactor",),
     "budgets": ("DetectionPolicy", "Lane", "ThrottlePolicy"),
     "contacts": ("Contacts", "canonical_email"),
     "devices": ("KnownDevices",),
