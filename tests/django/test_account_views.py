@@ -362,7 +362,7 @@ def test_atk_33_a_token_is_in_no_error_report(world: World, monkeypatch: pytest.
         return HttpResponse("<h1>x</h1>")
 
     monkeypatch.setattr("portalsec.django.account_views.render", broken)
-    browser().get(mailed)
+    browser().get(mailed, RAW_URI=mailed, REQUEST_URI=mailed)
     client = browser()
     client.post("/password/link", {"token": found})
     client.get("/password/new")

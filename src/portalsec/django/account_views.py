@@ -171,7 +171,9 @@ def _json(request: HttpRequest) -> Mapping[str, str]:
 def _forget_query(request: HttpRequest) -> None:
     """A mailed token is in no error report, and in no link that a template makes of the present address."""
     request.META["QUERY_STRING"] = ""
-    request.GET = QueryDict()  # type: ignore[assignment]
+    for servers_own in ("RAW_URI", "REQUEST_URI"):  # gunicorn's and uWSGI's
+        request.META.pop(servers_own, None)
+    request.GET = QueryDict()
 
 
 # -- what it gets ---------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class SessionStore(SessionBase):
         self._forget()
         self._session_key = session.token.reveal()
         self._user_hash = _hash_of(user)
-        self._session_cache = data
+        self._session_cache.update(data)
         self.save(must_create=True)
         self._drop(old)
 

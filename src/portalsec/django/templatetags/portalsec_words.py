@@ -12,7 +12,7 @@ __all__ = ["did", "lasting", "waiting"]
 
 register = template.Library()
 
-_DID = {
+_DID: dict[str, str] = {
     Event.RECORD_READ: "Read a health record",
     Event.RECORD_LISTED: "Looked at a list of records",
     Event.RECORD_SEARCHED: "Searched for people",
