@@ -63,6 +63,9 @@ class CurrentPassword:
             reason = reason or (Reason.FACTOR_NOT_ENROLLED if stored is None else refusal.reason)
         except Tampered:
             reason = Reason.FACTOR_NOT_ENROLLED
+        except StoreError:
+            attempt.not_tested()
+            raise
         if reason is None and (account is None or account.disabled):
             reason = Reason.ACCOUNT_DISABLED
         if reason is not None or account is None:

@@ -43,7 +43,7 @@ from portalsec.typing import Emit
 
 if TYPE_CHECKING:  # argon2 and pyotp load with their own modules, not with the door
     from portalsec.auth.notices import Notices
-    from portalsec.auth.passwords import Passwords
+    from portalsec.auth.passwords import Passwords, Verified
     from portalsec.auth.totp import Enrolment, Totp
 
 __all__ = ["SignIn", "SignInPolicy", "Step", "login_reference"]
@@ -56,7 +56,6 @@ _LOOK = "sign-in.new-password.look"
 _LOOKS = 1_000_000
 _NEW_PASSWORD_TRIES = 100  # new passwords that one sign-in may offer; each refused one is told why
 EXPIRED = "expired"
-BREACHED = "breached"
 BREACHED = "breached"
 TOO_SHORT = "too_short"
 _MAX_BEGUN = 10
@@ -154,7 +153,6 @@ class SignIn:
         mac: Mac,
         max_age: timedelta | None = None,
         listed: Callable[[str, str, Source], bool] | None = None,
-        listed: Callable[[str, str, Source], bool] | None = None,
         min_length: int = 0,
     ) -> None:
         """``listed``: whether attackers have a password that was right here (`NewPasswords.listed_here`).
@@ -174,7 +172,6 @@ class SignIn:
         self._watch = watch
         self._notices = notices
         self._max_age = max_age
-        self._listed = listed
         self._listed = listed
         self._min_length = min_length
         self._emit = emit
@@ -247,7 +244,7 @@ class SignIn:
         at, refused, control = self._clock(), attempt.locked, None
         rehash_due = False
         try:
-            rehash_due = self._passwords.verify(stored, password, account_id=owner).rehash_due
+            rehash_due = self._looked_at(attempt, stored, password, owner).rehash_due
         except Denied as refusal:
             no_password = account is not None and account.password_hash is None
             refused = refused or (Reason.FACTOR_NOT_ENROLLED if no_password else refusal.reason)
@@ -255,7 +252,7 @@ class SignIn:
             # At the cost of ever, and the log knows that somebody must look at the account. It is one record, as every
             # refusal is: a second one would be a second write, which takes time.
             with suppress(Denied):
-                self._passwords.verify(None, password, account_id=owner)
+                self._looked_at(attempt, None, password, owner)
             refused, control = Reason.FACTOR_NOT_ENROLLED, "password_hash"
         if refused is None and (account is None or account.disabled):
             # After the hash, so that a disabled account costs what any other does.
@@ -264,12 +261,13 @@ class SignIn:
             self._wrong_password(
                 attempt, account, refused or Reason.UNKNOWN_ACCOUNT, source, details, control=control
             )
-        units = attempt.hold()  # a right password is not yet a sign-in: its units come back at the door
         if rehash_due:
-            account = self._rehash(account, password, source)
-        # Asked for every right password alike, also where another one must be chosen already.
-        if self._listed is not None and self._listed(typed, account.id, source):
-            account = self._marked(account, source)
+            try:
+                account = self._rehash(account, password, source)
+            except StoreError:
+                attempt.not_tested()
+                raise
+        units = attempt.hold()  # a right password is not yet a sign-in: its units come back at the door
         # Asked for every right password alike, also where another one must be chosen already.
         if self._listed is not None and self._listed(typed, account.id, source):
             account = self._marked(account, source)
@@ -384,6 +382,9 @@ class SignIn:
         except Denied as refusal:
             attempt.failed()
             self._wrong_code(flow, refusal.reason, source)
+        except StoreError:
+            attempt.not_tested()
+            raise
         self._consume(flow, source)
         return self._finish(account, state, proven, attempt, source, device)
 
@@ -429,14 +430,19 @@ class SignIn:
         flow, state = self._attempt(pending, _ENROLMENT, source)
         account = self._holder(flow, state, source)
         self._not_enrolled(account, source)
-        proven, attempt, _ = self._enrolled(account, flow, state, typed, source)
-        self._consume(flow, source)
-        owner = Actor(type="user", id=account.id)
-        self._endings.apply(account.id, Why.FACTOR_ADDED, actor=owner, source=source)
-        epoch = self._sessions.epoch(account.id)
-        if epoch != state.epoch + 1:
-            # Someone else ended the account's sessions since the password was proven, and wants no factor of it either.
-            self._totp.undo(account.id, state.device_id or "")
+        proven, attempt, told = self._enrolled(account, flow, state, typed, source)
+        owner, epoch, wanted = Actor(type="user", id=account.id), 0, state.epoch + 1
+        try:
+            self._consume(flow, source)
+            self._endings.apply(account.id, Why.FACTOR_ADDED, actor=owner, source=source)
+            epoch = self._sessions.epoch(account.id)
+        finally:
+            if epoch != wanted:
+                # Someone else ended this sign-in, or all of the account's, since the password was proven, and wants no
+                # factor of it either; where a store failed, nobody knows, and the owner begins again.
+                self._totp.undo(account.id, state.device_id or "")
+                self._notices.withdraw(told)
+        if epoch != wanted:
             self._refuse(
                 Event.AUTH_LOGIN_FAILED, Reason.SESSION_REVOKED, source=source, account_id=account.id
             )
@@ -671,17 +677,18 @@ class SignIn:
             )
         except Denied as refusal:
             self._refuse(Event.AUTH_LOGIN_FAILED, refusal.reason, source=source, account_id=account_id)
+        opened = SecurityEvent(
+            name=Event.AUTH_LOGIN,
+            actor=Actor(type="user", id=account.id),
+            resource=ResourceRef(type="account", id=account.id),
+            source=source,
+            session=session.reference,
+            details={"factors": "+".join(piece.factor.value for piece in evidence)},
+        )
+        recorded = False
         try:
-            self._emit(
-                SecurityEvent(
-                    name=Event.AUTH_LOGIN,
-                    actor=Actor(type="user", id=account.id),
-                    resource=ResourceRef(type="account", id=account.id),
-                    source=source,
-                    session=session.reference,
-                    details={"factors": "+".join(piece.factor.value for piece in evidence)},
-                )
-            )
+            self._emit(opened)
+            recorded = True
             self._throttle.complete(units)
             self._accounts.signed_in(account.id, at=self._clock())
             cookie, new = self._remember(account, browser, source, device)
@@ -690,7 +697,12 @@ class SignIn:
             )
         except BaseException:
             # Not recorded means not signed in. The token was given to nobody yet, so even if this fails it is dead.
-            self._sessions.discard(session)
+            try:
+                self._sessions.discard(session)
+            finally:
+                if recorded:  # a second record, which says that the first came to nothing
+                    with suppress(StoreError):
+                        self._emit(replace(opened, name=Event.AUTH_LOGIN_FAILED, outcome=Outcome.ERROR))
             raise
         return session, cookie
 
@@ -821,6 +833,9 @@ class SignIn:
         except Denied as refusal:
             attempt.failed()
             self._wrong_code(flow, refusal.reason, source)
+        except StoreError:
+            attempt.not_tested()
+            raise
         try:
             self._emit(
                 SecurityEvent(
@@ -883,22 +898,15 @@ class SignIn:
             raise StoreError("an account vanished while it signed in")
         return replace(account, must_change=BREACHED)
 
-    def _marked(self, account: Account, source: Source) -> Account:
-        """The account, which must choose another password: this one was right, and attackers have it in their lists."""
-        if account.must_change is not None:
-            return account
-        self._emit(
-            SecurityEvent(
-                name=Event.AUTH_PASSWORD_CHANGE_REQUIRED,
-                actor=SYSTEM,
-                resource=ResourceRef(type="account", id=account.id),
-                source=source,
-                details={"why": BREACHED},
-            )
-        )
-        if not self._accounts.require_change(account.id, BREACHED):
-            raise StoreError("an account vanished while it signed in")
-        return replace(account, must_change=BREACHED)
+    def _looked_at(
+        self, attempt: Attempt, stored: str | None, password: object, account_id: str | None
+    ) -> Verified:
+        """`Passwords.verify`; where it could not hash, it is not the visitor's failure."""
+        try:
+            return self._passwords.verify(stored, password, account_id=account_id)
+        except StoreError:
+            attempt.not_tested()
+            raise
 
     def _rehash(self, account: Account, password: object, source: Source) -> Account:
         """The account with its new hash; as it was where somebody changed the password meanwhile."""
