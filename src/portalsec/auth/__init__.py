@@ -128,7 +128,6 @@ _HOMES = {
     "adding_factor": ("AddingFactor",),
     "breached_build": ("build_breach_file",),
     "account": ("Accounts", "SignUp", "canonical_login"),
-    "adding_factor": ("AddingFactor",),
     "budgets": ("DetectionPolicy", "Lane", "ThrottlePolicy"),
     "contacts": ("Contacts", "canonical_email"),
     "devices": ("KnownDevices",),
