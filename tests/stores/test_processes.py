@@ -55,10 +55,10 @@ def _check(security_url: str, audit_url: str) -> None:
     }
 
 
-def test_four_processes_on_sqlite_files(tmp_path: Path):
+def test_mfa_05_atk_07_four_processes_on_sqlite_files(tmp_path: Path):
     _check(f"sqlite:///{tmp_path}/security.db", f"sqlite:///{tmp_path}/audit.db")
 
 
 @pytest.mark.postgres
-def test_four_processes_on_postgresql(postgres_url: str):
+def test_mfa_05_atk_07_four_processes_on_postgresql(postgres_url: str):
     _check(postgres_url, postgres_url)

@@ -1,0 +1,65 @@
+"""Rows of the abuse cases that no test has in its name yet, each with the reason; `test_rows` holds this list to the truth.
+
+A row leaves the list with the test that brings it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+__all__ = ["WAITING", "ids_in", "ids_of_tests", "rows_of"]
+
+_FACTORS = "the issue of second factors and sessions: "
+
+WAITING: Mapping[str, str] = MappingProxyType(
+    {
+        "MFA-06": _FACTORS + "there are no recovery codes yet",
+        "MFA-14": _FACTORS
+        + "there are no codes by mail; two proofs of one kind never count as two (SignIn.login)",
+        "MFA-16": _FACTORS + "there are no recovery codes yet, and no page that removes a factor",
+        "MFA-17": _FACTORS + "there is no page that names, renames or removes one authenticator",
+        "MFA-19": _FACTORS + "there are no passkeys yet; their budget is one of its own already",
+        "BYP-14": _FACTORS + "step-up; a session keeps when each factor was proven, and no touch moves that",
+        "BYP-15": _FACTORS + "step-up",
+        "BYP-16": _FACTORS + "step-up",
+        **{f"KEY-{number:02}": _FACTORS + "passkeys" for number in range(1, 11)},
+        "SES-09": _FACTORS
+        + "there are no refresh tokens; a session's id changes and the one before is dead (ATK-12)",
+        "AUZ-04": _FACTORS + "there is no impersonation",
+        "AUZ-06": "stores take no patterns: each look-up is by an exact value, and one contract holds them all",
+        "ATK-09": _FACTORS
+        + "the hard cap on codes; today's chance is measured in docs/reference/measured.md",
+        "ATK-10": _FACTORS + "there is no approval by push, and none is planned without a number to type",
+        **{f"ATK-{number:02}": _FACTORS + "passkeys" for number in range(18, 29)},
+        "ATK-32": _FACTORS + "there are no recovery codes yet",
+    }
+)
+
+_GROUPS = "MFA|BYP|KEY|PWD|LOC|SES|REC|AUZ|ATK"
+_ROW = re.compile(rf"^\| ((?:{_GROUPS})-\d\d) \|", re.MULTILINE)
+_TEST = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
+_NAMED = re.compile(rf"(?<=_)({_GROUPS.lower()})((?:_(?:and_)?\d\d(?!\d))+)(?=_|$)")
+
+
+def rows_of(text: str) -> list[str]:
+    """The ids of the document's tables, in order."""
+    return _ROW.findall(text)
+
+
+def ids_in(name: str) -> set[str]:
+    """The ids that a test's name carries: ``test_atk_16_17_...`` has two."""
+    return {
+        f"{match[1].upper()}-{number}"
+        for match in _NAMED.finditer(name)
+        for number in re.findall(r"\d\d", match[2])
+    }
+
+
+def ids_of_tests(folder: Path) -> Iterator[str]:
+    """Of every test under a folder, as its source says, so that nothing is imported."""
+    for path in sorted(folder.rglob("*.py")):
+        for name in _TEST.findall(path.read_text("utf-8")):
+            yield from ids_in(name)
