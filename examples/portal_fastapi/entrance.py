@@ -16,7 +16,7 @@ from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import ActiveSession
 from portalsec.auth.words import say
 from portalsec.errors import Denied, Reason
-from portalsec.events import SYSTEM, Actor, Event, ResourceRef, SecurityEvent
+from portalsec.events import SYSTEM, Actor
 from portalsec.fastapi import Portalsec, finish_step, read_form
 from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_of
 
@@ -134,16 +134,7 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
                 invitation=invitation, login=login, password=password, source=source
             )
             ties.link(made.account_id, made.reference)
-            if portal.stores.assignments.assign(made.account_id, "patient"):
-                portal.emit(
-                    SecurityEvent(
-                        name=Event.ACCESS_ROLE_GRANTED,
-                        actor=SYSTEM,
-                        resource=ResourceRef(type="account", id=made.account_id),
-                        source=source,
-                        details={"role": "patient"},
-                    )
-                )
+            portal.roles.grant(made.account_id, "patient", actor=SYSTEM, source=source)
             return made
 
         try:

@@ -80,6 +80,7 @@ from portalsec.incident_log import seen_in_log
 from portalsec.rbac.pdp import PDP
 from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import AssignmentStore, RelationSource
+from portalsec.roles import Roles
 from portalsec.typing import Emit, NewId
 
 __all__ = [
@@ -210,6 +211,7 @@ class Portal:
     devices: KnownDevices
     sign_in: SignIn
     accounts: Accounts
+    roles: Roles
     contacts: Contacts
     reset: PasswordReset
     password_change: PasswordChange
@@ -586,6 +588,13 @@ def build_portal(
         devices=devices,
         sign_in=sign_in,
         accounts=accounts,
+        roles=Roles(
+            accounts=stores.accounts,
+            assignments=stores.assignments,
+            policy=policies.access,
+            endings=endings,
+            emit=emit,
+        ),
         contacts=contacts,
         reset=reset,
         password_change=password_change,
