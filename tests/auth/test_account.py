@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -10,7 +11,7 @@ import pytest
 from portalsec.auth.account import SignUp
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError, Tampered
-from portalsec.events import Actor, Event, Outcome, SecurityEvent
+from portalsec.events import Actor, Event, Outcome, SecurityEvent, Source
 from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, session, tight, together, token
 
 STAFF = Actor(type="user", id="staff-1", role="front_desk")
@@ -338,3 +339,51 @@ def test_events_hold_no_code_password_or_login(world: World) -> None:
             continue
     for secret in (code, code.replace("-", ""), OTHER_PASSWORD, "robin.ward"):
         assert secret not in repr(world.events)
+
+
+def test_an_invitation_finds_out_about_five_names_however_many_ask_at_once() -> None:
+    world = World(second_factor="optional")
+    for number in range(50):
+        world.person(f"taken{number:03d}", enrolled=False)
+    code = invite(world)
+    world.passwords._running = threading.Semaphore(1)  # they come to the answer one by one
+    results = together(
+        50,
+        lambda n: world.accounts.sign_up(
+            invitation=code,
+            login=f"taken{n:03d}",
+            password=PASSWORD,
+            source=Source(address=f"198.51.{n}.7"),
+        ),
+    )
+    reasons = [result.reason for result in results if isinstance(result, Denied)]
+    assert len(reasons) == 50
+    assert 1 <= reasons.count(Reason.LOGIN_TAKEN) <= 5
+    assert set(reasons) == {Reason.LOGIN_TAKEN, Reason.INVITATION_INVALID}
+
+
+def test_rec_10_an_invited_person_chooses_no_address_but_the_one_that_staff_gave(world: World) -> None:
+    plain = invite(world)
+    assert refused(lambda: sign_up(world, plain, login="kim@mail.example")) is Reason.ADDRESS_REFUSED
+    given = world.accounts.invite(
+        "patient-2", actor=STAFF, source=SOURCE, address=" Kim@Mail.example"
+    ).reveal()
+    for name in ("lee@mail.example", "kim@mail", "kim\uff20mail.example.org"):
+        assert refused(lambda name=name: sign_up(world, given, login=name)) is Reason.ADDRESS_REFUSED
+    made = sign_up(world, given, login="KIM@mail.example")
+    account = world.account_store.get(made.account_id)
+    assert account is not None
+    assert (account.login, account.reference) == ("kim@mail.example", "patient-2")
+    assert sign_up(world, plain, login="lee").reference == "patient-1"
+    assert world.contact_store.of_account(made.account_id) == ()
+
+
+def test_an_invitation_is_made_with_an_address_or_with_none(world: World) -> None:
+    for address in ("kim", "kim@mail", 5, ""):
+        work = lambda address=address: world.accounts.invite(  # noqa: E731
+            "patient-2", actor=STAFF, source=SOURCE, address=address
+        )
+        assert refused(work) is Reason.ADDRESS_REFUSED
+    given = world.accounts.invite("patient-2", actor=STAFF, source=SOURCE, address="kim@mail.example")
+    assert given.reveal()
+    assert all(b"kim" not in flow.data for flow in world.backing.flows._flows.values())

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -223,3 +225,65 @@ def test_atk_41_a_registration_that_any_store_stops_leaves_nothing_and_can_be_do
     assert world.backing.sessions._sessions == {}
     del getattr(world, where).failing[verb]
     complete(world, browser)
+
+
+def test_rec_01_one_link_finds_out_about_ten_names_however_many_ask_at_once() -> None:
+    world = World(second_factor="optional")
+    for number in range(100):
+        world.person(f"taken{number:03d}", enrolled=False)
+    browser = in_browser(world)
+    world.passwords._running = threading.Semaphore(1)  # they come to the answer one by one
+    results = together(100, lambda n: complete(world, browser, f"taken{n:03d}"))
+    reasons = [result.reason for result in results if isinstance(result, Denied)]
+    assert len(reasons) == 100
+    assert 1 <= reasons.count(Reason.LOGIN_TAKEN) <= 10
+    assert set(reasons) == {Reason.LOGIN_TAKEN, Reason.TOKEN_INVALID}
+
+
+def test_a_link_that_others_try_meanwhile_counts_their_tries(world: World) -> None:
+    """Whoever got past the first look before the others put it back is held to the same number."""
+    world.person("taken", enrolled=False)
+    browser = in_browser(world)
+    real, inside, taken = world.creating.prepare, [], []
+
+    def prepare(*args: Any, **kwargs: Any) -> Any:
+        account = real(*args, **kwargs)
+        if len(inside) < 30:  # each waits here until all that came after it have had their answer
+            inside.append(1)
+            taken.append(refused(lambda: complete(world, browser, "taken")))
+        return account
+
+    world.creating.prepare = prepare  # type: ignore[method-assign]
+    taken.append(refused(lambda: complete(world, browser, "taken")))
+    assert 1 <= taken.count(Reason.LOGIN_TAKEN) <= 10
+    assert refused(lambda: complete(world, browser)) is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "victim@hospital.example",
+        "victim\uff20hospital.example",
+        "victim@hospital",
+        "NEW@mail.example.org",
+        "@@a",
+    ],
+)
+def test_rec_10_a_sign_in_name_with_an_at_is_the_address_itself(world: World, name: str) -> None:
+    browser = in_browser(world)
+    assert refused(lambda: complete(world, browser, name)) is Reason.ADDRESS_REFUSED
+    made = complete(world, browser, NEW.upper())
+    account = world.account_store.get(made.account_id)
+    assert account is not None
+    assert account.login == NEW
+
+
+def test_auz_02_a_name_that_is_refused_for_its_at_says_nothing_of_who_has_it(world: World) -> None:
+    world.person("staff@hospital.example", enrolled=False)
+    browser = in_browser(world)
+    costs = set()
+    for name in ("staff@hospital.example", "nobody@hospital.example"):
+        world.calls.clear()
+        assert refused(lambda name=name: complete(world, browser, name)) is Reason.ADDRESS_REFUSED
+        costs.add(tuple(world.calls))
+    assert len(costs) == 1

@@ -97,7 +97,9 @@ def test_everybody_goes_on_over_a_rotation_and_the_old_key_goes(world: World):
         portal.accounts.create(login=login, password=PASSWORD)
     token = world.enrol(start(world, "ana@example.org"))
     pending = start(world, "bea@example.org")  # begun under the old key
-    invitation = portal.accounts.invite("patient-7", actor=SYSTEM, source=SOURCE).reveal()
+    invitation = portal.accounts.invite(
+        "patient-7", actor=SYSTEM, source=SOURCE, address="cleo@example.org"
+    ).reveal()
     world.report("patient-7")
 
     world.add()
@@ -129,7 +131,7 @@ def test_everybody_goes_on_over_a_rotation_and_the_old_key_goes(world: World):
         portal.accounts.create(login="ana@example.org", password=PASSWORD)
     # What is bound to the old key alone ends with it: an invitation, and the log's older lines about a person.
     with pytest.raises(Tampered):
-        portal.accounts.sign_up(invitation=early, login="dora@example.org", password=PASSWORD, source=SOURCE)
+        portal.accounts.sign_up(invitation=early, login="dora", password=PASSWORD, source=SOURCE)
     remaining = len(world.seen("patient-7"))
     assert 0 < remaining < 4
     world.take(lambda keys: keys.enable(world.old))

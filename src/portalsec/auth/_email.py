@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from portalsec.errors import Denied, Reason
 
-__all__ = ["canonical_email"]
+__all__ = ["address_or_none", "canonical_email"]
 
 _MAX_ADDRESS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 _MAX_LOCAL = 64  # section 4.5.3.1.1
@@ -53,6 +53,14 @@ def canonical_email(text: object) -> str:
     if len(local) + 1 + len(host) > _MAX_ADDRESS:
         _refuse()
     return f"{local}@{host}"
+
+
+def address_or_none(typed: object) -> str | None:
+    """`canonical_email`, or None where it is no address."""
+    try:
+        return canonical_email(typed)
+    except Denied:
+        return None
 
 
 def _a_label(label: str) -> str:

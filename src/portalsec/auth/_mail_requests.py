@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
-from portalsec.auth._email import canonical_email
+from portalsec.auth._email import address_or_none
 from portalsec.auth._input import canonical_login
 from portalsec.auth.devices import KnownDevices
 from portalsec.auth.notices import NoticeKind, Notices
@@ -209,14 +209,6 @@ class MailRequests:
                 details=details,
             )
         )
-
-
-def address_or_none(typed: object) -> str | None:
-    """The canonical address, or None where it is none."""
-    try:
-        return canonical_email(typed)
-    except Denied:
-        return None
 
 
 def _mailbox(address: str) -> str:

@@ -39,9 +39,9 @@ class Accounts:
         self._notices = notices
         self._emit = emit
 
-    def invite(self, reference: str, *, actor: Actor, source: Source) -> Secret[str]:
+    def invite(self, reference: str, *, actor: Actor, source: Source, address: object = None) -> Secret[str]:
         """`portalsec.auth.invitations.Invitations.invite`: an activation code."""
-        return self._invitations.invite(reference, actor=actor, source=source)
+        return self._invitations.invite(reference, actor=actor, source=source, address=address)
 
     def sign_up(
         self,
@@ -52,9 +52,7 @@ class Accounts:
         source: Source,
     ) -> SignUp:
         """`portalsec.auth.invitations.Invitations.sign_up`: an activation code becomes an account."""
-        return self._invitations.sign_up(
-            invitation=invitation, login=login, password=password, source=source
-        )
+        return self._invitations.sign_up(invitation=invitation, login=login, password=password, source=source)
 
     def create(
         self,

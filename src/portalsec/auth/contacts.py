@@ -117,7 +117,8 @@ class Contacts:
             Denied: TOKEN_INVALID.
         """
         held = self._links.mailed(token, LinkPurpose.VERIFY)
-        if held is None or held.account is None or held.address is None or not self._links.spend(held):
+        held = None if held is None else self._links.spend(held)
+        if held is None or held.account is None or held.address is None:
             self._refuse(Event.ACCOUNT_CONTACT_VERIFIED, Reason.TOKEN_INVALID, source, None)
             raise Denied(Reason.TOKEN_INVALID)
         account_id = held.account.id

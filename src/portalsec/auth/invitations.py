@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 from portalsec.auth._creating import Creating
 from portalsec.auth._door import DOOR
+from portalsec.auth._email import address_or_none, canonical_email
 from portalsec.auth._input import canonical_login, password_text
 from portalsec.auth._pending import open_data, seal_data
 from portalsec.auth.password_policy import PasswordRefused
@@ -34,6 +36,8 @@ _TAKEN_COSTS = 10  # ... and a taken name so many: an invitation finds out about
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no I, L, O, U
 _CODE_LENGTH = 20  # 100 bits: past any guessing, so that a plain SHA-256 of it may be stored
 _GROUP = 4
+_GIVEN = b"\0"  # before a tag of an address, and then the reference
+_TAG = 16
 _MAX_TYPED = 64
 _LOOK_ALIKE = str.maketrans({"I": "1", "L": "1", "O": "0"})
 
@@ -74,12 +78,20 @@ class Invitations:
         self._clock = clock
         self._mac = mac
 
-    def invite(self, reference: str, *, actor: Actor, source: Source) -> Secret[str]:
+    def invite(self, reference: str, *, actor: Actor, source: Source, address: object = None) -> Secret[str]:
         """Make an activation code for the person whom ``reference`` names in the application's own data.
 
         The code has 100 bits, works once, and for 14 days. The store keeps its hash.
+
+        Args:
+            address: an e-mail address that staff know to be this person's: the one address that they may choose as
+                their sign-in name. It is kept as a keyed hash, and does not become a contact.
+
+        Raises:
+            Denied: ADDRESS_REFUSED.
         """
-        if not reference or len(reference.encode("utf-8")) > 1024:
+        given = b"" if address is None else self._tag(canonical_email(address))
+        if not reference or reference[0] == "\0" or len(reference.encode("utf-8")) > 1024:
             raise ConfigurationError("invite: reference is the person's id in your data, 1 to 1024 bytes")
         code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
         digest = _code_digest(code)
@@ -89,7 +101,11 @@ class Invitations:
                 purpose=_INVITATION,
                 account_id=None,
                 data=seal_data(
-                    self._mac, reference.encode("utf-8"), digest=digest, purpose=_INVITATION, account_id=None
+                    self._mac,
+                    (_GIVEN + given if given else b"") + reference.encode("utf-8"),
+                    digest=digest,
+                    purpose=_INVITATION,
+                    account_id=None,
                 ),
                 expires_at=self._clock() + INVITATION_LIFETIME,
             )
@@ -122,7 +138,8 @@ class Invitations:
 
         Raises:
             Denied: MALFORMED, THROTTLED, INVITATION_INVALID, LOGIN_TAKEN (the invitation stays usable, for
-                five names in all).
+                five names in all), ADDRESS_REFUSED (a name with an ``@`` that is not the address that the
+                invitation was made with).
             PasswordRefused: with its problems; the invitation stays usable.
         """
         try:
@@ -147,7 +164,10 @@ class Invitations:
             )
             raise
         flow = self._invitation(invitation, attempt, source)
-        reference = open_data(self._mac, flow).decode("utf-8")
+        reference, given = self._opened(flow)
+        if "@" in name and not self._is(given, name):
+            attempt.succeeded()  # the code was right, and nothing was asked about anybody
+            self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.ADDRESS_REFUSED, source, details)
         try:
             # The same hash for a name that is taken and for one that is free.
             account = self._creating.prepare(name, password, reference=reference, source=source)
@@ -155,7 +175,9 @@ class Invitations:
             attempt.succeeded()  # the code was right; this was no guess
             self._emit_refusal(refusal.reason, source, details, subjects=(reference,))
             raise
-        if self._invitations.consume(flow.digest, _INVITATION, now=self._clock()) is None:
+        # Out of the store, nobody else can ask by it, and what it was charged with since our look is on it.
+        used = self._invitations.consume(flow.digest, _INVITATION, now=self._clock())
+        if used is None or used.attempts > _INVITATION_ATTEMPTS:
             attempt.failed()
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, details)
         try:
@@ -165,7 +187,8 @@ class Invitations:
         except BaseException as error:
             # No account, whatever the cause: the person must be able to try again.
             taken = isinstance(error, Denied)
-            self._invitations.put(replace(flow, attempts=flow.attempts + _TAKEN_COSTS - 1) if taken else flow)
+            charged = used.attempts + (_TAKEN_COSTS - 1 if taken else 0)
+            self._invitations.put(replace(flow, attempts=charged))
             if isinstance(error, Denied):
                 # The unit stays taken: an invitation must not buy unbounded questions about who has an account.
                 attempt.failed()
@@ -186,6 +209,23 @@ class Invitations:
             attempt.failed()
             self._refuse(Event.ACCOUNT_CREATE_REFUSED, Reason.INVITATION_INVALID, source, {})
         return flow
+
+    def _opened(self, flow: Flow) -> tuple[str, bytes | None]:
+        """The reference, and the tag of the address that the invitation was made with."""
+        data = open_data(self._mac, flow)
+        if not data.startswith(_GIVEN):
+            return data.decode("utf-8"), None
+        return data[1 + _TAG :].decode("utf-8"), data[1 : 1 + _TAG]
+
+    def _tag(self, address: str) -> bytes:
+        return self._mac("invitation-address", address.encode("utf-8"))[:_TAG]
+
+    def _is(self, given: bytes | None, login: str) -> bool:
+        address = address_or_none(login)
+        if given is None or address is None:
+            return False
+        tags = self._mac.all("invitation-address", address.encode("utf-8"))
+        return any(hmac.compare_digest(given, tag[:_TAG]) for tag in tags)
 
     def _emit_refusal(
         self,

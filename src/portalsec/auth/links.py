@@ -196,23 +196,31 @@ class Links:
         else:
             state = _State.decode(open_data(self._mac, held.flow))
             browser = self._put_in_browser(purpose, held.account.id, lambda _: state)
-        return browser if self.spend(held) else None
+        return None if self.spend(held) is None else browser
 
     def for_browser(self, purpose: str, account: Account) -> Secret[str]:
         """A browser's token without a mailed one before it: for `portalsec.auth.disavowal`, whose link was one."""
         state = self._state_of(account, None)
         return self._put_in_browser(purpose, account.id, lambda _: state)
 
-    def spend(self, held: Held) -> bool:
-        """Use it; True for the one caller that did."""
+    def spend(self, held: Held) -> Held | None:
+        """Use it; None for all callers but the one that did.
+
+        That one gets it with the tries that were counted on it until now, those of others included. None too where
+        they are more than it has: whoever was let in before the others put theirs back is held to the same number.
+        """
         flow = held.flow
-        store = self._flows if flow.purpose in _BROWSER.values() else self._links
-        return store.consume(flow.digest, flow.purpose, now=self._clock()) is not None
+        browsers = flow.purpose in _BROWSER.values()
+        store, limit = (self._flows, self.policy.choices) if browsers else (self._links, _USES)
+        used = store.consume(flow.digest, flow.purpose, now=self._clock())
+        if used is None or used.attempts > limit:
+            return None
+        return replace(held, flow=replace(flow, attempts=used.attempts))
 
     def restore(self, held: Held, *, tried: int = 0) -> None:
-        """Put back what was used by something that failed; it is still bound to the state that it was made for.
+        """Put back what `spend` returned, where what it was used for failed; it is bound to the same state as before.
 
-        ``tried`` counts as so many tries more.
+        ``tried`` counts as so many tries more. As nobody else can use it between the two, no such count is lost.
         """
         flow = held.flow
         store = self._flows if flow.purpose in _BROWSER.values() else self._links

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from portalsec.auth._creating import Creating
 from portalsec.auth._door import DOOR
-from portalsec.auth._email import canonical_email
+from portalsec.auth._email import address_or_none, canonical_email
 from portalsec.auth._input import canonical_login
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth.account import SignUp
@@ -141,7 +141,8 @@ class Registration:
 
         Raises:
             Denied: NO_GRANT, MALFORMED, TOKEN_INVALID (also where the address has an account by now), LOGIN_TAKEN
-                (the token stays good, for ten names at most).
+                (the token stays good, for ten names at most), ADDRESS_REFUSED (a name with an ``@`` that is not the
+                address; the token stays good).
             PasswordRefused: the token stays good.
         """
         self._is_open(source)
@@ -153,10 +154,14 @@ class Registration:
         held = self._links.in_browser(browser_token, LinkPurpose.REGISTER)
         if held is None or held.address is None or self._taken(held.address):
             self._refuse(Reason.TOKEN_INVALID, source)
+        if "@" in name and address_or_none(name) != held.address:
+            # Somebody else's address would be theirs no more, and their mail might be asked for under it.
+            self._refuse(Reason.ADDRESS_REFUSED, source)
         account = self._prepared(name, password, held.address, source)
-        if not self._links.spend(held):
+        spent = self._links.spend(held)
+        if spent is None:
             self._refuse(Reason.TOKEN_INVALID, source)
-        epoch, at = self._created(held, account, source)
+        epoch, at = self._created(spent, account, source)
         step = self._sign_in.after_password(DOOR, account, epoch=epoch, at=at, source=source, device=device)
         return SignUp(account_id=account.id, reference="", step=step)
 

@@ -115,9 +115,10 @@ class PasswordReset:
         # Before anything ends: whatever else ends the account's sessions from here on also ends this sign-in.
         epoch = self._sessions.epoch(account.id)
         new_hash = self._prepared(account, password, source)
-        if not self._links.spend(held):
+        spent = self._links.spend(held)
+        if spent is None:
             self._refuse(Reason.TOKEN_INVALID, source, account.id)
-        changed = self._replaced(held, account, new_hash, source)
+        changed = self._replaced(spent, account, new_hash, source)
         self._throttle.clear_account(login=account.login, account_id=account.id, address=source.address)
         at = changed.password_changed_at
         if at is None:

@@ -69,7 +69,8 @@ class Unlock:
             Denied: TOKEN_INVALID.
         """
         held = self._links.mailed(token, LinkPurpose.UNLOCK)
-        if held is None or held.account is None or not self._links.spend(held):
+        held = None if held is None else self._links.spend(held)
+        if held is None or held.account is None:
             self._emit(
                 SecurityEvent(
                     name=Event.AUTH_UNLOCKED,
