@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ MD5, PBKDF2 = LegacyCost("md5"), LegacyCost("pbkdf2_sha256", (1000,))
 OLD_MD5 = "md5$salt$" + hashlib.md5(b"salt" + RIGHT.encode()).hexdigest()
 OLD_PBKDF2 = "pbkdf2:sha256:1000$salt$" + hashlib.pbkdf2_hmac("sha256", RIGHT.encode(), b"salt", 1000).hex()
 BELOW = OlderArgon2(memory_kib=16, time_cost=2, parallelism=1)
+_TWO_PASSES = replace(CHEAP_ARGON2, memory_kib=16, time_cost=2)  # portalsec's own, of the same cost
 IDS = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
@@ -46,7 +49,7 @@ def refused(
 
 
 def bare(password: str = RIGHT) -> str:
-    """As portalsec hashed at first, made by argon2-cffi itself."""
+    """As other systems store argon2id, made by argon2-cffi itself."""
     return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(password)
 
 
@@ -83,10 +86,22 @@ def test_no_id_is_another_ones_beginning(one: str, other: str, peppered: bool) -
             assert refused(mine, mine.hash(moved + RIGHT, account_id=one), account_id=other)
 
 
-def test_the_first_hashes_verify_and_are_due() -> None:
+def test_pwd_11_a_bare_argon2id_is_another_systems_and_verifies_only_once_it_is_wrapped() -> None:
+    """It is bound to nobody, has no pepper, costs what it says, and was made of the password as typed."""
+    typed = unicodedata.normalize("NFD", "contraseña de niño")
+    stored = bare(typed)
+    mine = passwords(older=(LegacyCost("phc_argon2id", (19, 8, 1, 1, 32)),))
+    for spelled in (stored, "argon2" + stored):
+        with pytest.raises(Tampered):
+            mine.verify(spelled, typed, account_id="1")
+        assert not mine.describe(spelled).verifies
+        assert mine.verify(mine.wrap(spelled, account_id="1"), typed, account_id="1").rehash_due
+    with pytest.raises(ConfigurationError, match="phc_argon2id:v=19,m=8,t=1,p=1,l=32"):
+        passwords().wrap(stored, account_id="1")
+
+
+def test_a_hash_of_today_is_not_due() -> None:
     mine = passwords()
-    assert mine.verify(bare(), RIGHT, account_id="1").rehash_due
-    assert refused(mine, bare(), RIGHT + "x") is Reason.WRONG_PASSWORD
     assert not mine.verify(mine.hash(RIGHT, account_id="1"), RIGHT, account_id="1").rehash_due
 
 
@@ -244,8 +259,7 @@ def test_every_account_costs_every_listed_hash_once(work: Counter[Any]) -> None:
         "unknown": None,
         "today": mine.hash(RIGHT, account_id="1"),
         "no pepper": passwords().hash(RIGHT, account_id="1"),
-        "first": bare(),
-        "older parameters": PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(RIGHT),
+        "older parameters": passwords(parameters=_TWO_PASSES).hash(RIGHT, account_id="1"),
         "md5": mine.wrap(OLD_MD5, account_id="1"),
         "pbkdf2": mine.wrap(OLD_PBKDF2, account_id="1"),
     }
@@ -268,7 +282,7 @@ def test_every_account_costs_every_listed_hash_once(work: Counter[Any]) -> None:
 
 
 def test_parameters_that_are_not_listed_take_the_place_of_todays(work: Counter[Any]) -> None:
-    stored = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(RIGHT)
+    stored = passwords(parameters=_TWO_PASSES).hash(RIGHT, account_id="1")
     work.clear()
     assert passwords().verify(stored, RIGHT, account_id="1").rehash_due
     assert sum(work.values()) == 1
@@ -278,7 +292,7 @@ def test_a_key_that_is_not_enabled_costs_what_a_damaged_hash_does(work: Counter[
     stored = passwords(Keyset.generate("HMAC_SHA256_PRF")).hash(RIGHT, account_id="1")
     work.clear()
     for mine in (passwords(), passwords(Keyset.generate("HMAC_SHA256_PRF"))):
-        for each in (stored, stored[:-1], "", OLD_MD5):
+        for each in (stored, stored[:-1], "", OLD_MD5, bare()):
             with pytest.raises(Tampered):
                 mine.verify(each, RIGHT, account_id="1")
     assert not work  # so that the caller does it all, with None
@@ -302,7 +316,9 @@ def test_describe() -> None:
     assert shown(mine.hash(RIGHT, account_id="1")) == (
         "argon2id", "m=8,t=1,p=1", False, True, key, True, True, True,
     )  # fmt: skip
-    assert shown(bare()) == ("argon2id", "m=8,t=1,p=1", False, False, None, True, False, True)
+    assert shown(bare()) == (
+        "phc_argon2id", "v=19,m=8,t=1,p=1,l=32", False, False, None, False, False, False,
+    )  # fmt: skip
     assert shown(mine.wrap(OLD_MD5, account_id="1")) == ("md5", "", True, True, key, True, False, True)
     assert shown(passwords(older=(PBKDF2,)).wrap(OLD_PBKDF2, account_id="1")) == (
         "pbkdf2_sha256", "i=1000", True, True, None, True, False, False,

@@ -52,7 +52,6 @@ def test_the_texts_are_as_they_are_written_down() -> None:
         outer=outer, salt=bytes(16), tag=bytes(32), form="raw", inner=Inner(INNERS[0], b"seasalt")
     )
     assert wrapped.text() == "$ps1$raw,b,w$pbkdf2_sha256:i=870000$c2Vhc2FsdA" + PHC
-    assert parse(PHC) == StoredHash(outer=outer, salt=bytes(16), tag=bytes(32), bound=False)
 
 
 def test_no_repr_shows_what_could_be_guessed_at() -> None:
@@ -97,6 +96,7 @@ def test_no_repr_shows_what_could_be_guessed_at() -> None:
         "$ps1$nfc,b" + PHC.replace("A" * 43, ""),  # no tag: nothing would equal nothing
         "$ps1$nfc,b" + PHC[:-1] + "B",
         "$ps1$nfc,b" + PHC + "\n",
+        PHC,  # another system's
         " " + PHC,
         "argon2" + PHC,
     ],

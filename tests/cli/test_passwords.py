@@ -157,16 +157,18 @@ def test_report_counts_what_is_old_and_by_what() -> None:
         wrapped = passwords.wrap(md5(), account_id="c")
     add(**own, c=wrapped, d=bare, e=pbkdf2(), f=None, g="!")
     found = answer("report", code=1)
-    assert (found["old"], found["without"], found["unused"]) == (4, 1, ["bcrypt:r=12"])
+    assert (found["old"], found["without"]) == (4, 1)
+    assert found["unused"] == ["argon2id:m=8,t=1,p=1", "bcrypt:r=12"]
     rows = {(row["scheme"], row["parameters"], row["wrapped"]): row for row in found["hashes"]}
     assert {key: row["accounts"] for key, row in rows.items()} == {
         ("argon2id", "m=7168,t=5,p=1", False): 2,
         ("md5", "", True): 1,
-        ("argon2id", "m=8,t=1,p=1", False): 1,
+        ("phc_argon2id", "v=19,m=8,t=1,p=1,l=32", False): 1,
         ("pbkdf2_sha256", "i=1000", False): 1,
         ("unknown", "", False): 1,
     }
     assert rows["pbkdf2_sha256", "i=1000", False]["verifies"] is False
+    assert rows["phc_argon2id", "v=19,m=8,t=1,p=1,l=32", False]["verifies"] is False
     text = run("report").output
     assert "verifies for nobody: wrap it" in text
     assert 'Nothing costs "bcrypt:r=12" any more' in text
@@ -210,20 +212,25 @@ def test_a_missing_database_is_one_sentence() -> None:
 
 def test_wrap_puts_argon2id_around_what_another_system_hashed_and_leaves_the_rest() -> None:
     settings('older = ["md5", "pbkdf2_sha256:i=1000"]')
+    bare = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    add(bare=bare)
+    result = run("wrap")
+    assert result.exit_code == 2 and '"phc_argon2id:v=19,m=8,t=1,p=1,l=32"' in result.output
+    settings('older = ["md5", "pbkdf2_sha256:i=1000", "phc_argon2id:v=19,m=8,t=1,p=1,l=32"]')
     with opened() as (_, passwords):
         own = passwords.hash(PASSWORD, account_id="own")
         done = passwords.wrap(md5(), account_id="done")
-    bare = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-    add(one=md5(), two=pbkdf2(), own=own, done=done, bare=bare, none=None)
-    assert answer("wrap", "--dry-run")["due"] == 2
-    assert stored("one") == md5()
+    add(one=md5(), two=pbkdf2(), own=own, done=done, none=None)
+    assert answer("wrap", "--dry-run")["due"] == 3
+    assert (stored("one"), stored("bare")) == (md5(), bare)
     found = answer("wrap")
-    assert (found["due"], found["wrapped"], found["changed"], found["unknown"]) == (2, 2, 0, [])
-    assert (stored("own"), stored("done"), stored("bare"), stored("none")) == (own, done, bare, None)
-    for name in ("one", "two"):
+    assert (found["due"], found["wrapped"], found["changed"], found["unknown"]) == (3, 3, 0, [])
+    assert (stored("own"), stored("done"), stored("none")) == (own, done, None)
+    for name in ("one", "two", "bare"):
         assert verified(name)
     assert answer("wrap")["due"] == 0
     assert events() == [
+        ("auth.password_rehashed", "bare", "phc_argon2id"),
         ("auth.password_rehashed", "one", "md5"),
         ("auth.password_rehashed", "two", "pbkdf2_sha256"),
     ]

@@ -14,7 +14,9 @@ from django.db import connections, transaction
 from portalsec.auth.ports import Account
 from portalsec.django.models import AccountLink
 from portalsec.django.stores import DjangoAccounts, account_id_of
-from portalsec.errors import StoreError
+from portalsec.django.stores.accounts import set_elsewhere
+from portalsec.errors import Denied, StoreError
+from portalsec.events import Source
 from portalsec.testing.contracts.base import NOW
 from tests.django.browser import PASSWORD, password_step, signed_in, someone, who
 from tests.django.project import World
@@ -26,7 +28,7 @@ def users() -> object:
     return get_user_model().objects
 
 
-def test_djangos_own_hash_verifies_here_and_ours_which_is_bound_to_the_account_not_there(
+def test_pwd_08_a_password_that_django_set_past_the_gate_opens_nothing_and_ours_nothing_there(
     world: World,
 ) -> None:
     account = world.portal.accounts.create(login="olivia", password=PASSWORD)
@@ -36,29 +38,29 @@ def test_djangos_own_hash_verifies_here_and_ours_which_is_bound_to_the_account_n
     assert user.password == f"portalsec$+{hashlib.sha256(held.encode()).hexdigest()}"
     assert not check_password(PASSWORD, user.password)
 
-    user.set_password("harbour pickle saturn mitten")  # Django's own argon2 hasher
+    user.set_password("short")  # Django's own argon2 hasher, and what it asks of a password: nothing
     user.save()
     stored = DjangoAccounts().get(account.id)
-    assert stored is not None
-    world.portal.passwords.verify(stored.password_hash, "harbour pickle saturn mitten", account_id=account.id)
+    assert stored is not None and stored.password_hash is None
+    assert list(DjangoAccounts().foreign(limit=9)) == [user] and set_elsewhere(user)
+    assert "argon2$argon2id$" in user.password
+    for password in (PASSWORD, "short"):
+        with pytest.raises(Denied):
+            world.portal.sign_in.start("olivia", password, source=Source(address="192.0.2.7"))
 
 
-def test_a_user_that_django_made_signs_in_and_is_rehashed_with_the_portals_parameters(world: World) -> None:
+def test_a_user_that_django_made_has_no_password_until_it_is_wrapped(world: World) -> None:
     from django.test import Client
 
     user = get_user_model().objects.create_user("olivia", password=PASSWORD)
     before = user.password
     browser = Client(headers={"host": "portal.example"})
-    assert (
-        browser.post("/sign-in", {"login": "olivia", "password": PASSWORD})["Location"] == "/sign-in/set-up"
-    )
+    assert browser.post("/sign-in", {"login": "olivia", "password": PASSWORD}).status_code == 401
     user.refresh_from_db()
-    assert user.password != before
+    assert user.password == before and before.startswith("argon2$argon2id$")
     stored = DjangoAccounts().get(account_id_of(user))
-    assert stored is not None and stored.password_hash is not None
-    assert stored.password_hash.startswith("$ps1$")
-    world.portal.passwords.verify(stored.password_hash, PASSWORD, account_id=stored.id)
-    assert world.events.named("auth.password_rehashed")
+    assert stored is not None and stored.password_hash is None
+    assert list(DjangoAccounts().foreign(limit=9)) == [user] and not set_elsewhere(user)
 
 
 def test_another_hashers_password_is_none_that_portalsec_can_verify(world: World) -> None:
@@ -215,11 +217,10 @@ def test_a_long_hash_lies_beside_the_user_and_counts_while_the_column_points_at_
     user.set_password("harbour pickle saturn mitten")
     user.save()
     found = store.get("a")
-    assert found is not None and found.password_hash is not None
-    assert found.password_hash.startswith("$argon2id$"), "what Django wrote is what counts"
+    assert found is not None and found.password_hash is None, "what Django wrote is none of the portal's"
     assert not store.set_password("a", "x", expected=LONG + "d")
 
-    assert store.set_password("a", LONG, expected=found.password_hash)
+    assert store.set_password("a", LONG, expected=None)
     old.save()  # writes back what the column held before
     found = store.get("a")
     assert found is not None and found.password_hash is None, "a pointer to nothing is no password"

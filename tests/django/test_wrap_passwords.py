@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import (
-    Argon2PasswordHasher,
     BCryptSHA256PasswordHasher,
     PBKDF2PasswordHasher,
     ScryptPasswordHasher,
@@ -119,14 +118,34 @@ def test_what_is_of_no_known_kind_is_listed_and_left_alone(world: project.World)
     assert run()[0] == 1, "done again, it comes to the same"
 
 
-def test_what_verifies_already_is_not_touched(world: project.World) -> None:
-    users = people(ana=Argon2PasswordHasher().encode(PASSWORD, SALT))
+def test_what_is_the_portals_is_not_touched(world: project.World) -> None:
     world.portal.accounts.create(login="olivia", password=PASSWORD)
-    before = users["ana"].password
+    before = get_user_model().objects.get(username="olivia").password
     code, said = run()
     assert code == 0 and "0 of 0" in said
-    users["ana"].refresh_from_db()
-    assert users["ana"].password == before
+    assert get_user_model().objects.get(username="olivia").password == before
+
+
+def test_pwd_08_what_was_set_past_the_portal_is_listed_and_taken_over_only_when_asked(
+    world: project.World,
+) -> None:
+    account = world.portal.accounts.create(login="olivia", password=PASSWORD)
+    user = get_user_model().objects.get(username="olivia")
+    user.password = PBKDF2
+    user.save()
+    people(ana=PBKDF2)
+    code, said = run("--status")
+    assert (
+        code == 1 and "1 passwords were set past the portal" in said and "1 hashes are to be wrapped" in said
+    )
+    assert f"account {account.id}" in said
+    code, said = run()
+    assert code == 1 and "1 of 1 hashes were wrapped" in said and f"account {account.id}" in said
+    user.refresh_from_db()
+    assert user.password == PBKDF2
+    code, said = run("--set-elsewhere")
+    assert code == 0 and "1 of 1 hashes were wrapped" in said
+    assert run("--status")[0] == 0
 
 
 def test_stopped_half_way_the_same_command_goes_on(

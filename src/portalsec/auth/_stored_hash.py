@@ -2,13 +2,15 @@
 
 ::
 
-    $argon2id$v=19$m=65536,t=3,p=4$<salt>$<tag>                                  as portalsec wrote it at first
-    $ps1$nfc,1a2b3c4d,b$argon2id$v=19$m=65536,t=3,p=4$<salt>$<tag>               as it writes it now
+    $ps1$nfc,1a2b3c4d,b$argon2id$v=19$m=65536,t=3,p=4$<salt>$<tag>               as portalsec writes it
     $ps1$raw,1a2b3c4d,b,w$pbkdf2_sha256:i=870000$<salt>$argon2id$v=19$...        around a hash of another system
 
 The marks after ``$ps1$``: the Unicode form of the password (``nfc``; for a wrapped hash what the other system took); the
 pepper's key, 8 hexadecimal digits, where there is one; ``b``, bound to the account; ``w``, wrapped: the inner hash's cost
 and its salt in base64url stand before the argon2id, its digest stands nowhere. The rest is a PHC string.
+
+A PHC string without marks is another system's hash, whatever its parameters: it is bound to nobody, has no pepper, and
+may cost anything. It verifies only once it is wrapped.
 """
 
 from __future__ import annotations
@@ -40,7 +42,6 @@ _PHC = (
     r"\$argon2id\$v=19\$m=([1-9][0-9]{0,9}),t=([1-9][0-9]{0,5}),p=([1-9][0-9]{0,5})"
     r"\$([A-Za-z0-9+/]{11,128})\$([A-Za-z0-9+/]{16,128})"
 )
-_BARE = re.compile(_PHC)
 _MARKED = re.compile(
     r"\$ps1\$(nfc|raw|nfkc)(?:,([0-9a-f]{8}))?,b(?:,w\$([a-z0-9_:=,]{1,120})\$([A-Za-z0-9_-]{0,700}))?" + _PHC
 )
@@ -70,7 +71,6 @@ class StoredHash:
     Attributes:
         form: Unicode form of the password that the (inner) hash takes.
         pepper: id of the pepper's key, or None.
-        bound: whether the account's id is hashed in.
         inner: of a wrapped hash.
     """
 
@@ -79,7 +79,6 @@ class StoredHash:
     tag: bytes = field(repr=False)
     form: str = "nfc"
     pepper: int | None = None
-    bound: bool = True
     inner: Inner | None = None
 
     def text(self) -> str:
@@ -89,8 +88,6 @@ class StoredHash:
             f"$argon2id$v=19$m={outer.memory_kib},t={outer.time_cost},p={outer.lanes}"
             f"${_b64(self.salt)}${_b64(self.tag)}"
         )
-        if not self.bound:
-            return phc
         key = "" if self.pepper is None else f",{self.pepper:08x}"
         inner = "" if self.inner is None else f",w${self.inner.cost}${b64url(self.inner.salt)}"
         return f"$ps1${self.form}{key},b{inner}{phc}"
@@ -102,11 +99,10 @@ def parse(stored: str) -> StoredHash:
     Raises:
         Tampered: portalsec did not write this. A blank text too: an empty column must never verify.
     """
-    bare = _BARE.fullmatch(stored)
-    match = bare or _MARKED.fullmatch(stored)
+    match = _MARKED.fullmatch(stored)
     found: StoredHash | None = None
     if match is not None:
-        form, key, cost, salt = ("nfc", None, None, None) if bare else match.groups()[:4]
+        form, key, cost, salt = match.groups()[:4]
         *numbers, outer_salt, tag = match.groups()[-5:]
         outer = Outer(*map(int, numbers))
         if outer.memory_kib > MAX_MEMORY_KIB or outer.time_cost > MAX_TIME or outer.lanes > MAX_LANES:
@@ -118,7 +114,6 @@ def parse(stored: str) -> StoredHash:
                 tag=unpadded(tag),
                 form=form,
                 pepper=None if key is None else int(key, 16),
-                bound=not bare,
                 inner=None if cost is None else Inner(LegacyCost.from_text(cost), unb64url(salt or "")),
             )
         except (ValueError, ConfigurationError):

@@ -51,7 +51,7 @@ class Verified:
 
     Attributes:
         rehash_due: the stored hash is not as one would be made today: other parameters, no pepper or an older key of
-            it, not bound to the account, or wrapped. Hash the password anew and store it.
+            it, or wrapped. Hash the password anew and store it.
     """
 
     rehash_due: bool
@@ -65,7 +65,7 @@ class HashInfo:
         scheme: "argon2id", the name of the scheme inside, or "unknown".
         parameters: of that scheme, as "m=65536,t=3,p=4"; empty where it has none.
         wrapped: a hash of another system with argon2id around it.
-        bound: to its account.
+        bound: to its account, as every hash of portalsec's is.
         pepper: id of the pepper's key as 8 hexadecimal digits, or None.
         verifies: False for a raw hash of another system, and where the pepper's key is not enabled: nobody signs in
             with it.
@@ -229,7 +229,7 @@ class Passwords:
             scheme="argon2id" if inner is None else inner.cost.scheme,
             parameters=outer if inner is None else str(inner.cost).partition(":")[2],
             wrapped=inner is not None,
-            bound=held.bound,
+            bound=True,
             pepper=None if held.pepper is None else f"{held.pepper:08x}",
             verifies=self._has_key(held),
             current=self._is_current(held),
@@ -270,8 +270,6 @@ class Passwords:
 
     def _text(self, held: StoredHash, digest: bytes | None, nfc: str, account_id: str) -> bytes:
         """What argon2id got when this hash was made, if the password is the same."""
-        if not held.bound:
-            return nfc.encode("utf-8")
         if held.inner is not None:
             return self._keyed(_inner_message(account_id, held.inner, digest or b""), held)
         return self._keyed(message(_LABEL, account_id, nfc.encode("utf-8")), held)
@@ -303,8 +301,8 @@ class Passwords:
     def _is_current(self, held: StoredHash) -> bool:
         mine = self.parameters
         key = None if self._pepper is None else self._pepper.primary_id
-        made = (held.outer, len(held.tag), len(held.salt), held.pepper, held.bound, held.inner)
-        return made == (_outer(mine), mine.hash_len, mine.salt_len, key, True, None)
+        made = (held.outer, len(held.tag), len(held.salt), held.pepper, held.inner)
+        return made == (_outer(mine), mine.hash_len, mine.salt_len, key, None)
 
 
 def _inner_message(account_id: str, inner: Inner, digest: bytes) -> bytes:
