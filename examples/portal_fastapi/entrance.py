@@ -138,7 +138,7 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
             return made
 
         try:
-            made = await ps.lanes.hashing(operation)
+            made = await ps.lanes.choosing(operation)
         except Denied as denied:
             language = language_of(request.headers.get("accept-language"), known=("en",))  # as the templates
             response = activate_page(
@@ -193,6 +193,8 @@ def _what_to_mend(denied: Denied, language: str) -> Errors:
         return [("password", say(problem, language)) for problem in denied.problems]
     if denied.reason is Reason.LOGIN_TAKEN:
         return [("login", "Choose another user name: this one is taken.")]
+    if denied.reason is Reason.ADDRESS_REFUSED:
+        return [("login", "Choose a user name without an @.")]
     if denied.reason is Reason.MALFORMED:
         return [
             ("login", "Use 3 to 254 letters, digits or signs for the user name."),

@@ -18,6 +18,7 @@ from typing import Literal
 
 import pytest
 
+from portalsec.auth import breached_range
 from portalsec.auth.breached import Bundled
 from portalsec.auth.breached_range import HIBP, BreachRange
 from portalsec.auth.new_password import NewPasswords
@@ -331,6 +332,101 @@ def test_https_is_checked_and_not_only_spoken() -> None:
         assert "does not answer (SSLError" in refused(BreachRange(url.replace("http:", "https:")))
 
 
+# -- a server that is silent ---------------------------------------------------------------------------------------
+
+
+def test_after_a_failure_nobody_waits_for_half_a_minute(server: Served) -> None:
+    clock = FrozenClock()
+    source = BreachRange(server.url, clock=clock)
+    server.status = 503
+    assert "status 503" in refused(source)
+    server.status = 200
+    for _ in range(3):
+        assert "a moment ago" in refused(source)
+    assert len(server.paths) == 1
+    clock.advance(timedelta(seconds=29))
+    assert "a moment ago" in refused(source)
+    clock.advance(timedelta(seconds=1))
+    assert source.contains(LEAKED)
+    assert source.contains(OTHER) is False
+
+
+def test_few_questions_are_open_at_once_and_those_who_waited_do_not_wait_again() -> None:
+    arrived, over = threading.Semaphore(0), threading.Event()
+    said: list[str] = []
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=50)) as listener:
+
+        def serve() -> None:
+            held = []
+            with suppress(OSError):
+                while True:
+                    held.append(listener.accept()[0])
+                    arrived.release()
+            for each in held:
+                each.close()
+
+        server = threading.Thread(target=serve)
+        server.start()
+        source = BreachRange(
+            f"http://127.0.0.1:{listener.getsockname()[1]}/",
+            timeout=timedelta(seconds=1),
+            clock=FrozenClock(),
+        )
+        threads = [threading.Thread(target=lambda: said.append(refused(source))) for _ in range(20)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join()
+    asked = [text for text in said if "in time" in text]
+    assert len(said) == 20
+    assert 1 <= len(asked) <= 4
+    assert sum(arrived.acquire(blocking=False) for _ in range(20)) == len(asked)
+
+
+def test_one_time_limit_is_over_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    class Dead(socket.socket):
+        def connect(self, address: object) -> None:
+            waited.append(self.gettimeout() or 0.0)
+            raise TimeoutError
+
+    there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))] * 5
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: there)
+    monkeypatch.setattr(socket, "socket", Dead)
+    assert "in time" in refused(BreachRange("https://range.example/", timeout=timedelta(seconds=10)))
+    assert len(waited) == 5
+    assert waited[0] <= 10 / 5
+    assert all(0 < each <= 10 for each in waited)
+
+
+def test_a_name_that_is_not_looked_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    over, begun = threading.Event(), threading.Semaphore(0)
+
+    def hang(*args: object, **options: object) -> list[object]:
+        begun.release()
+        over.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    said = []
+    try:
+        for _ in range(6):
+            source = BreachRange("https://range.example/", timeout=timedelta(milliseconds=20))
+            said.append(refused(source))
+    finally:
+        over.set()
+    assert sum("not looked up in time" in text for text in said) == 4, said
+    assert sum("earlier look-ups" in text for text in said) == 2
+    assert sum(begun.acquire(blocking=False) for _ in range(6)) == 4, "no thread more than may hang"
+    deadline = time.monotonic() + 30
+    while breached_range._NAMES._value < 4 and time.monotonic() < deadline:
+        over.wait(0.01)
+
+
 # -- the cache ----------------------------------------------------------------------------------------------------
 
 
@@ -365,10 +461,12 @@ def test_without_a_cache_everything_is_asked(server: Served) -> None:
 
 
 def test_no_answer_is_not_kept(server: Served) -> None:
-    source = BreachRange(server.url)
+    clock = FrozenClock()
+    source = BreachRange(server.url, clock=clock)
     server.status = 503
     refused(source)
     server.status = 200
+    clock.advance(timedelta(seconds=30))
     assert source.contains(LEAKED)
 
 

@@ -1,4 +1,4 @@
-"""Two lanes: a burst of hashes waits for itself and for nobody else."""
+"""Lanes: a burst of hashes waits for itself and for nobody else, and so does whoever waits for a service."""
 
 from __future__ import annotations
 
@@ -81,6 +81,33 @@ def test_a_full_hashing_lane_holds_up_no_other_request() -> None:
     done = anyio.run(main)
     assert done[0] == "answered"
     assert done[1:] == ["hashed"] * 60
+
+
+def test_new_passwords_that_wait_for_a_service_hold_up_no_sign_in_and_no_page() -> None:
+    lanes, release, begun = Lanes(hashing=1), threading.Event(), threading.Event()
+
+    def silent_service() -> str:
+        begun.set()
+        assert release.wait(timeout=30)
+        return "chosen"
+
+    async def main() -> list[str]:
+        done: list[str] = []
+
+        async def choose() -> None:
+            done.append(await lanes.choosing(silent_service))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(60):
+                group.start_soon(choose)
+            await anyio.to_thread.run_sync(begun.wait)
+            done.append(await lanes.hashing(lambda: "signed in"))
+            done.append(await lanes.offload(lambda: "answered"))
+            release.set()
+        return done
+
+    done = anyio.run(main)
+    assert done == ["signed in", "answered", *["chosen"] * 60]
 
 
 def test_one_object_serves_more_than_one_event_loop() -> None:

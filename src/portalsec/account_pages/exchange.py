@@ -111,6 +111,7 @@ class Lane(Enum):
     """Which threads an operation may take."""
 
     HASHING = "hashing"  # hashes a password: its own lane, or sign-ins make everybody wait
+    CHOOSING = "choosing"  # takes a new password, and may wait for a service that knows leaked ones
     STORES = "stores"
 
 
@@ -229,6 +230,10 @@ _SENTENCES = {
     "email_refused": (
         "Enter one e-mail address, such as robin@mail.example.",
         "Escriba un solo correo electrónico, como robin@mail.example.",
+    ),
+    "login_not_yours": (
+        "A user name with an @ can only be the e-mail address that your link was sent to. Choose another one.",
+        "Un nombre de usuario con @ solo puede ser el correo al que se envió su enlace. Elija otro.",
     ),
     "login_taken": (
         "Choose another user name: this one is taken.",

@@ -48,7 +48,7 @@ class OwnerPages:
         get, post, hashing = "GET", "POST", Lane.HASHING
         return (
             Route(method=get, path="/account/password", operation=self.password),
-            Route(method=post, path="/account/password", operation=self.change_password, lane=hashing),
+            Route(method=post, path="/account/password", operation=self.change_password, lane=Lane.CHOOSING),
             Route(method=get, path="/account/email", operation=self.email),
             Route(method=post, path="/account/email", operation=self.change_email, lane=hashing),
             Route(method=get, path="/account/messages", operation=self.messages),

@@ -51,14 +51,14 @@ class VisitorPages:
         self.least = policy.min_length_with_second_factor if required else policy.min_length
 
     def routes(self) -> tuple[Route, ...]:
-        get, post, hashing = "GET", "POST", Lane.HASHING
+        get, post, choosing = "GET", "POST", Lane.CHOOSING
         register = (
             Route(method=get, path="/register", operation=self.register),
             Route(method=post, path="/register", operation=self.ask_registration),
             Route(method=get, path="/register/link", operation=self.register_link),
             Route(method=post, path="/register/link", operation=self.exchange_registration),
             Route(method=get, path="/register/new", operation=self.register_account),
-            Route(method=post, path="/register/new", operation=self.complete_registration, lane=hashing),
+            Route(method=post, path="/register/new", operation=self.complete_registration, lane=choosing),
         )
         return (
             *(register if self._portal.registration.open else ()),
@@ -67,10 +67,10 @@ class VisitorPages:
             Route(method=get, path="/password/link", operation=self.reset_link),
             Route(method=post, path="/password/link", operation=self.exchange_reset),
             Route(method=get, path="/password/new", operation=self.new_password),
-            Route(method=post, path="/password/new", operation=self.choose_password, lane=hashing),
+            Route(method=post, path="/password/new", operation=self.choose_password, lane=choosing),
             Route(method=post, path="/password/strength", operation=self.strength),
             Route(method=get, path="/sign-in/new-password", operation=self.forced_password),
-            Route(method=post, path="/sign-in/new-password", operation=self.submit_forced, lane=hashing),
+            Route(method=post, path="/sign-in/new-password", operation=self.submit_forced, lane=choosing),
             Route(method=get, path="/unlock", operation=self.unlock),
             Route(method=post, path="/unlock", operation=self.ask_unlock),
             Route(method=get, path="/unlock/link", operation=self.unlock_link),
@@ -267,6 +267,9 @@ class VisitorPages:
         except Denied as denied:
             if denied.reason is Reason.LOGIN_TAKEN:
                 errors = (trouble("login", "login_taken", asked.language),)
+                return refused(denied, "register_account", **shown, errors=errors)
+            if denied.reason is Reason.ADDRESS_REFUSED:
+                errors = (trouble("login", "login_not_yours", asked.language),)
                 return refused(denied, "register_account", **shown, errors=errors)
             return self._not_chosen(asked, denied, "register_account", "register", login=login[:254])
         cookies = (clear_cookie(LINK_COOKIE), *step_cookies(made.step))

@@ -4,6 +4,9 @@ https://haveibeenpwned.com/API/v3#SearchingPwnedPasswordsByRange. The first five
 leave this machine, and nothing else of it; the answer lists what hundreds of hashes that begin so go on with. Padding is
 asked for, so that the length of the answer does not tell which range it was.
 
+A server that is silent costs few threads and little time: one time limit is over the whole look-up, name, connection and
+answer; few are open at once; and after a failure nobody waits for the next half minute.
+
 Standard library only; proxies of the environment are not used.
 """
 
@@ -14,12 +17,14 @@ import http.client
 import io
 import re
 import socket
+import ssl
 import threading
 import time
 import unicodedata
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from portalsec.clock import Clock, system_clock
@@ -35,6 +40,9 @@ HIBP = "https://api.pwnedpasswords.com/range/"
 _LINE = re.compile(rb"([0-9A-Fa-f]{35}):([0-9]{1,12})\Z")
 _MAX_BODY = 1 << 20  # bytes; a padded range is about 60,000
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
+_REST = timedelta(seconds=30)
+_OPEN = 4  # questions at once; the others wait for a place within the same time limit
+_NAMES = threading.BoundedSemaphore(4)  # threads that ask for a name: nothing ends one that hangs
 
 
 class BreachRange:
@@ -63,7 +71,7 @@ class BreachRange:
 
         Args:
             url: what the five digits are put behind. https, but for localhost.
-            timeout: of a whole look-up, once the server is connected; connecting has as long again.
+            timeout: of a whole look-up, from the server's name to the end of its answer.
             min_count: how often a password must have leaked.
             cached: how many ranges are kept, about 40 KB each; 0 keeps none.
             cache_age: for how long.
@@ -90,13 +98,16 @@ class BreachRange:
         self._clock = clock
         self._ranges: OrderedDict[str, tuple[datetime, bytes]] = OrderedDict()
         self._lock = threading.Lock()
+        self._open = threading.BoundedSemaphore(_OPEN)
+        self._failed_at: datetime | None = None
+        self._tls = ssl.create_default_context() if self._secure else None
 
     def contains(self, password: str) -> bool:
         """Whether the server lists the password.
 
         Raises:
-            BreachSourceUnavailable: no answer in time, or one that is not whole, not a range, or not from there; the
-                text says which, and nothing of the password.
+            BreachSourceUnavailable: no answer in time, or one that is not whole, not a range, or not from there, now or
+                within the last 30 seconds; the text says which, and nothing of the password.
         """
         text = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
         digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().upper()
@@ -138,9 +149,28 @@ class BreachRange:
     # -- the request ------------------------------------------------------------------------------------------------
 
     def _ask(self, prefix: str) -> bytes:
+        deadline = time.monotonic() + self._timeout
+        resting = f"{self.name} gave no answer a moment ago, and is asked again {_REST.seconds} s after that"
+        if self._resting():
+            raise BreachSourceUnavailable(resting)
+        if not self._open.acquire(timeout=self._timeout):
+            raise BreachSourceUnavailable(f"{self.name} has {_OPEN} questions open already")
+        try:
+            if self._resting():  # whoever had the place before got no answer
+                raise BreachSourceUnavailable(resting)
+            return self._answer(prefix, deadline)
+        finally:
+            self._open.release()
+
+    def _resting(self) -> bool:
+        with self._lock:
+            since = self._failed_at
+        return since is not None and timedelta(0) <= self._clock() - since < _REST
+
+    def _answer(self, prefix: str, deadline: float) -> bytes:
         problem = ""
         try:
-            return _suffixes(self._get(prefix), self._min_count)
+            found = _suffixes(self._get(prefix, deadline), self._min_count)
         except _NoAnswer as error:
             problem = str(error)
         except TimeoutError:
@@ -148,17 +178,42 @@ class BreachRange:
         except (OSError, http.client.HTTPException, ValueError) as error:
             # The class alone: what a server sent has no place in a log.
             problem = f"does not answer ({type(error).__name__})"
-        raise BreachSourceUnavailable(f"{self.name} {problem}")
+        now = self._clock()
+        with self._lock:
+            self._failed_at = now if problem else None
+        if problem:
+            raise BreachSourceUnavailable(f"{self.name} {problem}")
+        return found
 
-    def _get(self, prefix: str) -> bytes:
+    def _connected(self, deadline: float) -> socket.socket:
+        """To the first address that answers; each has its share of what is left of the time."""
+        addresses = _addresses(self._host, self._port or (443 if self._secure else 80), deadline)
+        problem: OSError = OSError("no address")
+        for place, (family, kind, protocol, address) in enumerate(addresses):
+            plain = socket.socket(family, kind, protocol)
+            try:
+                plain.settimeout(_left(deadline) / (len(addresses) - place))
+                plain.connect(address)
+                plain.settimeout(_left(deadline))  # of the whole handshake
+                if self._tls is None:
+                    return plain
+                return self._tls.wrap_socket(plain, server_hostname=self._host)
+            except ssl.SSLError:
+                plain.close()
+                raise
+            except OSError as error:
+                plain.close()
+                problem = error
+        raise problem
+
+    def _get(self, prefix: str, deadline: float) -> bytes:
         connection: http.client.HTTPConnection
         make = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = make(self._host, self._port, timeout=self._timeout)
+        connection = make(self._host, self._port)
         connected: socket.socket | None = None
         try:
-            connection.connect()
-            connected = connection.sock
-            connection.sock = _Deadlined(connected, time.monotonic() + self._timeout)
+            connected = self._connected(deadline)
+            connection.sock = _Deadlined(connected, deadline)
             connection.request(
                 "GET",
                 self._path + prefix,
@@ -208,10 +263,7 @@ class _Deadlined(io.RawIOBase):
         self._socket, self._deadline = connected, deadline
 
     def _wait_less(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(left)
+        self._socket.settimeout(_left(self._deadline))
 
     def sendall(self, data: bytes) -> None:
         self._wait_less()
@@ -229,6 +281,45 @@ class _Deadlined(io.RawIOBase):
 
     def close(self) -> None:
         """Not yet."""
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _addresses(host: str, port: int, deadline: float) -> list[tuple[int, int, int, Any]]:
+    """Where a name leads. The system's look-up has no time limit: it runs in a thread that may be left behind."""
+    if not _NAMES.acquire(blocking=False):
+        raise _NoAnswer("has a name that earlier look-ups still wait for")
+    found: list[tuple[int, int, int, Any]] = []
+    done = threading.Event()
+
+    def look_up() -> None:
+        try:
+            with suppress(OSError):
+                found.extend(
+                    (family, kind, protocol, address)
+                    for family, kind, protocol, _, address in socket.getaddrinfo(
+                        host, port, type=socket.SOCK_STREAM
+                    )
+                )
+        finally:
+            _NAMES.release()
+            done.set()
+
+    try:
+        threading.Thread(target=look_up, name="portalsec-breach-name", daemon=True).start()
+    except RuntimeError:  # no more threads
+        _NAMES.release()
+        done.set()
+    if not done.wait(max(0.0, deadline - time.monotonic())):
+        raise _NoAnswer("has a name that is not looked up in time")
+    if not found:
+        raise _NoAnswer("has a name that leads nowhere")
+    return found
 
 
 def _suffixes(body: bytes, min_count: int) -> bytes:

@@ -44,7 +44,11 @@ def account_router(
     todo = operations or AccountPages(ps.portal)
 
     def add(route: Route) -> None:
-        hop = ps.lanes.hashing if route.lane is Lane.HASHING else ps.lanes.offload
+        hop = {
+            Lane.HASHING: ps.lanes.hashing,
+            Lane.CHOOSING: ps.lanes.choosing,
+            Lane.STORES: ps.lanes.offload,
+        }[route.lane]
         read = read_json if route.path == "/password/strength" else read_form
 
         async def answer(request: Request) -> Response:

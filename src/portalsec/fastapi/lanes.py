@@ -1,7 +1,9 @@
-"""Two lanes from the event loop into threads: one for password hashing, one for everything else.
+"""Lanes from the event loop into threads: one for password hashing, one for new passwords, one for everything else.
 
 On a shared pool a burst of sign-ins takes every thread for the length of its hashes, and every other page waits.
-The hashing lane is its own limiter: the burst waits for itself.
+The hashing lane is its own limiter: the burst waits for itself. Choosing a password hashes too, but first asks a service
+that may be silent: in the hashing lane nobody could sign in meanwhile, on the shared pool every page would wait. So it
+has a limiter of its own; `portalsec.auth.passwords.Passwords` bounds how many hashes run at once wherever they come from.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from portalsec.errors import ConfigurationError
 __all__ = ["Lanes"]
 
 T = TypeVar("T")
+_CHOOSING = 8  # new passwords at once: most of their time may be a service's answer
 
 
 class Lanes:
@@ -35,16 +38,25 @@ class Lanes:
             raise ConfigurationError(f"hashing={hashing}: at least one hash must be able to run")
         self._places = hashing
         self._hashing: RunVar[CapacityLimiter] = RunVar("portalsec-hashing")
+        self._choosing: RunVar[CapacityLimiter] = RunVar("portalsec-choosing")
 
     async def offload(self, operation: Callable[[], T]) -> T:
         """One operation that asks stores, on the framework's own pool."""
         return await to_thread.run_sync(operation)
 
     async def hashing(self, operation: Callable[[], T]) -> T:
-        """One operation that hashes a password, in its own lane."""
-        try:
-            limiter = self._hashing.get()
-        except LookupError:  # the first hash of this event loop
-            limiter = CapacityLimiter(self._places)
-            self._hashing.set(limiter)
-        return await to_thread.run_sync(operation, limiter=limiter)
+        """One operation that hashes a password, and asks no service, in its own lane."""
+        return await _limited(operation, self._hashing, self._places)
+
+    async def choosing(self, operation: Callable[[], T]) -> T:
+        """One operation that takes a new password, and may ask whether it has leaked, in its own lane."""
+        return await _limited(operation, self._choosing, _CHOOSING)
+
+
+async def _limited(operation: Callable[[], T], held: RunVar[CapacityLimiter], places: int) -> T:
+    try:
+        limiter = held.get()
+    except LookupError:  # the first of this event loop
+        limiter = CapacityLimiter(places)
+        held.set(limiter)
+    return await to_thread.run_sync(operation, limiter=limiter)
