@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from portalsec.auth.links import RecoveryPolicy
 from portalsec.django.conf import get_portal
 from portalsec.django.decorators import check_access, require
-from portalsec.django.request import source_of
+from portalsec.django.request import source_of, user_of
 from portalsec.django.stores import django_stores
 from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Purpose
@@ -103,6 +103,17 @@ def greets(get_response: Any) -> Any:
     def middleware(request: HttpRequest) -> HttpResponse:
         request.META["GREETING"] = f"Hello {request.user.get_username()}"
         return get_response(request)
+
+    return middleware
+
+
+def looks_afterwards(get_response: Any) -> Any:
+    """Looks who is there when the view has answered, as one that keeps statistics does."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = get_response(request)
+        user_of(request)
+        return response
 
     return middleware
 

@@ -649,6 +649,7 @@ def test_ses_01_a_changed_password_keeps_this_browser_and_its_data_and_ends_all_
     assert cookie(client) != before
     assert "Your password is changed" in client.get(done["Location"]).content.decode()
     assert client.get("/whoami").json() == {"user": "robin", "kept": {"kept": "mine"}}
+    assert not SessionStore().exists(before)
     thief = browser()
     thief.cookies[SESSION_COOKIE] = before
     assert who(thief) == ""
@@ -656,6 +657,19 @@ def test_ses_01_a_changed_password_keeps_this_browser_and_its_data_and_ends_all_
     assert who(other) == ""
     assert who(client) == "robin"
     assert "auth.logout" not in world.events.names
+
+
+def test_a_middleware_that_looks_afterwards_does_not_end_what_the_request_was_given(
+    client: Client, world: World
+) -> None:
+    watching = [*settings.MIDDLEWARE, "tests.django.project.looks_afterwards"]
+    with override_settings(MIDDLEWARE=watching):
+        client.get("/keep?value=before")
+        signed_in(client, someone(world))
+        assert who(client) == "robin"
+        client.post("/account/password", {"current": PASSWORD, "password": NEW})
+        assert who(client) == "robin"
+    assert "auth.session_refused" not in world.events.names
 
 
 def test_a_wrong_present_password_is_a_mistake_on_the_form(client: Client, world: World) -> None:

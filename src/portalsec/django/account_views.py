@@ -97,9 +97,8 @@ def account_view(name: str) -> View:
         if posted and (mailed or asks_json):
             require_same_site(request)
         if owners:
-            live_session(
-                request
-            )  # Django's side too: a user who was switched off, a password changed elsewhere
+            # Django's side of it too: a user who was switched off, a password changed elsewhere.
+            live_session(request)
         form = (_json if asks_json else _form)(request) if posted else _query(request)
         if mailed:
             _forget_query(request)
