@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth.links import LinkPurpose, Links
 from portalsec.auth.notices import Letter, NoticeKind, Notices
-from portalsec.auth.ports import Notice
+from portalsec.auth.ports import Account, Notice
 from portalsec.auth.throttle import Throttle
 from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
@@ -83,16 +83,26 @@ class Unlock:
             raise Denied(Reason.TOKEN_INVALID)
         account = held.account
         try:
-            self._emit(
-                SecurityEvent(
-                    name=Event.AUTH_UNLOCKED,
-                    actor=Actor(type="user", id=account.id),
-                    resource=ResourceRef(type="account", id=account.id),
-                    source=source,
-                )
-            )
-            self._notices.tell(account.id, NoticeKind.ACCOUNT_UNLOCKED, source=source)
-            self._throttle.clear_account(login=account.login, account_id=account.id, address=source.address)
+            self._lift(account, Actor(type="user", id=account.id), source)
         except StoreError:
             self._links.restore(held)
             raise
+
+    def lift(self, account: Account, *, actor: Actor, source: Source) -> None:
+        """Forget what was counted against an account, on the word of staff or an operator; its owner is told.
+
+        Who may do so is for the caller to say.
+        """
+        self._lift(account, actor, source)
+
+    def _lift(self, account: Account, actor: Actor, source: Source) -> None:
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_UNLOCKED,
+                actor=actor,
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+            )
+        )
+        self._notices.tell(account.id, NoticeKind.ACCOUNT_UNLOCKED, source=source)
+        self._throttle.clear_account(login=account.login, account_id=account.id, address=source.address)

@@ -34,7 +34,7 @@ _WORDS = {
 
 @click.group()
 def accounts() -> None:
-    """Find accounts that nobody uses, tell their owners, and disable them."""
+    """Unlock, disable and enable one; find those that nobody uses, tell their owners, and disable them."""
 
 
 @accounts.command("dormant")

@@ -14,6 +14,7 @@ from portalsec.cli.audit import audit
 from portalsec.cli.breached import breached
 from portalsec.cli.fields import fields
 from portalsec.cli.keys import keys
+from portalsec.cli.operating import mail, purge_command
 from portalsec.cli.passwords import passwords
 
 __all__ = ["portalsec"]
@@ -30,3 +31,5 @@ portalsec.add_command(fields)
 portalsec.add_command(passwords)
 portalsec.add_command(breached)
 portalsec.add_command(accounts)
+portalsec.add_command(mail)
+portalsec.add_command(purge_command)

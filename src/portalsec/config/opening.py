@@ -27,7 +27,7 @@ from portalsec.errors import ConfigurationError
 from portalsec.guard import Access
 from portalsec.portal import Keys, Portal, Stores, build_portal
 from portalsec.rbac.ports import RelationSource
-from portalsec.typing import NewId
+from portalsec.typing import Emit, NewId
 
 __all__ = ["audit_origin", "open_keys", "open_policies", "open_portal", "open_stores"]
 
@@ -47,6 +47,7 @@ def open_portal(
     about: About | None = None,
     language_of: Callable[[str], str | None] | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
+    wrap_emit: Callable[[Emit], Emit] | None = None,
 ) -> Portal:
     """Read the keys and the policy, open the stores, and wire a portal.
 
@@ -62,6 +63,7 @@ def open_portal(
         notifier: who hands mail over, in place of ``[mail]``.
         about, language_of, accounts_of: as `build_portal` has them: a person's own words, an account's language,
             whose accounts a subject's are.
+        wrap_emit: as `build_portal` has it: an application that listens to events too.
 
     Raises:
         ConfigurationError: a setting, key or policy is wrong; the text names file, key and remedy.
@@ -92,6 +94,7 @@ def open_portal(
         about=about,
         language_of=language_of,
         accounts_of=accounts_of,
+        wrap_emit=wrap_emit,
     )
 
 
