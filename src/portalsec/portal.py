@@ -436,6 +436,7 @@ def build_portal(
         current=current,
         throttle=throttle,
         endings=endings,
+        sessions=sessions,
         emit=emit,
         clock=clock,
         new_id=new_id,
@@ -443,6 +444,7 @@ def build_portal(
     reset = PasswordReset(
         requests=requests,
         links=links,
+        contacts=stores.contacts,
         replacing=replacing,
         notices=notices,
         sign_in=sign_in,

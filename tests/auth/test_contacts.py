@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portalsec.auth.contacts import canonical_email
+from portalsec.auth.endings import Why
 from portalsec.auth.notices import NoticeKind
+from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.ports import Account
 from portalsec.errors import Denied, Reason, StoreError
-from portalsec.events import Event
+from portalsec.events import Actor, Event, ResourceRef
 from tests.auth.mail import (
     ADDRESS,
     active,
     alive,
+    browser_token,
     letters,
     refused,
     reset_token,
@@ -23,7 +27,7 @@ from tests.auth.mail import (
     told,
     with_address,
 )
-from tests.auth.world import PASSWORD, SOURCE, World, together, token
+from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, together, token
 
 NEW = "new@mail.example"
 
@@ -411,3 +415,52 @@ def test_events_name_no_address(world: World, account: Account) -> None:
     assert Event.ACCOUNT_CONTACT_VERIFIED in world.events.names
     for secret in (NEW, ADDRESS, mailed):
         assert secret not in repr(world.events) + repr(kept)
+
+
+@pytest.mark.parametrize("how", ["reset", "ended", "disavowed", "changed"])
+def test_rec_04_a_link_that_was_asked_for_before_sessions_ended_is_not_mailed(
+    world: World, account: Account, how: str
+) -> None:
+    """A thief asks for their own address; the owner acts before the courier comes by."""
+    thief = signed_in(world, account)
+    own = signed_in(world, account)
+    link = browser_token(world)
+    world.contacts.add(thief, "thief@mail.example", current=PASSWORD, source=SOURCE)
+    if how == "reset":
+        world.reset.choose(link, OTHER_PASSWORD, source=SOURCE)
+    elif how == "changed":
+        world.password_change.change(own, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE)
+    else:
+        why = Why.SIGNED_OUT_EVERYWHERE if how == "ended" else Why.DISAVOWED
+        world.endings.apply(account.id, why, actor=Actor(type="user", id=account.id), source=SOURCE)
+    assert letters(world) == []
+
+
+def test_rec_04_sessions_that_end_while_a_link_is_made_end_the_link(world: World, account: Account) -> None:
+    world.contacts.add(signed_in(world, account), "new@mail.example", current=PASSWORD, source=SOURCE)
+    real, made = world.links.issue, []
+
+    def issue(*args: Any) -> Any:
+        made.append(real(*args))
+        world.endings.apply(
+            account.id, Why.SIGNED_OUT_EVERYWHERE, actor=Actor(type="user", id=account.id), source=SOURCE
+        )
+        return made[-1]
+
+    world.links.issue = issue  # type: ignore[method-assign]
+    assert letters(world) == []
+    assert refused(lambda: world.contacts.confirm(made[0].reveal(), source=SOURCE)) is Reason.TOKEN_INVALID
+
+
+def test_rec_10_a_reset_removes_addresses_that_nobody_confirmed(world: World, account: Account) -> None:
+    (kept,) = world.contacts.of_account(account.id)
+    gone = with_address(world, account, "thief@mail.example", verified=False)
+    link = browser_token(world)
+    with pytest.raises(PasswordRefused):
+        world.reset.choose(link, "iloveyou", source=SOURCE)
+    assert len(world.contacts.of_account(account.id)) == 2
+    world.reset.choose(link, OTHER_PASSWORD, source=SOURCE)
+    assert [each.id for each in world.contacts.of_account(account.id)] == [kept.id]
+    (removed,) = world.events.named(Event.ACCOUNT_CONTACT_REMOVED)
+    assert removed.resource == ResourceRef(type="contact", id=gone.id)
+    assert removed.details["why"] == "password_reset"

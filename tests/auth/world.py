@@ -296,6 +296,7 @@ class World:
             current=self.current,
             throttle=self.throttle,
             endings=self.endings,
+            sessions=self.sessions,
             emit=emit,
             clock=self.clock,
             new_id=new_id,
@@ -303,6 +304,7 @@ class World:
         self.reset = PasswordReset(
             requests=self.requests,
             links=self.links,
+            contacts=self.contact_store,
             replacing=self.replacing,
             notices=self.notices,
             sign_in=self.sign_in,

@@ -12,7 +12,7 @@ from portalsec.auth.endings import Endings, Why
 from portalsec.auth.links import LinkPurpose, Links
 from portalsec.auth.notices import Letter, NoticeKind, Notices
 from portalsec.auth.ports import Account, AccountStore, Contact, ContactStore, Notice
-from portalsec.auth.sessions import ActiveSession, NewSession
+from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.throttle import Throttle
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason, StoreError
@@ -42,6 +42,7 @@ class Contacts:
         current: CurrentPassword,
         throttle: Throttle,
         endings: Endings,
+        sessions: Sessions,
         emit: Emit,
         clock: Clock,
         new_id: NewId,
@@ -54,6 +55,7 @@ class Contacts:
         self._current = current
         self._throttle = throttle
         self._endings = endings
+        self._sessions = sessions
         self._emit = emit
         self._clock = clock
         self._new_id = new_id
@@ -98,7 +100,9 @@ class Contacts:
                 contact = next(
                     each for each in self._store.of_account(account.id) if each.address == canonical
                 )
-        details = {"account_id": account.id, "contact": contact.id}
+        # Whatever ends this session before the mail goes out ends the request: see `letters`.
+        epoch = str(session.record.epoch)
+        details = {"account_id": account.id, "contact": contact.id, "epoch": epoch}
         self._notices.request(NoticeKind.REQUEST_VERIFY, source=source, details=details)
         return contact
 
@@ -200,7 +204,10 @@ class Contacts:
         return kept
 
     def letters(self, request: Notice) -> Sequence[Letter]:
-        """The mail of one request to confirm an address; for the courier."""
+        """The mail of one request to confirm an address; for the courier.
+
+        None where the account's sessions were ended since it was asked for: whoever asked may be why they were.
+        """
         details = self._notices.details(request)
         account = self._accounts.get(details["account_id"])
         contact = next(
@@ -212,6 +219,9 @@ class Contacts:
         if not self._requests.may_mail(request, account.id, contact.address):
             return ()
         token = self._links.issue(LinkPurpose.VERIFY, account, contact, self._links.policy.verify)
+        # Asked after the link is stored: what ends sessions from here on finds the link and ends it too.
+        if details.get("epoch") != str(self._sessions.epoch(account.id)):
+            return ()
         return (
             Letter(
                 contact=contact,

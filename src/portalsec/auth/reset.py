@@ -12,12 +12,12 @@ from portalsec.auth.endings import Why
 from portalsec.auth.links import Held, LinkPurpose, Links
 from portalsec.auth.notices import Letter, NoticeKind, Notices
 from portalsec.auth.password_policy import PasswordRefused
-from portalsec.auth.ports import Account, Notice
+from portalsec.auth.ports import Account, ContactStore, Notice
 from portalsec.auth.sessions import Sessions
 from portalsec.auth.signin import SignIn, Step
 from portalsec.auth.throttle import Throttle
 from portalsec.errors import Denied, Reason, StoreError
-from portalsec.events import ANONYMOUS, Event, Outcome, ResourceRef, SecurityEvent, Source
+from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
@@ -32,6 +32,7 @@ class PasswordReset:
         *,
         requests: MailRequests,
         links: Links,
+        contacts: ContactStore,
         replacing: Replacing,
         notices: Notices,
         sign_in: SignIn,
@@ -41,6 +42,7 @@ class PasswordReset:
     ) -> None:
         self._requests = requests
         self._links = links
+        self._contacts = contacts
         self._replacing = replacing
         self._notices = notices
         self._sign_in = sign_in
@@ -99,6 +101,7 @@ class PasswordReset:
     ) -> Step:
         """Put a new password in the place of the old one. Every session of the account ends, and more: see `ENDS`.
 
+        Addresses that nobody has confirmed yet are removed: whoever had the old password may have added them.
         ``device`` as at `SignIn.submit_totp`.
 
         Returns:
@@ -139,6 +142,7 @@ class PasswordReset:
 
     def _replaced(self, held: Held, account: Account, new_hash: str, source: Source) -> Account:
         try:
+            self._forget_unverified(account, source)
             return self._replacing.replace(
                 account,
                 new_hash,
@@ -154,6 +158,20 @@ class PasswordReset:
         except Denied:
             pass
         raise Denied(Reason.TOKEN_INVALID)
+
+    def _forget_unverified(self, account: Account, source: Source) -> None:
+        for contact in self._contacts.of_account(account.id):
+            if contact.verified_at is None:
+                self._emit(
+                    SecurityEvent(
+                        name=Event.ACCOUNT_CONTACT_REMOVED,
+                        actor=Actor(type="user", id=account.id),
+                        resource=ResourceRef(type="contact", id=contact.id),
+                        source=source,
+                        details={"why": Why.PASSWORD_RESET.value},
+                    )
+                )
+                self._contacts.remove(account.id, contact.id)
 
     def _refuse(self, reason: Reason, source: Source, account_id: str | None) -> NoReturn:
         self._record(reason, source, account_id)
