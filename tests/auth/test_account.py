@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from portalsec.auth.account import SignUp
+from portalsec.auth.notices import NoticeKind
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError, Tampered
 from portalsec.events import Actor, Event, Outcome, SecurityEvent, Source
@@ -387,3 +388,81 @@ def test_an_invitation_is_made_with_an_address_or_with_none(world: World) -> Non
     given = world.accounts.invite("patient-2", actor=STAFF, source=SOURCE, address="kim@mail.example")
     assert given.reveal()
     assert all(b"kim" not in flow.data for flow in world.backing.flows._flows.values())
+
+
+def disabled_notices(world: World, account_id: str) -> int:
+    return sum(each.kind == NoticeKind.ACCOUNT_DISABLED for each in world.notices.of_account(account_id))
+
+
+@pytest.mark.parametrize(
+    "broken", ["session_store.end_all", "device_store.revoke_all", "notice_store.put", "log"]
+)
+def test_the_owner_is_told_of_a_disabling_that_failed_half_way_and_was_repeated(broken: str) -> None:
+    world, down = World(), []
+
+    def emit(event: SecurityEvent) -> None:
+        if down and event.name == Event.ACCOUNT_DISABLED:
+            raise AuditUnavailable("down")
+        world.events(event)
+
+    world.emit = emit
+    world.wire()
+    account = world.person()
+    opened = world.session(account).token.reveal()
+    where, _, verb = broken.partition(".")
+    if broken == "log":
+        down.append(broken)
+    else:
+        getattr(world, where).failing[verb] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    if broken != "session_store.end_all":
+        assert refused(lambda: world.sessions.check(opened, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    down.clear()
+    if broken != "log":
+        getattr(world, where).failing.clear()
+    for _ in range(2):
+        world.clock.advance(timedelta(minutes=5))
+        world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    assert disabled_notices(world, account.id) == 1
+    assert world.events.named(Event.ACCOUNT_DISABLED)
+    assert world.account_store.get(account.id).disabled
+    # And of the next time as well.
+    world.accounts.enable(account.id, actor=STAFF, source=SOURCE)
+    world.clock.advance(timedelta(minutes=5))
+    world.session(account)
+    world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    assert disabled_notices(world, account.id) == 2
+
+
+def test_an_enabling_that_cannot_be_recorded_does_not_happen() -> None:
+    world, down = World(), []
+
+    def emit(event: SecurityEvent) -> None:
+        if down:
+            raise AuditUnavailable("down")
+        world.events(event)
+
+    world.emit = emit
+    world.wire()
+    account = world.person()
+    world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    down.append(1)
+    with pytest.raises(AuditUnavailable):
+        world.accounts.enable(account.id, actor=STAFF, source=SOURCE)
+    assert world.account_store.get(account.id).disabled
+    down.clear()
+    world.accounts.enable(account.id, actor=STAFF, source=SOURCE)
+    assert not world.account_store.get(account.id).disabled
+    (record,) = world.events.named(Event.ACCOUNT_ENABLED)
+    assert record.changed == ("disabled",)
+
+
+def test_the_log_says_which_recorded_enabling_came_to_nothing(world: World) -> None:
+    account = world.person()
+    world.accounts.disable(account.id, actor=STAFF, source=SOURCE)
+    world.account_store.failing["set_disabled"] = StoreError("down")
+    with pytest.raises(StoreError):
+        world.accounts.enable(account.id, actor=STAFF, source=SOURCE)
+    first, second = world.events.named(Event.ACCOUNT_ENABLED)
+    assert (first.outcome, second.outcome) == (Outcome.SUCCESS, Outcome.ERROR)

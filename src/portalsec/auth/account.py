@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from portalsec.auth._creating import Creating
 from portalsec.auth._email import canonical_email
 from portalsec.auth._input import canonical_login
@@ -9,8 +12,8 @@ from portalsec.auth.endings import Endings, Why
 from portalsec.auth.invitations import INVITATION_LIFETIME, Invitations, SignUp
 from portalsec.auth.notices import NoticeKind, Notices
 from portalsec.auth.ports import Account, AccountStore
-from portalsec.errors import Denied, Reason
-from portalsec.events import SYSTEM, Actor, Event, ResourceRef, SecurityEvent, Source
+from portalsec.errors import Denied, Reason, StoreError
+from portalsec.events import SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
@@ -86,40 +89,73 @@ class Accounts:
     def disable(self, account_id: str, *, actor: Actor, source: Source) -> None:
         """Disable an account and end what `ENDS` says; its owner is told. Repeat it safely after a failure.
 
+        Where one part fails, the others are done all the same before the error is raised.
+
         Raises:
             Denied: UNKNOWN_ACCOUNT.
         """
-        self._known(account_id)
-        # Disabled first: a sign-in that passes the door's check before this is ended by the epoch after it.
+        account = self._known(account_id)
+        # Disabled first: a sign-in that passes the door's check before this is ended by the epoch after it. And before
+        # the record, unlike all that opens something: a log that is down must not keep a stranger in.
         changed = self._accounts.set_disabled(account_id, True)
-        self._endings.apply(account_id, Why.DISABLED, actor=actor, source=source)
-        if changed:
-            self._notices.tell(account_id, NoticeKind.ACCOUNT_DISABLED, source=source)
-        self._switched(Event.ACCOUNT_DISABLED, account_id, changed, actor, source)
+        steps: tuple[Callable[[], object], ...] = (
+            lambda: self._endings.apply(account_id, Why.DISABLED, actor=actor, source=source),
+            lambda: self._tell_disabled(account, changed, source),
+            lambda: self._emit(_switched(Event.ACCOUNT_DISABLED, account_id, changed, actor, source)),
+        )
+        failures: list[StoreError] = []
+        for step in steps:
+            try:
+                step()
+            except StoreError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def enable(self, account_id: str, *, actor: Actor, source: Source) -> None:
         """Enable an account again; nothing that was ended comes back.
 
         Raises:
             Denied: UNKNOWN_ACCOUNT.
+            AuditUnavailable: it could not be recorded, so it did not happen.
         """
-        self._known(account_id)
-        changed = self._accounts.set_disabled(account_id, False)
-        self._switched(Event.ACCOUNT_ENABLED, account_id, changed, actor, source)
+        changed = self._known(account_id).disabled
+        record = _switched(Event.ACCOUNT_ENABLED, account_id, changed, actor, source)
+        self._emit(record)
+        try:
+            self._accounts.set_disabled(account_id, False)
+        except BaseException:
+            # A second record: nobody knows whether the store did it.
+            self._emit(replace(record, outcome=Outcome.ERROR))
+            raise
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _known(self, account_id: str) -> None:
-        if self._accounts.get(account_id) is None:
+    def _known(self, account_id: str) -> Account:
+        account = self._accounts.get(account_id)
+        if account is None:
             raise Denied(Reason.UNKNOWN_ACCOUNT)
+        return account
 
-    def _switched(self, name: str, account_id: str, changed: bool, actor: Actor, source: Source) -> None:
-        self._emit(
-            SecurityEvent(
-                name=name,
-                actor=actor,
-                resource=ResourceRef(type="account", id=account_id),
-                source=source,
-                changed=("disabled",) if changed else (),
-            )
+    def _tell_disabled(self, account: Account, changed: bool, source: Source) -> None:
+        """Tell the owner, also where an earlier try disabled the account and could not."""
+        if changed or not self._told(account):
+            self._notices.tell(account.id, NoticeKind.ACCOUNT_DISABLED, source=source)
+
+    def _told(self, account: Account) -> bool:
+        """Whether the newest notice of it is younger than the last sign-in, before which nothing was disabled."""
+        since = account.signed_in_at
+        return any(
+            notice.kind == NoticeKind.ACCOUNT_DISABLED and (since is None or notice.at >= since)
+            for notice in self._notices.of_account(account.id)
         )
+
+
+def _switched(name: str, account_id: str, changed: bool, actor: Actor, source: Source) -> SecurityEvent:
+    return SecurityEvent(
+        name=name,
+        actor=actor,
+        resource=ResourceRef(type="account", id=account_id),
+        source=source,
+        changed=("disabled",) if changed else (),
+    )
