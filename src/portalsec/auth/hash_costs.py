@@ -7,6 +7,7 @@ As text, which settings and reports have: ``m=65536,t=3,p=4`` for new hashes; in
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -123,7 +124,7 @@ def _numbers(text: str) -> dict[str, int]:
     return {"memory_kib": int(match[1]), "time_cost": int(match[2]), "parallelism": int(match[3])}
 
 
-PRESETS = {
+PRESETS: Mapping[str, Argon2Parameters] = {
     name: getattr(Argon2Parameters, name)
     for name in ("RFC_9106_LOW_MEMORY", "RFC_9106_HIGH_MEMORY", "OWASP_2025")
 }

@@ -62,4 +62,5 @@ class NoticePolicy:
 
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after the so many-th failed attempt, at least one: 2, 8, 32, 128 minutes; a day at most."""
-        return min(self.retry_after * 4 ** min(attempts - 1, 10), timedelta(days=1))
+        times: int = 4 ** min(attempts - 1, 10)
+        return min(self.retry_after * times, timedelta(days=1))
