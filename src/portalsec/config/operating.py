@@ -83,6 +83,6 @@ def _require_tables(settings: Settings) -> None:
             )
         engine = open_engine(url)
         try:
-            check_schema(engine, which)  # type: ignore[arg-type]
+            check_schema(engine, which)
         finally:
             engine.dispose()
