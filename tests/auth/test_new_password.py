@@ -197,6 +197,17 @@ def test_without_a_history_the_one_before_the_last_may_come_back_unless_it_was_c
     assert gate.refused(PASSWORD) == ["reused"]  # an ordinary change forgets none of those
 
 
+@pytest.mark.parametrize("keep", [0, 1, 3])
+def test_rec_12_a_compromised_password_comes_back_after_no_number_of_ordinary_changes(keep: int) -> None:
+    gate = Gate(keep=keep)
+    stolen = gate.prepare()
+    gate.new.retire(ACCOUNT, stolen, gate.clock(), compromised=True)
+    current = gate.prepare(OTHER_PASSWORD)
+    for number in range(keep + 6):
+        current = gate.use(f"marmalade uprising of 17{number:02}", current)
+    assert gate.refused(PASSWORD, current=current) == ["reused"]
+
+
 def test_no_hash_is_retired_where_there_is_none() -> None:
     gate = Gate(keep=3)
     gate.new.retire(ACCOUNT, None, gate.clock())
@@ -212,7 +223,7 @@ def test_the_work_of_the_history_is_bounded() -> None:
     current = gate.hash(OTHER_PASSWORD)
     gate.verified = 0
     gate.prepare(current=current)
-    assert gate.verified == MAX_HISTORY + 1
+    assert gate.verified == MAX_HISTORY + 5 + 1  # five compromised ones at most
     for keep in (-1, MAX_HISTORY + 1):
         with pytest.raises(ConfigurationError, match="keep"):
             Gate(keep=keep)

@@ -23,7 +23,7 @@ from portalsec.clock import system_clock
 from portalsec.config.hashes import open_hashes
 from portalsec.config.keys import create_keys
 from portalsec.config.settings import load_settings
-from portalsec.sqlalchemy import SqlAccounts, SqlAudit, create_schema, open_engine
+from portalsec.sqlalchemy import SqlAccounts, SqlAudit, SqlPasswordHistory, create_schema, open_engine
 
 PASSWORD = "lantern orbit velvet cactus"
 HEAD = '[portal]\nname = "Test"\nbase_url = "https://portal.test"\n'
@@ -361,5 +361,17 @@ def test_a_pepper_key_that_hashes_are_under_is_not_disabled() -> None:
         account = store.get("one")
         assert account is not None
         assert store.set_password("one", new, expected=account.password_hash)
+    engine = open_engine("sqlite:///security.db")
+    try:
+        # A former password that may not come back: without the key it could.
+        history = SqlPasswordHistory(engine)
+        old = account.password_hash or ""
+        history.add("one", old, at=system_clock(), keep=5, compromised=True)
+        refused = keys("disable", "pepper", str(first), "--yes")
+        assert refused.exit_code == 2
+        assert "password_history: 1" in refused.output and "account:" not in refused.output
+        history.forget("one")
+    finally:
+        engine.dispose()
     assert keys("disable", "pepper", str(first), "--yes").exit_code == 0
     assert not verified("one")

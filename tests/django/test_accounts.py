@@ -12,9 +12,11 @@ from django.contrib.auth.models import Group
 from django.db import connections, transaction
 
 from portalsec.auth.ports import Account
+from portalsec.django.conf import security_database
 from portalsec.django.models import AccountLink
 from portalsec.django.stores import DjangoAccounts, account_id_of
-from portalsec.django.stores.accounts import set_elsewhere
+from portalsec.django.stores.accounts import hashes_under, set_elsewhere
+from portalsec.django.stores.password_history import DjangoPasswordHistory
 from portalsec.errors import Denied, StoreError
 from portalsec.events import Source
 from portalsec.testing.contracts.base import NOW
@@ -225,6 +227,15 @@ def test_a_long_hash_lies_beside_the_user_and_counts_while_the_column_points_at_
     found = store.get("a")
     assert found is not None and found.password_hash is None, "a pointer to nothing is no password"
     assert store.set_password("a", LONG, expected=None)
+
+
+def test_a_key_of_the_pepper_counts_what_it_protects_earlier_passwords_included() -> None:
+    store = DjangoAccounts()
+    store.create(Account(id="a", login="olivia", password_hash=LONG), now=NOW)
+    DjangoPasswordHistory(security_database()).add("a", LONG + "e", at=NOW, keep=5, compromised=True)
+    DjangoPasswordHistory(security_database()).add("a", "$ps1$nfc,b$argon2id$", at=NOW, keep=5)
+    assert set(hashes_under(0x1A2B3C4D).values()) == {1} and len(hashes_under(0x1A2B3C4D)) == 2
+    assert hashes_under(0x1A2B3C4E) == {}
 
 
 def test_what_lies_beside_the_user_alone_is_no_password(world: World) -> None:

@@ -28,7 +28,7 @@ __all__ = ["NewPasswords", "Unreachable"]
 Unreachable: TypeAlias = Literal["accept", "refuse"]
 """What becomes of a new password that a source cannot be asked about."""
 
-_COMPROMISED_KEPT = 5
+_COMPROMISED_KEPT = 5  # the dearest check there is: each costs a hash at every choice of a password
 
 
 class NewPasswords:
@@ -166,12 +166,13 @@ class NewPasswords:
             account_id: whose it was.
             old_hash: the hash that was replaced.
             at: when.
-            compromised: somebody else may know it: it is kept whatever ``keep`` says, so that it never comes back
-                (SP 800-63B-4 section 3.1.1.2 asks for a change on evidence of compromise).
+            compromised: somebody else may know it: it is kept whatever ``keep`` says and however often the password
+                changes afterwards, so that it never comes back (SP 800-63B-4 section 3.1.1.2 asks for a change on
+                evidence of compromise). The newest five of an account are.
         """
-        keep = max(self.keep, _COMPROMISED_KEPT) if compromised else self.keep
+        keep = _COMPROMISED_KEPT if compromised else self.keep
         if old_hash and keep:
-            self._history.add(account_id, old_hash, at=at, keep=keep)
+            self._history.add(account_id, old_hash, at=at, keep=keep, compromised=compromised)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
@@ -194,7 +195,7 @@ class NewPasswords:
     def _refuse_earlier(self, account_id: str, typed: str, current: str | None, source: Source) -> None:
         if current and self._same(account_id, typed, current, source):
             raise PasswordRefused([Problem("same")])
-        for earlier in self._history.of_account(account_id)[:MAX_HISTORY]:
+        for earlier in self._history.of_account(account_id)[: MAX_HISTORY + _COMPROMISED_KEPT]:
             if earlier != current and self._same(account_id, typed, earlier, source):
                 raise PasswordRefused([Problem("reused")])
 

@@ -173,14 +173,23 @@ class AccountStore(Protocol):
 
 
 class PasswordHistoryStore(Protocol):
-    """Hashes of passwords that an account had before, so that none comes back."""
+    """Hashes of passwords that an account had before, so that none comes back.
 
-    def add(self, account_id: str, password_hash: str, *, at: datetime, keep: int) -> None:
-        """Remember a hash that is being retired and forget all but the ``keep`` newest. The same hash is kept once."""
+    Two kinds, each trimmed by itself: those that their owner changed, and compromised ones, which ordinary changes never
+    push out.
+    """
+
+    def add(
+        self, account_id: str, password_hash: str, *, at: datetime, keep: int, compromised: bool = False
+    ) -> None:
+        """Remember a hash that is being retired and forget all but the ``keep`` newest of this kind.
+
+        The same hash is kept once, and once compromised stays so.
+        """
         ...
 
     def of_account(self, account_id: str) -> Sequence[str]:
-        """Newest first."""
+        """Of both kinds, newest first."""
         ...
 
     def forget(self, account_id: str) -> int:

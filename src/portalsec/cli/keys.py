@@ -487,7 +487,8 @@ def _check_the_portal(place: _Place, key_id: int, *, force: bool) -> None:
     if not force and place.name == "pepper":
         raise ConfigurationError(
             f"passwords are hashed under key {key_id} ({where}), and nobody could sign in with them without it: each is "
-            "hashed anew at its account's next sign-in; --force disables the key, and those people reset their passwords"
+            "hashed anew at its account's next sign-in, and those in a history, which may not come back, never; --force disables "
+            "the key: those people reset their passwords, and whatever the history kept from coming back may"
         )
     if not force:
         raise ConfigurationError(

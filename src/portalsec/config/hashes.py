@@ -13,7 +13,7 @@ from portalsec.config.rotation import _opened
 from portalsec.config.settings import Settings
 from portalsec.crypto.prf import KeyedHash, KeysetPepper
 from portalsec.crypto.seal import FieldSealer
-from portalsec.sqlalchemy import SqlAccounts, check_schema
+from portalsec.sqlalchemy import SqlAccounts, SqlPasswordHistory, check_schema
 
 if TYPE_CHECKING:
     from portalsec.auth.ports import Account, AccountStore
@@ -57,11 +57,17 @@ def all_accounts(store: AccountStore) -> Iterator[Account]:
 
 
 def hashes_under(settings: Settings, key_id: int) -> Mapping[str, int]:
-    """How many accounts have a hash under a key of the pepper, by table; empty for none. Raises as `open_hashes`."""
+    """How many hashes are under a key of the pepper, by table; empty for none. Raises as `open_hashes`.
+
+    Earlier passwords count as well: without the key, one that somebody else knows could come back.
+    """
     with open_hashes(settings) as (store, passwords):
         count = sum(
             passwords.describe(account.password_hash).pepper == f"{key_id:08x}"
             for account in all_accounts(store)
             if account.password_hash is not None
         )
-    return {"account": count} if count else {}
+    with _opened(settings, "security") as security:
+        earlier = SqlPasswordHistory(security).under(key_id)
+    counts = {"account": count, "password_history": earlier}
+    return {table: number for table, number in counts.items() if number}

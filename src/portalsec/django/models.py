@@ -145,12 +145,16 @@ class Flow(models.Model):
 
 
 class PasswordHistory(models.Model):
-    """Hashes of former passwords. Of two that were retired at one moment, the greater ``n`` is the newer."""
+    """Hashes of former passwords. Of two that were retired at one moment, the greater ``n`` is the newer.
+
+    Compromised ones are trimmed apart, so that ordinary changes never push them out.
+    """
 
     n = models.BigAutoField(primary_key=True)
     account_id = models.CharField(max_length=64, db_index=True)
     password_hash = models.TextField()
     retired_at = models.BigIntegerField()
+    compromised = models.BooleanField(default=False)
 
     class Meta:
         verbose_name_plural = "password history"

@@ -20,12 +20,14 @@ class SqlPasswordHistory:
     def __init__(self, engine: Engine) -> None:
         self._engine = require_opened(engine)
 
-    def add(self, account_id: str, password_hash: str, *, at: datetime, keep: int) -> None:
-        row = {"account_id": account_id, "password_hash": password_hash, "retired_at": unix_microseconds(at)}
+    def add(
+        self, account_id: str, password_hash: str, *, at: datetime, keep: int, compromised: bool = False
+    ) -> None:
         mine = table.c.account_id == account_id
+        same, kind = table.c.password_hash == password_hash, table.c.compromised == int(compromised)
         newest = (
             select(table.c.n)
-            .where(mine)
+            .where(mine, kind)
             .order_by(table.c.retired_at.desc(), table.c.n.desc())
             .limit(keep)
             .scalar_subquery()
@@ -35,9 +37,16 @@ class SqlPasswordHistory:
                 # Two that retire passwords of one account at once would each forget without seeing the other's.
                 number = func.hashtextextended(f"portalsec.password_history:{account_id}", 0)
                 connection.execute(select(func.pg_advisory_xact_lock(number)))
-            connection.execute(delete(table).where(mine, table.c.password_hash == password_hash))
+            held = connection.scalar(select(table.c.compromised).where(mine, same))
+            connection.execute(delete(table).where(mine, same))
+            row = {
+                "account_id": account_id,
+                "password_hash": password_hash,
+                "retired_at": unix_microseconds(at),
+                "compromised": int(compromised or bool(held)),
+            }
             connection.execute(insert_into(connection, table).values(row))
-            connection.execute(delete(table).where(mine, table.c.n.not_in(newest)))
+            connection.execute(delete(table).where(mine, kind, table.c.n.not_in(newest)))
 
     def of_account(self, account_id: str) -> Sequence[str]:
         statement = (
@@ -47,6 +56,12 @@ class SqlPasswordHistory:
         )
         with reading(self._engine) as connection:
             return tuple(connection.scalars(statement))
+
+    def under(self, key_id: int) -> int:
+        """How many hashes are under a key of the pepper: without it, those passwords could come back."""
+        held = table.c.password_hash.like(f"$ps1$%,{key_id:08x},b%")
+        with reading(self._engine) as connection:
+            return connection.scalar(select(func.count()).select_from(table).where(held)) or 0
 
     def forget(self, account_id: str) -> int:
         with writing(self._engine) as connection:

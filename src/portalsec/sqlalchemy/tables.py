@@ -106,6 +106,7 @@ password_history = Table(
     Column("account_id", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("retired_at", BigInteger, nullable=False),
+    Column("compromised", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("account_id", "password_hash"),
     sqlite_autoincrement=True,
 )

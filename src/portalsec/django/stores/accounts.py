@@ -30,7 +30,8 @@ from django.utils import timezone
 from portalsec.auth.account import canonical_login
 from portalsec.auth.ports import Account
 from portalsec.clock import microseconds_or_none, moment_or_none, unix_microseconds
-from portalsec.django.models import AccountLink
+from portalsec.django.conf import security_database
+from portalsec.django.models import AccountLink, PasswordHistory
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
 from portalsec.errors import ConfigurationError, Denied, StoreError
 
@@ -258,11 +259,16 @@ class DjangoAccounts:
 
 
 def hashes_under(key_id: int) -> dict[str, int]:
-    """How many users have a password hash under a key of the pepper; empty for none."""
+    """How many password hashes are under a key of the pepper, earlier ones included, by table; empty for none."""
+    under = rf"^\$ps1\$[a-z]+,{key_id:08x},b"
     links = AccountLink.objects.using(router.db_for_read(_user_model()))
-    held = links.filter(password_hash__regex=rf"^\$ps1\$[a-z]+,{key_id:08x},b")
-    count = held.filter(user__password__startswith=_POINTER).count()
-    return {AccountLink._meta.db_table: count} if count else {}
+    current = links.filter(password_hash__regex=under, user__password__startswith=_POINTER)
+    earlier = PasswordHistory.objects.using(security_database()).filter(password_hash__regex=under)
+    counts = {
+        AccountLink._meta.db_table: current.count(),
+        PasswordHistory._meta.db_table: earlier.count(),
+    }
+    return {table: number for table, number in counts.items() if number}
 
 
 class _Taken(Exception):

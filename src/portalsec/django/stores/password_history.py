@@ -19,15 +19,25 @@ class DjangoPasswordHistory:
     def __init__(self, using: str) -> None:
         self._using = using
 
-    def add(self, account_id: str, password_hash: str, *, at: datetime, keep: int) -> None:
+    def add(
+        self, account_id: str, password_hash: str, *, at: datetime, keep: int, compromised: bool = False
+    ) -> None:
         with own_transaction(self._using):
             alone_with_account(self._using, account_id)
             rows = PasswordHistory.objects.using(self._using)
             mine = rows.filter(account_id=account_id)
-            mine.filter(password_hash=password_hash).delete()
-            rows.create(account_id=account_id, password_hash=password_hash, retired_at=unix_microseconds(at))
-            newest = mine.order_by("-retired_at", "-n").values_list("n", flat=True)[:keep]
-            mine.exclude(n__in=list(newest)).delete()
+            same = mine.filter(password_hash=password_hash)
+            marked = compromised or same.filter(compromised=True).exists()
+            same.delete()
+            rows.create(
+                account_id=account_id,
+                password_hash=password_hash,
+                retired_at=unix_microseconds(at),
+                compromised=marked,
+            )
+            kind = mine.filter(compromised=compromised)
+            newest = kind.order_by("-retired_at", "-n").values_list("n", flat=True)[:keep]
+            kind.exclude(n__in=list(newest)).delete()
 
     def of_account(self, account_id: str) -> Sequence[str]:
         with reading(self._using):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from portalsec.auth.ports import Account
 
@@ -85,23 +86,42 @@ class MemoryAccounts:
             return True
 
 
+class _Former(NamedTuple):
+    at: datetime
+    text: str
+    compromised: bool
+
+
 class MemoryPasswordHistory:
     """`portalsec.auth.ports.PasswordHistoryStore`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hashes: dict[str, list[tuple[datetime, str]]] = {}
+        self._hashes: dict[str, list[_Former]] = {}
 
-    def add(self, account_id: str, password_hash: str, *, at: datetime, keep: int) -> None:
+    def add(
+        self, account_id: str, password_hash: str, *, at: datetime, keep: int, compromised: bool = False
+    ) -> None:
         with self._lock:
-            others = [held for held in self._hashes.get(account_id, []) if held[1] != password_hash]
+            held = self._hashes.get(account_id, [])
+            marked = compromised or any(one.compromised for one in held if one.text == password_hash)
             # Newest first; of two at one moment, the one that came later.
-            newest = sorted([(at, password_hash), *others], key=lambda held: held[0], reverse=True)
-            self._hashes[account_id] = newest[:keep]
+            newest = sorted(
+                [
+                    _Former(at, password_hash, marked),
+                    *(one for one in held if one.text != password_hash),
+                ],
+                key=lambda one: one.at,
+                reverse=True,
+            )
+            kept = [one for one in newest if one.compromised is compromised][:keep]
+            self._hashes[account_id] = [
+                one for one in newest if one.compromised is not compromised or one in kept
+            ]
 
     def of_account(self, account_id: str) -> Sequence[str]:
         with self._lock:
-            return tuple(held for _, held in self._hashes.get(account_id, []))
+            return tuple(one.text for one in self._hashes.get(account_id, []))
 
     def forget(self, account_id: str) -> int:
         with self._lock:

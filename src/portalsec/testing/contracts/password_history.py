@@ -48,6 +48,27 @@ class PasswordHistoryStoreContract(StoreContract):
         assert list(store.of_account("account-1")) == []
         assert list(store.of_account("account-2")) == [_hash(7)]
 
+    def test_compromised_ones_and_the_others_are_trimmed_each_by_themselves(
+        self, store: PasswordHistoryStore
+    ) -> None:
+        store.add("account-1", _hash(0), at=NOW, keep=2, compromised=True)
+        store.add("account-2", _hash(9), at=NOW, keep=2)
+        for number in range(1, 5):
+            store.add("account-1", _hash(number), at=NOW + number * MICROSECOND, keep=1)
+        assert list(store.of_account("account-1")) == [_hash(4), _hash(0)]
+        for number in (5, 6):
+            store.add("account-1", _hash(number), at=NOW + number * MICROSECOND, keep=2, compromised=True)
+        assert list(store.of_account("account-1")) == [_hash(6), _hash(5), _hash(4)]
+        assert list(store.of_account("account-2")) == [_hash(9)]
+
+    def test_what_is_compromised_stays_so(self, store: PasswordHistoryStore) -> None:
+        store.add("account-1", _hash(0), at=NOW, keep=5, compromised=True)
+        store.add("account-1", _hash(1), at=NOW, keep=5)
+        store.add("account-1", _hash(0), at=NOW + MICROSECOND, keep=5)
+        store.add("account-1", _hash(1), at=NOW + 2 * MICROSECOND, keep=5, compromised=True)
+        store.add("account-1", _hash(2), at=NOW + 3 * MICROSECOND, keep=0)
+        assert list(store.of_account("account-1")) == [_hash(1), _hash(0)]
+
     def test_the_same_hash_is_kept_once_where_it_was_last(self, store: PasswordHistoryStore) -> None:
         for number in (1, 2, 1):
             store.add("account-1", _hash(number), at=NOW, keep=5)
