@@ -230,3 +230,21 @@ def test_a_drawing_is_markup_for_templates_and_text_for_everybody_else() -> None
     assert escape(drawing) == "<svg/>"
     assert conditional_escape(drawing) == drawing == "<svg/>"
     assert conditional_escape("<svg/>") == "&lt;svg/&gt;"
+
+
+@pytest.mark.parametrize(("path", "page"), [("/password/forgot", "forgot_sent"), ("/unlock", "unlock_sent")])
+def test_a_known_device_asks_for_mail_where_its_neighbours_used_up_the_requests(
+    portal: Portal, path: str, page: str
+) -> None:
+    account = portal.accounts.create(
+        login="robin", password="lantern orbit velvet cactus", email="robin@mail.example"
+    )
+    device = portal.devices.remember(account.id, None, source=HERE).cookie.reveal()
+    route = next(each for each in routes(portal) if (each.method, each.path) == ("POST", path))
+    replies = [route.operation(ask(name=f"name{number}")) for number in range(21)]
+    assert replies[-1].status == 429
+    assert route.operation(ask(name="robin")).status == 429
+    shown = route.operation(Asked(form={"name": "robin"}, source=HERE, device=device))
+    assert (shown.status, shown.page) == (200, page)
+    sent = portal.courier.deliver()
+    assert sent.sent == 1
