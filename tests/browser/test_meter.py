@@ -127,7 +127,8 @@ def test_it_says_what_the_server_says(page: Page, server: Server) -> None:
     settled(page, "")
     assert page.locator("meter").is_hidden()
     bodies = [body for body, _ in server.asked]
-    assert bodies[-1] == {"password": "lantern orbit velvet cactus", "login": "zorbina"}
+    path = page.evaluate("location.pathname")
+    assert bodies[-1] == {"password": "lantern orbit velvet cactus", "login": "zorbina", "page": path}
 
 
 def test_what_is_asked_comes_from_this_origin_and_is_kept_nowhere(page: Page, server: Server) -> None:

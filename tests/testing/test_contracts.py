@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ class _RacyTotp(memory.MemoryTotp):
         together.wait(10)  # every racer has read before the first one writes
         if device.last_step >= step:
             return False
-        self._devices[device_id] = memory.replace(device, last_step=step)
+        self._devices[device_id] = replace(device, last_step=step)
         return True
 
 
