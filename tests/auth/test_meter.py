@@ -66,7 +66,9 @@ def test_the_change_of_a_password(mailing: Mailing) -> None:
         said = measured(mailing, password, "/account/password", session=token)
         assert said == (password == OTHER)
         change = mailing.portal.password_change.change
-        assert said == taken(lambda p=password: change(session, current=PASSWORD, new=p, source=SOURCE))
+        assert said == taken(
+            lambda p=password, change=change: change(session, current=PASSWORD, new=p, source=SOURCE)
+        )
 
 
 def test_a_reset_costs_none_of_the_links_tries(mailing: Mailing) -> None:
@@ -91,7 +93,7 @@ def test_a_forced_change(mailing: Mailing) -> None:
         said = measured(mailing, password, "/sign-in/new-password", pending=pending)
         assert said == (password == OTHER)
         submit = mailing.portal.password_change.submit_forced
-        assert said == taken(lambda p=password: submit(pending, p, source=SOURCE))
+        assert said == taken(lambda p=password, submit=submit: submit(pending, p, source=SOURCE))
 
 
 def test_a_registration_knows_the_address_and_the_name_that_is_being_typed(mailing: Mailing) -> None:
@@ -102,7 +104,9 @@ def test_a_registration_knows_the_address_and_the_name_that_is_being_typed(maili
         said = measured(mailing, password, "/register/new", link=link, form=form)
         assert said == (password == OTHER)
         complete = mailing.portal.registration.complete
-        assert said == taken(lambda p=password: complete(link, login="hedgerow", password=p, source=SOURCE))
+        assert said == taken(
+            lambda p=password, complete=complete: complete(link, login="hedgerow", password=p, source=SOURCE)
+        )
 
 
 def test_an_invitation_knows_whom_it_is_for(mailing: Mailing) -> None:

@@ -38,9 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     create_keys(tmp_path / "keys", origin="portal.test/audit")
     monkeypatch.chdir(tmp_path)
     Path("portalsec.toml").write_text(SETTINGS + MAIL)
-    Path("policy.toml").write_text(
-        'schema = 1\n[resource.record]\nactions = ["read"]\n[role.patient]\n'
-    )
+    Path("policy.toml").write_text('schema = 1\n[resource.record]\nactions = ["read"]\n[role.patient]\n')
     for file, part in (("security.db", "security"), ("security.db", "subjects"), ("audit.db", "audit")):
         engine = open_engine(f"sqlite:///{file}")
         create_schema(engine, part)  # type: ignore[arg-type]

@@ -99,9 +99,7 @@ def require_change_command(*, login: str | None, config: Path, note: str) -> Non
     _for_account(login, config, note, work)
 
 
-def _for_account(
-    login: str | None, config: Path, note: str, work: Callable[[Portal, Account], str]
-) -> None:
+def _for_account(login: str | None, config: Path, note: str, work: Callable[[Portal, Account], str]) -> None:
     from portalsec.auth.account import canonical_login
     from portalsec.config.operating import open_for_operator
     from portalsec.config.settings import load_settings
