@@ -84,7 +84,7 @@ def test_every_address_is_there_once_and_what_hashes_has_its_own_lane(portal: Po
     choosing = {route.path for route in routes(portal) if route.lane is Lane.CHOOSING}
     # A new password may wait for a service that knows leaked ones: nobody's sign-in waits with it.
     assert choosing == {"/password/new", "/sign-in/new-password", "/register/new", "/account/password"}
-    assert hashing == {"/account/email", "/account/close", "/account/factor"}
+    assert hashing == {"/account/email", "/account/close", "/account/factor", "/account/not-me"}
     assert all(route.method == "POST" for route in routes(portal) if route.lane is not Lane.STORES)
 
 

@@ -495,6 +495,7 @@ def build_portal(
         endings=endings,
         incidents=incidents,
         links=links,
+        current=current,
         turns=stores.invitations,
         policy=policies.notices,
         mac=mac,

@@ -10,7 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from portalsec.auth.ports import Account, Contact, Message
+from portalsec.auth.disavowal import Disavowed, disavow_token
+from portalsec.auth.ports import Account, Contact, Message, Notice
 from portalsec.events import SecurityEvent, Source
 from portalsec.portal import Portal, Stores
 from portalsec.testing import CapturedEvents, FrozenClock, SentMail
@@ -97,6 +98,11 @@ class Mailing:
         before = len(self.mail)
         self.portal.courier.deliver()
         return self.mail[before:]
+
+    def disavow(self, notice: Notice) -> Disavowed:
+        """Its owner says on the page of its link that it was not them."""
+        token = disavow_token(self.portal.disavowal._mac, notice.id).reveal()
+        return self.portal.disavowal.confirm(token, source=SOURCE)
 
     def session(self, login: str = "robin", *, source: Source = SOURCE, password: str = PASSWORD) -> str:
         step = self.portal.sign_in.start(login, password, source=source)

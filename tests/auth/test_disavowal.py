@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -440,14 +441,39 @@ def test_atk_47_an_authenticator_that_a_stranger_added_goes_with_it() -> None:
 
 def test_the_signed_in_page_disavows_only_the_account_s_own_notices() -> None:
     with Mailing() as m:
-        robin, sam = m.person(), m.person("sam")
+        robin, _ = m.person(), m.person("sam")
+        mine, other = (m.portal.guard.session(m.session(who), source=SOURCE) for who in ("robin", "sam"))
         notice = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        disavow = partial(m.portal.disavowal.confirm_signed_in, current=PASSWORD, source=SOURCE)
         with pytest.raises(Denied) as caught:
-            m.portal.disavowal.confirm_signed_in(sam.id, notice.id, source=SOURCE)
+            disavow(other, notice.id)
         assert caught.value.reason is Reason.TOKEN_INVALID
-        assert m.portal.disavowal.confirm_signed_in(robin.id, notice.id, source=SOURCE)
+        assert disavow(mine, notice.id).browser is not None
         with pytest.raises(Denied):
-            m.portal.disavowal.confirm_signed_in(robin.id, notice.id, source=SOURCE)
+            m.portal.guard.session(m.session(), source=SOURCE)  # the password is gone with everything else
+
+
+def test_a_session_that_was_left_open_disavows_nothing_and_gets_no_new_password() -> None:
+    """What follows chooses a new password, and without a second factor that would be the whole account."""
+    with Mailing() as m:
+        robin = m.person()
+        session = m.portal.guard.session(m.session(), source=SOURCE)
+        notice = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        before = m.portal.stores.accounts.get(robin.id)
+        reasons = []
+        for guess in ("", None, *(f"not the password {n}" for n in range(30))):
+            with pytest.raises(Denied) as caught:
+                m.portal.disavowal.confirm_signed_in(session, notice.id, current=guess, source=THIEF)
+            reasons.append(caught.value.reason)
+        assert reasons[:3] == [Reason.MALFORMED, Reason.MALFORMED, Reason.WRONG_PASSWORD]
+        # Its budget ends, and the right password is of no use to it then.
+        assert reasons[-1] in {Reason.THROTTLED, Reason.ACCOUNT_LOCKED}
+        with pytest.raises(Denied):
+            m.portal.disavowal.confirm_signed_in(session, notice.id, current=PASSWORD, source=THIEF)
+        assert m.portal.stores.accounts.get(robin.id) == before
+        assert m.portal.incidents.of_account(robin.id) == ()
+        assert m.events.named(Event.ACCOUNT_DISAVOWED) == []
+        assert {event.reason for event in m.events.named(Event.AUTH_STEP_UP)} >= {Reason.WRONG_PASSWORD}
 
 
 def test_pwd_11_neither_token_nor_password_is_in_an_event_or_an_error() -> None:

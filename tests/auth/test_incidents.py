@@ -20,7 +20,7 @@ OFFICER = Actor(type="user", id="officer-1")
 
 def opened(m: Mailing, account: Account, kind: NoticeKind = NoticeKind.NEW_DEVICE) -> Incident:
     notice = m.portal.notices.tell(account.id, kind, source=THIEF)
-    m.portal.disavowal.confirm_signed_in(account.id, notice.id, source=SOURCE)
+    m.disavow(notice)
     return m.portal.incidents.of_account(account.id)[0]
 
 

@@ -132,7 +132,7 @@ def test_a_request_is_no_incident_and_an_incident_no_request() -> None:
         from portalsec.auth.notices import NoticeKind
 
         notice = m.portal.notices.tell(robin.id, NoticeKind.LOCKED, source=SOURCE)
-        m.portal.disavowal.confirm_signed_in(robin.id, notice.id, source=SOURCE)
+        m.disavow(notice)
         (incident,) = m.portal.incidents.of_account(robin.id)
         with pytest.raises(Denied):
             m.portal.support.approve(incident.id, actor=BEN, source=SOURCE)

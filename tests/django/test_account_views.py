@@ -841,9 +841,17 @@ def test_this_wasnt_me_from_the_signed_in_page_ends_this_session_too(client: Cli
     signed_in(client, person)
     in_again(thief, person)
     page = client.get("/account/activity").content.decode()
-    notice = re.search(r'name="notice" value="([^"]+)"', page)
-    assert notice
-    assert title(client.post("/account/not-me", {"notice": notice[1]})) == "Your account is protected"
+    notice = re.search(r'activity\?notice=([^"]+)"', page)
+    assert notice and 'name="current"' not in page
+    asked = client.get(f"/account/activity?notice={notice[1]}").content.decode()
+    assert f'name="notice" value="{notice[1]}"' in asked and 'name="current"' in asked
+    for typed, said in (("", "Enter your present password"), ("wrong one here", "not your present password")):
+        again = client.post("/account/not-me", {"notice": notice[1], "current": typed})
+        assert again.status_code == 400 and said in again.content.decode()
+        assert f'name="notice" value="{notice[1]}"' in again.content.decode()
+    assert who(thief) == "robin"
+    done = client.post("/account/not-me", {"notice": notice[1], "current": PASSWORD})
+    assert title(done) == "Your account is protected"
     assert cookie(client) == ""
     assert who(client) == who(thief) == ""
     assert client.post("/password/new", {"password": NEW}).status_code == 303

@@ -587,7 +587,7 @@ def test_one_cannot_touch_anothers_address_device_or_notice(world: AccountSite) 
     assert page(theirs)["errors"] == page(nobodys)["errors"] == ["address_kept"]
     assert (theirs.status_code, theirs.text) == (nobodys.status_code, nobodys.text)
     client.post("/account/devices", {"device": device.id})
-    assert client.post("/account/not-me", {"notice": notice.id}).status_code == 400
+    assert client.post("/account/not-me", {"notice": notice.id, "current": PASSWORD}).status_code == 400
     assert list(world.portal.contacts.of_account(other)) == [contact]
     assert list(world.portal.devices.of_account(other)) == [device]
     assert list(world.portal.notices.of_account(other)) == [notice]
@@ -643,7 +643,7 @@ def test_who_disavows_sees_which_addresses_are_gone_and_which_are_left(world: Ac
         )
     client = world.signed_in("robin")
     notice = world.portal.notices.of_account(account)[0]
-    shown = page(client.post("/account/not-me", {"notice": notice.id}))
+    shown = page(client.post("/account/not-me", {"notice": notice.id, "current": PASSWORD}))
     assert (shown["page"], shown["choose"]) == ("disavowed", True)
     assert all(name in "".join(shown["removed"]) for name in ("verified-lately", "typed-lately"))
     assert len(shown["kept"]) == 1 and mine.id in shown["kept"][0]
@@ -732,7 +732,17 @@ def test_this_wasnt_me_from_the_signed_in_page(world: AccountSite) -> None:
     account = world.person("robin")
     owner, thief = world.signed_in("robin"), world.signed_in("robin")
     notice = world.portal.notices.of_account(account)[0]
-    assert page(owner.post("/account/not-me", {"notice": notice.id}))["page"] == "disavowed"
+    asked = page(owner.get(f"/account/activity?notice={notice.id}"))
+    assert notice.id in asked["disavowing"] and asked["errors"] == []
+    assert page(owner.get("/account/activity?notice=no-such-one"))["disavowing"] is None
+    for typed, said in (("", "missing_current"), ("wrong one here", "wrong_current")):
+        again = owner.post("/account/not-me", {"notice": notice.id, "current": typed})
+        assert (again.status_code, page(again)["errors"]) == (400, [said])
+        assert (page(again)["page"], notice.id in page(again)["disavowing"]) == ("activity", True)
+    assert thief.get("/whoami").status_code == 200
+    assert owner.get("/password/new").status_code != 200  # nothing that chooses a password
+    done = owner.post("/account/not-me", {"notice": notice.id, "current": PASSWORD})
+    assert page(done)["page"] == "disavowed"
     assert owner.get("/whoami").status_code == 401
     assert thief.get("/whoami").status_code == 401
     assert owner.post("/password/new", {"password": NEW}).status_code == 303

@@ -117,11 +117,7 @@ def test_a_delivery_and_a_confirmation_meet(m: Mailing) -> None:
     notice = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
     done = together(
         2,
-        lambda n: (
-            m.portal.courier.deliver()
-            if n
-            else m.portal.disavowal.confirm_signed_in(robin.id, notice.id, source=SOURCE)
-        ),
+        lambda n: m.portal.courier.deliver() if n else m.disavow(notice),
     )
     assert isinstance(done[0], Disavowed) and not isinstance(done[1], Exception)
     stored = m.portal.stores.notices.get(notice.id)

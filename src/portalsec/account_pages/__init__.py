@@ -36,7 +36,7 @@ email_link          token, posted to ``/account/email/link``
 email_confirmed     nothing
 password            session, least, changed
 email               session, contacts (`ContactView`), removing (one of them or None), email, done
-messages, activity  session, notices (`NoticeView`), older
+messages, activity  session, notices (`NoticeView`), older; activity: disavowing (`NoticeView`, of ``?notice=``) or None
 incident            session, incident (`IncidentView`), lines (`SeenLine`), before
 devices             session, devices (`DeviceView`), removed
 secure              session, signed_out, password_changed_at, factors, factor_added, incidents (`IncidentView`)

@@ -20,6 +20,7 @@ from portalsec.account_pages.exchange import (
 from portalsec.account_pages.views import (
     ContactView,
     DeviceView,
+    NoticeView,
     incident_view,
     notice_views,
 )
@@ -55,7 +56,7 @@ class OwnerPages:
             Route(method=get, path="/account/activity", operation=self.activity),
             Route(method=get, path="/account/devices", operation=self.devices),
             Route(method=post, path="/account/devices", operation=self.forget_device),
-            Route(method=post, path="/account/not-me", operation=self.disavow),
+            Route(method=post, path="/account/not-me", operation=self.disavow, lane=hashing),
             Route(method=get, path="/account/incident", operation=self.incident),
             Route(method=get, path="/account/secure", operation=self.secure),
             Route(method=post, path="/account/secure", operation=self.sign_out_elsewhere),
@@ -173,10 +174,12 @@ class OwnerPages:
         return self._notices(asked, "messages")
 
     def activity(self, asked: Asked) -> Reply:
-        """Everything that happened to this account. Shows as `messages`."""
+        """Everything that happened to this account. Shows as `messages`, and disavowing: the one of ``?notice=``."""
         return self._notices(asked, "activity")
 
-    def _notices(self, asked: Asked, page: str) -> Reply:
+    def _notices(
+        self, asked: Asked, page: str, *, denied: Denied | None = None, errors: tuple[Trouble, ...] = ()
+    ) -> Reply:
         session = self._session(asked)
         found = self._portal.notices.of_account(
             session.account_id, limit=_PAGE, before=_moment(asked.text("before"))
@@ -184,14 +187,34 @@ class OwnerPages:
         shown = [n for n in found if page == "activity" or n.mailed_at is not None or n.due_at is not None]
         older = str(unix_microseconds(found[-1].at)) if len(found) == _PAGE else ""
         views = notice_views(self._portal, shown, asked.language)
-        return Reply(page=page, values={"session": session, "notices": views, "older": older, "errors": ()})
+        values: dict[str, object] = {"session": session, "notices": views, "older": older, "errors": errors}
+        if page == "activity":
+            values["disavowing"] = self._disavowing(session, asked)
+        return _again(denied, page, status=400 if errors else 200, **values)
+
+    def _disavowing(self, session: ActiveSession, asked: Asked) -> NoticeView | None:
+        """The notice that the form is about; None where it is nobody's, another's, or disavowed."""
+        notice = self._portal.stores.notices.get(asked.text("notice"))
+        if notice is None or notice.account_id != session.account_id or notice.disavowed_at is not None:
+            return None
+        return next(iter(notice_views(self._portal, [notice], asked.language)), None)
 
     def disavow(self, asked: Asked) -> Reply:
-        """``notice``, an id of the activity page: as the mailed link, for who is signed in. This session ends too."""
+        """``notice``, an id of the activity page, and ``current``: as the mailed link, for who is signed in. This
+        session ends too. The password, since what follows chooses a new one and a session left open must not.
+        """
         session = self._session(asked)
-        done = self._portal.disavowal.confirm_signed_in(
-            session.account_id, asked.text("notice"), source=asked.source
-        )
+        if not asked.text("current"):
+            missing = (trouble("current", "missing_current", asked.language),)
+            return self._notices(asked, "activity", errors=missing)
+        try:
+            done = self._portal.disavowal.confirm_signed_in(
+                session, asked.text("notice"), current=asked.text("current"), source=asked.source
+            )
+        except Denied as denied:
+            if denied.reason not in _CURRENT:
+                raise
+            return self._notices(asked, "activity", denied=denied, errors=_wrong(asked.language))
         return disavowed(done)
 
     def incident(self, asked: Asked) -> Reply:

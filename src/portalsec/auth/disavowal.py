@@ -19,6 +19,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from portalsec._encoding import b64url, unb64url
+from portalsec.auth._current import CurrentPassword
 from portalsec.auth._input import token_text
 from portalsec.auth._probation import settled
 from portalsec.auth._retiring import Retiring
@@ -39,6 +40,7 @@ from portalsec.auth.ports import (
     NoticeStore,
     TotpStore,
 )
+from portalsec.auth.sessions import ActiveSession
 from portalsec.clock import Clock
 from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
@@ -92,6 +94,7 @@ class Disavowal:
         turns: a durable store, in which a confirmation under way holds the turn of its notice. Without it the slower of
             two would end what the browser of the faster one was just given.
         links: gives the browser what it chooses a new password with.
+        current: asks for the password of whoever disavows in a session.
         contacts: where addresses that a stranger may have added are taken away.
         factors: where an authenticator is taken away whose adding was disavowed.
     """
@@ -108,6 +111,7 @@ class Disavowal:
         endings: Endings,
         incidents: Incidents,
         links: Links,
+        current: CurrentPassword,
         turns: FlowStore,
         policy: NoticePolicy,
         mac: Mac,
@@ -123,6 +127,7 @@ class Disavowal:
         self._endings = endings
         self._incidents = incidents
         self._links = links
+        self._current = current
         self._turns = turns
         self._mac = mac
         self._emit = emit
@@ -168,12 +173,22 @@ class Disavowal:
             self._refuse(source, notice)
         return done
 
-    def confirm_signed_in(self, account_id: str, notice_id: str, *, source: Source) -> Disavowed:
-        """The same from the signed-in page, whose caller has checked the session: it ends along with all others.
+    def confirm_signed_in(
+        self, session: ActiveSession, notice_id: str, *, current: object, source: Source
+    ) -> Disavowed:
+        """The same from the signed-in page; this session ends along with all others.
+
+        Args:
+            current: the current password: what follows chooses a new one, and a session that was left open, or
+                stolen, must not. Whoever no longer knows it has the link in the mail.
 
         Raises:
-            Denied: TOKEN_INVALID where the notice is not this account's, or was disavowed; StoreError.
+            Denied: TOKEN_INVALID where the notice is not this account's, or was disavowed, and what
+                `CurrentPassword.verify` raises.
+            StoreError: something failed; it can be asked again.
         """
+        account_id = session.account_id
+        self._current.verify(session, current, source=source)
         notice = self._store.get(notice_id)
         if notice is None or notice.account_id != account_id or notice.disavowed_at is not None:
             self._refuse(source)
