@@ -175,6 +175,7 @@ class Policies:
     hashing: Argon2Parameters = field(default_factory=lambda: Argon2Parameters.RFC_9106_LOW_MEMORY)
     hashing_concurrency: int | None = None
     hashing_older: Sequence[Cost] = ()
+    require_pepper: bool = False
     throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
     sign_in: SignInPolicy = field(default_factory=SignInPolicy)
     sessions: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
@@ -312,6 +313,7 @@ def build_portal(
         concurrency=policies.hashing_concurrency,
         pepper=None if keys.pepper is None else KeysetPepper(keys.pepper),
         older=policies.hashing_older,
+        require_pepper=policies.require_pepper,
     )
     new_passwords = NewPasswords(
         policy=policies.passwords,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from portalsec.auth import _breach_format, breached_build
 from portalsec.auth._breach_format import HEADER_SIZE, Unreadable, key_of, unpack
-from portalsec.auth.breached import BreachFile
+from portalsec.auth.breached import BreachFile, Bundled
 from portalsec.auth.breached_build import Built, build_breach_file
 from portalsec.auth.ports import BreachSource
 from portalsec.errors import BreachSourceUnavailable, ConfigurationError
@@ -413,3 +413,11 @@ def test_a_label_that_would_move_the_cursor_is_refused(tmp_path: Path) -> None:
             _breach_format.Header(bits=8, shard_bits=0, folded=False, entries=0, min_count=0, label="x" * 57),
             [],
         )
+
+
+def test_a_file_that_was_closed_says_so() -> None:
+    with Bundled() as source:
+        assert source.contains("password1")
+    for each in ("password1", "lantern orbit velvet cactus"):
+        with pytest.raises(BreachSourceUnavailable, match="was closed"):
+            source.contains(each)

@@ -92,6 +92,25 @@ def test_the_real_measure_runs_so_many_at_once(monkeypatch: pytest.MonkeyPatch) 
     assert seconds_of(CHEAP_ARGON2, 2) >= 0
 
 
+def test_what_fails_in_one_thread_keeps_the_others_from_waiting_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import itertools
+
+    from argon2 import low_level
+
+    calls = itertools.count()
+
+    def compute(*args: object, **kwargs: object) -> bytes:
+        if next(calls) == 0:
+            raise ValueError("nobody expected this")
+        return b""
+
+    monkeypatch.setattr(low_level, "hash_secret_raw", compute)
+    with pytest.raises(ValueError, match="nobody expected this"):
+        seconds_of(CHEAP_ARGON2, 3)
+
+
 def test_no_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     from argon2 import exceptions, low_level
 

@@ -110,3 +110,9 @@ def test_only_the_shape_of_our_tokens_passes() -> None:
         "٣" + token[1:],
     ):
         assert token_text(value) is None
+
+
+def test_atk_40_no_refusal_has_the_typed_password_in_its_context() -> None:
+    with pytest.raises(Denied) as refusal:
+        password_text("my secret passwd\ud800")
+    assert refusal.value.__context__ is None and refusal.value.__cause__ is None

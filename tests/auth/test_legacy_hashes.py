@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import sys
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -117,6 +119,45 @@ def refusal(passwords: Passwords, stored: str, password: str) -> Reason:
     with pytest.raises(Denied) as refused:
         passwords.verify(stored, password, account_id=ID)
     return refused.value.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scrypt:n=65536,r=1,p=1",  # RFC 7914: N < 2^(128 r / 8)
+        "scrypt:n=131072,r=64,p=64",  # minutes
+        "scrypt:n=2,r=64,p=64000",
+        "firebase_scrypt:n=65536,r=1",
+    ],
+)
+def test_scrypt_that_nobody_can_compute_is_no_cost(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        LegacyCost.from_text(text)
+
+
+@pytest.mark.parametrize("text", ["scrypt:n=32768,r=1,p=1", "scrypt:n=1048576,r=8,p=1", "scrypt:n=2,r=1,p=1"])
+def test_scrypt_at_its_limits_is(text: str) -> None:
+    cost = LegacyCost.from_text(text)
+    if cost.parameters[0] < 1 << 20:
+        assert compute(cost, PASSWORD, None)
+
+
+@pytest.mark.parametrize("text", ["sha512_crypt:i=1000", "sha256_crypt:i=1000", "md5_crypt", "nthash"])
+def test_what_nfkc_makes_longer_than_libpass_takes_is_a_plain_refusal(text: str) -> None:
+    cost = LegacyCost.from_text(text)
+    typed = "\ufdfa" * 341  # 1,023 bytes; its NFKC has 11 times as many
+    assert compute(cost, unicodedata.normalize("NFKC", typed), None) is None
+    assert compute(cost, "x" * 4096, None)
+    assert compute(cost, "x" * 4097, None) is None
+
+
+def test_old_werkzeugs_salted_digests_are_read_where_they_are_named() -> None:
+    passwords = Passwords(parameters=CHEAP_ARGON2, older=[LegacyCost("hmac_sha1"), LegacyCost("sha1")])
+    stored = "sha1$saltsalt$" + hmac.digest(b"saltsalt", PASSWORD.encode(), "sha1").hex()
+    wrapped = passwords.wrap(stored, account_id=ID, scheme="werkzeug")
+    assert passwords.verify(wrapped, PASSWORD, account_id=ID).rehash_due
+    assert passwords.describe(stored, scheme="werkzeug").scheme == "hmac_sha1"
+    assert passwords.describe(stored).scheme == "sha1", "Django's, which is computed differently"
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -330,6 +330,57 @@ def test_describe() -> None:
     assert mine.describe("0" * 32, scheme="md5").scheme == "md5"
 
 
+def test_where_a_pepper_is_required_a_hash_without_one_is_tampering() -> None:
+    """Whoever can write the table makes a hash of a password of their own; without the key it opens nothing."""
+    keys = Keyset.generate("HMAC_SHA256_PRF")
+    forged = passwords().hash(RIGHT, account_id="1")
+    wrapped = passwords(older=(MD5,)).wrap(OLD_MD5, account_id="1")
+    passwords(keys).verify(forged, RIGHT, account_id="1")
+    strict = passwords(keys, older=(MD5,), require_pepper=True)
+    for stored in (forged, wrapped):
+        assert not strict.describe(stored).verifies
+        with pytest.raises(Tampered, match="require_pepper"):
+            strict.verify(stored, RIGHT, account_id="1")
+    strict.verify(strict.hash(RIGHT, account_id="1"), RIGHT, account_id="1")
+    with pytest.raises(ConfigurationError, match="portalsec keys new pepper"):
+        passwords(require_pepper=True)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "$ps1$nfc,b$argon2id$v=19$m=4194304,t=64,p=64$" + "A" * 22 + "$" + "A" * 43,
+        "$ps1$raw,b,w$phpass:r=24$MDEyMzQ1Njc$argon2id$v=19$m=8,t=1,p=1$" + "A" * 22 + "$" + "A" * 43,
+        "$ps1$raw,b,w$bcrypt:r=20$MDEyMzQ1Njc$argon2id$v=19$m=8,t=1,p=1$" + "A" * 22 + "$" + "A" * 43,
+    ],
+)
+def test_a_stored_cost_out_of_all_proportion_is_tampering_and_is_not_computed(
+    work: Counter[Any], stored: str
+) -> None:
+    mine = passwords(older=(MD5,))
+    work.clear()
+    with pytest.raises(Tampered, match="far more work"):
+        mine.verify(stored, RIGHT, account_id="1")
+    assert not work and not mine.describe(stored).verifies
+
+
+def test_the_presets_are_not_out_of_proportion_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(low_level, "hash_secret_raw", lambda *args, **kwargs: bytes(32))
+    presets = [getattr(Argon2Parameters, name) for name in ("RFC_9106_HIGH_MEMORY", "OWASP_2025")]
+    for one, other in (presets, presets[::-1]):
+        stored = passwords(parameters=one).hash(RIGHT, account_id="1")
+        assert passwords(parameters=other).verify(stored, RIGHT, account_id="1").rehash_due
+
+
+def test_a_cost_that_cannot_be_computed_here_fails_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*args: Any, **options: Any) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(hashlib, "scrypt", none)
+    with pytest.raises(ConfigurationError, match="scrypt:n=16384,r=8,p=1"):
+        passwords(older=(LegacyCost("scrypt", (16384, 8, 1)),))
+
+
 def test_older_parameters_are_not_for_new_hashes() -> None:
     with pytest.raises(ConfigurationError):
         passwords(parameters=BELOW)

@@ -140,6 +140,14 @@ def test_check_without_a_file_asks_the_bundled_list() -> None:
     assert run("check", stdin="no list has this one yet\n").exit_code == 0
 
 
+def test_check_of_what_is_no_utf_8_is_a_sentence(made: Path) -> None:
+    done = CliRunner().invoke(portalsec, ["breached", "check", str(made)], input=b"caf\xe9 hunter2\n")
+    assert done.exit_code == 2
+    assert "COULD NOT: what came on standard input is not UTF-8" in done.output
+    assert "hunter2" not in done.output
+    assert isinstance(done.exception, SystemExit)
+
+
 def test_check_needs_a_password(made: Path) -> None:
     done = run("check", made, stdin="")
     assert done.exit_code == 2

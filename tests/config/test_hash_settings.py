@@ -16,7 +16,7 @@ from portalsec.config.opening import open_policies
 from portalsec.config.settings import load_settings
 from portalsec.crypto.insecure import keyset_to_json
 from portalsec.crypto.keyset import Keyset
-from portalsec.errors import ConfigurationError
+from portalsec.errors import ConfigurationError, Denied
 from portalsec.portal import close_portal
 from portalsec.secret import Secret
 from tests.config.test_opening import PASSWORD, SOURCE, folder, opened  # noqa: F401 - folder is a fixture
@@ -117,3 +117,22 @@ def test_what_is_below_the_floor_or_no_cost_is_refused_by_name(folder: Path, wro
     write(folder, f"\n[passwords]\n{wrong}\n")
     with pytest.raises(ConfigurationError, match=rf"\[passwords\] {wrong.split(' ', maxsplit=1)[0]}"):
         load_settings(folder / "portalsec.toml", env={})
+
+
+def test_a_required_pepper_is_needed_to_open_and_then_what_has_none_opens_nothing(folder: Path) -> None:  # noqa: F811
+    portal = opened(folder)
+    portal.accounts.create(login="ana@example.org", password=PASSWORD)
+    close_portal(portal)
+    before = (folder / "portalsec.toml").read_text()
+    write(folder, "\n[passwords]\nrequire_pepper = true\n")
+    with pytest.raises(ConfigurationError, match="require_pepper needs a pepper"):
+        opened(folder)
+    (folder / "portalsec.toml").write_text(before)
+    peppered(folder)
+    write(folder, "\n[passwords]\nrequire_pepper = true\n")
+    portal = opened(folder)
+    with pytest.raises(Denied):
+        portal.sign_in.start("ana@example.org", PASSWORD, source=SOURCE)
+    portal.accounts.create(login="ben@example.org", password=PASSWORD)
+    portal.sign_in.start("ben@example.org", PASSWORD, source=SOURCE)
+    close_portal(portal)

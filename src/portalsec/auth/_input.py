@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from contextlib import suppress
 
 from portalsec.errors import Denied, Reason
 
@@ -31,11 +32,11 @@ def password_text(password: object) -> str:
     # code point is at least a byte, so that this first test needs no encoding of 10 MB.
     if not isinstance(password, str) or not password or len(password) > MAX_PASSWORD_BYTES:
         raise Denied(Reason.MALFORMED)
-    try:
-        encoded = password.encode("utf-8")
-    except UnicodeEncodeError:  # lone surrogates
-        raise Denied(Reason.MALFORMED) from None
-    if len(encoded) > MAX_PASSWORD_BYTES:
+    size = MAX_PASSWORD_BYTES + 1
+    # Lone surrogates raise, and that error holds the password: it is no refusal's context.
+    with suppress(UnicodeEncodeError):
+        size = len(password.encode("utf-8"))
+    if size > MAX_PASSWORD_BYTES:
         raise Denied(Reason.MALFORMED)
     return unicodedata.normalize("NFC", password)
 

@@ -89,13 +89,18 @@ class BreachFile:
         """Whether the password is in the file, as `NFC` and, where the file is `folded`, in any case.
 
         Raises:
-            BreachSourceUnavailable: the part of the file that would say so is damaged; names file and remedy.
+            BreachSourceUnavailable: the part of the file that would say so is damaged, which names file and remedy, or
+                the file was closed.
         """
         text = password if password.isascii() else unicodedata.normalize("NFC", password)
         if self.folded:
             text = fold(text)
         digest = _sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-        return self.contains_key(int.from_bytes(digest[:8], "big"))
+        try:
+            return self.contains_key(int.from_bytes(digest[:8], "big"))
+        except ValueError:  # the map is closed
+            pass
+        raise BreachSourceUnavailable(f"breach file {self._path} was closed")
 
     def contains_key(self, key: int) -> bool:
         """The same of the first 64 bits of a SHA-1."""

@@ -130,9 +130,19 @@ def seconds_of(parameters: Argon2Parameters, at_once: int) -> float:
 
     spent: list[float] = []
     failed: list[bool] = []
+    broken: list[BaseException] = []
     barrier = threading.Barrier(at_once)
 
     def run() -> None:
+        try:
+            rounds()
+        except threading.BrokenBarrierError:
+            pass  # another one failed
+        except BaseException as error:  # noqa: BLE001 - raised again where the others were waited for
+            broken.append(error)
+            barrier.abort()
+
+    def rounds() -> None:
         for _ in range(_RUNS):
             barrier.wait()
             began = time.perf_counter()
@@ -151,10 +161,18 @@ def seconds_of(parameters: Argon2Parameters, at_once: int) -> float:
             spent.append(time.perf_counter() - began)
 
     threads = [threading.Thread(target=run) for _ in range(at_once)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    started = 0
+    try:
+        for thread in threads:
+            thread.start()
+            started += 1
+    except RuntimeError:  # no more threads: those that run wait for as many as were asked for
+        failed.append(True)
+        barrier.abort()
+    for thread in threads[:started]:
         thread.join()
+    if broken:
+        raise broken[0]
     if failed:
         raise StoreError(
             f"argon2id could not get its memory ({parameters.memory_kib // 1024} MiB, {at_once} times): give less"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import TypeAlias
 
 from portalsec.errors import ConfigurationError, MissingExtra, StoreError, Tampered
 
-__all__ = ["LegacyCost", "LegacyHash", "Scheme", "compute", "read"]
+__all__ = ["LegacyCost", "LegacyHash", "Scheme", "compute", "read", "seconds"]
 
 Compute: TypeAlias = Callable[..., bytes | None]
 
@@ -119,11 +120,28 @@ def compute(cost: LegacyCost, text: str, salt: bytes | None) -> bytes | None:
     return scheme.compute(text, scheme.salt if salt is None else salt, *cost.parameters)
 
 
+def seconds(cost: LegacyCost) -> float:
+    """About how long one takes on a core of these years: for refusing what is out of all proportion, not for choosing."""
+    each, parameters = cost.scheme, cost.parameters
+    if each in ("scrypt", "firebase_scrypt"):
+        n, r, p = (*parameters, 1)[:3]
+        return 3.5e-7 * n * r * p
+    if each.startswith("phc_argon2"):
+        return 1e-6 * parameters[1] * parameters[2]
+    if "bcrypt" in each:
+        return 6e-5 * 2.0 ** parameters[0]
+    if each == "phpass":
+        return 1.5e-6 * 2.0 ** parameters[0]
+    return 2e-6 * parameters[-1] if parameters else 0.0  # the rounds of all others
+
+
 def read(stored: str, *, scheme: str | None = None) -> LegacyHash:
     """Take a stored hash apart.
 
     Args:
-        scheme: what it is, where it does not say so itself: "md5", "sha1" or "nthash" for bare hexadecimal digits.
+        scheme: what it is, where it does not say so itself: "md5", "sha1" or "nthash" for bare hexadecimal digits;
+            "werkzeug" for its ``md5$salt$`` and ``sha1$salt$`` of the years before PBKDF2. Django wrote the same text and
+            computed it differently; it is taken for Django's where nothing is said.
 
     Raises:
         Tampered: no hash of a known system, or one that asks for more work than any should. Nothing of it is quoted.
@@ -133,11 +151,12 @@ def read(stored: str, *, scheme: str | None = None) -> LegacyHash:
     found: LegacyHash | None = None
     if len(stored) <= 1024:
         try:
-            found = (
-                legacy_outer.bare(stored, scheme)
-                if scheme is not None
-                else _read_core(stored) or legacy_outer.read(stored)
-            )
+            if scheme == "werkzeug":
+                found = _salted(stored, "hmac_")
+            elif scheme is not None:
+                found = legacy_outer.bare(stored, scheme)
+            else:
+                found = _read_core(stored) or _salted(stored, "") or legacy_outer.read(stored)
         except (ValueError, ConfigurationError):  # no base64, no hexadecimal digits; out of range
             found = None
     if found is None:
@@ -199,6 +218,15 @@ def _argon2(kind: str) -> Scheme:
     return Scheme(compute=argon2, parameters=limits)
 
 
+def _keyed(name: str) -> Scheme:
+    """Werkzeug's md5 and sha1, of the years before PBKDF2."""
+
+    def tag(text: str, salt: bytes) -> bytes:
+        return hmac.digest(salt, text.encode(), name)
+
+    return Scheme(compute=tag)
+
+
 def _salt_first(name: str) -> Scheme:
     """Django's md5 and sha1; without a salt it is the plain digest."""
 
@@ -223,6 +251,8 @@ _SCHEMES: dict[str, Scheme] = {
     "phc_argon2d": _argon2("D"),
     "md5": _salt_first("md5"),
     "sha1": _salt_first("sha1"),
+    "hmac_md5": _keyed("md5"),
+    "hmac_sha1": _keyed("sha1"),
 }
 
 
@@ -237,8 +267,9 @@ def _scheme(name: str) -> Scheme | None:
 def _sane(name: str, parameters: tuple[int, ...]) -> bool:
     """What limits of single numbers do not say."""
     if name in ("scrypt", "firebase_scrypt"):
-        n, r = parameters[:2]
-        return n & (n - 1) == 0 and 128 * n * r <= 2**30
+        n, r, p = (*parameters, 1)[:3]
+        # RFC 7914 section 2: N is a power of 2 below 2^(128 r / 8). Memory up to 1 GiB, work up to 2 GiB of it mixed.
+        return n & (n - 1) == 0 and n < 2 ** (16 * r) and 128 * n * r <= 2**30 and n * r * p <= 2**24
     if name.startswith("phc_argon2"):
         version, memory, _, lanes, _ = parameters
         return version in (16, 19) and memory >= 8 * lanes
@@ -253,7 +284,7 @@ _HEX = r"([0-9a-f]{32,256})"
 _SALT = r"([^$]{0,200})"
 _DJANGO_PBKDF2 = re.compile(rf"(pbkdf2_sha256|pbkdf2_sha1)\${_N}\${_SALT}\${_B64}", re.ASCII)
 _DJANGO_SCRYPT = re.compile(rf"scrypt\${_N}\${_SALT}\${_N}\${_N}\${_B64}", re.ASCII)
-_DJANGO_DIGEST = re.compile(rf"(md5|sha1)\${_SALT}\${_HEX}", re.ASCII)
+_SALTED_DIGEST = re.compile(rf"(md5|sha1)\${_SALT}\${_HEX}", re.ASCII)
 _WERKZEUG_SCRYPT = re.compile(rf"scrypt:{_N}:{_N}:{_N}\${_SALT}\${_HEX}", re.ASCII)
 _WERKZEUG_PBKDF2 = re.compile(rf"pbkdf2:(sha1|sha256|sha512):{_N}\${_SALT}\${_HEX}", re.ASCII)
 _BCRYPT = re.compile(
@@ -287,10 +318,17 @@ def _read_core(stored: str) -> LegacyHash | None:
         data = unpadded(tag)
         parameters = (int(version or 16), *map(int, numbers), len(data))  # no version is version 16
         return LegacyHash(cost=LegacyCost(f"phc_argon2{kind}", parameters), salt=unpadded(salt), digest=data)
-    if match := _DJANGO_DIGEST.fullmatch(stored):
-        name, salt, digest = match.groups()
-        return of_size(LegacyCost(name), _DIGEST_SIZES[name], salt.encode(), bytes.fromhex(digest))
     return None
+
+
+def _salted(stored: str, kind: str) -> LegacyHash | None:
+    """``md5$salt$...`` and ``sha1$salt$...``: Django hashed the salt and the password, Werkzeug made an HMAC."""
+    match = _SALTED_DIGEST.fullmatch(stored)
+    if match is None:
+        return None
+    name, salt, digest = match.groups()
+    cost = LegacyCost(f"{kind}{name}" if salt else name)  # without a salt both are the plain digest
+    return of_size(cost, _DIGEST_SIZES[name], salt.encode(), bytes.fromhex(digest))
 
 
 def of_pbkdf2(name: str, rounds: int, salt: bytes, digest: bytes) -> LegacyHash | None:

@@ -47,14 +47,23 @@ def _mssql2005(text: str, salt: bytes) -> bytes:
     return hashlib.sha1(text.encode("utf-16-le") + salt, usedforsecurity=False).digest()
 
 
-def _nthash(text: str, salt: bytes) -> bytes:
+def _nthash(text: str, salt: bytes) -> bytes | None:
     from passlib.hash import nthash  # OpenSSL has no MD4 any more
 
-    return bytes.fromhex(nthash.hash(text))
+    taken, whole = _cut(text)
+    digest = bytes.fromhex(nthash.hash(taken))
+    return digest if whole else None
+
+
+def _cut(text: str) -> tuple[str, bool]:
+    """What libpass takes, at most 4,096 bytes, and whether that is all: NFKC can make more of a shorter password."""
+    data = text.encode()
+    return data[:_LIBPASS_BYTES].decode("utf-8", "ignore"), len(data) <= _LIBPASS_BYTES
 
 
 def _crypt(name: str) -> Any:
-    """``$1$``, ``$5$``, ``$6$``. Text with a NUL, which the C library never saw the end of, is refused after the work."""
+    """``$1$``, ``$5$``, ``$6$``. Text with a NUL, which the C library never saw the end of, and text that is longer than
+    libpass takes, are refused after the work."""
 
     def crypt(text: str, salt: bytes, *rounds: int) -> bytes | None:
         from passlib import hash as passlib_hash
@@ -63,8 +72,9 @@ def _crypt(name: str) -> Any:
         options = {"rounds": rounds[0]} if rounds else {}
         # relaxed: numbers of rounds below what passlib would choose for a new hash
         chosen = handler.using(salt=salt.decode("ascii"), relaxed=True, **options)
-        digest: str = chosen.hash(text.replace("\0", "")).rpartition("$")[2]
-        return None if "\0" in text else digest.encode("ascii")
+        taken, whole = _cut(text.replace("\0", ""))
+        digest: str = chosen.hash(taken).rpartition("$")[2]
+        return digest.encode("ascii") if whole and "\0" not in text else None
 
     return crypt
 
@@ -111,6 +121,7 @@ def _firebase(text: str, salt: bytes, n: int, r: int) -> bytes:
 
 _FSHP = ("sha1", "sha256", "sha384", "sha512")
 _FIREBASE_KEY = 64
+_LIBPASS_BYTES = 4096
 _CRYPT_SALT = b"0123456789abcdef"
 _SHA_CRYPT = {"i": (1000, 10_000_000)}
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(

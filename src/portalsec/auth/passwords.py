@@ -43,6 +43,9 @@ __all__ = ["Argon2Parameters", "Cost", "HashInfo", "LegacyCost", "OlderArgon2", 
 _LABEL = b"portalsec password 1"
 _WRAPPED = b"portalsec wrapped password 1"
 _NOBODY = "-"
+_STRANGE = (
+    2.5  # seconds, about: what is not listed and takes longer was not written by a portal that was in order
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +98,14 @@ class Passwords:
         pepper: keys new hashes with its primary key; hashes under its other keys verify and are due for a rehash.
             A hash under a key that it does not have verifies no more.
         older: the other costs that stored hashes have. Each makes every sign-in that much longer: take one out when
-            ``portalsec passwords report`` counts none of it.
+            ``portalsec passwords report`` counts none of it. Each cost of another system is done once here, so that one
+            that this machine cannot do fails now.
+        require_pepper: a hash without a pepper verifies no more, whatever wrote it. For a portal all of whose hashes
+            have one: without it, whoever can write the table can make a hash of a password of their own.
 
     Raises:
-        ConfigurationError: ``concurrency`` is below one.
+        ConfigurationError: ``concurrency`` is below one; a cost of ``older`` cannot be computed here; a pepper is
+            required and there is none.
         MissingExtra: a cost of ``older`` needs a package that is not installed.
     """
 
@@ -109,6 +116,7 @@ class Passwords:
         concurrency: int | None = None,
         pepper: Pepper | None = None,
         older: Sequence[Cost] = (),
+        require_pepper: bool = False,
     ) -> None:
         if concurrency is None:
             concurrency = max(1, (os.cpu_count() or 1) - 1)
@@ -118,16 +126,24 @@ class Passwords:
             raise ConfigurationError(
                 "Passwords: OlderArgon2 is for older, not for the parameters of new hashes"
             )
+        if require_pepper and pepper is None:
+            raise ConfigurationError(
+                "Passwords: require_pepper needs a pepper: make one with  portalsec keys new pepper  and name it in "
+                "[keys] pepper, or leave require_pepper = false in [passwords]"
+            )
         self.parameters = parameters
         self.concurrency = concurrency
         self.older = tuple(older)
         self._pepper = pepper
+        self._require_pepper = require_pepper
         self._running = threading.BoundedSemaphore(concurrency)
         outers = [_outer(each) for each in (parameters, *older) if isinstance(each, Argon2Parameters)]
         self._outers = tuple(dict.fromkeys(outers))  # each once, today's first
         self._inners = tuple(dict.fromkeys(each for each in older if isinstance(each, LegacyCost)))
         for cost in self._inners:
-            cost.require()
+            _try_out(cost)
+        listed: list[Outer | LegacyCost] = [*self._outers, *self._inners]
+        self._limit = max(_STRANGE, 4 * max(map(_seconds, listed)))
         self._dummy_salt = secrets.token_bytes(parameters.salt_len)
 
     def hash(self, password: object, *, account_id: str) -> str:
@@ -157,14 +173,14 @@ class Passwords:
         Raises:
             Denied: MALFORMED (not text, empty, over 1024 bytes; nothing was hashed), UNKNOWN_ACCOUNT (``stored`` is
                 None), WRONG_PASSWORD.
-            Tampered: ``stored`` is not a hash that portalsec wrote, or is under a pepper key that is not enabled.
-                Nothing was hashed: do the work with a ``stored`` of None.
+            Tampered: ``stored`` is not a hash that portalsec wrote, is under a pepper key that is not enabled, has no
+                pepper where one is required, or asks for far more work than any listed cost. Nothing was hashed: do the work with a ``stored`` of None.
             StoreError: there was no memory to hash with.
         """
         nfc = password_text(password)
         held = None if stored is None else parse(stored)
-        if held is not None and not self._has_key(held):
-            raise Tampered("a stored password hash is under a pepper key that is not enabled")
+        if held is not None:
+            self._require_readable(held)
         raw = str(password)
         with self._running:
             right = self._worked(held, raw, nfc, _NOBODY if account_id is None else account_id)
@@ -191,7 +207,8 @@ class Passwords:
             stored_legacy: as the other system stored it; see `portalsec.auth.legacy_hashes`.
             account_id: whose it is here.
             form: what the other system did to the password before hashing: "raw" where it took it as typed.
-            scheme: what it is where it does not say so itself: "md5", "sha1" or "nthash".
+            scheme: what it is where it does not say so itself: "md5", "sha1" or "nthash"; "werkzeug" for its
+                ``md5$salt$`` and ``sha1$salt$``, which would be taken for Django's.
 
         Raises:
             Tampered: no hash of a known system.
@@ -231,7 +248,7 @@ class Passwords:
             wrapped=inner is not None,
             bound=True,
             pepper=None if held.pepper is None else f"{held.pepper:08x}",
-            verifies=self._has_key(held),
+            verifies=self._unreadable(held) is None,
             current=self._is_current(held),
             listed=held.outer in self._outers and (inner is None or inner.cost in self._inners),
         )
@@ -298,6 +315,24 @@ class Passwords:
             return True
         return self._pepper is not None and self._pepper.tag(held.pepper, b"") is not None
 
+    def _unreadable(self, held: StoredHash) -> str | None:
+        """Why a stored hash verifies for nobody here, as a sentence."""
+        if not self._has_key(held):
+            return "a stored password hash is under a pepper key that is not enabled"
+        if self._require_pepper and held.pepper is None:
+            return "a stored password hash has no pepper, and [passwords] require_pepper is set"
+        costs: list[Outer | LegacyCost] = [held.outer]
+        if held.inner is not None:
+            costs.append(held.inner.cost)
+        if any(_seconds(each) > self._limit for each in costs):
+            return "a stored password hash asks for far more work than any cost that is listed"
+        return None
+
+    def _require_readable(self, held: StoredHash) -> None:
+        problem = self._unreadable(held)
+        if problem is not None:
+            raise Tampered(problem)
+
     def _is_current(self, held: StoredHash) -> bool:
         mine = self.parameters
         key = None if self._pepper is None else self._pepper.primary_id
@@ -329,6 +364,19 @@ def _foreign(stored: str, scheme: str | None) -> HashInfo:
 
 def _outer(parameters: Argon2Parameters) -> Outer:
     return Outer(parameters.memory_kib, parameters.time_cost, parameters.parallelism)
+
+
+def _seconds(cost: Outer | LegacyCost) -> float:
+    """About, for what is out of all proportion."""
+    return 1e-6 * cost.memory_kib * cost.time_cost if isinstance(cost, Outer) else legacy_hashes.seconds(cost)
+
+
+def _try_out(cost: LegacyCost) -> None:
+    cost.require()
+    with suppress(StoreError):
+        legacy_hashes.compute(cost, "a password of some bytes", None)
+        return
+    raise ConfigurationError(f'Passwords: "{cost}" of [passwords] older cannot be computed on this machine')
 
 
 def _argon2id(text: bytes, salt: bytes, cost: Outer, size: int) -> bytes:

@@ -126,11 +126,7 @@ def check_command(*, file: Path | None) -> None:
     with _sentences():
         source = Bundled() if file is None else BreachFile(file)
         with source:
-            password = (
-                click.prompt("Password", hide_input=True)
-                if sys.stdin.isatty()
-                else sys.stdin.readline(4096).removesuffix("\n").removesuffix("\r")
-            )
+            password = click.prompt("Password", hide_input=True) if sys.stdin.isatty() else _first_line()
             if not password:
                 raise ConfigurationError("no password came: type one, or send one line to standard input")
             listed = source.contains(password)
@@ -139,6 +135,16 @@ def check_command(*, file: Path | None) -> None:
         click.echo(f"It is in the list. (One that is not is said to be {rate}.)")
         raise SystemExit(LISTED)
     click.echo("It is not in the list.")
+
+
+def _first_line() -> str:
+    """Of standard input, which is UTF-8 here whatever the terminal's encoding."""
+    line: bytes = sys.stdin.buffer.readline(4096)
+    try:
+        return line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:  # it holds the password, and is no error's context
+        pass
+    raise ConfigurationError("what came on standard input is not UTF-8: send the password as UTF-8")
 
 
 @breached.command("info")

@@ -200,7 +200,10 @@ def _say_report(counts: Counter[HashInfo], *, old: int, without: int, unused: li
             if not info.listed:
                 note += f'; its age shows: add "{_cost(info)}" to [passwords] older'
         table.add_row(
-            _cost(info) + (" (wrapped)" if info.wrapped else ""), info.pepper or "-", f"{count:,}", escape(note)
+            _cost(info) + (" (wrapped)" if info.wrapped else ""),
+            info.pepper or "-",
+            f"{count:,}",
+            escape(note),
         )
     _print(table)
     if without:
@@ -233,7 +236,10 @@ class _Wrapping:
     show_default=True,
     help="What the other system did to a password before hashing it.",
 )
-@click.option("--scheme", help="What bare hexadecimal digits are: md5, sha1 or nthash.")
+@click.option(
+    "--scheme",
+    help="What does not say what it is: md5, sha1 or nthash for bare hexadecimal digits; werkzeug for its md5$ and sha1$.",
+)
 @click.option("--dry-run", is_flag=True, help="Count them, and write nothing.")
 @_json
 def wrap_command(*, config: Path, form: str, scheme: str | None, dry_run: bool, wants_json: bool) -> None:
@@ -279,9 +285,9 @@ def _raw(hashing: Passwords, account: Account, scheme: str | None) -> HashInfo |
     """What the account's hash is where it is another system's, unwrapped; None where it is portalsec's or none."""
     if account.password_hash is None:
         return None
-    info = hashing.describe(account.password_hash)
+    info = hashing.describe(account.password_hash, scheme=scheme)
     if info.scheme == "unknown" and scheme is not None:
-        info = hashing.describe(account.password_hash, scheme=scheme)
+        info = hashing.describe(account.password_hash)
     return None if info.bound or info.verifies else info
 
 
@@ -323,7 +329,7 @@ def _wrap(
 ) -> None:
     def wrapped(account: Account) -> str | None:
         stored = account.password_hash or ""
-        bare = scheme if hashing.describe(stored).scheme == "unknown" else None
+        bare = scheme if hashing.describe(stored, scheme=scheme).scheme != "unknown" else None
         try:
             return hashing.wrap(stored, account_id=account.id, form=form, scheme=bare)
         except Tampered:

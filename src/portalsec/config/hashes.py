@@ -41,6 +41,7 @@ def open_hashes(
         concurrency=settings["passwords", "concurrency"],
         pepper=KeysetPepper(files.read("pepper")) if peppered else None,
         older=settings["passwords", "older"],
+        require_pepper=settings["passwords", "require_pepper"],
     )
     mac, sealer = KeyedHash(files.read("mac")), FieldSealer(files.read("fields"))
     with _opened(settings, "security") as security:

@@ -44,6 +44,7 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         hashing=hashing or parameters_of_text(settings["passwords", "hashing"]),
         hashing_concurrency=settings["passwords", "concurrency"],
         hashing_older=settings["passwords", "older"],
+        require_pepper=settings["passwords", "require_pepper"],
         throttle=_throttle(settings),
         sign_in=_sign_in(settings),
         notices=_notices(settings),

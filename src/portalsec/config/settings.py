@@ -216,6 +216,12 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 "other costs that stored hashes still have, as `portalsec passwords report` shows them: every sign-in "
                 "does each of them, so that no account's age shows",
             ),
+            "require_pepper": Key(
+                _switch,
+                False,
+                "once every hash has a pepper: one without it verifies no more, so that whoever can write the table "
+                "cannot make one",
+            ),
             "concurrency": Key(_count(1, 64), None, "how many hashes at once; else one less than the cores"),
             "words": Key(_words, (), "words that a stranger would try first here, such as the clinic's name"),
             "history": Key(

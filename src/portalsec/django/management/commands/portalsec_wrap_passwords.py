@@ -51,7 +51,7 @@ class Command(BaseCommand):
             default="raw",
             help="what was done to a password before hashing it; Django takes it raw",
         )
-        parser.add_argument("--scheme", help="what bare hexadecimal digits are: md5, sha1 or nthash")
+        parser.add_argument("--scheme", help="what does not say what it is: md5, sha1, nthash or werkzeug")
         parser.add_argument(
             "--set-elsewhere",
             action="store_true",
@@ -113,7 +113,8 @@ class Command(BaseCommand):
         began = time.monotonic()
 
         def work(user: Any) -> str | None:
-            bare = scheme if portal.passwords.describe(user.password).scheme == "unknown" else None
+            described = portal.passwords.describe(user.password, scheme=scheme)
+            bare = scheme if described.scheme != "unknown" else None
             try:
                 return portal.passwords.wrap(
                     user.password, account_id=account_id_of(user), form=form, scheme=bare
@@ -189,12 +190,8 @@ def _accounts(users: DjangoAccounts) -> Iterator[Any]:
 
 
 def _described(portal: Portal, column: str, scheme: str | None) -> HashInfo:
-    info = portal.passwords.describe(column)
-    return (
-        info
-        if info.scheme != "unknown" or scheme is None
-        else portal.passwords.describe(column, scheme=scheme)
-    )
+    info = portal.passwords.describe(column, scheme=scheme)
+    return info if info.scheme != "unknown" else portal.passwords.describe(column)
 
 
 def _kind(info: HashInfo) -> str:
