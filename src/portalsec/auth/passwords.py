@@ -7,6 +7,9 @@ the pepper cannot be guessed at.
 **Equal work.** Stored hashes of different ages cost differently: other argon2id parameters, or a hash of another system
 inside (see `Passwords.wrap`). `verify` therefore does each cost that is listed in ``older``, and today's, exactly once,
 whatever the account has, and also for an account that does not exist: one of each kind for real, the others for nothing.
+That holds for what is listed. A stored hash with argon2id parameters that are not takes the place of today's, and one around
+a cost that is not does that as well as the others, so that its age shows: ``portalsec passwords report`` names those. What
+is out of all proportion is not computed at all, nor is what no pepper that is here made.
 """
 
 from __future__ import annotations
