@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from portalsec.clock import (
     from_unix_microseconds,
+    nearest_moment,
     require_utc,
     system_clock,
     unix_microseconds,
@@ -62,3 +63,10 @@ def test_known_moments() -> None:
     assert unix_seconds(datetime(2005, 3, 18, 1, 58, 29, 999_999, tzinfo=UTC)) == 1_111_111_109
     assert unix_seconds(datetime(2603, 10, 11, 11, 33, 20, tzinfo=UTC)) == 20_000_000_000
     assert unix_microseconds(datetime(1970, 1, 1, 0, 0, 1, 7, tzinfo=UTC)) == 1_000_007
+
+
+def test_what_is_no_moment_is_the_end_of_the_calendar() -> None:
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    assert nearest_moment(0) == datetime(1970, 1, 1, tzinfo=UTC)
+    assert nearest_moment(2**62) == last
+    assert [nearest_moment(value) for value in (-(2**62), None, "now", 1.5)] == [first] * 4

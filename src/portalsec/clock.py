@@ -12,6 +12,7 @@ __all__ = [
     "from_unix_microseconds",
     "microseconds_or_none",
     "moment_or_none",
+    "nearest_moment",
     "require_utc",
     "system_clock",
     "unix_microseconds",
@@ -23,6 +24,7 @@ Clock = Callable[[], datetime]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def system_clock() -> datetime:
@@ -53,6 +55,20 @@ def unix_microseconds(moment: datetime) -> int:
 def from_unix_microseconds(value: int) -> datetime:
     """The inverse of `unix_microseconds`."""
     return _EPOCH + value * _MICROSECOND
+
+
+def nearest_moment(value: object) -> datetime:
+    """`from_unix_microseconds` for a row that somebody else may have written: what is no time is the end of the calendar.
+
+    A number past the calendar is its last moment, which lies in the future; one before it, and whatever is no number,
+    its first, which is long past. Never raises, so that a damaged row ends what it is about like any other that ended.
+    """
+    if not isinstance(value, int):
+        return _FIRST
+    try:
+        return from_unix_microseconds(value)
+    except OverflowError:
+        return _LAST if value > 0 else _FIRST
 
 
 def microseconds_or_none(moment: datetime | None) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 
 from portalsec.auth.ports import LoadedSession, SessionRecord
-from portalsec.clock import from_unix_microseconds, unix_microseconds
+from portalsec.clock import nearest_moment, unix_microseconds
 from portalsec.errors import Tampered
 from portalsec.sqlalchemy.tables import session as table
 from portalsec.sqlalchemy.tables import session_epoch as epochs
@@ -125,10 +125,10 @@ def _record(row: Row[Any]) -> SessionRecord:
         digest=bytes(row.digest),
         account_id=row.account_id,
         epoch=row.epoch,
-        created_at=from_unix_microseconds(row.created_at),
-        last_seen_at=from_unix_microseconds(row.last_seen_at),
+        created_at=nearest_moment(row.created_at),
+        last_seen_at=nearest_moment(row.last_seen_at),
         factors=tuple(factors),
-        proven_at=from_unix_microseconds(row.proven_at),
+        proven_at=nearest_moment(row.proven_at),
         address=row.address,
         user_agent=row.user_agent,
     )

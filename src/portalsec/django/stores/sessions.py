@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db.models import F
 
 from portalsec.auth.ports import LoadedSession, SessionRecord
-from portalsec.clock import from_unix_microseconds, unix_microseconds
+from portalsec.clock import nearest_moment, unix_microseconds
 from portalsec.django.models import AccountEpoch, Session
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
 
@@ -112,10 +112,10 @@ def _record(row: Session) -> SessionRecord:
         digest=bytes.fromhex(row.digest),
         account_id=row.account_id,
         epoch=row.epoch,
-        created_at=from_unix_microseconds(row.created_at),
-        last_seen_at=from_unix_microseconds(row.last_seen_at),
+        created_at=nearest_moment(row.created_at),
+        last_seen_at=nearest_moment(row.last_seen_at),
         factors=tuple(row.factors.split(",")) if row.factors else (),
-        proven_at=from_unix_microseconds(row.proven_at),
+        proven_at=nearest_moment(row.proven_at),
         address=row.address,
         user_agent=row.user_agent,
     )
