@@ -408,6 +408,10 @@ def tight(**limits: int) -> ThrottlePolicy:
     )
 
 
+# What each thread of `together` does at its end: Django's connections are a thread's own, to be closed there.
+AT_THREAD_END: list[Callable[[], None]] = []
+
+
 def together(count: int, work: Callable[[int], Any]) -> list[Any]:
     """Run ``work(n)`` in so many threads at the same instant; results or exceptions in order."""
     barrier = threading.Barrier(count)
@@ -419,6 +423,9 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
             results[number] = work(number)
         except Exception as error:
             results[number] = error
+        finally:
+            for release in AT_THREAD_END:
+                release()
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
     for thread in threads:

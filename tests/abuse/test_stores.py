@@ -1,0 +1,29 @@
+"""The abuse cases that need a database, on SQLite and PostgreSQL; on Django's stores in ``tests/django/test_abuse_stores.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.abuse.store_cases import StoreCases
+from tests.abuse.stores import Over, over_sql
+from tests.abuse.test_auth import hashes
+
+__all__ = ["hashes"]
+
+
+class TestOnSqlite(StoreCases):
+    @pytest.fixture
+    def over(self, tmp_path: Path) -> Iterator[Over]:
+        with over_sql(f"sqlite:///{tmp_path}/security.db") as over:
+            yield over
+
+
+@pytest.mark.postgres
+class TestOnPostgres(StoreCases):
+    @pytest.fixture
+    def over(self, postgres_url: str) -> Iterator[Over]:
+        with over_sql(postgres_url) as over:
+            yield over
