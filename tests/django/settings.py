@@ -5,6 +5,8 @@ Where the files of the databases go is decided in `tests/django/conftest.py`; im
 
 from __future__ import annotations
 
+import django
+
 SECRET_KEY = "only-for-tests-and-only-signs-test-cookies"
 ALLOWED_HOSTS = ["portal.example"]
 USE_TZ = True
@@ -61,6 +63,8 @@ PORTALSEC = {
     "KEYRING": "tests.django.clinic.keys.ring",
     "SUBJECT_KEYS": "tests.django.clinic.keys.subjects",
 }
+if django.VERSION >= (6, 1):  # before, Django's test runner replaces EMAIL_BACKEND by itself
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 DEFAULT_FROM_EMAIL = "Test Portal <notices@portal.example>"
 AUTHENTICATION_BACKENDS = ["portalsec.django.backends.PolicyBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from django.core import mail
 from django.core.mail.backends.base import BaseEmailBackend
@@ -37,7 +38,17 @@ class Failing(BaseEmailBackend):
         return 0
 
 
-@override_settings(EMAIL_BACKEND=LOCMEM, DEFAULT_FROM_EMAIL="notices@portal.example")
+def mail_through(backend: str, **options: Any) -> Any:
+    """Django 6.1's setting, or the older ones."""
+    if django.VERSION >= (6, 1):
+        return override_settings(MAILERS={"default": {"BACKEND": backend, "OPTIONS": options}})
+    return override_settings(
+        EMAIL_BACKEND=backend, **{f"EMAIL_{key.upper()}": options[key] for key in options}
+    )
+
+
+@override_settings(DEFAULT_FROM_EMAIL="notices@portal.example")
+@mail_through(LOCMEM)
 def test_a_mail_goes_through_django() -> None:
     mail.outbox = []
     DjangoNotifier().send(MESSAGE)
@@ -53,11 +64,8 @@ def test_a_mail_goes_through_django() -> None:
 def test_a_mail_arrives_at_a_real_server(tmp_path: Path) -> None:
     with (
         SmtpServer(tmp_path, tls="none") as server,
-        override_settings(
-            EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
-            EMAIL_HOST="localhost",
-            EMAIL_PORT=server.port,
-            EMAIL_TIMEOUT=5,
+        mail_through(
+            "django.core.mail.backends.smtp.EmailBackend", host="localhost", port=server.port, timeout=5
         ),
     ):
         DjangoNotifier(sender="notices@portal.example").send(MESSAGE)
@@ -87,7 +95,7 @@ def test_pwd_11_what_a_backend_raises_is_told_without_the_address(
     error: Exception | None, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Failing, "error", error)
-    with pytest.raises(StoreError) as caught:
-        DjangoNotifier(sender="a@b.example", backend=f"{__name__}.Failing").send(MESSAGE)
+    with mail_through(f"{__name__}.Failing"), pytest.raises(StoreError) as caught:
+        DjangoNotifier(sender="a@b.example").send(MESSAGE)
     assert isinstance(caught.value, MailRefused) is refused
     assert "robin" not in "".join(traceback.format_exception(caught.value))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import django
+
 from portalsec.config import load_settings, read_private
 
 HERE = Path(__file__).resolve().parents[1]
@@ -77,9 +79,14 @@ PORTALSEC = {
     "SUBJECT_DATABASE": "subjects",
 }
 
-# Mails are files in the data folder; a real portal names its mail server here (EMAIL_HOST and its like).
-EMAIL_BACKEND = "config.mail.PrivateFolder"
-EMAIL_FILE_PATH = DATA / "mail"
+# Mails are files in the data folder; a real portal names its mail server here.
+if django.VERSION >= (6, 1):
+    MAILERS = {
+        "default": {"BACKEND": "config.mail.PrivateFolder", "OPTIONS": {"file_path": str(DATA / "mail")}}
+    }
+else:
+    EMAIL_BACKEND = "config.mail.PrivateFolder"
+    EMAIL_FILE_PATH = DATA / "mail"
 DEFAULT_FROM_EMAIL = "Riverside Clinic <notices@riverside.example>"
 
 AUTHENTICATION_BACKENDS = ["portalsec.django.backends.PolicyBackend"]

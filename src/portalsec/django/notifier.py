@@ -1,10 +1,11 @@
-"""`DjangoNotifier`: mail through Django's mail settings (``EMAIL_*``), and its test outbox."""
+"""`DjangoNotifier`: mail through Django's mail settings (``MAILERS``, or ``EMAIL_*`` before Django 6.1), and its outbox."""
 
 from __future__ import annotations
 
 import smtplib
+from typing import Any
 
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives
 
 from portalsec.auth.ports import Message
 from portalsec.errors import MailRefused, StoreError
@@ -15,16 +16,17 @@ __all__ = ["DjangoNotifier"]
 class DjangoNotifier:
     """`portalsec.auth.ports.Notifier`. Safe for concurrent use: each mail has a connection of its own.
 
-    Django's own settings say how mail travels: set ``EMAIL_USE_TLS`` or ``EMAIL_USE_SSL``, and ``EMAIL_TIMEOUT``.
+    Django's own settings say how mail travels: have them use TLS, and end a wait.
 
     Args:
         sender: the address in From; ``DEFAULT_FROM_EMAIL`` where None.
-        backend: dotted path of another mail backend than ``EMAIL_BACKEND``.
+        using: another alias of ``MAILERS`` than "default" (Django 6.1 and newer).
     """
 
-    def __init__(self, *, sender: str | None = None, backend: str | None = None) -> None:
+    def __init__(self, *, sender: str | None = None, using: str | None = None) -> None:
         self._sender = sender
-        self._backend = backend
+        # Older Djangos have no such argument.
+        self._options: dict[str, Any] = {} if using is None else {"using": using}
 
     def send(self, message: Message) -> None:
         """Hand over one mail.
@@ -44,12 +46,11 @@ class DjangoNotifier:
                 "Auto-Submitted": "auto-generated",
                 "X-Auto-Response-Suppress": "All",
             },
-            connection=get_connection(self._backend),
         )
         mail.attach_alternative(message.html, "text/html")
         failure: StoreError
         try:
-            sent = mail.send()
+            sent = mail.send(**self._options)
         except smtplib.SMTPRecipientsRefused as refused:
             codes = {code for code, _ in refused.recipients.values()}
             permanent = bool(codes) and all(500 <= code <= 599 for code in codes)
