@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from portalsec._encoding import new_token
+from portalsec._encoding import b64url, new_token
 from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices, Remembered
-from portalsec.errors import AuditUnavailable, Denied, Reason
+from portalsec.errors import AuditUnavailable, Denied, Reason, StoreError
 from portalsec.events import ANONYMOUS, Actor, Event, Source
 from portalsec.stores.memory import MemoryDevices
 from portalsec.testing import CapturedEvents, FrozenClock, SequentialIds
@@ -67,7 +68,9 @@ def test_the_secret_rotates_and_the_device_stays(setting: Setting) -> None:
     setting.clock.advance(timedelta(days=1))
     second = setting.devices.remember("robin", first.device.digest, source=Source(address="2001:db8::1"))
     assert (second.new, second.device.id) == (False, first.device.id)
-    assert second.device == setting.devices.find(second.token.reveal(), "robin", source=SOURCE)
+    found = setting.devices.find(second.token.reveal(), "robin", source=SOURCE)
+    assert found is not None
+    assert second.device == replace(found, previous=second.device.previous)
     assert second.device.address == "2001:db8::/64"
     assert setting.events.names == [Event.AUTH_DEVICE_ADDED]
 
@@ -86,11 +89,57 @@ def test_an_old_copy_voids_the_device_and_is_recorded(setting: Setting) -> None:
     assert len(setting.events.named(Event.AUTH_DEVICE_REUSED)) == 1
 
 
-def test_a_copy_two_rotations_old_is_nobodys(setting: Setting) -> None:
-    oldest = setting.remember()
-    newest = setting.remember(setting.remember(oldest))
-    assert not setting.knows(oldest)
-    assert setting.knows(newest)
+def test_a_copy_of_any_age_is_a_copy(setting: Setting) -> None:
+    cookie = oldest = setting.remember()
+    for _ in range(5):
+        cookie = setting.remember(cookie)
+    told: list[str] = []
+    assert not setting.devices.find(
+        oldest, "robin", source=SOURCE, reused=lambda device: told.append(device.account_id)
+    )
+    assert told == ["robin"]
+    assert setting.events.last.name == Event.AUTH_DEVICE_REUSED
+    assert not setting.knows(cookie)
+
+
+def test_an_answer_that_was_lost_leaves_the_browser_known(setting: Setting) -> None:
+    cookie = setting.remember()
+    for _ in range(3):
+        setting.remember(cookie)  # the answer never arrives, and the browser shows what it has
+        assert setting.knows(cookie)
+    lost = setting.remember(cookie)
+    cookie = setting.remember(cookie)
+    assert setting.knows(cookie)
+    assert setting.events.names == [Event.AUTH_DEVICE_ADDED]
+    assert not setting.knows(lost)  # of two that were given out for one, the other is somebody's copy
+    assert setting.events.last.name == Event.AUTH_DEVICE_REUSED
+
+
+def test_a_request_that_died_while_it_settled_a_secret_leaves_the_browser_known(setting: Setting) -> None:
+    cookie = setting.remember(setting.remember())
+    rotate, calls = setting.store.rotate, []
+
+    def once(*args: object, **kwargs: object) -> bool:
+        calls.append(args)
+        if len(calls) == 2:
+            raise StoreError("down")
+        return rotate(*args, **kwargs)  # type: ignore[arg-type]
+
+    setting.store.rotate = once  # type: ignore[method-assign]
+    with pytest.raises(StoreError):
+        setting.knows(cookie)
+    assert setting.knows(cookie)
+    assert setting.knows(setting.remember(cookie))
+    assert setting.events.names == [Event.AUTH_DEVICE_ADDED]
+
+
+def test_nobody_makes_an_old_copy_of_what_is_listed(setting: Setting) -> None:
+    cookie = setting.remember()
+    (device,) = setting.devices.of_account("robin")
+    assert cookie not in repr(device)
+    forged = b64url(bytes.fromhex(device.id) + bytes(16))
+    assert not setting.knows(forged)
+    assert setting.knows(cookie)
 
 
 def test_another_accounts_cookie_makes_a_device_of_its_own(setting: Setting) -> None:
@@ -150,9 +199,10 @@ def test_a_cookie_is_read_strictly(setting: Setting, spoil: str) -> None:
 def test_an_old_copy_in_a_shared_browser_ends_only_the_device_of_who_signs_in(setting: Setting) -> None:
     stolen = setting.remember(setting.remember(), "kim")
     cookie = setting.remember(setting.remember(stolen), "kim")  # both go on
-    thiefs = setting.remember(stolen, "mallory")  # says nothing of the others, and keeps what shows the copy
+    setting.remember(stolen, "mallory")  # says nothing of the others
+    assert setting.knows(cookie)
     assert not setting.events.named(Event.AUTH_DEVICE_REUSED)
-    assert not setting.knows(thiefs)
+    assert not setting.knows(stolen)
     assert [event.resource.id for event in setting.events.named(Event.AUTH_DEVICE_REUSED)] == ["robin"]
     assert not setting.knows(cookie)
     assert setting.knows(cookie, "kim")

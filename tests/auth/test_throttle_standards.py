@@ -114,9 +114,9 @@ def test_3_2_2_d_a_success_forgets_the_failures_before_it(world: World) -> None:
     account, sources = world.person(), strangers()
     tested = 0
     for _ in range(3):
-        tested += guessed(world, 7, 10, sources)
+        tested += guessed(world, 6, 10, sources)
         signed_in(world, account)
-    assert tested == 210
+    assert tested == 180
 
 
 def test_3_1_1_2_rl_failures_are_limited_for_each_account_wherever_they_come_from(world: World) -> None:

@@ -234,5 +234,5 @@ def test_the_throttles_settings_become_its_policy(folder: Path) -> None:
     )
     policy = open_policies(load_settings(folder / "portalsec.toml", env={})).throttle
     assert (policy.account.limit, policy.account.longest) == (3, timedelta(hours=2))
-    assert (policy.cap, policy.cap_devices, policy.store_down) == (9, 4, "allow")
+    assert (policy.cap, policy.cap_devices, policy.store_down) == (9, 1, "allow")
     assert (policy.candidate.limit, policy.detection.password) == (4, 4)

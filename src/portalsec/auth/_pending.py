@@ -27,12 +27,14 @@ class Browser:
 
     Attributes:
         device: SHA-256, in hexadecimal, of the known device's secret that it showed, where that was this account's.
+        family: what that device's secrets begin with, in hexadecimal: it opens nothing, and tells an old copy.
         shared: its user said that others use the computer: it does not become a known device.
         notice: a notice of the right password that is due unless the sign-in is completed.
         folded: such notices of this account's sign-ins that this one took the place of in this browser.
     """
 
     device: str | None = None
+    family: str | None = None
     shared: bool = False
     notice: str | None = None
     folded: tuple[str, ...] = ()
@@ -80,7 +82,7 @@ class Pending:
             kept = fields.pop("browser")
             folded = tuple(str(notice) for notice in kept.pop("folded"))
             browser = Browser(**kept, folded=folded)
-            bytes.fromhex(browser.device or "")
+            bytes.fromhex((browser.device or "") + (browser.family or ""))
             return cls(**fields, units=units, proven=proven, browser=browser)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Tampered("a pending sign-in is damaged") from error

@@ -21,7 +21,7 @@ __all__ = ["Detection"]
 class Detection:
     """Counts failures and records `auth.attack_suspected`: once a window for each prefix, password and the portal.
 
-    Safe for concurrent use: the one who takes a window's last unit tells.
+    Safe for concurrent use: who finds the number reached takes the one unit of the window's telling.
 
     Args:
         key: makes a counter's key of a lane and what it is for; the store sees no name, address or password.
@@ -54,18 +54,24 @@ class Detection:
                 )
             )
             return
-        self._told(self._policy.accounts, many, "many_accounts_from_one_prefix", source)
-        self._told(self._policy.failures, all_of_them, "many_failures", source)
+        accounts, failures = self._policy.accounts, self._policy.failures
+        if many.used >= accounts.limit and self._first(accounts, prefix, many.window, now):
+            self._tell("many_accounts_from_one_prefix", accounts.limit, accounts, source)
+        if all_of_them.used >= failures.limit and self._first(failures, "", all_of_them.window, now):
+            self._tell("many_failures", failures.limit, failures, source)
 
-    def sprayed(self, used: int, *, lane: Lane, source: Source) -> None:
-        """One password was tried at ``used`` names in the window of ``lane``, this name being the last of them."""
-        if used == self._policy.password:
-            self._tell("one_password_at_many_accounts", used, lane, source)
+    def sprayed(self, used: int, key: str, *, lane: Lane, source: Source, now: datetime) -> None:
+        """One password (by the counter's ``key``) was tried at ``used`` names in the window of ``lane``."""
+        if used >= self._policy.password and self._first(lane, key, 0, now):
+            self._tell("one_password_at_many_accounts", self._policy.password, lane, source)
 
-    def _told(self, lane: Lane, take: Take, pattern: str, source: Source) -> None:
-        """Told by the one who took the window's last unit."""
-        if take.ok and take.used == lane.limit:
-            self._tell(pattern, lane.limit, lane, source)
+    def _first(self, lane: Lane, group: str, window: int, now: datetime) -> bool:
+        """Whether nobody told of this window yet; where the store cannot say, it is told."""
+        told = self._key(lane, f"told {window} {group}")
+        try:
+            return self._store.take(told, limit=1, window=lane.window, now=now).ok
+        except StoreError:
+            return True
 
     def _tell(self, pattern: str, count: int, lane: Lane, source: Source) -> None:
         self._emit(

@@ -3,7 +3,11 @@
 A known device is no factor and opens nothing. It has guessing budgets of its own, so that a stranger who uses an
 account's budget up does not keep its owner out, and it tells a sign-in from a new place. Its secret lies in a cookie of
 the browser, only its SHA-256 in the store, bound to one account; it is replaced at each completed sign-in. Whoever
-shows a secret that was replaced has a copy of an old cookie: the device is revoked, and that is recorded.
+shows a secret that was replaced has a copy of an old cookie: the device is revoked, recorded, and its owner told.
+
+An answer can be lost on its way to the browser, which then has the secret from before: that one goes on until the new
+one was shown once. From then on every older one is a copy, however old: all secrets of a device begin alike, and a hash
+of that beginning is the device's id.
 
 People share browsers: the cookie carries a secret for each of up to five accounts, newest last, and each is known to its
 own account alone. A sign-in replaces that of its own account, and leaves the others as they are.
@@ -11,14 +15,16 @@ own account alone. A sign-in replaces that of its own account, and leaves the ot
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from portalsec._encoding import new_token
+from portalsec._encoding import b64url
 from portalsec.auth._address import UNKNOWN, address_prefix
 from portalsec.auth._input import token_text
 from portalsec.auth.browsers import browser_words
@@ -35,9 +41,11 @@ DEVICE_LIFETIME = timedelta(days=400)
 """How long a device is known without a sign-in; browsers keep no cookie for longer (RFC 6265bis section 5.5)."""
 
 _UNKNOWN = "Unknown browser"
+_NOBODY = "-"
 _AT_MOST = 20  # devices of one account; the one unused for the longest goes
 _ACCOUNTS = 5  # that one browser's cookie carries; the one that signed in the longest ago goes
 _TOKEN_LENGTH = 43
+_FAMILY = 16  # bytes that all secrets of one device begin with; as many follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,48 +77,76 @@ class KnownDevices:
         self._new_id = new_id
         self._emit = emit
 
-    def find(self, cookie: object, account_id: str | None, *, source: Source) -> KnownDevice | None:
+    def find(
+        self,
+        cookie: object,
+        account_id: str | None,
+        *,
+        source: Source,
+        reused: Callable[[KnownDevice], object] | None = None,
+    ) -> KnownDevice | None:
         """The device of this cookie that is this account's.
 
-        Costs one look-up for each token of a cookie of the right shape, whether or not anybody has the account.
+        Costs one look-up for each token of a cookie of the right shape, and one of the account's devices, whether or
+        not anybody has the account.
 
         Args:
+            reused: told of a device of which an old copy was shown, after it is revoked and that is recorded.
             cookie: its text, as the browser showed it.
             account_id: of the account that is signing in, or None where nobody has the name.
             source: where the request came from; recorded where an old copy was shown.
         """
         # Every one is looked up, wherever the account's own stands.
-        shown = [(digest, self._store.find(digest)) for digest in map(_digest, _tokens(cookie))]
+        tokens = _tokens(cookie)
+        shown = [(_digest(token), _device_id(token)) for token in tokens]
+        found = [self._store.find(digest) for digest, _ in shown]
+        of_account = self._store.of_account(account_id or _NOBODY) if tokens else ()
         own = None
-        for digest, device in shown:
-            if device is None or account_id is None or device.account_id != account_id:
+        for (digest, id), device in zip(shown, found, strict=True):
+            if account_id is None or (device is not None and device.account_id != account_id):
                 continue
-            if not hmac.compare_digest(device.digest, digest):
-                self._reused(device, source)
+            if device is None:
+                for copied in of_account:
+                    if hmac.compare_digest(copied.id.encode("utf-8"), id.encode("ascii")):
+                        self._reused(copied, source, reused)
             elif self._clock() - device.used_at < DEVICE_LIFETIME:
-                own = device
+                own = self._settled(device, digest)
         return own
+
+    @staticmethod
+    def family(cookie: object, device: KnownDevice) -> str | None:
+        """What all secrets of this device begin with, in hexadecimal, where the browser shows one of them."""
+        for token in _tokens(cookie):
+            if _device_id(token) == device.id:
+                return _bytes(token)[:_FAMILY].hex()
+        return None
+
+    @staticmethod
+    def well_formed(cookie: object) -> bool:
+        """Whether this could be a known devices' cookie; says nothing of whether one of them is known."""
+        return bool(_tokens(cookie))
 
     def shown(self, cookie: object) -> Sequence[KnownDevice]:
         """The devices of this cookie, whosesoever they are, oldest first; an old copy shows none. For budgets alone."""
         now = self._clock()
-        found = [(digest, self._store.find(digest)) for digest in map(_digest, _tokens(cookie))]
-        return [
-            device
-            for digest, device in found
-            if device is not None
-            and hmac.compare_digest(device.digest, digest)
-            and now - device.used_at < DEVICE_LIFETIME
-        ]
+        found = [self._store.find(digest) for digest in map(_digest, _tokens(cookie))]
+        return [each for each in found if each is not None and now - each.used_at < DEVICE_LIFETIME]
 
     def remember(
-        self, account_id: str, shown: bytes | None, *, source: Source, cookie: object = None
+        self,
+        account_id: str,
+        shown: bytes | None,
+        *,
+        source: Source,
+        cookie: object = None,
+        family: str | None = None,
     ) -> Remembered:
         """After a completed sign-in: give the device a new secret, or make it known.
 
         Args:
             shown: the digest of the device that `find` found at the sign-in's start, or None.
             cookie: the cookie's text as the browser shows it now: the others' secrets in it stay in it.
+            family: what `family` said at the sign-in's start.
 
         Raises:
             StoreError: nothing was remembered.
@@ -118,9 +154,12 @@ class KnownDevices:
         """
         digest = shown
         known = None if digest is None else self._store.find(digest)
-        token, now = new_token(), self._clock()
-        text = Secret(".".join([*self._others(cookie, account_id), token][-_ACCOUNTS:]))
-        fresh = hashlib.sha256(token.encode("ascii")).digest()
+        now = self._clock()
+        if family is None and known is not None and known.account_id == account_id:
+            family = self.family(cookie, known)
+        begins = secrets.token_bytes(_FAMILY) if family is None else bytes.fromhex(family)
+        token = b64url(begins + secrets.token_bytes(_FAMILY))
+        fresh = _digest(token)
         prefix = address_prefix(source.address)
         address = None if prefix == UNKNOWN else prefix
         if known is not None and digest is not None and known.account_id == account_id:
@@ -129,10 +168,15 @@ class KnownDevices:
                 known.id, expected=digest, digest=fresh, at=now, address=address
             )
             if rotated:
+                text = self._cookie(cookie, account_id, token)
                 known = replace(known, digest=fresh, previous=digest, used_at=now, address=address)
                 return Remembered(device=known, token=Secret(token), cookie=text, new=False)
+        # Nothing that another device's secrets begin with.
+        token = b64url(secrets.token_bytes(2 * _FAMILY))
+        fresh = _digest(token)
+        text = self._cookie(cookie, account_id, token)
         device = KnownDevice(
-            id=self._new_id(),
+            id=_device_id(token),
             account_id=account_id,
             digest=fresh,
             previous=None,
@@ -165,6 +209,26 @@ class KnownDevices:
             self._tell(Event.AUTH_DEVICE_REMOVED, account_id, source, actor, count=number)
         return number
 
+    def _settled(self, device: KnownDevice, shown: bytes) -> KnownDevice:
+        """The device, whose secret is from now on the one that was shown.
+
+        A secret that was shown has a mark of itself as its ``previous``; the one before it is then no longer the
+        device's. Where another request is faster, that one's word stands: the browser keeps its budget.
+        """
+        mark = hashlib.sha256(b"shown:" + shown).digest()
+        if device.previous is None or (device.digest == shown and device.previous == mark):
+            return device
+        if device.digest != mark:
+            self._store.rotate(
+                device.id, expected=device.digest, digest=mark, at=device.used_at, address=device.address
+            )
+        # Dying in between leaves what was shown as ``previous`` of a secret that nobody has: it is accepted again.
+        self._store.rotate(device.id, expected=mark, digest=shown, at=device.used_at, address=device.address)
+        return replace(device, digest=shown, previous=mark)
+
+    def _cookie(self, cookie: object, account_id: str, token: str) -> Secret[str]:
+        return Secret(".".join([*self._others(cookie, account_id), token][-_ACCOUNTS:]))
+
     def _others(self, cookie: object, account_id: str) -> list[str]:
         """The secrets of other accounts' devices. One that was replaced stays: its own account is to see it reused."""
         now, others = self._clock(), []
@@ -189,7 +253,9 @@ class KnownDevices:
             with suppress(Denied):  # another sign-in was faster
                 self.revoke(device.account_id, old.id, actor=owner, source=source)
 
-    def _reused(self, device: KnownDevice, source: Source) -> None:
+    def _reused(
+        self, device: KnownDevice, source: Source, told: Callable[[KnownDevice], object] | None
+    ) -> None:
         # The owner and a thief hold copies of one cookie, and it cannot be told who is who: neither keeps a budget.
         if self._store.revoke(device.account_id, device.id):
             self._tell(
@@ -200,6 +266,8 @@ class KnownDevices:
                 device=device.id,
                 outcome=Outcome.FAILURE,
             )
+            if told is not None:
+                told(device)
 
     def _tell(
         self,
@@ -232,6 +300,15 @@ def _tokens(cookie: object) -> tuple[str, ...]:
     if len(set(tokens)) != len(tokens) or any(token_text(token) is None for token in tokens):
         return ()
     return tokens
+
+
+def _bytes(token: str) -> bytes:
+    return base64.urlsafe_b64decode(token + "=")
+
+
+def _device_id(token: str) -> str:
+    """One way: whoever sees the id cannot make a token that would pass for an old copy."""
+    return hashlib.sha256(b"device:" + _bytes(token)[:_FAMILY]).hexdigest()[:32]
 
 
 def _digest(token: str) -> bytes:

@@ -32,7 +32,7 @@ from portalsec.auth._pending import Browser, Pending, is_password, open_data, pa
 from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.evidence import Evidence, Factor, mint
-from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac, SignInWatch
+from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, KnownDevice, Mac, SignInWatch
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.throttle import Attempt, Throttle, Units
 from portalsec.clock import Clock, from_unix_microseconds, unix_microseconds
@@ -221,7 +221,15 @@ class SignIn:
         except Denied as refusal:
             self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source=source)
         details = {"login": login_reference(self._mac, name)}
-        admitted = self._reserve("password", name, source)
+        full: Denied | None = None
+        try:
+            admitted = self._throttle.admit("password", account=name, address=source.address)
+        except Denied as refusal:
+            if not self._devices.well_formed(device):
+                self._throttled("password", name, refusal.reason, source)
+                raise
+            full = refusal
+            admitted = self._throttle.beyond_the_address(address=source.address)
         try:
             found = self._accounts.by_login(name)
             account_id = _NOBODY if found is None else found.id
@@ -232,13 +240,19 @@ class SignIn:
             if found is None:
                 account = None
             owner = None if account is None else account.id
-            known = self._devices.find(device, owner, source=source)
-            attempt = self._throttle.narrow(
-                admitted, account=name, account_id=owner, device=known, candidate=typed
+            known = self._devices.find(
+                device, owner, source=source, reused=lambda copied: self._device_copied(copied, source)
             )
+            if full is None or known is not None:
+                attempt = self._throttle.narrow(
+                    admitted, account=name, account_id=owner, device=known, candidate=typed
+                )
         except StoreError:
             admitted.not_tested()
             raise
+        if full is not None and known is None:
+            self._throttled("password", name, full.reason, source)
+            raise full
         # Of a locked name the password is not looked at, at the cost of a look.
         stored = None if account is None or attempt.locked else account.password_hash
         at, refused, control = self._clock(), attempt.locked, None
@@ -259,7 +273,13 @@ class SignIn:
             refused = Reason.ACCOUNT_DISABLED
         if refused is not None or account is None:
             self._wrong_password(
-                attempt, account, refused or Reason.UNKNOWN_ACCOUNT, source, details, control=control
+                attempt,
+                account,
+                refused or Reason.UNKNOWN_ACCOUNT,
+                source,
+                details,
+                control=control,
+                known=known,
             )
         if rehash_due:
             try:
@@ -273,6 +293,7 @@ class SignIn:
             account = self._marked(account, source)
         browser = Browser(
             device=None if known is None else known.digest.hex(),
+            family=None if known is None else self._devices.family(device, known),
             shared=shared,
             folded=tuple(notice for whose, notice in left if whose == account.id),
         )
@@ -377,6 +398,11 @@ class SignIn:
         flow, state = self._attempt(pending, _TOTP, source)
         account = self._holder(flow, state, source)
         attempt = self._reserve("second_factor", account, source)
+        if attempt.locked is not None:
+            # So many wrong codes in a row were tested: none is from here on, and the answer is a wrong code's.
+            attempt.failed()
+            self._totp.enrolled(account.id)
+            self._wrong_code(flow, Reason.WRONG_CODE, source, recorded=attempt.locked)
         try:
             proven = self._totp.verify(account.id, typed)
         except Denied as refusal:
@@ -522,7 +548,7 @@ class SignIn:
                 session=session.reference,
             )
         with suppress(StoreError):  # the new id must reach the browser, or its owner is signed out
-            attempt.succeeded()
+            self._throttle.complete(attempt.hold())
         return kept
 
     def abort(self, pending: object) -> None:
@@ -666,11 +692,12 @@ class SignIn:
                 source=source,
                 account_id=account_id,
             )
+        epoch = min(piece.epoch for piece in evidence if piece.epoch is not None)
         try:
             session = self._sessions.open_through(
                 DOOR,
                 account_id=account.id,
-                epoch=min(piece.epoch for piece in evidence if piece.epoch is not None),
+                epoch=epoch,
                 factors=tuple(piece.factor.value for piece in evidence),
                 proven_at=max(piece.at for piece in evidence),
                 source=source,
@@ -691,7 +718,7 @@ class SignIn:
             recorded = True
             self._throttle.complete(units)
             self._accounts.signed_in(account.id, at=self._clock())
-            cookie, new = self._remember(account, browser, source, device)
+            cookie, new = self._remember(account, browser, source, device, epoch=epoch)
             self._watch.completed(
                 account, source=source, new_device=new, notice=browser.notice, folded=browser.folded
             )
@@ -870,16 +897,32 @@ class SignIn:
         try:
             return self._throttle.admit(kind, account=subject, address=source.address)
         except Denied as refusal:
-            self._emit(
-                SecurityEvent(
-                    name=Event.AUTH_THROTTLED,
-                    outcome=Outcome.DENIED,
-                    reason=refusal.reason,
-                    source=source,
-                    details={"login": login_reference(self._mac, name), "kind": kind},
-                )
-            )
+            self._throttled(kind, name, refusal.reason, source)
             raise
+
+    def _throttled(self, kind: str, name: str, reason: Reason, source: Source) -> None:
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_THROTTLED,
+                outcome=Outcome.DENIED,
+                reason=reason,
+                source=source,
+                details={"login": login_reference(self._mac, name), "kind": kind},
+            )
+        )
+
+    def _device_copied(self, device: KnownDevice, source: Source) -> None:
+        from portalsec.auth.notices import NoticeKind
+
+        self._notices.tell(device.account_id, NoticeKind.DEVICE_REUSED, source=source)
+
+    def _forget(self, account: Account, device: KnownDevice, source: Source) -> None:
+        """A device that guessed until its own budget was used up: one copy of it must not take all devices' share."""
+        from portalsec.auth.notices import NoticeKind
+
+        with suppress(Denied):  # it is gone already
+            self._devices.revoke(account.id, device.id, actor=SYSTEM, source=source)
+            self._notices.tell(account.id, NoticeKind.DEVICE_REMOVED, source=source)
 
     def _marked(self, account: Account, source: Source) -> Account:
         """The account, which must choose another password: this one was right, and attackers have it in their lists."""
@@ -933,6 +976,7 @@ class SignIn:
         details: Mapping[str, str],
         *,
         control: str | None,
+        known: KnownDevice | None,
     ) -> NoReturn:
         """Refuse; one record, whatever the reason. ``control`` is what failed, where somebody must see to it."""
         attempt.failed(source=source)
@@ -948,21 +992,31 @@ class SignIn:
                 details=dict(details) if control is None else {**details, "control": control},
             )
         )
+        if attempt.device_used_up and account is not None and known is not None:
+            self._forget(account, known, source)
         if attempt.used_up:
             self._watch.locked(None if account is None or account.disabled else account, source=source)
         raise Denied(reason)
 
     def _remember(
-        self, account: Account, browser: Browser, source: Source, cookie: object
+        self, account: Account, browser: Browser, source: Source, cookie: object, *, epoch: int
     ) -> tuple[Secret[str] | None, bool]:
         """The known devices' new cookie, and whether the owner is to be told of a new one.
 
         Whoever says that a computer is shared is not remembered, and the owner is told all the same.
         """
         if browser.shared:
-            return None, browser.device is None
+            return None, True
         shown = None if browser.device is None else bytes.fromhex(browser.device)
-        remembered = self._devices.remember(account.id, shown, source=source, cookie=cookie)
+        remembered = self._devices.remember(
+            account.id, shown, source=source, cookie=cookie, family=browser.family
+        )
+        if self._sessions.epoch(account.id) != epoch:
+            # The account's sessions were ended meanwhile, its devices perhaps before this one was there.
+            with suppress(Denied):
+                owner = Actor(type="user", id=account.id)
+                self._devices.revoke(account.id, remembered.device.id, actor=owner, source=source)
+            return None, remembered.new
         return remembered.cookie, remembered.new
 
     def _code(self, code: object, source: Source) -> str:
@@ -1019,7 +1073,11 @@ class SignIn:
                 session=session,
             )
 
-    def _wrong_code(self, flow: Flow, reason: Reason, source: Source) -> NoReturn:
+    def _wrong_code(
+        self, flow: Flow, reason: Reason, source: Source, *, recorded: Reason | None = None
+    ) -> NoReturn:
+        """``recorded``: why the code was not even looked at, which the log says and the answer does not."""
+        cause = recorded or reason
         if flow.attempts >= self.policy.pending_attempts:
             # The last attempt takes the pending sign-in with it: a guesser must find the password again.
             self._flows.consume(flow.digest, flow.purpose, now=self._clock())
@@ -1028,9 +1086,15 @@ class SignIn:
                 Reason.FLOW_EXHAUSTED,
                 source=source,
                 account_id=flow.account_id,
-                details={"last": reason.value},
+                details={"last": cause.value},
             )
-        self._refuse(Event.AUTH_MFA_CHALLENGE_FAILED, reason, source=source, account_id=flow.account_id)
+        self._refuse(
+            Event.AUTH_MFA_CHALLENGE_FAILED,
+            cause,
+            source=source,
+            account_id=flow.account_id,
+            shown=reason,
+        )
 
     def _consume(self, flow: Flow, source: Source) -> None:
         if self._flows.consume(flow.digest, flow.purpose, now=self._clock()) is None:
@@ -1076,6 +1140,7 @@ class SignIn:
         account_id: str | None = None,
         session: str | None = None,
         details: Mapping[str, str] | None = None,
+        shown: Reason | None = None,
     ) -> NoReturn:
         self._emit(
             SecurityEvent(
@@ -1089,7 +1154,7 @@ class SignIn:
                 details=dict(details or {}),
             )
         )
-        raise Denied(reason)
+        raise Denied(shown or reason)
 
 
 def _digest(token: str) -> bytes:

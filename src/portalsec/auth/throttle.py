@@ -33,8 +33,8 @@ __all__ = ["Attempt", "DetectionPolicy", "Lane", "Throttle", "ThrottlePolicy", "
 _HOUR = timedelta(hours=1)
 _FOR_EVER = timedelta(days=3650)  # the cap ends by success, unlock or reset, and not by waiting
 _MANY = 2**31 - 1
-_NOBODYS = 256  # counters that stand in for the cap of names that nobody has
-_FINGERPRINT = 2  # bytes: enough to tell the passwords of an hour apart, too few to tell what one was
+_DAY = timedelta(days=1)  # how long the cap of a name that nobody has is kept
+_FINGERPRINT = 3  # bytes: enough to tell the passwords of an hour apart, too few to tell what one was
 
 Units: TypeAlias = tuple[tuple[str, str, int], ...]
 """Units taken and not settled yet: which budget, its counter's key, the window's start (0: none was taken)."""
@@ -48,9 +48,11 @@ _ADDRESS, _PORTAL, _NAME, _PAIR, _LOOK_ALIKE, _CAP = (
     "cap",
 )
 _DEVICE, _CANDIDATE, _TRIED, _CODE, _REQUEST = "device", "candidate", "tried", "code", "request"
+_CODE_CAP = "code_cap"
 _RETURNED = frozenset({_ADDRESS, _PORTAL, _CANDIDATE, _TRIED})  # by success: this sign-in's own unit, no more
-_CLEARED = frozenset({_NAME, _PAIR, _CAP, _DEVICE, _CODE})  # by success: it is the account's own
+_CLEARED = frozenset({_NAME, _PAIR, _CAP, _DEVICE, _CODE, _CODE_CAP})  # by success: it is the account's own
 
+_PARTS = ("strangers", "devices", "step_up")
 _CODES = ("second_factor", "enrolment", "recovery_code", "passkey", "step_up", "disabling")
 _REQUESTS = ("reset", "unlock", "registration")
 _MAILS = ("mail", "reset_mail", "unlock_mail", "device_mail")
@@ -63,9 +65,10 @@ class Attempt:
     Attributes:
         locked: why the secret must not be looked at, or None. Do the work and give the answer of a wrong one.
         used_up: whether this try took the last unit of the name's budget: if it fails, the name is locked now.
+        device_used_up: the same of the device's own budget: if it fails, the device is to be forgotten.
     """
 
-    __slots__ = ("_name", "_prefix", "_sprayed", "_taken", "_throttle", "locked", "used_up")
+    __slots__ = ("_name", "_prefix", "_sprayed", "_taken", "_throttle", "device_used_up", "locked", "used_up")
 
     def __init__(
         self,
@@ -76,7 +79,8 @@ class Attempt:
         name: str = "",
         locked: Reason | None = None,
         used_up: bool = False,
-        sprayed: int = 0,
+        device_used_up: bool = False,
+        sprayed: tuple[int, str] | None = None,
     ) -> None:
         self._throttle = throttle
         self._taken = taken
@@ -85,6 +89,7 @@ class Attempt:
         self._sprayed = sprayed
         self.locked = locked
         self.used_up = used_up
+        self.device_used_up = device_used_up
 
     def failed(self, *, source: Source | None = None) -> None:
         """The secret was wrong, or not looked at since the attempt was locked: the units stay taken.
@@ -166,10 +171,11 @@ class Throttle:
         ===============================  ==============  ===================================================
         password                         the name        address, (account and address), (account), (look-alike),
                                                          (cap), (candidate); with a device: address, (device), (cap)
-        second_factor, enrolment,        the account id  its own, and a long one
-        recovery_code, disabling
+        second_factor, recovery_code,    the account id  its own, a long one, (the cap of codes)
+        disabling
+        enrolment                        the account id  its own, and a long one
         passkey                          the account id  its own; of the address where there is none
-        step_up                          the account id  its own, (cap)
+        step_up                          the account id  its own, (a cap of its own)
         reset, unlock, registration      the name        address, (the name)
         device_request                   the device's id (the device), in place of a request's two
         mail, reset_mail, unlock_mail,   the account id  (the account), (the account, long); each kind its own
@@ -206,7 +212,13 @@ class Throttle:
         prefix = address_prefix(address)
         lanes = self._lanes(kind, account, prefix)
         try:
-            return self._admit(lanes, prefix)
+            attempt = self._admit(lanes, prefix)
+            if kind == "enrolment":
+                # Once it is complete, codes are those of another authenticator.
+                attempt._taken += tuple(
+                    (u, key, 0) for u, _, key in self._code_cap("second_factor", account or "")
+                )
+            return attempt
         except StoreError as failure:
             error = failure
         self._down(kind, error)
@@ -249,8 +261,17 @@ class Throttle:
             error = failure
         self._down("complete", error)
 
+    def beyond_the_address(self, *, address: str | None) -> Attempt:
+        """Where `admit` refused a password and a known device of the account was shown: what goes to `narrow` then.
+
+        Whoever else is behind that address must not keep the owner's device out; its own budget decides.
+        """
+        return Attempt(self, (), prefix=address_prefix(address))
+
     def clear_account(self, *, login: str, account_id: str, address: str | None = None) -> None:
-        """Forget the counters of one name and one account: a mailed unlock, a reset, an operator.
+        """Forget the password's counters of one name and one account: a mailed unlock, a reset, an operator.
+
+        Those of codes stay: whoever has the password and the mailbox must not get more tries at the second factor.
 
         Args:
             address: the visitor's, where it is the owner who asks: what was used from there at this name is forgotten
@@ -261,8 +282,8 @@ class Throttle:
         keys = [self._key("password", policy.account, name), self._look_alike(name)]
         if address is not None:
             keys.append(self._pair(name, address_prefix(address)))
-        keys += [self._cap(account_id, name, devices=devices)[2] for devices in (False, True)]
-        keys += [key for kind in _CODES for _, _, key in self._codes(kind, account_id)]
+        keys += [key for _, _, key in self._caps(account_id, name)]
+        keys += [key for _, _, key in self._codes("step_up", account_id)]
         for key in dict.fromkeys(keys):
             self._store.clear(key)
 
@@ -282,7 +303,7 @@ class Throttle:
                 raise
             if take.ok:
                 taken += ((unit, key, take.window),)
-            elif unit in (_REQUEST, _CAP):
+            elif unit in (_REQUEST, _CAP, _CODE_CAP):
                 # A mail that is not sent takes nothing: what it took of a budget before this one goes back.
                 self._give_back(tuple(each for each in taken if each[0] == _REQUEST))
                 taken = tuple(each for each in taken if each[0] != _REQUEST)
@@ -298,7 +319,8 @@ class Throttle:
         if kind == "password":
             lanes = [self._budget(_ADDRESS, kind, policy.address, prefix)]
             if policy.portal is not None:
-                lanes.insert(0, self._budget(_PORTAL, kind, policy.portal, ""))
+                # Last: whoever has none of their own left takes nothing of everybody's.
+                lanes.append(self._budget(_PORTAL, kind, policy.portal, ""))
             return lanes
         if kind in ("invitation", "meter"):
             lane = policy.invitation if kind == "invitation" else policy.meter
@@ -323,9 +345,9 @@ class Throttle:
         if kind == "verify":
             return [self._budget(_CODE, kind, policy.verify, account)]
         if kind == "step_up":
-            # The devices' part: whoever has a session is no stranger, and strangers must not keep the owner from it.
-            return [*self._codes(kind, account), self._cap(account, "", devices=True)]
-        return self._codes(kind, account)
+            # A part of its own: neither strangers nor a copied device keep the owner from it.
+            return [*self._codes(kind, account), self._cap(account, "", "step_up")]
+        return [*self._codes(kind, account), *self._code_cap(kind, account)]
 
     def _codes(self, kind: str, account_id: str) -> list[_Budget]:
         policy = self.policy
@@ -337,6 +359,16 @@ class Throttle:
         }.get(kind, policy.second_factor)
         lanes = [short] if kind in ("passkey", "step_up") else [short, policy.second_factor_long]
         return [self._budget(_CODE, kind, lane, account_id) for lane in lanes]
+
+    def _code_cap(self, kind: str, account_id: str) -> list[_Budget]:
+        """Consecutive wrong codes of one authenticator, whatever the time between them."""
+        whose = {"second_factor": "second_factor", "disabling": "second_factor", "recovery_code": kind}.get(
+            kind
+        )
+        if whose is None:
+            return []
+        lane = Lane(name="code_cap", limit=self.policy.code_cap, window=_FOR_EVER)
+        return [self._budget(_CODE_CAP, whose, lane, account_id)]
 
     # -- the budgets of a name ---------------------------------------------------------------------------------------
 
@@ -353,12 +385,12 @@ class Throttle:
         lanes = self._of_name(name, prefix, account_id, device)
         tried = None if candidate is None or device is not None else self._tried(candidate, name, now)
         # All are asked, whatever the first one says: that one of them is used up must not show in the work.
-        used_up = [self._used(lane, key, now) >= lane.limit for _, lane, key in lanes]
-        if any(used_up):
-            self._as_if(lanes, name, tried, now)
-            return Attempt(self, before, prefix=prefix, name=name, locked=Reason.ACCOUNT_LOCKED)
+        full = {unit for unit, lane, key in lanes if self._used(lane, key, now) >= lane.limit}
+        if full:
+            last = self._as_if(lanes, name, tried, now, capped=full == {_CAP})
+            return Attempt(self, before, prefix=prefix, name=name, locked=Reason.ACCOUNT_LOCKED, used_up=last)
         taken: Units = ()
-        last = False
+        last = forget = False
         try:
             for unit, lane, key in lanes:
                 take = self._take(lane, key, now)
@@ -367,47 +399,79 @@ class Throttle:
                     return Attempt(self, before, prefix=prefix, name=name, locked=Reason.ACCOUNT_LOCKED)
                 taken += ((unit, key, take.window),)
                 last = last or (take.used == lane.limit and unit in (_NAME, _CAP))
-            sprayed = 0
+                forget = forget or (take.used == lane.limit and unit == _DEVICE)
+            sprayed = None
             if tried is not None:
-                units, sprayed = self._try(tried, now)
-                if not sprayed:
+                units, used = self._try(tried, now)
+                if not used:
                     self._give_back(taken)
                     return Attempt(self, before, prefix=prefix, name=name, locked=Reason.PASSWORD_SPRAYED)
                 taken += units
+                sprayed = used, tried[1]
         except StoreError:
             with suppress(StoreError):
                 self._give_back(taken)
             raise
-        if device is not None and account_id is not None:
-            # The owner is in: what strangers used of the cap is over. Their other budgets are as they were.
-            taken += ((_CAP, self._cap(account_id, name, devices=False)[2], 0),)
-        return Attempt(self, before + taken, prefix=prefix, name=name, used_up=last, sprayed=sprayed)
+        if account_id is not None:
+            # A complete sign-in ends every part of the cap, whoever used it up. Other budgets are as they were.
+            own = {key for _, key, _ in taken}
+            taken += tuple((u, key, 0) for u, _, key in self._caps(account_id, name) if key not in own)
+        return Attempt(
+            self,
+            before + taken,
+            prefix=prefix,
+            name=name,
+            used_up=last,
+            device_used_up=forget,
+            sprayed=sprayed,
+        )
 
     def _of_name(
         self, name: str, prefix: str, account_id: str | None, device: KnownDevice | None
     ) -> list[_Budget]:
         policy = self.policy
         if device is not None:
-            own = self._budget(_DEVICE, "password", policy.device, device.id)
-            return [own, self._cap(account_id, name, devices=True)]
+            # Whatever the time between them: one copy of a cookie must not use up what all devices share.
+            most = max(1, min(policy.device.limit, policy.cap_devices // 2))
+            in_a_row = Lane(name="device_cap", limit=most, window=_FOR_EVER)
+            return [
+                self._budget(_DEVICE, "password", policy.device, device.id),
+                self._budget(_DEVICE, "password", in_a_row, device.id),
+                self._cap(account_id, name, "devices"),
+            ]
         return [
             # Before the account's: so one address alone does not use that up.
             (_PAIR, policy.account_address, self._pair(name, prefix)),
             self._budget(_NAME, "password", policy.account, name),
             (_LOOK_ALIKE, _plain(policy.account), self._look_alike(name)),
-            self._cap(account_id, name, devices=False),
+            self._cap(account_id, name, "strangers"),
         ]
 
-    def _as_if(self, lanes: list[_Budget], name: str, tried: _Tried | None, now: datetime) -> None:
-        """Write as much as a try would that is not locked, to counters that decide nothing.
+    def _as_if(
+        self, lanes: list[_Budget], name: str, tried: _Tried | None, now: datetime, *, capped: bool
+    ) -> bool:
+        """Write as much as a try would that is not locked; whether it used up the name's budget.
 
-        So a locked name costs what another one does, and a try that is not tested takes nothing of its budget.
+        So a locked name costs what another one does, and a try that is not tested takes nothing of its budget. Where
+        only the cap is used up (``capped``) the others go on as they do for a name of nobody, which has none for long.
         """
-        shadows = [(unit, lane.window) for unit, lane, _ in lanes]
-        shadows += [] if tried is None else [("tried", _HOUR), ("candidate", _HOUR)]
-        for which, window in shadows:
-            lane = Lane(name=which, limit=_MANY, window=min(window, _HOUR))
-            self._take(lane, self._key("locked", lane, name), now)
+        last = False
+        for unit, lane, key in lanes:
+            if capped and unit != _CAP:
+                take = self._take(lane, key, now)
+                last = last or (take.ok and take.used == lane.limit and unit == _NAME)
+            else:
+                shadow = Lane(name=unit, limit=_MANY, window=min(lane.window, _HOUR))
+                self._take(shadow, self._key("locked", shadow, name), now)
+        if tried is not None:
+            own, _ = tried
+            window = self.policy.candidate.window
+            lane = Lane(name="candidate", limit=_MANY, window=window)
+            # As `_try` does, where the password is one that was not tried here and one that was.
+            self._try(
+                (f"{own[:32]}{self._key('locked', lane, name)[:32]}", self._key("locked", lane, name)), now
+            )
+        return last
 
     def _tried(self, candidate: str, name: str, now: datetime) -> _Tried:
         """The counters of one password: a short hash of it under the portal's key, another one every hour."""
@@ -421,20 +485,34 @@ class Throttle:
         """Count this name once for this password: the units, and at how many names it was tried (0: at too many)."""
         lane = self.policy.candidate
         own, all_names = tried
-        first = self._store.take(own, limit=1, window=lane.window, now=now)
-        if not first.ok:  # it was tried here before, so that once more tells nothing new
+        # Three calls in any case. A name is marked only by one who has a unit of all names' budget, so that of two
+        # tries at once none finds the mark of another that is refused then.
+        if self._used(lane, own, now):  # it was tried here before: once more tells nothing new
             self._used(lane, all_names, now)
+            self._used(lane, own, now)
             return (), -1
         take = self._take(lane, all_names, now)
         if not take.ok:
-            self._give_back(((_TRIED, own, first.window),))
-            return (), 0
+            return (), -1 if self._used(lane, own, now) else 0
+        try:
+            first = self._store.take(own, limit=1, window=lane.window, now=now)
+        except StoreError:
+            with suppress(StoreError):
+                self._store.give_back(all_names, window=take.window)
+            raise
+        if not first.ok:
+            self._store.give_back(all_names, window=take.window)
+            return (), -1
         return ((_TRIED, own, first.window), (_CANDIDATE, all_names, take.window)), take.used
 
-    def _suspect(self, name: str, prefix: str, sprayed: int, source: Source | None) -> None:
+    def _suspect(
+        self, name: str, prefix: str, sprayed: tuple[int, str] | None, source: Source | None
+    ) -> None:
         source = source or Source()
         self._detection.failed(name=name, prefix=prefix, source=source, now=self._clock())
-        self._detection.sprayed(sprayed, lane=self.policy.candidate, source=source)
+        if sprayed is not None:
+            used, key = sprayed
+            self._detection.sprayed(used, key, lane=self.policy.candidate, source=source, now=self._clock())
 
     # -- keys and verbs ----------------------------------------------------------------------------------------------
 
@@ -474,20 +552,23 @@ class Throttle:
             if window:
                 self._store.give_back(key, window=window)
 
-    def _cap(self, account_id: str | None, name: str, *, devices: bool) -> _Budget:
-        """Consecutive failures of one password: strangers' and the devices' together are at most the cap.
+    def _caps(self, account_id: str, name: str) -> list[_Budget]:
+        return [self._cap(account_id, name, part) for part in _PARTS]
 
-        By the account, since only an account's failures may be kept for years: nobody's names share a few counters
-        that never refuse.
+    def _cap(self, account_id: str | None, name: str, part: str) -> _Budget:
+        """Consecutive failures of one password: strangers', the devices' and step-ups together are at most the cap.
+
+        By the account, since only an account's failures may be kept for years: those at names of nobody go after a day.
         """
         policy = self.policy
-        limit = policy.cap_devices if devices else policy.cap - policy.cap_devices
-        lane = Lane(name="cap_devices" if devices else "cap", limit=limit, window=_FOR_EVER)
-        if account_id is not None:
-            return self._budget(_CAP, "password", lane, f"+{account_id}")
-        bucket = self._mac("throttle-nobody", name.encode("utf-8"))[0] % _NOBODYS
-        nobody = Lane(name=lane.name, limit=_MANY, window=_FOR_EVER)
-        return self._budget(_CAP, "password", nobody, f"-{bucket}")
+        limit = {
+            "strangers": policy.cap - policy.cap_devices - policy.cap_step_up,
+            "devices": policy.cap_devices,
+            "step_up": policy.cap_step_up,
+        }[part]
+        names = {"strangers": "cap", "devices": "cap_devices", "step_up": "cap_step_up"}
+        lane = Lane(name=names[part], limit=limit, window=_FOR_EVER if account_id is not None else _DAY)
+        return self._budget(_CAP, "password", lane, f"-{name}" if account_id is None else f"+{account_id}")
 
     def _pair(self, name: str, prefix: str) -> str:
         return self._key("password", self.policy.account_address, f"{prefix} {name}")

@@ -272,7 +272,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _rate, (10, timedelta(minutes=15)), "password tries from a device that its owner used before"
             ),
             "cap": Key(
-                _count(2, 100),
+                _count(3, 100),
                 100,
                 "consecutive failures of one password until it is unlocked (SP 800-63B-4, 3.2.2)",
             ),
