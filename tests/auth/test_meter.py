@@ -18,7 +18,7 @@ from tests.auth.mailing import PASSWORD, SOURCE, Mailing
 
 WORDS = {"patient-1": ("Zorbina Quell", "1984-02-03")}
 # Made of the name, of the local part of the e-mail address, of the sign-in name; and of nobody's words.
-OWN = ("zorbinaquell1984", "quincytumbleweed99", "hedgerowhedgerow")
+OWN = ("zorbinaquell1984", "quincytumbleweed99", "hedgerowxqkhedgerow")
 OTHER = "saturn pickle mitten harbour"
 
 

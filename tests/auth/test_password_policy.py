@@ -58,7 +58,7 @@ def test_common_passwords_are_refused(password: str) -> None:
 
 @pytest.mark.parametrize(
     "password",
-    ["password2024", "qwertyuiopasdfgh", "6yhnmju7"],
+    ["abcdefghmx", "fancygreen", "abcdefghmxq"],
 )
 def test_guessable_passwords_are_refused_where_that_is_asked_for_and_advised_against_elsewhere(
     password: str,
@@ -156,7 +156,7 @@ def test_three_presets_are_named_after_their_source() -> None:
         ("lanternorbitvelvet", ["needs_digit", "needs_symbol"]),
         ("lantern 7 orbit velvet", []),
         ("словарь-облако-٧", []),
-        ("lantern 7 or", []),
+        ("lantern 7 fj", []),
         ("lantern 7 o", ["too_short"]),
     ],
 )
@@ -199,11 +199,11 @@ def test_the_report_says_the_same_as_the_check_with_advice_and_a_score() -> None
 @pytest.mark.parametrize(
     ("password", "advice"),
     [
-        ("kx7qvkx7qv", "advice_repeat"),
+        ("kx7qvkx7qv7a", "advice_repeat"),
         ("abcdefghmx", "advice_sequence"),
         ("nhyujmki", "advice_spatial"),
-        ("zorbina!kx7q", "advice_personal"),
-        ("marigold7", "advice_dictionary"),
+        ("zorbinakxqv", "advice_personal"),
+        ("marigoldhouse", "advice_dictionary"),
         ("1997kxq!", "advice_year"),
         ("ab 3.2.1984", "advice_date"),
         ("кактус-облако", "advice_other_keyboards"),

@@ -22,7 +22,7 @@ from typing import Self
 from portalsec.auth._breach_format import Header, Unreadable, check_of, fold, unpack
 from portalsec.errors import BreachSourceUnavailable, ConfigurationError
 
-__all__ = ["BreachFile", "Bundled", "shorter"]
+__all__ = ["BreachFile", "Bundled", "repeated_unit", "shorter"]
 
 _LITTLE = "0123456789!?.,*@#$%&+-_ "
 _MOST_LITTLE = 4
@@ -204,12 +204,12 @@ def shorter(text: str) -> Iterator[str]:
     if core != text:
         yield core
     for whole in {text: None, core: None}:
-        unit = _unit(whole)
+        unit = repeated_unit(whole)
         if unit == whole:
             # A word twice or more, with something little behind it.
             rest = whole.rstrip(_LITTLE)
-            if len(whole) - len(rest) <= _MOST_LITTLE and 2 * len(_unit(rest)) <= len(rest):
-                unit = _unit(rest)
+            if len(whole) - len(rest) <= _MOST_LITTLE and 2 * len(repeated_unit(rest)) <= len(rest):
+                unit = repeated_unit(rest)
         if unit != whole:
             yield unit
             yield _core(unit)
@@ -220,14 +220,18 @@ def _core(text: str) -> str:
     return text if text[-1:].isalpha() else text.rstrip(text[-1:]) or text
 
 
-def _unit(text: str) -> str:
-    """What the text repeats, whole or cut off; the text itself where it does not."""
-    size = text.find(text[:1], 1)
-    while size > 0:
-        if text.startswith(text[size:]):
-            return text[:size]
-        size = text.find(text[0], size + 1)
-    return text
+def repeated_unit(text: str) -> str:
+    """What the text repeats, whole or cut off; the text itself where it does not. Linear in its length."""
+    if text.find(text[:1], 1) < 0:
+        return text
+    # The longest beginning that is an end too, of every beginning (Knuth, Morris and Pratt).
+    ends, size = [0], 0
+    for char in text[1:]:
+        while size and text[size] != char:
+            size = ends[size - 1]
+        size += text[size] == char
+        ends.append(size)
+    return text[: len(text) - size]
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -165,7 +165,7 @@ class PasswordPolicy:
             Denied: MALFORMED where it is not text, is empty, or is over 1024 bytes; nothing was scored.
         """
         text = password_text(password)
-        return self._shape(text, with_second_factor) or self._content(text, (*about, *self.words))
+        return self._shape(text, with_second_factor) or self._content(text, about)
 
     def report(
         self, password: object, *, about: Sequence[str] = (), with_second_factor: bool
@@ -179,7 +179,7 @@ class PasswordPolicy:
         text = password_text(password)
         words = (*about, *self.words)
         shape = self._shape(text, with_second_factor)
-        problems = shape or self._content(text, words)
+        problems = shape or self._content(text, about)
         found = estimate_strength(text, words)
         score = sum(found.guesses_log10 >= step for step in _SCORES)
         advice: list[Problem] = []
@@ -216,18 +216,23 @@ class PasswordPolicy:
             return (Problem("blank"),)
         return tuple(Problem(f"needs_{kind}") for kind in self.kinds if not seen & set(_KINDS[kind]))
 
-    def _content(self, text: str, words: Sequence[str]) -> tuple[Problem, ...]:
+    def _content(self, text: str, about: Sequence[str]) -> tuple[Problem, ...]:
         # Here, so that the word lists load with the first new password and not with the first import.
         from portalsec.auth.personal import made_of
         from portalsec.auth.strength import estimate_strength, is_common, is_expected, own_words
+        from portalsec.auth.undressed import is_dressed_up, is_own
 
         if text.casefold() in self.blocklist or is_common(text) or is_expected(text):
             return (Problem("common"),)
-        if made_of(text, own_words(words)):
+        # Apart, so that a person of many words does not crowd out the portal's.
+        own = [*own_words(about), *own_words(self.words)]
+        if made_of(text, own) or is_own(text, own):
             return (Problem("personal"),)
+        if is_dressed_up(text):
+            return (Problem("common"),)
         if self.min_guesses_log10 is None:
             return ()
-        found = estimate_strength(text, words)
+        found = estimate_strength(text, (*about, *self.words))
         if found.guesses_log10 >= self.min_guesses_log10:
             return ()
         return (Problem("personal" if found.personal else "guessable"),)

@@ -20,11 +20,13 @@ from typing import Any, TypeAlias
 from zxcvbn import matching, scoring
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-__all__ = ["Estimate", "estimate_strength", "is_common", "is_expected", "own_words"]
+__all__ = ["Estimate", "estimate_strength", "is_common", "is_expected", "is_listed", "own_words"]
 
 WINDOW = 40  # characters scored at a time
 _ENOUGH = 20  # powers of ten that no policy asks more than
 _MAX_WORDS = 100
+_MOST_OF_A_WORD = 256  # characters
+_MAX_OWN_AT_ONE_PLACE = 4
 _LONGEST_DATE = 10
 _SHORT_UNIT = 4
 _MAX_ALPHABETS = 16
@@ -75,6 +77,11 @@ def is_common(text: str) -> bool:
     return text.casefold() in _COMMON or text.lower() in _COMMON
 
 
+def is_listed(word: str) -> bool:
+    """Whether the lower-case text is a word of any of zxcvbn's lists: passwords, names, English."""
+    return word in _RANKS
+
+
 def is_expected(text: str) -> bool:
     """Whether the whole text is one of those that need no list: a date, a run of the alphabet or of digits, or one of
     up to four characters, or a common password, over and over. At any length; the work is linear.
@@ -116,9 +123,12 @@ def own_words(words: Iterable[str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for word in words:
-        text = unicodedata.normalize("NFC", word[:WINDOW]).lower()
-        parts = re.split(r"[\W_]+", text)
-        for part in (text, *parts, "".join(parts), *_dates(text)):
+        text = unicodedata.normalize("NFC", word[:_MOST_OF_A_WORD]).lower()
+        parts = [part for part in re.split(r"[\W_]+", text) if part]
+        # Split before it is cut: the last name of a long line counts too.
+        initials = "".join(part[0] for part in parts)
+        for whole in (text, *parts, "".join(parts), initials, *_dates(text)):
+            part = whole[:WINDOW]
             if len(part) >= 3:
                 found.setdefault(part)
             if len(found) >= _MAX_WORDS:
@@ -170,10 +180,11 @@ def _words(text: str, own: Mapping[str, int]) -> list[dict[str, Any]]:
     for start in range(len(lower)):
         head = lower[start : start + _HEAD]
         reach = longest if head in _HEADS or head in heads else _HEAD - 1
+        mine = _own_ends(lower, start, own) if own else ()
         for end in range(start + 1, min(len(lower), start + reach) + 1):
             word = lower[start:end]
             ranks = _RANKS.get(word, ())
-            if word in own:
+            if end in mine:
                 ranks = (*ranks, ("user_inputs", own[word]))
             if not ranks:
                 continue
@@ -192,6 +203,19 @@ def _words(text: str, own: Mapping[str, int]) -> list[dict[str, Any]]:
                 for name, rank in ranks
             )
     return found
+
+
+def _own_ends(lower: str, start: int, own: Mapping[str, int]) -> frozenset[int]:
+    """Where the longest few of the own words that begin here end. With all of a hundred names of one letter, what is
+    made of them would have so many readings that scoring takes ten times as long.
+    """
+    ends: list[int] = []
+    for end in range(len(lower), start, -1):
+        if lower[start:end] in own:
+            ends.append(end)
+            if len(ends) == _MAX_OWN_AT_ONE_PLACE:
+                break
+    return frozenset(ends)
 
 
 def _reversed_words(text: str, own: Mapping[str, int]) -> list[dict[str, Any]]:
