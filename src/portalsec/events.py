@@ -154,7 +154,9 @@ class Event(StrEnum):
     SYSTEM_STARTED = "system.started"
     SYSTEM_STOPPED = "system.stopped"
     SYSTEM_CONFIG_CHANGED = "system.config_changed"
-    SYSTEM_CONTROL_FAILED = "system.control_failed"  # a store or check failed; refused, unless a policy says otherwise
+    SYSTEM_CONTROL_FAILED = (
+        "system.control_failed"  # a store or check failed; refused, unless a policy says otherwise
+    )
     SYSTEM_REQUEST_REFUSED = "system.request_refused"  # cross-site or malformed before any account was known
 
 

@@ -174,9 +174,7 @@ def test_ses_01_changes_at_once_leave_one_password_and_no_strangers_session(worl
     words = phrases(8)
     results = together(
         8,
-        lambda n: world.password_change.change(
-            sessions[n], current=PASSWORD, new=words[n], source=SOURCE
-        ),
+        lambda n: world.password_change.change(sessions[n], current=PASSWORD, new=words[n], source=SOURCE),
     )
     assert all(isinstance(result, NewSession | Denied) for result in results), results
     winners = [n for n in range(8) if isinstance(results[n], NewSession)]

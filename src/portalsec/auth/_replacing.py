@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from portalsec.auth._own_words import OwnWords
-from portalsec.auth._own_words import OwnWords
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.new_password import NewPasswords
 from portalsec.auth.notices import NoticeKind, Notices

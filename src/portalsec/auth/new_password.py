@@ -149,7 +149,9 @@ class NewPasswords:
             if not breached.local:
                 continue
             try:
-                listed = breached.contains(password) or listed  # every list is asked, whatever the one before said
+                listed = (
+                    breached.contains(password) or listed
+                )  # every list is asked, whatever the one before said
             except StoreError:
                 pass
             else:

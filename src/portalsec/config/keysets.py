@@ -25,7 +25,15 @@ from portalsec.crypto.ports import Aead
 from portalsec.errors import ConfigurationError, DecryptionError
 from portalsec.secret import Secret
 
-__all__ = ["KEYSETS", "KeysetFiles", "audit_origin", "keyset_context", "keyset_names", "keyset_text", "wrap_keys"]
+__all__ = [
+    "KEYSETS",
+    "KeysetFiles",
+    "audit_origin",
+    "keyset_context",
+    "keyset_names",
+    "keyset_text",
+    "wrap_keys",
+]
 
 KEYSETS: Mapping[str, tuple[Primitive, str]] = MappingProxyType(
     {

@@ -60,7 +60,9 @@ class SqlThrottle:
         fresh = moment + window // _MICROSECOND
         if limit < 1:
             return self._refused(key, moment, fresh)
-        upsert = _upsert(self._engine, key, limit, moment, fresh, longest, heals)
+        upsert = _upsert(
+            self._engine, key, limit=limit, moment=moment, fresh=fresh, longest=longest, heals=heals
+        )
         with writing(self._engine) as connection:
             if connection.dialect.name == "postgresql":
                 row = connection.execute(_or_as_it_is(upsert, key)).first()
@@ -116,6 +118,7 @@ def _take(row: Any, *, ok: bool) -> Take:
 def _upsert(
     engine: Engine,
     key: str,
+    *,
     limit: int,
     moment: int,
     fresh: int,

@@ -49,7 +49,7 @@ class MemoryThrottle:
             self._sweep(moment)
             counter = self._counters.get(key)
             if counter is None or counter.end <= moment:
-                counter = _next(counter, moment, limit, window, longest, heals)
+                counter = _next(counter, moment, limit=limit, window=window, longest=longest, heals=heals)
             ok = counter.used < limit
             if ok:
                 counter.used += 1
@@ -82,6 +82,7 @@ class MemoryThrottle:
 def _next(
     before: _Counter | None,
     moment: int,
+    *,
     limit: int,
     window: timedelta,
     longest: timedelta | None,
