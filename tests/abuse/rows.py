@@ -30,8 +30,6 @@ WAITING: Mapping[str, str] = MappingProxyType(
         + "there are no refresh tokens; a session's id changes and the one before is dead (ATK-12)",
         "AUZ-04": _FACTORS + "there is no impersonation",
         "AUZ-06": "stores take no patterns: each look-up is by an exact value, and one contract holds them all",
-        "ATK-09": _FACTORS
-        + "the hard cap on codes; today's chance is measured in docs/reference/measured.md",
         "ATK-10": _FACTORS + "there is no approval by push, and none is planned without a number to type",
         **{f"ATK-{number:02}": _FACTORS + "passkeys" for number in range(18, 29)},
         "ATK-32": _FACTORS + "there are no recovery codes yet",

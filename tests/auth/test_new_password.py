@@ -198,7 +198,7 @@ def test_without_a_history_the_one_before_the_last_may_come_back_unless_it_was_c
 
 
 @pytest.mark.parametrize("keep", [0, 1, 3])
-def test_rec_12_a_compromised_password_comes_back_after_no_number_of_ordinary_changes(keep: int) -> None:
+def test_a_compromised_password_comes_back_after_no_number_of_ordinary_changes(keep: int) -> None:
     gate = Gate(keep=keep)
     stolen = gate.prepare()
     gate.new.retire(ACCOUNT, stolen, gate.clock(), compromised=True)

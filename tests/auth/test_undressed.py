@@ -31,7 +31,7 @@ for _before, _after in [("0", "01")]:
     [
         "password        ", "P@ssw0rd12345678", "$unshine2024!", "ｐａｓｓｗｏｒｄ１２３４５６７８", "pаsswordpаssword",
         "pass\u200bword12345678", "password20242025", "password, password", "password and password", "lantern!!!!2024",
-        "1234 5678 9012 3456", "123-456-789-0123", "01/01/1990/01/01", "73519462840718", "0123456789abcdef",
+        "1234 5678 9012 3456", "123-456-789-0123", "01/01/1990/01/01", "7351946284", "0123456789abcdef",
         "Aa1234567890123", "ABCDabcd12341234", "aa11bb22cc33dd44", "deadbeefdeadbeef", "!QAZ2wsx#EDC4rfv", "poiuytrewqlkjhgf",
         "1234567890-=qwer", "йцукенгшщзхъфыва", "пароль1234567890", "españa1234567890", "espana12", "contraseña 2024",
         "teamomimamá12345", "dios es amor 123", "unodostrescuatro", "mustang196419641", "Winter2024/2025!", "MondayTuesday123",
@@ -88,7 +88,7 @@ def test_a_person_of_many_words_does_not_crowd_out_the_portal_s() -> None:
         "Wombat.Trumpet.Ocean7", "2 ducks + 1 goose = 3 birds", "ich esse gerne Kirschkuchen", "dog car sun hat",
         "私は毎朝緑茶を飲んで散歩します今日も", "нельзя объять необъятное слон", "🐘🍕🎈🚲🌵🐙🎻⚓🍋🧦🪁🐌🌙🔑🎲",
         "mariposa ventana queso", "clinic visits bore my turtle", "hill of clinics and purple otters",
-        "the maria celeste sailed past midnight", "garcia marquez wrote cien anos", "73519462840718539264",
+        "the maria celeste sailed past midnight", "garcia marquez wrote cien anos", "7351946284539264",
     ],
 )  # fmt: skip
 def test_good_passwords_are_not_refused(password: str) -> None:

@@ -2,8 +2,8 @@
 
 Lists hold what people choose and not every way to make it longer. Here the question is asked backwards: signs are taken
 for the letters that they stand for, letters without accents, digits and signs put aside, and what is left is read as
-words. Where that is one well-known word with little around it, a walk over the keyboard, or digits alone, whoever
-guesses has it soon, however long it is. The work grows with the length alone, and texts of many letters are left at once.
+words. Where that is one well-known word with little around it, a walk over the keyboard, or a date or telephone number
+alone, whoever guesses has it soon, however long it is. The work grows with the length alone, and texts of many letters are left at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ __all__ = ["is_dressed_up", "is_own", "plain"]
 _MOST_LETTERS = 64  # a word with little around it has fewer
 _MOST_DIGITS = 8  # two years, or a date
 _MOST_SIGNS = 2  # or one for each five characters
-_RANDOM_DIGITS = 20  # so many that no policy asks for more
+_RANDOM_DIGITS = (
+    11  # a date or a telephone number has fewer; more may be anything (no rule on kinds of character)
+)
 _UNIT = 8  # what repeats and is no longer than this is no password
 _LONGEST = 20
 _MOST_CHARACTERS = 1024
