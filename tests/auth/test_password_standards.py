@@ -117,7 +117,7 @@ def test_3_1_1_1_a_listed_choice_means_another_and_there_is_no_other_rule(bundle
     assert ids(LISTED, bundled, second=False) == ["breached"]
     assert ids("iloveyou") == ["common"]
     assert (NIST.kinds, NIST.min_guesses_log10, NIST.max_age) == ((), None, None)
-    weak = "kx7bq 1997 kx7bq 1997"  # the estimate says so; no list does
+    weak = "kx7bq1997kx7bq1997"  # the estimate says so; no list does
     assert ids(weak, bundled, second=False) == []
 
 
