@@ -599,7 +599,7 @@ def test_pwd_08_a_server_that_is_down_is_recorded_and_the_policy_decides(
     assert prepare(OTHER)
     assert len(server.paths) == 2
     assert not events
-    assert problems("PatientPortal2026") == ["breached"], "the list on this machine is asked first"
+    assert problems("masterofpuppets1") == ["breached"], "the list on this machine is asked first"
     assert len(server.paths) == 2
     assert gate.report(leaked, with_second_factor=True).problems == (), "the meter asks no server"
     assert len(server.paths) == 2
