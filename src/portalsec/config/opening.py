@@ -76,26 +76,30 @@ def open_portal(
     if notifier is None:
         notifier = open_notifier(settings, env=os.environ if env is None else env, clock=clock)
     opened = stores(keys) if stores is not None else open_stores(settings, keys)
-    return build_portal(
-        name=settings["portal", "name"],
-        base_url=settings["portal", "base_url"],
-        proxy_hops=settings["portal", "proxy_hops"],
-        keys=keys,
-        stores=opened,
-        policies=policies,
-        breach_sources=breach_sources,
-        relations=relations(opened),
-        origin=audit_origin(settings),
-        anchors=(FileAnchor(settings.path("audit", "anchor")),),
-        obligations=obligations,
-        clock=clock,
-        new_id=new_id,
-        notifier=notifier,
-        about=about,
-        language_of=language_of,
-        accounts_of=accounts_of,
-        wrap_emit=wrap_emit,
-    )
+    try:
+        return build_portal(
+            name=settings["portal", "name"],
+            base_url=settings["portal", "base_url"],
+            proxy_hops=settings["portal", "proxy_hops"],
+            keys=keys,
+            stores=opened,
+            policies=policies,
+            breach_sources=breach_sources,
+            relations=relations(opened),
+            origin=audit_origin(settings),
+            anchors=(FileAnchor(settings.path("audit", "anchor")),),
+            obligations=obligations,
+            clock=clock,
+            new_id=new_id,
+            notifier=notifier,
+            about=about,
+            language_of=language_of,
+            accounts_of=accounts_of,
+            wrap_emit=wrap_emit,
+        )
+    except BaseException:
+        opened.close()  # parts that do not fit together leave no connection open
+        raise
 
 
 def open_keys(settings: Settings, *, env: Mapping[str, str] | None = None) -> Keys:
