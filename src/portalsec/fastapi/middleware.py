@@ -92,7 +92,12 @@ class PortalsecMiddleware:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started, method = False, scope["method"]
+        started, too_large, method = False, False, scope["method"]
+
+        def overflow() -> None:
+            nonlocal too_large
+            too_large = True
+
         if method == "HEAD":
             # RFC 9110 section 9.3.2: what GET answers, without the content. Routes are declared for GET alone. Without
             # the server's extensions, so that no content is sent by another way than the message dropped below.
@@ -110,10 +115,14 @@ class PortalsecMiddleware:
         try:
             response = await self._before(scope)
             if response is None:
-                await self._app(scope, self._limited(receive), send_with_headers)
-                return
-        except ClientDisconnect:
-            return  # nobody is left to answer
+                try:
+                    await self._app(scope, self._limited(receive, overflow), send_with_headers)
+                except ClientDisconnect:
+                    if not too_large:
+                        return  # nobody is left to answer
+                if started or not too_large:
+                    return
+                raise _TooLarge
         except Exception as error:
             if started:
                 raise
@@ -157,7 +166,8 @@ class PortalsecMiddleware:
             raise _TooLarge  # before a byte of it is read
         return None
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, overflow: Callable[[], None]) -> Receive:
+        """Whoever reads past the limit is told that the visitor has left, which every reader knows how to take."""
         total = 0
 
         async def limited() -> Message:
@@ -166,7 +176,8 @@ class PortalsecMiddleware:
             if message["type"] == "http.request":
                 total += len(message.get("body", b""))
                 if total > self._body_limit:
-                    raise _TooLarge
+                    overflow()
+                    return {"type": "http.disconnect"}
             return message
 
         return limited
