@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import NoReturn
 
 from portalsec.auth._door import DOOR, require_door
+from portalsec.auth.proof import Factor
 
 __all__ = ["Evidence", "Factor"]
-
-
-class Factor(StrEnum):
-    """Kinds of factor. Two proofs of one kind never count as two."""
-
-    PASSWORD = "password"  # noqa: S105
-    TOTP = "totp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

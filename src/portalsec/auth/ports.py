@@ -41,8 +41,12 @@ __all__ = [
     "Notice",
     "NoticeStore",
     "Notifier",
+    "Passkey",
+    "PasskeyStore",
     "PasswordHistoryStore",
     "Pepper",
+    "RecoveryCode",
+    "RecoveryCodeStore",
     "Sealer",
     "SessionRecord",
     "SessionStore",
@@ -275,6 +279,8 @@ class KnownDevice:
         label: what its owner sees ("Firefox / Windows").
         created_at, used_at: first and newest full sign-in.
         address: prefix of the newest address, or None.
+        trusted_until: until when its owner trusts it (see `portalsec.auth.trust`), or None.
+        trusted_setup: fingerprint of the account's password and factors when it was trusted; under another it is not.
     """
 
     id: str
@@ -285,6 +291,8 @@ class KnownDevice:
     created_at: datetime
     used_at: datetime
     address: str | None = None
+    trusted_until: datetime | None = None
+    trusted_setup: bytes | None = field(default=None, repr=False)
 
 
 class DeviceStore(Protocol):
@@ -302,6 +310,10 @@ class DeviceStore(Protocol):
         self, device_id: str, *, expected: bytes, digest: bytes, at: datetime, address: str | None
     ) -> bool:
         """Where its digest still is ``expected``: that becomes ``previous``, ``digest`` takes its place. One winner."""
+        ...
+
+    def trust(self, account_id: str, device_id: str, *, until: datetime | None, setup: bytes | None) -> bool:
+        """Set ``trusted_until`` and ``trusted_setup`` where it is this account's; whether it is."""
         ...
 
     def of_account(self, account_id: str) -> Sequence[KnownDevice]:
@@ -654,6 +666,11 @@ class TotpDevice:
         confirmed: whether a first code proved that the owner has it; only confirmed devices count as a factor.
         last_step: the newest time step that was accepted (RFC 6238 section 5.2); -1 before the first.
         created_at: when it was enrolled.
+        algorithm, digits, period: how its codes are made (an imported one may differ from the portal's own).
+        drift: how many steps its clock was ahead of ours (behind: below zero) when a code was last accepted.
+        failures: wrong codes tested in a row, without a right one between.
+        used_at: when a code was last accepted, or None.
+        removed_at: when its owner removed it: it is no factor any more, and can be restored for a day. None otherwise.
     """
 
     id: str
@@ -663,35 +680,230 @@ class TotpDevice:
     confirmed: bool
     last_step: int
     created_at: datetime
+    algorithm: str = "SHA1"
+    digits: int = 6
+    period: int = 30
+    drift: int = 0
+    failures: int = 0
+    used_at: datetime | None = None
+    removed_at: datetime | None = None
 
 
 class TotpStore(Protocol):
-    """TOTP devices; `advance` is the one write that decides whether a code is new."""
+    """TOTP devices; `advance` is the one write that decides whether a code is new. Removed devices are out of reach
+    of every verb but `removed`, `restore` and `purge_removed`."""
 
     def add(self, device: TotpDevice) -> None:
-        """Insert an unconfirmed device in place of any other unconfirmed device of the account.
+        """Insert; an unconfirmed device takes the place of any other unconfirmed device of the account.
 
         An id that another device has is a `portalsec.errors.StoreError`; that device stays as it is.
         """
         ...
 
     def devices(self, account_id: str) -> Sequence[TotpDevice]:
-        """All devices, oldest first."""
+        """All devices that are not removed, oldest first."""
         ...
 
     def confirm(self, account_id: str, device_id: str, step: int) -> bool:
         """Mark as confirmed with ``last_step = step`` where it is this account's and unconfirmed. One winner."""
         ...
 
-    def advance(self, account_id: str, device_id: str, step: int) -> bool:
-        """Set ``last_step = step`` where the device is this account's, confirmed and ``last_step < step``.
+    def try_(self, account_id: str, device_id: str, *, cap: int) -> bool:
+        """Add one to ``failures`` where it is below ``cap``, before a code is tested; whether it was.
 
-        One conditional write; of any number of concurrent calls with one step, exactly one returns True.
+        Of any number of concurrent calls, at most ``cap`` in a row are let through. For confirmed devices and others.
         """
         ...
 
-    def remove(self, account_id: str, device_id: str) -> bool:
-        """Delete where it is this account's; whether anything was deleted."""
+    def untry(self, account_id: str, device_id: str) -> None:
+        """Take one from ``failures`` (never below zero): the code was not tested, or was another device's."""
+        ...
+
+    def advance(
+        self, account_id: str, device_id: str, step: int, *, drift: int = 0, at: datetime | None = None
+    ) -> bool:
+        """Set ``last_step = step`` where the device is this account's, confirmed and ``last_step < step``.
+
+        With it, in the one conditional write: ``failures = 0``, ``drift``, ``used_at = at`` (None leaves it). Of any
+        number of concurrent calls with one step, exactly one returns True.
+        """
+        ...
+
+    def rename(self, account_id: str, device_id: str, label: str) -> bool:
+        """Where it is this account's; whether it is."""
+        ...
+
+    def remove(self, account_id: str, device_id: str, *, at: datetime | None = None) -> bool:
+        """Set ``removed_at`` where it is this account's, confirmed and not removed; without ``at``, or where it is
+        unconfirmed, delete it. Whether there was one."""
+        ...
+
+    def removed(self, account_id: str) -> Sequence[TotpDevice]:
+        """Those that were removed and not purged yet."""
+        ...
+
+    def restore(self, account_id: str, device_id: str, *, since: datetime) -> bool:
+        """Clear ``removed_at`` where it is later than ``since``. One winner."""
+        ...
+
+    def purge_removed(self, *, until: datetime) -> int:
+        """Delete those removed at that moment or before; the number deleted."""
+        ...
+
+
+# -- recovery codes ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryCode:
+    """A look-up secret (SP 800-63B-4 section 3.1.2) as a keyed hash.
+
+    Attributes:
+        account_id: whose it is.
+        digest: keyed hash of the code, bound to the account.
+        key_id: the key of that hash.
+        created_at: when the set was made.
+        used_at: when it was spent, or None.
+    """
+
+    account_id: str
+    digest: bytes = field(repr=False)
+    key_id: int
+    created_at: datetime
+    used_at: datetime | None = None
+
+
+class RecoveryCodeStore(Protocol):
+    """One set of recovery codes an account."""
+
+    def replace(self, account_id: str, codes: Sequence[RecoveryCode]) -> int:
+        """Put this set in the place of all the account has, in one step; how many were there, spent or not."""
+        ...
+
+    def of_account(self, account_id: str) -> Sequence[RecoveryCode]:
+        """Spent ones too."""
+        ...
+
+    def spend(self, account_id: str, digests: Sequence[bytes], *, at: datetime) -> RecoveryCode | None:
+        """Set ``used_at`` of the unspent code whose digest is one of these, and return it as it is now; None where
+        there is none. Of any number of concurrent calls with one code, exactly one gets it."""
+        ...
+
+    def unspend(self, account_id: str, digest: bytes) -> bool:
+        """Clear ``used_at``: what the code was spent for could not be recorded. Whether it was spent."""
+        ...
+
+    def remove(self, account_id: str) -> int:
+        """Delete the set; how many there were."""
+        ...
+
+
+# -- passkeys ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passkey:
+    """A public-key credential (WebAuthn Level 3, "credential record").
+
+    Attributes:
+        id: opaque; pages and logs name it by this.
+        account_id: whose it is.
+        credential_id: as the authenticator made it, 1 to 1023 bytes; belongs to one account in the whole portal.
+        user_handle: what the authenticator knows the account by: random, never the account's id or name.
+        public_key: COSE key.
+        algorithm: its COSE algorithm, the only one its signatures are checked with.
+        sign_count: newest accepted, or 0.
+        label: the owner's name for it.
+        aaguid: the authenticator's make, as a UUID in text; zeros where it does not say.
+        transports: as the browser named them, for the next request's hints.
+        backup_eligible: it may be copied to other devices (a synced passkey); never changes.
+        backed_up: it is copied, as of the newest use.
+        user_verified: whether its user was ever verified.
+        attested: whether its make was proven by an attestation that we verified.
+        discoverable: whether it can sign in without a name being typed; None where the browser did not say.
+        created_at, used_at: registration and newest use.
+        suspect_at: when its counter went backwards (a copy may exist), or None.
+        disabled_at: from when on it is no factor (policy on a suspected copy), or None.
+        removed_at: when its owner removed it; it can be restored for a day. None otherwise.
+    """
+
+    id: str
+    account_id: str
+    credential_id: bytes = field(repr=False)
+    user_handle: bytes = field(repr=False)
+    public_key: bytes = field(repr=False)
+    algorithm: int
+    sign_count: int
+    label: str
+    aaguid: str
+    transports: tuple[str, ...]
+    backup_eligible: bool
+    backed_up: bool
+    user_verified: bool
+    attested: bool
+    discoverable: bool | None
+    created_at: datetime
+    used_at: datetime | None = None
+    suspect_at: datetime | None = None
+    disabled_at: datetime | None = None
+    removed_at: datetime | None = None
+
+
+class PasskeyStore(Protocol):
+    """Passkeys by account and by credential id. Removed ones are out of reach of every verb but `add`, which never
+    gives their credential id to anybody else, `removed`, `restore` and `purge_removed`."""
+
+    def add(self, passkey: Passkey, *, at_most: int) -> bool:
+        """Insert; False where the id or the credential id is taken by anybody, or the account has ``at_most``."""
+        ...
+
+    def of_account(self, account_id: str) -> Sequence[Passkey]:
+        """Those not removed, oldest first; disabled ones too."""
+        ...
+
+    def by_credential_id(self, credential_id: bytes) -> Passkey | None: ...
+
+    def advance(
+        self,
+        account_id: str,
+        passkey_id: str,
+        *,
+        expected: int,
+        sign_count: int,
+        backed_up: bool,
+        user_verified: bool,
+        at: datetime,
+    ) -> bool:
+        """After a verified use: where it is this account's, not disabled and its ``sign_count`` still is ``expected``,
+        set the new one (never a lower one), ``backed_up``, ``user_verified`` (never back to False) and ``used_at``.
+
+        Of concurrent uses with one ``expected`` and a counter that counts, one wins; where both counts are zero (an
+        authenticator without a counter) every call wins.
+        """
+        ...
+
+    def suspect(self, account_id: str, passkey_id: str, *, at: datetime, disable: bool) -> bool:
+        """Set ``suspect_at`` (and ``disabled_at``) where it is not set; the counter stays. One winner."""
+        ...
+
+    def rename(self, account_id: str, passkey_id: str, label: str) -> bool:
+        """Where it is this account's; whether it is."""
+        ...
+
+    def remove(self, account_id: str, passkey_id: str, *, at: datetime | None = None) -> bool:
+        """Set ``removed_at``; without ``at`` delete it. Whether it was there, and this account's."""
+        ...
+
+    def removed(self, account_id: str) -> Sequence[Passkey]:
+        """Those that were removed and not purged yet."""
+        ...
+
+    def restore(self, account_id: str, passkey_id: str, *, since: datetime) -> bool:
+        """Clear ``removed_at`` where it is later than ``since``. One winner."""
+        ...
+
+    def purge_removed(self, *, until: datetime) -> int:
+        """Delete those removed at that moment or before; the number deleted."""
         ...
 
 
