@@ -13,17 +13,28 @@ import pytest
 
 import portalsec
 from portalsec.auth.evidence import Evidence, Factor, mint
+from portalsec.auth.proof import Proof
 from tests.auth.world import SOURCE, World
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+PROOF = Proof(factor=Factor.TOTP, at=NOW)
 
 
 def test_evidence_cannot_be_constructed_outside() -> None:
     with pytest.raises(TypeError):
-        Evidence(factor=Factor.TOTP, account_id="a", at=NOW)
+        Evidence(proof=PROOF, account_id="a")
     for door in (None, object(), True, "DOOR"):
         with pytest.raises(TypeError, match="sign in through SignIn"):
-            Evidence(factor=Factor.TOTP, account_id="a", at=NOW, door=door)
+            Evidence(proof=PROOF, account_id="a", door=door)
+
+
+def test_evidence_says_what_its_proof_says() -> None:
+    proof = Proof(factor=Factor.PASSKEY, at=NOW, authenticator="key", user_verified=True)
+    evidence = mint(proof, "a", epoch=3)
+    assert (evidence.proof, evidence.factor, evidence.at, evidence.epoch) == (proof, Factor.PASSKEY, NOW, 3)
+    assert mint(Factor.TOTP, "a", NOW).proof == PROOF
+    with pytest.raises(TypeError, match="says when"):
+        mint(Factor.TOTP, "a")
 
 
 def test_evidence_cannot_be_bent_copied_or_pickled() -> None:
