@@ -1,8 +1,9 @@
 """What tests of an application, and our own, need: a frozen clock, predictable ids, captured events, contracts."""
 
+from portalsec.testing.authenticator import SoftAuthenticator
 from portalsec.testing.clock import FrozenClock
 from portalsec.testing.events import CapturedEvents
 from portalsec.testing.ids import SequentialIds
 from portalsec.testing.mail import SentMail
 
-__all__ = ["CapturedEvents", "FrozenClock", "SentMail", "SequentialIds"]
+__all__ = ["CapturedEvents", "FrozenClock", "SentMail", "SequentialIds", "SoftAuthenticator"]
