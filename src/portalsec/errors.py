@@ -62,6 +62,8 @@ class Reason(StrEnum):
     CODE_REPLAYED = "code_replayed"  # a step that was used, or one older than a used one (RFC 6238 5.2)
     FACTOR_NOT_ENROLLED = "factor_not_enrolled"
     FACTOR_ALREADY_ENROLLED = "factor_already_enrolled"
+    PASSKEY_REFUSED = "passkey_refused"  # a step of the relying party; the event's `check` says which
+    PASSKEY_TAKEN = "passkey_taken"  # this credential is registered already, to this account or another
     EVIDENCE_MISSING = "evidence_missing"  # the policy asks for a factor that was not proven
     EVIDENCE_MIXED = "evidence_mixed"  # evidence of two accounts, or one kind twice
     EVIDENCE_STALE = "evidence_stale"

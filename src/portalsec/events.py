@@ -69,6 +69,8 @@ class Event(StrEnum):
     AUTH_MFA_CHALLENGE_FAILED = "auth.mfa_challenge_failed"
     AUTH_MFA_ENROLLED = "auth.mfa_enrolled"
     AUTH_MFA_REMOVED = "auth.mfa_removed"
+    AUTH_PASSKEY_REFUSED = "auth.passkey_refused"  # details: `check`, the step that refused
+    AUTH_PASSKEY_CLONE_SUSPECTED = "auth.passkey_clone_suspected"  # its counter went backwards
     AUTH_PASSWORD_CHANGED = "auth.password_changed"  # noqa: S105
     AUTH_PASSWORD_REHASHED = "auth.password_rehashed"  # noqa: S105
     AUTH_PASSWORD_RESET = "auth.password_reset"  # noqa: S105
