@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from portalsec.auth.posture import DevicePosture
+from portalsec.auth.proof import Proof
 from portalsec.errors import ConfigurationError
 from portalsec.events import Source
 
@@ -29,6 +31,7 @@ __all__ = [
     "BreachSource",
     "Contact",
     "ContactStore",
+    "Created",
     "DeviceStore",
     "Flow",
     "FlowStore",
@@ -705,7 +708,10 @@ class TotpStore(Protocol):
         ...
 
     def confirm(self, account_id: str, device_id: str, step: int) -> bool:
-        """Mark as confirmed with ``last_step = step`` where it is this account's and unconfirmed. One winner."""
+        """Mark as confirmed with ``last_step = step`` and ``failures = 0`` where it is this account's and unconfirmed.
+
+        One winner.
+        """
         ...
 
     def try_(self, account_id: str, device_id: str, *, cap: int) -> bool:
@@ -876,6 +882,7 @@ class PasskeyStore(Protocol):
     ) -> bool:
         """After a verified use: where it is this account's, not disabled and its ``sign_count`` still is ``expected``,
         set the new one (never a lower one), ``backed_up``, ``user_verified`` (never back to False) and ``used_at``.
+        False, and nothing is set, where the new count is not above ``expected`` and not both are zero: see `suspect`.
 
         Of concurrent uses with one ``expected`` and a counter that counts, one wins; where both counts are zero (an
         authenticator without a counter) every call wins.
@@ -883,7 +890,10 @@ class PasskeyStore(Protocol):
         ...
 
     def suspect(self, account_id: str, passkey_id: str, *, at: datetime, disable: bool) -> bool:
-        """Set ``suspect_at`` (and ``disabled_at``) where it is not set; the counter stays. One winner."""
+        """Set ``suspect_at`` where it is not set; with ``disable``, both it and ``disabled_at`` where that one is not.
+
+        The counter stays, and so does an earlier ``suspect_at``. One winner.
+        """
         ...
 
     def rename(self, account_id: str, passkey_id: str, label: str) -> bool:
@@ -920,8 +930,17 @@ class SessionRecord:
         epoch: the account's epoch when it was opened; a session of an older epoch is dead.
         created_at: when it was opened; the absolute limit counts from here.
         last_seen_at: the last request that counted as activity.
-        factors: kinds of factor that were proven, in order ("password", "totp").
-        proven_at: when the newest factor was proven.
+        proofs: what was shown, oldest first; nothing is taken for proven that is not here.
+        level: assurance level of the proofs when it was opened or stepped up (SP 800-63B-4), 0 to 3.
+        phishing_resistant: whether one of them is.
+        idle, absolute: limits of this session, tightened when it was opened; None where the portal's own are all. Both
+            are measured at each check.
+        shared: its user said that others use the computer.
+        rested_at: when idleness ended it; one factor can resume it. None while it lives.
+        anomaly: what changed under it (see `portalsec.auth.anomalies`) until a step-up settled that, or None.
+        impersonator: the account of who acts here in the owner's name, or None.
+        posture: what an app said about its device; advisory.
+        place: a coarse place that the application found for the address ("Oslo, Norway"), or None.
         address: where it was opened from, or None.
         user_agent: of the browser that opened it, at most 256 characters, or None.
     """
@@ -931,10 +950,29 @@ class SessionRecord:
     epoch: int
     created_at: datetime
     last_seen_at: datetime
-    factors: tuple[str, ...]
-    proven_at: datetime
+    proofs: tuple[Proof, ...]
+    level: int = 1
+    phishing_resistant: bool = False
+    idle: timedelta | None = None
+    absolute: timedelta | None = None
+    shared: bool = False
+    rested_at: datetime | None = None
+    anomaly: str | None = None
+    impersonator: str | None = None
+    posture: DevicePosture | None = None
+    place: str | None = None
     address: str | None = None
     user_agent: str | None = None
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Kinds of factor that were proven, each once, in order ("password", "totp")."""
+        return tuple(dict.fromkeys(proof.factor.value for proof in self.proofs))
+
+    @property
+    def proven_at(self) -> datetime:
+        """When the newest factor was proven; when it was opened where there is none."""
+        return max((proof.at for proof in self.proofs), default=self.created_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -945,15 +983,40 @@ class LoadedSession:
     current_epoch: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """What `SessionStore.create` did.
+
+    Attributes:
+        opened: whether the session is there now.
+        ended: sessions of the same account that had to make room for it.
+        full: it was not opened because the account has as many as it may, and none is to be ended for it.
+    """
+
+    opened: bool
+    ended: tuple[SessionRecord, ...] = ()
+    full: bool = False
+
+
 class SessionStore(Protocol):
-    """Sessions by digest, and one epoch an account."""
+    """Sessions by digest, and one epoch an account. A session that rests is there like any other: it is loaded, listed
+    and counted; only `touch` does not wake it."""
 
     def epoch(self, account_id: str) -> int:
         """The account's epoch; 0 before the first `end_all`."""
         ...
 
-    def create(self, record: SessionRecord) -> bool:
-        """Insert where the digest is new and ``record.epoch`` is the account's epoch still; whether it was."""
+    def create(self, record: SessionRecord, *, cap: int | None = None, end_oldest: bool = True) -> Created:
+        """Insert where the digest is new and ``record.epoch`` is the account's epoch still.
+
+        With ``cap`` the account has at most so many sessions afterwards, this one included, whatever runs at the same
+        moment: those unused the longest are deleted for it, or, without ``end_oldest``, this one is not opened.
+        """
+        ...
+
+    def replace(self, old: bytes, record: SessionRecord) -> bool:
+        """Delete the session ``old`` and insert this one, in one step, where ``old`` is there, of the same account, and
+        the epoch of both is the account's still, and the digest is new. One winner; otherwise nothing changes."""
         ...
 
     def load(self, digest: bytes) -> LoadedSession | None:
@@ -961,7 +1024,15 @@ class SessionStore(Protocol):
         ...
 
     def touch(self, digest: bytes, *, last_seen_at: datetime) -> bool:
-        """Move ``last_seen_at`` forward, never back; whether the session exists and moved."""
+        """Move ``last_seen_at`` forward, never back, where it does not rest; whether the session exists and moved."""
+        ...
+
+    def rest(self, digest: bytes, *, at: datetime) -> bool:
+        """Set ``rested_at`` where it is not set. One winner."""
+        ...
+
+    def flag(self, digest: bytes, anomaly: str) -> bool:
+        """Set ``anomaly`` where none is set. One winner."""
         ...
 
     def end(self, digest: bytes) -> bool:
@@ -976,7 +1047,7 @@ class SessionStore(Protocol):
         ...
 
     def of_account(self, account_id: str) -> Sequence[SessionRecord]:
-        """The account's sessions of the current epoch, newest first."""
+        """The account's sessions of the current epoch, newest first; those that rest too."""
         ...
 
     def purge(self, *, created_until: datetime) -> int:

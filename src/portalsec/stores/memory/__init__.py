@@ -11,6 +11,8 @@ from portalsec.stores.memory.contacts import MemoryContacts
 from portalsec.stores.memory.devices import MemoryDevices
 from portalsec.stores.memory.flows import MemoryFlows
 from portalsec.stores.memory.notices import MemoryIncidents, MemoryNotices
+from portalsec.stores.memory.passkeys import MemoryPasskeys
+from portalsec.stores.memory.recovery_codes import MemoryRecoveryCodes
 from portalsec.stores.memory.sessions import MemorySessions
 from portalsec.stores.memory.subject_keys import MemorySubjectKeys
 from portalsec.stores.memory.throttle import MemoryThrottle
@@ -25,7 +27,9 @@ __all__ = [
     "MemoryFlows",
     "MemoryIncidents",
     "MemoryNotices",
+    "MemoryPasskeys",
     "MemoryPasswordHistory",
+    "MemoryRecoveryCodes",
     "MemorySessions",
     "MemorySubjectKeys",
     "MemoryThrottle",

@@ -44,6 +44,14 @@ class MemoryDevices:
             )
             return True
 
+    def trust(self, account_id: str, device_id: str, *, until: datetime | None, setup: bytes | None) -> bool:
+        with self._lock:
+            device = self._devices.get(device_id)
+            if device is None or device.account_id != account_id:
+                return False
+            self._devices[device_id] = replace(device, trusted_until=until, trusted_setup=setup)
+            return True
+
     def of_account(self, account_id: str) -> Sequence[KnownDevice]:
         with self._lock:
             own = [device for device in self._devices.values() if device.account_id == account_id]
