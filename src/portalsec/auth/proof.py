@@ -59,6 +59,8 @@ class Proof:
         device_bound: a passkey that cannot be copied to another device (not backup-eligible).
         attested: a passkey whose make was proven by a verified attestation at registration.
         explicit: shown because an open session asked for it (step-up), not on the way in.
+        through: by which factor this one was set a moment ago (a password that was chosen through a mailed link): beside
+            that factor it proves nothing more. None otherwise.
     """
 
     factor: Factor
@@ -68,3 +70,4 @@ class Proof:
     device_bound: bool = False
     attested: bool = False
     explicit: bool = False
+    through: Factor | None = None
