@@ -12,7 +12,8 @@ from bench.harness import Row
 from portalsec._encoding import new_token
 from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import SessionRecord
-from portalsec.auth.sessions import SessionPolicy, Sessions
+from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.sessions import Required, SessionPolicy, Sessions
 from portalsec.clock import system_clock
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
@@ -59,8 +60,8 @@ def session_check() -> Row:
             epoch=0,
             created_at=now,
             last_seen_at=now,
-            factors=("password", "totp"),
-            proven_at=now,
+            proofs=(Proof(factor=Factor.PASSWORD, at=now), Proof(factor=Factor.TOTP, at=now)),
+            level=2,
         )
     )
 
@@ -70,7 +71,7 @@ def session_check() -> Row:
     sessions = Sessions(
         store=store,
         policy=SessionPolicy(idle=timedelta(hours=1), absolute=timedelta(hours=12)),
-        required_factors=frozenset({"password", "totp"}),
+        required=Required(level=2),
         clock=system_clock,
         mac=KeyedHash(Keyset.generate("HMAC_SHA256_PRF")),
         emit=emit,

@@ -60,7 +60,7 @@ from portalsec.auth.ports import (
 )
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
-from portalsec.auth.sessions import SessionPolicy, Sessions
+from portalsec.auth.sessions import Required, SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy
 from portalsec.auth.signin_notices import SignInNotices
 from portalsec.auth.support import SupportDesk
@@ -328,7 +328,7 @@ def build_portal(
     sessions = Sessions(
         store=stores.sessions,
         policy=policies.sessions,
-        required_factors=policies.sign_in.required_factors,
+        required=Required(level=2 if policies.sign_in.second_factor == "required" else 1),
         clock=clock,
         mac=mac,
         emit=emit,

@@ -350,9 +350,13 @@ class StoreCases:
         account = world.person()
         table, ended = over.tables["session"], {Reason.SESSION_CLOCK, Reason.SESSION_EXPIRED}
         tried = 0
-        for column in ("created_at", "last_seen_at", "proven_at"):
+        for column in ("created_at", "last_seen_at", "proofs"):
             future = unix_microseconds(world.clock() + timedelta(days=1))
-            values: list[Any] = [None, future]
+            values: list[Any] = (
+                [None, future]
+                if column != "proofs"
+                else [f'[["password",{when},null,0,null],["totp",0,"x",0,null]]' for when in (future, 2**62)]
+            )
             if column == "last_seen_at":  # proven long ago is no error
                 values += [2**62, -(2**62), 0, "now"]
             for value in values:

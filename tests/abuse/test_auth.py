@@ -915,7 +915,7 @@ def test_ses_02_a_disabled_account_gets_no_session_by_any_step(world: World) -> 
 def test_ses_06_missing_malformed_or_future_activity_is_expired() -> None:
     from dataclasses import replace
 
-    for field in ("created_at", "last_seen_at", "proven_at"):
+    for field in ("created_at", "last_seen_at", "proofs"):
         for value in (None, "now", 0, "naive", "future"):
             world = World()
             account = world.person()
@@ -925,6 +925,8 @@ def test_ses_06_missing_malformed_or_future_activity_is_expired() -> None:
                 "naive": world.clock().replace(tzinfo=None),
                 "future": world.clock() + timedelta(days=1),
             }.get(str(value), value)
+            if field == "proofs":
+                broken = (replace(record.proofs[0], at=broken), *record.proofs[1:])
             world.backing.sessions._sessions[digest] = replace(record, **{field: broken})
             assert (
                 refused(lambda w=world, o=opened: w.sessions.check(o.token.reveal(), source=SOURCE))

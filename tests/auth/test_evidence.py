@@ -54,7 +54,7 @@ def test_sessions_open_through_the_door_only() -> None:
     account = world.person()
     with pytest.raises(TypeError, match="sign in through SignIn"):
         world.sessions.open_through(
-            None, account_id=account.id, epoch=0, factors=("password", "totp"), proven_at=NOW, source=SOURCE
+            None, account_id=account.id, epoch=0, proofs=(), source=SOURCE
         )
     with pytest.raises(TypeError, match="sign in through SignIn"):
         world.sign_in.after_password(object(), account, epoch=0, at=NOW, source=SOURCE)

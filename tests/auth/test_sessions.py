@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from portalsec._encoding import new_token
 from portalsec.auth._door import DOOR
 from portalsec.auth.ports import SessionRecord
-from portalsec.auth.sessions import Active, Ended, SessionPolicy, evaluate
+from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.sessions import Active, Ended, Required, SessionPolicy, evaluate
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Actor, Event
 from portalsec.testing import FrozenClock
@@ -33,8 +34,8 @@ def record(**change: Any) -> SessionRecord:
         epoch=0,
         created_at=START,
         last_seen_at=START,
-        factors=("password", "totp"),
-        proven_at=START,
+        proofs=(Proof(factor=Factor.PASSWORD, at=START), Proof(factor=Factor.TOTP, at=START)),
+        level=2,
     )
     return replace(plain, **change)
 
@@ -71,7 +72,7 @@ def test_another_epoch_is_the_end() -> None:
         assert reason(evaluate(record(), START, POLICY, epoch)) is Reason.SESSION_REVOKED
 
 
-@pytest.mark.parametrize("field", ["created_at", "last_seen_at", "proven_at"])
+@pytest.mark.parametrize("field", ["created_at", "last_seen_at", "proofs"])
 @pytest.mark.parametrize(
     "value",
     [
@@ -84,20 +85,24 @@ def test_another_epoch_is_the_end() -> None:
     ],
 )
 def test_missing_malformed_and_future_times_are_the_end(field: str, value: Any) -> None:
+    if field == "proofs":
+        value = (Proof(factor=Factor.PASSWORD, at=value), Proof(factor=Factor.TOTP, at=START))
     assert reason(evaluate(record(**{field: value}), START, POLICY, 0)) is Reason.SESSION_CLOCK
 
 
 def test_a_naive_clock_is_the_end_even_of_naive_times() -> None:
     bare = START.replace(tzinfo=None)
-    held = record(created_at=bare, last_seen_at=bare, proven_at=bare)
+    held = record(created_at=bare, last_seen_at=bare, proofs=(Proof(factor=Factor.PASSWORD, at=bare),))
     assert reason(evaluate(held, bare, POLICY, 0)) is Reason.SESSION_CLOCK
 
 
-def test_a_factor_that_was_never_proven_is_the_end() -> None:
-    both = frozenset({"password", "totp"})
-    assert isinstance(evaluate(record(), START, POLICY, 0, both), Active)
-    for proven in ((), ("password",), ("totp",), ("passwordtotp",)):
-        assert reason(evaluate(record(factors=proven), START, POLICY, 0, both)) is Reason.EVIDENCE_MISSING
+def test_an_assurance_that_was_never_reached_is_the_end() -> None:
+    for reached, asked, lives in ((2, 2, True), (3, 2, True), (1, 2, False), (0, 1, False), (2, 3, False)):
+        found = evaluate(record(level=reached), START, POLICY, 0, Required(level=asked))
+        assert isinstance(found, Active) if lives else reason(found) is Reason.EVIDENCE_MISSING
+    resistant = Required(level=2, phishing_resistant=True)
+    assert reason(evaluate(record(), START, POLICY, 0, resistant)) is Reason.EVIDENCE_MISSING
+    assert isinstance(evaluate(record(phishing_resistant=True), START, POLICY, 0, resistant), Active)
 
 
 def test_two_servers_may_differ_by_the_tolerance() -> None:
@@ -331,8 +336,7 @@ def test_no_session_opens_with_an_older_epoch(world: Signed) -> None:
             DOOR,
             account_id=world.account.id,
             epoch=0,
-            factors=("password", "totp"),
-            proven_at=world.clock(),
+            proofs=(Proof(factor=Factor.PASSWORD, at=world.clock()),),
             source=SOURCE,
         )
     assert refusal.value.reason is Reason.SESSION_REVOKED

@@ -30,7 +30,7 @@ from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import Account
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
-from portalsec.auth.sessions import NewSession, SessionPolicy, Sessions
+from portalsec.auth.sessions import NewSession, Required, SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy, Step
 from portalsec.auth.throttle import Lane, Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp, TotpParameters
@@ -181,7 +181,7 @@ class World:
         self.sessions = Sessions(
             store=self.session_store,
             policy=self.session_policy,
-            required_factors=policy.required_factors,
+            required=Required(level=2 if self.second_factor == "required" else 1),
             clock=self.clock,
             mac=self.mac,
             emit=emit,

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, func, inspect, select, text, update
 
 from portalsec.auth.ports import Account, Contact, Flow, SessionRecord, TotpDevice
+from portalsec.auth.proof import Factor, Proof
 from portalsec.clock import unix_microseconds
 from portalsec.errors import ConfigurationError, StoreError
 from portalsec.sqlalchemy import (
@@ -59,8 +60,8 @@ SESSION = SessionRecord(
     epoch=3,
     created_at=NOW,
     last_seen_at=NOW,
-    factors=("password", "totp"),
-    proven_at=NOW,
+    proofs=(Proof(factor=Factor.PASSWORD, at=NOW), Proof(factor=Factor.TOTP, at=NOW)),
+    level=2,
     address="192.0.2.7",
 )
 _TABLES = sorted(table.name for table in security_metadata.sorted_tables)

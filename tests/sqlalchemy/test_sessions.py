@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, insert, text
 
 from portalsec.auth.ports import SessionRecord
+from portalsec.auth.proof import Factor, Proof
 from portalsec.errors import Tampered
 from portalsec.sqlalchemy import SqlSessions, create_schema, open_engine
 from portalsec.sqlalchemy.tables import session as table
@@ -38,8 +39,8 @@ def _record(epoch: int) -> SessionRecord:
         epoch=epoch,
         created_at=NOW,
         last_seen_at=NOW,
-        factors=("password", "totp"),
-        proven_at=NOW,
+        proofs=(Proof(factor=Factor.PASSWORD, at=NOW), Proof(factor=Factor.TOTP, at=NOW)),
+        level=2,
     )
 
 
@@ -81,15 +82,19 @@ def test_a_sign_in_waits_for_an_end_all_and_is_then_refused(engine: Engine):
         wait_for_a_lock(engine)
         ending.commit()
     signing_in.join(30)
-    assert created == [False]
+    assert [each.opened for each in created] == [False]
     assert store.load(_record(1).digest) is None
 
 
-def test_a_list_of_factors_that_was_written_over_is_tampered(engine: Engine):
+@pytest.mark.parametrize("column", ["proofs", "factors"])
+def test_a_list_of_factors_that_was_written_over_is_tampered(engine: Engine, column: str):
     store = SqlSessions(engine)
     store.create(_record(0))
-    for broken in ("", "not json", "7", '"totp"', "[1]", "{}"):
+    if column == "factors":  # read where a worker of the version before opened the session
         with engine.begin() as connection:
-            connection.execute(text("UPDATE portalsec_session SET factors = :broken"), {"broken": broken})
+            connection.execute(text("UPDATE portalsec_session SET proofs = NULL"))
+    for broken in ("", "not json", "7", '"totp"', "[1]", "{}", '["x"]', '[["password", 1, null]]'):
+        with engine.begin() as connection:
+            connection.execute(text(f"UPDATE portalsec_session SET {column} = :broken"), {"broken": broken})
         with pytest.raises(Tampered):
             store.load(_record(0).digest)

@@ -997,6 +997,9 @@ class Created:
     ended: tuple[SessionRecord, ...] = ()
     full: bool = False
 
+    def __bool__(self) -> bool:
+        return self.opened
+
 
 class SessionStore(Protocol):
     """Sessions by digest, and one epoch an account. A session that rests is there like any other: it is loaded, listed

@@ -11,14 +11,26 @@ from typing import ClassVar, TypeAlias
 from portalsec._encoding import new_token
 from portalsec.auth._door import require_door
 from portalsec.auth._input import token_text
+from portalsec.auth.assurance import level, phishing_resistant
 from portalsec.auth.ports import Mac, SessionRecord, SessionStore
+from portalsec.auth.posture import DevicePosture
+from portalsec.auth.proof import Proof
 from portalsec.clock import Clock
 from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
-__all__ = ["Active", "ActiveSession", "Ended", "NewSession", "SessionPolicy", "Sessions", "evaluate"]
+__all__ = [
+    "Active",
+    "ActiveSession",
+    "Ended",
+    "NewSession",
+    "Required",
+    "SessionPolicy",
+    "Sessions",
+    "evaluate",
+]
 
 _ZERO = timedelta(0)
 _TOUCH_EVERY = timedelta(seconds=1)
@@ -86,6 +98,16 @@ class Ended:
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """What every session must have reached, by the portal's sign-in policy. One opened when less was asked is over."""
+
+    level: int = 0
+    phishing_resistant: bool = False
+
+
+ANYTHING = Required()
+
 Standing: TypeAlias = Active | Ended
 
 
@@ -94,32 +116,38 @@ def evaluate(
     now: datetime,
     policy: SessionPolicy,
     current_epoch: int,
-    required_factors: frozenset[str] = frozenset(),
+    required: Required = ANYTHING,
 ) -> Standing:
     """Whether a session lives at ``now``. Pure; a session is over exactly at a limit, not after it.
 
-    It is measured against what holds now: an epoch that moved on (SESSION_REVOKED), a factor of ``required_factors``
-    that it never proved (EVIDENCE_MISSING). Times that are missing, naive, in the future or in the wrong order end
+    It is measured against what holds now: an epoch that moved on (SESSION_REVOKED), an assurance that is ``required``
+    and was never reached (EVIDENCE_MISSING), limits of the policy and its own, whichever is shorter. Times that are missing, naive, in the future or in the wrong order end
     it (SESSION_CLOCK).
     """
     if record.epoch != current_epoch:
         return Ended(reason=Reason.SESSION_REVOKED)
-    for factor in required_factors:
-        if factor not in record.factors:
-            return Ended(reason=Reason.EVIDENCE_MISSING)
+    if record.level < required.level or (required.phishing_resistant and not record.phishing_resistant):
+        return Ended(reason=Reason.EVIDENCE_MISSING)
     created, seen, latest = record.created_at, record.last_seen_at, now + policy.clock_tolerance
     try:
         # An aware time compares with aware times only, so whatever is none raises; a naive clock would hide that.
-        possible = now.utcoffset() is not None and created <= seen <= latest and record.proven_at <= latest
+        possible = now.utcoffset() is not None and created <= seen <= latest
+        for proof in record.proofs:
+            possible = possible and proof.at <= latest
     except TypeError:
         possible = False
     if not possible:
         return Ended(reason=Reason.SESSION_CLOCK)
-    absolute_left = policy.absolute - (now - created) if created < now else policy.absolute
+    absolute, idle = policy.absolute, policy.idle
+    if record.absolute is not None and record.absolute < absolute:
+        absolute = record.absolute
+    if record.idle is not None and record.idle < idle:
+        idle = record.idle
+    absolute_left = absolute - (now - created) if created < now else absolute
     if absolute_left <= _ZERO:
         return Ended(reason=Reason.SESSION_EXPIRED)
-    idle_left = policy.idle - (now - seen) if seen < now else policy.idle
-    if idle_left <= _ZERO:
+    idle_left = idle - (now - seen) if seen < now else idle
+    if idle_left <= _ZERO or record.rested_at is not None:
         return Ended(reason=Reason.SESSION_IDLE)
     return Active(
         idle_left=idle_left if idle_left < absolute_left else absolute_left, absolute_left=absolute_left
@@ -210,8 +238,8 @@ class Sessions:
     session that was ended on any worker is dead at the next check on every worker.
 
     Args:
-        required_factors: what every session must have proven (`SignInPolicy.required_factors`). A session that was
-            opened when less was asked ends at its next check with EVIDENCE_MISSING.
+        required: what every session must have reached. One that was opened when less was asked ends at its next check
+            with EVIDENCE_MISSING.
     """
 
     def __init__(
@@ -219,13 +247,13 @@ class Sessions:
         *,
         store: SessionStore,
         policy: SessionPolicy,
-        required_factors: frozenset[str],
+        required: Required = ANYTHING,
         clock: Clock,
         mac: Mac,
         emit: Emit,
     ) -> None:
         self._store = store
-        self._required_factors = required_factors
+        self._required = required
         self._clock = clock
         self._mac = mac
         self._emit = emit
@@ -263,7 +291,7 @@ class Sessions:
         record = loaded.record
         # The clock is read after the store, so that another thread's newer `last_seen_at` is not in the future.
         now = self._clock()
-        standing = evaluate(record, now, self.policy, loaded.current_epoch, self._required_factors)
+        standing = evaluate(record, now, self.policy, loaded.current_epoch, self._required)
         if isinstance(standing, Ended):
             self._end_for(record, standing.reason, source)
             raise Denied(standing.reason)
@@ -318,7 +346,7 @@ class Sessions:
             return None  # somebody else ended the account's sessions meanwhile, this one included
         token = new_token()
         digest = hashlib.sha256(token.encode("ascii")).digest()
-        if not self._store.create(replace(record, digest=digest, epoch=epoch)):
+        if not self._store.create(replace(record, digest=digest, epoch=epoch)).opened:
             return None
         return NewSession(
             token=Secret(token),
@@ -345,9 +373,11 @@ class Sessions:
         *,
         account_id: str,
         epoch: int,
-        factors: tuple[str, ...],
-        proven_at: datetime,
+        proofs: Sequence[Proof],
         source: Source,
+        shared: bool = False,
+        place: str | None = None,
+        posture: DevicePosture | None = None,
     ) -> NewSession:
         """For `SignIn` alone: anything else has no ``door`` and gets a `TypeError`.
 
@@ -365,13 +395,17 @@ class Sessions:
                 epoch=epoch,
                 created_at=now,
                 last_seen_at=now,
-                factors=factors,
-                proven_at=proven_at,
+                proofs=tuple(proofs),
+                level=level(proofs),
+                phishing_resistant=phishing_resistant(proofs),
+                shared=shared,
+                place=place,
+                posture=posture,
                 address=source.address,
                 user_agent=source.user_agent[:_MAX_USER_AGENT] if source.user_agent else None,
             )
         )
-        if not opened:
+        if not opened.opened:
             raise Denied(Reason.SESSION_REVOKED)
         return NewSession(
             token=Secret(token),
@@ -389,9 +423,7 @@ class Sessions:
         loaded = self._store.load(digest)
         if loaded is None or loaded.record.account_id != account_id:
             return None
-        standing = evaluate(
-            loaded.record, self._clock(), self.policy, loaded.current_epoch, self._required_factors
-        )
+        standing = evaluate(loaded.record, self._clock(), self.policy, loaded.current_epoch, self._required)
         alive = isinstance(standing, Active) and self._store.end(digest)
         return loaded.record if alive else None
 

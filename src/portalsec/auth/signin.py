@@ -698,9 +698,9 @@ class SignIn:
                 DOOR,
                 account_id=account.id,
                 epoch=epoch,
-                factors=tuple(piece.factor.value for piece in evidence),
-                proven_at=max(piece.at for piece in evidence),
+                proofs=tuple(piece.proof for piece in evidence),
                 source=source,
+                shared=browser.shared,
             )
         except Denied as refusal:
             self._refuse(Event.AUTH_LOGIN_FAILED, refusal.reason, source=source, account_id=account_id)

@@ -59,7 +59,6 @@ def open_dormancy(
         sessions = Sessions(
             store=SqlSessions(security),
             policy=SessionPolicy.HIPAA_CLINIC,
-            required_factors=frozenset(),
             clock=clock,
             mac=mac,
             emit=emit,

@@ -78,6 +78,18 @@ class Session(models.Model):
     proven_at = models.BigIntegerField()
     address = models.CharField(max_length=64, null=True)
     user_agent = models.CharField(max_length=256, null=True)
+    # Null where a worker of the version before opened it.
+    proofs = models.TextField(null=True)
+    level = models.SmallIntegerField(null=True)
+    phishing_resistant = models.BooleanField(null=True)
+    idle = models.BigIntegerField(null=True)
+    absolute = models.BigIntegerField(null=True)
+    shared = models.BooleanField(null=True)
+    rested_at = models.BigIntegerField(null=True)
+    anomaly = models.CharField(max_length=64, null=True)
+    impersonator = models.CharField(max_length=64, null=True)
+    posture = models.TextField(null=True)
+    place = models.CharField(max_length=128, null=True)
 
     def __str__(self) -> str:
         return f"session of {self.account_id}"

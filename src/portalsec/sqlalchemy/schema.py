@@ -25,6 +25,28 @@ UPGRADES: Mapping[Which, Sequence[Sequence[tuple[str, str]]]] = MappingProxyType
                 ("portalsec_throttle", "level INTEGER DEFAULT 0 NOT NULL"),
                 ("portalsec_throttle", "kept_until BIGINT DEFAULT 0 NOT NULL"),
             ),
+            (  # version 2 to 3
+                ("portalsec_session", "proofs TEXT"),
+                ("portalsec_session", "level SMALLINT"),
+                ("portalsec_session", "phishing_resistant SMALLINT"),
+                ("portalsec_session", "idle BIGINT"),
+                ("portalsec_session", "absolute BIGINT"),
+                ("portalsec_session", "shared SMALLINT"),
+                ("portalsec_session", "rested_at BIGINT"),
+                ("portalsec_session", "anomaly TEXT"),
+                ("portalsec_session", "impersonator TEXT"),
+                ("portalsec_session", "posture TEXT"),
+                ("portalsec_session", "place TEXT"),
+                ("portalsec_totp_device", "algorithm TEXT DEFAULT 'SHA1' NOT NULL"),
+                ("portalsec_totp_device", "digits INTEGER DEFAULT 6 NOT NULL"),
+                ("portalsec_totp_device", "period INTEGER DEFAULT 30 NOT NULL"),
+                ("portalsec_totp_device", "drift INTEGER DEFAULT 0 NOT NULL"),
+                ("portalsec_totp_device", "failures INTEGER DEFAULT 0 NOT NULL"),
+                ("portalsec_totp_device", "used_at BIGINT"),
+                ("portalsec_totp_device", "removed_at BIGINT"),
+                ("portalsec_known_device", "trusted_until BIGINT"),
+                ("portalsec_known_device", "trusted_setup BLOB"),
+            ),
         ),
         "audit": (),
         "subjects": (),
@@ -32,7 +54,8 @@ UPGRADES: Mapping[Which, Sequence[Sequence[tuple[str, str]]]] = MappingProxyType
 )
 """For each version of a part and the next: which tables get which columns. New tables are made whole, and not listed.
 
-A worker of the version before may still be writing: so a new column is nullable or has a default.
+A worker of the version before may still be writing: so a new column is nullable or has a default. BLOB is BYTEA on
+PostgreSQL.
 """
 
 
@@ -68,10 +91,11 @@ def create_schema(engine: Engine, which: Which) -> None:
 def _add_columns(connection: Connection, which: Which, version: int | None, there: Collection[str]) -> None:
     if version is None:
         return
+    binary = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
     for step in UPGRADES[which][version - 1 :]:
         for name, column in step:
             if name in there:  # else it is made whole
-                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {column}")
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {column.replace('BLOB', binary)}")
 
 
 def _record(connection: Connection, which: Which) -> None:

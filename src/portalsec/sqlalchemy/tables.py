@@ -44,7 +44,9 @@ __all__ = [
     "incident",
     "known_device",
     "notice",
+    "passkey",
     "password_history",
+    "recovery_code",
     "security_metadata",
     "session",
     "session_epoch",
@@ -135,6 +137,8 @@ known_device = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("used_at", BigInteger, nullable=False, index=True),
     Column("address", Text),
+    Column("trusted_until", BigInteger),
+    Column("trusted_setup", LargeBinary),
 )
 
 notice = Table(
@@ -202,6 +206,13 @@ totp_device = Table(
     Column("confirmed", SmallInteger, nullable=False),
     Column("last_step", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("algorithm", Text, nullable=False, server_default="SHA1"),
+    Column("digits", Integer, nullable=False, server_default=text("6")),
+    Column("period", Integer, nullable=False, server_default=text("30")),
+    Column("drift", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("used_at", BigInteger),
+    Column("removed_at", BigInteger),  # never set where it is unconfirmed
 )
 UNCONFIRMED = text("confirmed = 0")
 # The index, not a DELETE before the INSERT, is what keeps two enrolments at once from both staying.
@@ -211,6 +222,42 @@ Index(
     unique=True,
     sqlite_where=UNCONFIRMED,
     postgresql_where=UNCONFIRMED,
+)
+
+recovery_code = Table(
+    "portalsec_recovery_code",
+    security_metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("key_id", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+)
+
+passkey = Table(
+    "portalsec_passkey",
+    security_metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False, index=True),
+    # Nothing here is a secret: whoever reads the table learns which credential is whose, and can sign with none.
+    Column("credential_id", LargeBinary, nullable=False, unique=True),
+    Column("user_handle", LargeBinary, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("algorithm", Integer, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("aaguid", Text, nullable=False),
+    Column("transports", Text, nullable=False),  # JSON list
+    Column("backup_eligible", SmallInteger, nullable=False),
+    Column("backed_up", SmallInteger, nullable=False),
+    Column("user_verified", SmallInteger, nullable=False),
+    Column("attested", SmallInteger, nullable=False),
+    Column("discoverable", SmallInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("suspect_at", BigInteger),
+    Column("disabled_at", BigInteger),
+    Column("removed_at", BigInteger),
 )
 
 session = Table(
@@ -225,6 +272,17 @@ session = Table(
     Column("proven_at", BigInteger, nullable=False),
     Column("address", Text),
     Column("user_agent", Text),
+    Column("proofs", Text),  # JSON; NULL where a worker of version 2 opened it
+    Column("level", SmallInteger),
+    Column("phishing_resistant", SmallInteger),
+    Column("idle", BigInteger),
+    Column("absolute", BigInteger),
+    Column("shared", SmallInteger),
+    Column("rested_at", BigInteger),
+    Column("anomaly", Text),
+    Column("impersonator", Text),
+    Column("posture", Text),
+    Column("place", Text),
 )
 
 session_epoch = Table(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
-from portalsec.auth.ports import LoadedSession, SessionRecord
-from portalsec.clock import nearest_moment, unix_microseconds
+from portalsec.auth.ports import Created, LoadedSession, SessionRecord
+from portalsec.auth.posture import posture_of, posture_text
+from portalsec.auth.proof_text import duration_or_none, old_proofs, proofs_of, proofs_text
+from portalsec.clock import microseconds_or_none, nearest_moment, unix_microseconds
 from portalsec.django.models import AccountEpoch, Session
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
 
 __all__ = ["DjangoSessions"]
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class DjangoSessions:
@@ -30,26 +35,37 @@ class DjangoSessions:
             row = AccountEpoch.objects.using(self._using).filter(account_id=account_id).first()
         return 0 if row is None else row.epoch
 
-    def create(self, record: SessionRecord) -> bool:
+    def create(self, record: SessionRecord, *, cap: int | None = None, end_oldest: bool = True) -> Created:
+        ended: tuple[SessionRecord, ...] = ()
         try:
             with own_transaction(self._using):
-                self._ensure(record.account_id)
-                same = AccountEpoch.objects.using(self._using).filter(
-                    account_id=record.account_id, epoch=record.epoch
-                )
-                if not same.update(epoch=F("epoch")):
+                if not self._locked(record):
+                    return Created(opened=False)
+                if cap is not None:
+                    if self._rows.filter(digest=record.digest.hex()).exists():
+                        return Created(opened=False)
+                    own = list(
+                        self._rows.filter(account_id=record.account_id).order_by("last_seen_at", "digest")
+                    )
+                    if len(own) >= cap and not end_oldest:
+                        return Created(opened=False, full=True)
+                    oldest = own[: max(len(own) - cap + 1, 0)]
+                    self._rows.filter(digest__in=[row.digest for row in oldest]).delete()
+                    ended = tuple(_record(row) for row in oldest)
+                self._rows.create(**_columns(record))
+        except Conflict:
+            return Created(opened=False)
+        return Created(opened=True, ended=ended)
+
+    def replace(self, old: bytes, record: SessionRecord) -> bool:
+        try:
+            with own_transaction(self._using):
+                if not self._locked(record) or self._rows.filter(digest=record.digest.hex()).exists():
                     return False
-                Session.objects.using(self._using).create(
-                    digest=record.digest.hex(),
-                    account_id=record.account_id,
-                    epoch=record.epoch,
-                    created_at=unix_microseconds(record.created_at),
-                    last_seen_at=unix_microseconds(record.last_seen_at),
-                    factors=",".join(record.factors),
-                    proven_at=unix_microseconds(record.proven_at),
-                    address=record.address,
-                    user_agent=record.user_agent,
-                )
+                before = self._rows.filter(digest=old.hex(), account_id=record.account_id, epoch=record.epoch)
+                if before.delete()[0] != 1:
+                    return False
+                self._rows.create(**_columns(record))
         except Conflict:
             return False
         return True
@@ -69,10 +85,19 @@ class DjangoSessions:
         with own_transaction(self._using):
             return (
                 Session.objects.using(self._using)
-                .filter(digest=digest.hex(), last_seen_at__lt=moment)
+                .filter(digest=digest.hex(), last_seen_at__lt=moment, rested_at=None)
                 .update(last_seen_at=moment)
                 == 1
             )
+
+    def rest(self, digest: bytes, *, at: datetime) -> bool:
+        with own_transaction(self._using):
+            waking = self._rows.filter(digest=digest.hex(), rested_at=None)
+            return waking.update(rested_at=unix_microseconds(at)) == 1
+
+    def flag(self, digest: bytes, anomaly: str) -> bool:
+        with own_transaction(self._using):
+            return self._rows.filter(digest=digest.hex(), anomaly=None).update(anomaly=anomaly) == 1
 
     def end(self, digest: bytes) -> bool:
         with own_transaction(self._using):
@@ -101,21 +126,72 @@ class DjangoSessions:
         with own_transaction(self._using):
             return Session.objects.using(self._using).filter(created_at__lte=moment).delete()[0]
 
+    @property
+    def _rows(self) -> QuerySet[Session]:
+        return Session.objects.using(self._using)
+
+    def _locked(self, record: SessionRecord) -> bool:
+        """Whether the record's epoch is the account's, whose row is held until the transaction ends."""
+        self._ensure(record.account_id)
+        same = AccountEpoch.objects.using(self._using).filter(
+            account_id=record.account_id, epoch=record.epoch
+        )
+        return same.update(epoch=F("epoch")) == 1
+
     def _ensure(self, account_id: str) -> None:
         AccountEpoch.objects.using(self._using).bulk_create(
             [AccountEpoch(account_id=account_id, epoch=0)], ignore_conflicts=True
         )
 
 
+def _columns(record: SessionRecord) -> dict[str, Any]:
+    return {
+        "digest": record.digest.hex(),
+        "account_id": record.account_id,
+        "epoch": record.epoch,
+        "created_at": unix_microseconds(record.created_at),
+        "last_seen_at": unix_microseconds(record.last_seen_at),
+        "factors": ",".join(record.factors),  # with `proven_at`, what a worker of the version before reads
+        "proven_at": unix_microseconds(record.proven_at),
+        "proofs": proofs_text(record.proofs),
+        "level": record.level,
+        "phishing_resistant": record.phishing_resistant,
+        "idle": None if record.idle is None else record.idle // _MICROSECOND,
+        "absolute": None if record.absolute is None else record.absolute // _MICROSECOND,
+        "shared": record.shared,
+        "rested_at": microseconds_or_none(record.rested_at),
+        "anomaly": record.anomaly,
+        "impersonator": record.impersonator,
+        "posture": posture_text(record.posture),
+        "place": record.place,
+        "address": record.address,
+        "user_agent": record.user_agent,
+    }
+
+
 def _record(row: Session) -> SessionRecord:
+    if row.proofs is None:
+        proofs = old_proofs(row.factors.split(",") if row.factors else [], row.proven_at)
+    else:
+        proofs = proofs_of(row.proofs)
     return SessionRecord(
         digest=bytes.fromhex(row.digest),
         account_id=row.account_id,
         epoch=row.epoch,
         created_at=nearest_moment(row.created_at),
         last_seen_at=nearest_moment(row.last_seen_at),
-        factors=tuple(row.factors.split(",")) if row.factors else (),
-        proven_at=nearest_moment(row.proven_at),
+        proofs=proofs,
+        # Of a session without the column, a worker of the version before opened it: a password, or that and a code.
+        level=min(len(proofs), 2) if row.level is None else row.level,
+        phishing_resistant=bool(row.phishing_resistant),
+        idle=duration_or_none(row.idle),
+        absolute=duration_or_none(row.absolute),
+        shared=bool(row.shared),
+        rested_at=None if row.rested_at is None else nearest_moment(row.rested_at),
+        anomaly=row.anomaly,
+        impersonator=row.impersonator,
+        posture=posture_of(row.posture),
+        place=row.place,
         address=row.address,
         user_agent=row.user_agent,
     )

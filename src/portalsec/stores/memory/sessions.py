@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from portalsec.auth.ports import LoadedSession, SessionRecord
+from portalsec.auth.ports import Created, LoadedSession, SessionRecord
 
 __all__ = ["MemorySessions"]
 
@@ -24,10 +24,31 @@ class MemorySessions:
         with self._lock:
             return self._epochs.get(account_id, 0)
 
-    def create(self, record: SessionRecord) -> bool:
+    def create(self, record: SessionRecord, *, cap: int | None = None, end_oldest: bool = True) -> Created:
         with self._lock:
             if record.digest in self._sessions or record.epoch != self._epochs.get(record.account_id, 0):
+                return Created(opened=False)
+            ended: tuple[SessionRecord, ...] = ()
+            if cap is not None:
+                own = [each for each in self._sessions.values() if each.account_id == record.account_id]
+                if len(own) >= cap and not end_oldest:
+                    return Created(opened=False, full=True)
+                own.sort(key=lambda each: (each.last_seen_at, each.digest))
+                ended = tuple(own[: max(len(own) - cap + 1, 0)])
+                for each in ended:
+                    del self._sessions[each.digest]
+            self._sessions[record.digest] = record
+            return Created(opened=True, ended=ended)
+
+    def replace(self, old: bytes, record: SessionRecord) -> bool:
+        with self._lock:
+            before = self._sessions.get(old)
+            epoch = self._epochs.get(record.account_id, 0)
+            if before is None or before.account_id != record.account_id or record.digest in self._sessions:
                 return False
+            if before.epoch != epoch or record.epoch != epoch:
+                return False
+            del self._sessions[old]
             self._sessions[record.digest] = record
             return True
 
@@ -41,9 +62,25 @@ class MemorySessions:
     def touch(self, digest: bytes, *, last_seen_at: datetime) -> bool:
         with self._lock:
             record = self._sessions.get(digest)
-            if record is None or record.last_seen_at >= last_seen_at:
+            if record is None or record.rested_at is not None or record.last_seen_at >= last_seen_at:
                 return False
             self._sessions[digest] = replace(record, last_seen_at=last_seen_at)
+            return True
+
+    def rest(self, digest: bytes, *, at: datetime) -> bool:
+        with self._lock:
+            record = self._sessions.get(digest)
+            if record is None or record.rested_at is not None:
+                return False
+            self._sessions[digest] = replace(record, rested_at=at)
+            return True
+
+    def flag(self, digest: bytes, anomaly: str) -> bool:
+        with self._lock:
+            record = self._sessions.get(digest)
+            if record is None or record.anomaly is not None:
+                return False
+            self._sessions[digest] = replace(record, anomaly=anomaly)
             return True
 
     def end(self, digest: bytes) -> bool:

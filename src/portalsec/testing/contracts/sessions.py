@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from portalsec.auth.ports import LoadedSession, SessionRecord, SessionStore
+from portalsec.auth.proof import Factor, Proof
 from portalsec.testing.contracts.base import MICROSECOND, NOW, THREADS, StoreContract, winners
 
 __all__ = ["SessionStoreContract"]
@@ -25,8 +26,11 @@ def _session(
         epoch=epoch,
         created_at=at,
         last_seen_at=at,
-        factors=("password", "totp"),
-        proven_at=at,
+        proofs=(
+            Proof(factor=Factor.PASSWORD, at=at),
+            Proof(factor=Factor.TOTP, at=at, authenticator="totp-1"),
+        ),
+        level=2,
         address="2001:db8::1",
         user_agent="Mozilla/5.0 (Zoë's browser)",
     )
@@ -41,7 +45,7 @@ class SessionStoreContract(StoreContract):
 
     def test_a_session_is_loaded_as_it_was_created_with_the_accounts_epoch(self, store: SessionStore) -> None:
         full = _session(1)
-        bare = replace(_session(2), address=None, user_agent=None, factors=())
+        bare = replace(_session(2), address=None, user_agent=None, proofs=())
         for record in (full, bare):
             assert store.create(record)
             assert store.load(record.digest) == LoadedSession(record=record, current_epoch=0)
