@@ -53,7 +53,9 @@ from portalsec.auth.ports import (
     IncidentStore,
     NoticeStore,
     Notifier,
+    PasskeyStore,
     PasswordHistoryStore,
+    RecoveryCodeStore,
     SessionStore,
     ThrottleStore,
     TotpStore,
@@ -112,6 +114,8 @@ class Stores:
     flows: FlowStore
     invitations: FlowStore
     totp: TotpStore
+    recovery_codes: RecoveryCodeStore
+    passkeys: PasskeyStore
     sessions: SessionStore
     assignments: AssignmentStore
     audit: AuditStore

@@ -119,6 +119,8 @@ class _OverSql(Over):
             sessions=sql.SqlSessions(engine),
             throttle=sql.SqlThrottle(engine),
             totp=sql.SqlTotp(engine),
+            recovery_codes=sql.SqlRecoveryCodes(engine),
+            passkeys=sql.SqlPasskeys(engine),
             links=sql.SqlFlows(engine),
             devices=sql.SqlDevices(engine),
             contacts=sql.SqlContacts(engine, mac=testing_mac, sealer=self._sealer),

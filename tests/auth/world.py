@@ -46,7 +46,9 @@ from portalsec.stores.memory import (
     MemoryDevices,
     MemoryFlows,
     MemoryNotices,
+    MemoryPasskeys,
     MemoryPasswordHistory,
+    MemoryRecoveryCodes,
     MemorySessions,
     MemoryThrottle,
     MemoryTotp,
@@ -115,6 +117,8 @@ class Backing:
     sessions: Any = field(default_factory=MemorySessions)
     throttle: Any = field(default_factory=MemoryThrottle)
     totp: Any = field(default_factory=MemoryTotp)
+    recovery_codes: Any = field(default_factory=MemoryRecoveryCodes)
+    passkeys: Any = field(default_factory=MemoryPasskeys)
     links: Any = field(default_factory=MemoryFlows)
     devices: Any = field(default_factory=MemoryDevices)
     contacts: Any = field(default_factory=MemoryContacts)

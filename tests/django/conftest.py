@@ -26,6 +26,8 @@ TABLES = {
         models.AccountEpoch,
         models.SessionData,
         models.TotpDevice,
+        models.RecoveryCode,
+        models.Passkey,
         models.Throttle,
         models.Flow,
         models.RoleAssignment,

@@ -21,7 +21,9 @@ __all__ = [
     "Incident",
     "KnownDevice",
     "Notice",
+    "Passkey",
     "PasswordHistory",
+    "RecoveryCode",
     "RoleAssignment",
     "Session",
     "SessionData",
@@ -117,6 +119,13 @@ class TotpDevice(models.Model):
     confirmed = models.BooleanField()
     last_step = models.BigIntegerField()
     created_at = models.BigIntegerField()
+    algorithm = models.CharField(max_length=16, default="SHA1", db_default="SHA1")
+    digits = models.IntegerField(default=6, db_default=6)
+    period = models.IntegerField(default=30, db_default=30)
+    drift = models.IntegerField(default=0, db_default=0)
+    failures = models.IntegerField(default=0, db_default=0)
+    used_at = models.BigIntegerField(null=True)
+    removed_at = models.BigIntegerField(null=True)  # never set where it is unconfirmed
 
     class Meta:
         constraints = (
@@ -130,6 +139,53 @@ class TotpDevice(models.Model):
 
     def __str__(self) -> str:
         return f"TOTP device of {self.account_id}"
+
+
+class RecoveryCode(models.Model):
+    """A recovery code by its keyed hash."""
+
+    n = models.BigAutoField(primary_key=True)
+    account_id = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+    key_id = models.BigIntegerField()
+    created_at = models.BigIntegerField()
+    used_at = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["account_id", "digest"], name="portalsec_one_recovery_code"),
+        )
+
+    def __str__(self) -> str:
+        return f"recovery code of {self.account_id}"
+
+
+class Passkey(models.Model):
+    """A public-key credential; nothing of it is a secret. See `portalsec.auth.ports.Passkey`."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    account_id = models.CharField(max_length=64, db_index=True)
+    credential_id = models.BinaryField(max_length=1023, unique=True)
+    user_handle = models.BinaryField(max_length=64)
+    public_key = models.BinaryField()
+    algorithm = models.IntegerField()
+    sign_count = models.BigIntegerField()
+    label = models.CharField(max_length=255)
+    aaguid = models.CharField(max_length=36)
+    transports = models.JSONField(default=list)
+    backup_eligible = models.BooleanField()
+    backed_up = models.BooleanField()
+    user_verified = models.BooleanField()
+    attested = models.BooleanField()
+    discoverable = models.BooleanField(null=True)
+    created_at = models.BigIntegerField()
+    used_at = models.BigIntegerField(null=True)
+    suspect_at = models.BigIntegerField(null=True)
+    disabled_at = models.BigIntegerField(null=True)
+    removed_at = models.BigIntegerField(null=True)
+
+    def __str__(self) -> str:
+        return f"passkey of {self.account_id}"
 
 
 class Throttle(models.Model):
@@ -205,6 +261,8 @@ class KnownDevice(models.Model):
     created_at = models.BigIntegerField()
     used_at = models.BigIntegerField(db_index=True)
     address = models.CharField(max_length=64, null=True)
+    trusted_until = models.BigIntegerField(null=True)
+    trusted_setup = models.BinaryField(max_length=64, null=True)
 
     def __str__(self) -> str:
         return f"device of {self.account_id}"

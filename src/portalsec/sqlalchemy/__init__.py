@@ -29,7 +29,9 @@ from portalsec.sqlalchemy.flows import SqlFlows
 from portalsec.sqlalchemy.incidents import SqlIncidents
 from portalsec.sqlalchemy.notice_cells import incident_cells, notice_cells
 from portalsec.sqlalchemy.notices import SqlNotices
+from portalsec.sqlalchemy.passkeys import SqlPasskeys
 from portalsec.sqlalchemy.password_history import SqlPasswordHistory
+from portalsec.sqlalchemy.recovery_codes import SqlRecoveryCodes
 from portalsec.sqlalchemy.schema import check_schema, create_schema
 from portalsec.sqlalchemy.sessions import SqlSessions
 from portalsec.sqlalchemy.subject_keys import SqlSubjectKeys
@@ -46,7 +48,9 @@ __all__ = [
     "SqlFlows",
     "SqlIncidents",
     "SqlNotices",
+    "SqlPasskeys",
     "SqlPasswordHistory",
+    "SqlRecoveryCodes",
     "SqlSessions",
     "SqlSubjectKeys",
     "SqlThrottle",

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Row, case, delete, or_, select, update
 
 from portalsec.auth.ports import KnownDevice
-from portalsec.clock import from_unix_microseconds, unix_microseconds
+from portalsec.clock import from_unix_microseconds, microseconds_or_none, moment_or_none, unix_microseconds
 from portalsec.sqlalchemy.tables import known_device as table
 from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
 
@@ -32,6 +32,8 @@ class SqlDevices:
             "created_at": unix_microseconds(device.created_at),
             "used_at": unix_microseconds(device.used_at),
             "address": device.address,
+            "trusted_until": microseconds_or_none(device.trusted_until),
+            "trusted_setup": device.trusted_setup,
         }
         with writing(self._engine) as connection:
             insert = insert_into(connection, table).values(row).on_conflict_do_nothing()
@@ -70,6 +72,15 @@ class SqlDevices:
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount == 1
 
+    def trust(self, account_id: str, device_id: str, *, until: datetime | None, setup: bytes | None) -> bool:
+        statement = (
+            update(table)
+            .where(table.c.id == device_id, table.c.account_id == account_id)
+            .values(trusted_until=microseconds_or_none(until), trusted_setup=setup)
+        )
+        with writing(self._engine) as connection:
+            return connection.execute(statement).rowcount == 1
+
     def of_account(self, account_id: str) -> Sequence[KnownDevice]:
         statement = (
             select(table)
@@ -104,4 +115,6 @@ def _device(row: Row[Any]) -> KnownDevice:
         created_at=from_unix_microseconds(row.created_at),
         used_at=from_unix_microseconds(row.used_at),
         address=row.address,
+        trusted_until=moment_or_none(row.trusted_until),
+        trusted_setup=None if row.trusted_setup is None else bytes(row.trusted_setup),
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, func, select
 
 from portalsec.clock import unix_microseconds
 from portalsec.sqlalchemy.tables import password_history as table
-from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
+from portalsec.sqlalchemy.transaction import alone, insert_into, reading, require_opened, writing
 
 __all__ = ["SqlPasswordHistory"]
 
@@ -33,10 +33,8 @@ class SqlPasswordHistory:
             .scalar_subquery()
         )
         with writing(self._engine) as connection:
-            if connection.dialect.name == "postgresql":
-                # Two that retire passwords of one account at once would each forget without seeing the other's.
-                number = func.hashtextextended(f"portalsec.password_history:{account_id}", 0)
-                connection.execute(select(func.pg_advisory_xact_lock(number)))
+            # Two that retire passwords of one account at once would each forget without seeing the other's.
+            alone(connection, f"password_history:{account_id}")
             held = connection.scalar(select(table.c.compromised).where(mine, same))
             connection.execute(delete(table).where(mine, same))
             row = {

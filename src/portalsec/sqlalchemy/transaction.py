@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from portalsec._driver_errors import raise_alone, without_rows
 from portalsec.errors import ConfigurationError, StoreError
 
-__all__ = ["OPENED", "WRITE", "driver", "insert_into", "reading", "require_opened", "writing"]
+__all__ = ["OPENED", "WRITE", "alone", "driver", "insert_into", "reading", "require_opened", "writing"]
 
 OPENED = "portalsec_opened"
 WRITE = "portalsec_write"
@@ -46,6 +46,15 @@ def writing(engine: Engine, **options: Any) -> Iterator[Connection]:
         connection.execution_options(**{WRITE: True}, **options)
         with connection.begin():
             yield connection
+
+
+def alone(connection: Connection, what: str) -> None:
+    """Until the transaction ends, whoever else says this text waits. SQLite's writer is alone anyhow.
+
+    For decisions that look at rows which another worker may be adding. The first statement of the transaction.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"portalsec.{what}", 0))))
 
 
 @contextmanager

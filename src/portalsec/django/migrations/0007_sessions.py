@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("portalsec", "0005_password_history_compromised"),
+        ("portalsec", "0006_factors"),
     ]
 
     operations = [

@@ -8,7 +8,9 @@ from portalsec.django.stores.contacts import DjangoContacts
 from portalsec.django.stores.devices import DjangoDevices
 from portalsec.django.stores.flows import DjangoFlows
 from portalsec.django.stores.notices import DjangoIncidents, DjangoNotices
+from portalsec.django.stores.passkeys import DjangoPasskeys
 from portalsec.django.stores.password_history import DjangoPasswordHistory
+from portalsec.django.stores.recovery_codes import DjangoRecoveryCodes
 from portalsec.django.stores.sessions import DjangoSessions
 from portalsec.django.stores.subject_keys import DjangoSubjectKeys
 from portalsec.django.stores.throttle import DjangoThrottle
@@ -23,7 +25,9 @@ __all__ = [
     "DjangoFlows",
     "DjangoIncidents",
     "DjangoNotices",
+    "DjangoPasskeys",
     "DjangoPasswordHistory",
+    "DjangoRecoveryCodes",
     "DjangoSessions",
     "DjangoSubjectKeys",
     "DjangoThrottle",

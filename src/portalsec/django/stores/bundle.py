@@ -30,7 +30,9 @@ def django_stores(keys: Keys) -> Stores:
     from portalsec.django.stores.devices import DjangoDevices
     from portalsec.django.stores.flows import DjangoFlows
     from portalsec.django.stores.notices import DjangoIncidents, DjangoNotices
+    from portalsec.django.stores.passkeys import DjangoPasskeys
     from portalsec.django.stores.password_history import DjangoPasswordHistory
+    from portalsec.django.stores.recovery_codes import DjangoRecoveryCodes
     from portalsec.django.stores.sessions import DjangoSessions
     from portalsec.django.stores.subject_keys import DjangoSubjectKeys
     from portalsec.django.stores.throttle import DjangoThrottle
@@ -44,6 +46,8 @@ def django_stores(keys: Keys) -> Stores:
         flows=DjangoFlows(security),
         invitations=DjangoFlows(security),
         totp=DjangoTotp(security),
+        recovery_codes=DjangoRecoveryCodes(security),
+        passkeys=DjangoPasskeys(security),
         sessions=DjangoSessions(security),
         assignments=DjangoAssignments(security),
         audit=DjangoAudit(audit),

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Greatest
 
 from portalsec.auth.ports import KnownDevice
-from portalsec.clock import from_unix_microseconds, unix_microseconds
+from portalsec.clock import from_unix_microseconds, microseconds_or_none, moment_or_none, unix_microseconds
 from portalsec.django import models
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
 
@@ -34,6 +34,8 @@ class DjangoDevices:
                     created_at=unix_microseconds(device.created_at),
                     used_at=unix_microseconds(device.used_at),
                     address=device.address,
+                    trusted_until=microseconds_or_none(device.trusted_until),
+                    trusted_setup=device.trusted_setup,
                 )
         except Conflict:
             return False
@@ -64,6 +66,15 @@ class DjangoDevices:
                 )
         except Conflict:  # somebody has that digest
             return False
+
+    def trust(self, account_id: str, device_id: str, *, until: datetime | None, setup: bytes | None) -> bool:
+        with own_transaction(self._using):
+            return (
+                models.KnownDevice.objects.using(self._using)
+                .filter(id=device_id, account_id=account_id)
+                .update(trusted_until=microseconds_or_none(until), trusted_setup=setup)
+                == 1
+            )
 
     def of_account(self, account_id: str) -> Sequence[KnownDevice]:
         with reading(self._using):
@@ -98,4 +109,6 @@ def _device(row: models.KnownDevice) -> KnownDevice:
         created_at=from_unix_microseconds(row.created_at),
         used_at=from_unix_microseconds(row.used_at),
         address=row.address,
+        trusted_until=moment_or_none(row.trusted_until),
+        trusted_setup=None if row.trusted_setup is None else bytes(row.trusted_setup),
     )
