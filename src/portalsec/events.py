@@ -69,6 +69,13 @@ class Event(StrEnum):
     AUTH_MFA_CHALLENGE_FAILED = "auth.mfa_challenge_failed"
     AUTH_MFA_ENROLLED = "auth.mfa_enrolled"
     AUTH_MFA_REMOVED = "auth.mfa_removed"
+    AUTH_FACTOR_DISABLED = "auth.factor_disabled"  # 100 wrong codes in a row: never usable again
+    AUTH_RECOVERY_CODES_MADE = "auth.recovery_codes_made"  # the set before, if any, is void
+    AUTH_RECOVERY_CODE_USED = "auth.recovery_code_used"
+    AUTH_MFA_RESTORED = "auth.mfa_restored"  # one that was removed within the last day is a factor again
+    AUTH_MFA_RENAMED = "auth.mfa_renamed"
+    AUTH_RECOVERY_CODES_MADE = "auth.recovery_codes_made"  # those before them are void
+    AUTH_CODE_SENT = "auth.code_sent"  # by mail or SMS, at a sign-in that is under way
     AUTH_PASSKEY_REFUSED = "auth.passkey_refused"  # details: `check`, the step that refused
     AUTH_PASSKEY_CLONE_SUSPECTED = "auth.passkey_clone_suspected"  # its counter went backwards
     AUTH_PASSWORD_CHANGED = "auth.password_changed"  # noqa: S105
@@ -82,6 +89,8 @@ class Event(StrEnum):
     )
     AUTH_DEVICE_ADDED = "auth.device_added"
     AUTH_DEVICE_REMOVED = "auth.device_removed"
+    AUTH_DEVICE_TRUSTED = "auth.device_trusted"
+    AUTH_DEVICE_DISTRUSTED = "auth.device_distrusted"
     AUTH_DEVICE_REUSED = "auth.device_reused"  # an old copy of a device's cookie was shown
     AUTH_UNLOCK_REQUESTED = "auth.unlock_requested"
     AUTH_UNLOCKED = "auth.unlocked"

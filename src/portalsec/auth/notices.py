@@ -44,13 +44,17 @@ class NoticeKind(StrEnum):
     PASSWORD_REQUIRED = "password_required"  # noqa: S105 - the next sign-in must choose a new one
     FACTOR_ADDED = "factor_added"
     FACTOR_REMOVED = "factor_removed"
+    FACTOR_RESTORED = "factor_restored"
     RECOVERY_CODE_USED = "recovery_code_used"
+    RECOVERY_CODES_MADE = "recovery_codes_made"
+    RECOVERY_CODES_FEW = "recovery_codes_few"
     ACCOUNT_UNLOCKED = "account_unlocked"
     BREAK_GLASS = "break_glass"
     CONTACT_ADDED = "contact_added"
     CONTACT_REMOVED = "contact_removed"
     DEVICE_REMOVED = "device_removed"
     DEVICE_REUSED = "device_reused"
+    DEVICE_TRUSTED = "device_trusted"
     FACTOR_RESET_BY_SUPPORT = "factor_reset_by_support"
     ACCOUNT_DISABLED = "account_disabled"
     ACCOUNT_CLOSED = "account_closed"
@@ -60,6 +64,7 @@ class NoticeKind(StrEnum):
     REQUEST_VERIFY = "request.verify"
     REQUEST_UNLOCK = "request.unlock"
     REQUEST_REGISTER = "request.register"
+    REQUEST_CODE = "request.code"
 
 
 REQUESTS = frozenset(kind for kind in NoticeKind if kind.value.startswith("request."))

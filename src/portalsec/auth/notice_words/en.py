@@ -39,9 +39,21 @@ LETTERS = {
         "A second step was removed from sign-in",
         "An authenticator was removed from your account.",
     ),
+    "factor_restored": (
+        "A second step of sign-in is back",
+        "An authenticator that was removed from your account within the last day is back: it counts again.",
+    ),
     "recovery_code_used": (
         "A recovery code was used",
         "Somebody used one of your recovery codes to sign in to your account.",
+    ),
+    "recovery_codes_made": (
+        "New recovery codes were made",
+        "New recovery codes were made for your account. Those that you had before open nothing any more.",
+    ),
+    "recovery_codes_few": (
+        "You have few recovery codes left",
+        "Few of your recovery codes are left. Make new ones after signing in, while your authenticator is at hand.",
     ),
     "account_unlocked": (
         "Your account was unlocked",
@@ -68,6 +80,11 @@ LETTERS = {
         "A browser of yours may have been copied",
         "We saw an old copy of what we keep in your browser to know it again. That browser is forgotten now. If you "
         "restored it from a backup, all is well. If not, somebody may have copied data from your computer.",
+    ),
+    "device_trusted": (
+        "A browser is trusted from now on",
+        "Somebody who was signed in to your account asked us to trust the browser that they used: for a while, signing "
+        "in from it may ask for less. You can end that at any time.",
     ),
     "factor_reset_by_support": (
         "Our support desk reset your second step",
@@ -107,6 +124,11 @@ LETTERS = {
         "Somebody asked for an account at {portal} with this address. If it was you, open the page below to go on. "
         "If not, do nothing: without it there is no account.",
     ),
+    "request.code": (
+        "Your code to sign in",
+        "Somebody who knows your password is signing in to your account. If it is you, type the code below on the page "
+        "that asks for it, and nowhere else. If not, tell the code to nobody, and change your password.",
+    ),
 }
 
 PHRASES = {
@@ -120,6 +142,10 @@ PHRASES = {
     "code": "This message",
     "go_on": "Open this page to go on",
     "works_once": "The page works once, and only for a short time.",
+    "sign_in_code": "Code",
+    "code_lives": "The code works once, for ten minutes, and only in the browser that asked for it.",
+    "code_nobody": "Nobody from {portal} will ever ask you to tell them this code.",
+    "undo": "To take back just this change, open this page within 24 hours, and confirm there",
     "not_me": "Was this not you? Open this page, and confirm there",
     "not_me_then": "It ends every sign-in to your account, asks for a new password, and lets us look into it.",
     "not_me_plain": 'Was this not you? Open {portal} as you always do, sign in, and go to "What happened to your account", '

@@ -39,9 +39,22 @@ LETTERS = {
         "Se ha quitado un segundo paso",
         "Se ha quitado un autenticador de su cuenta.",
     ),
+    "factor_restored": (
+        "Un segundo paso vuelve a contar",
+        "Un autenticador que se había quitado de su cuenta en el último día vuelve a contar.",
+    ),
     "recovery_code_used": (
         "Se ha usado un código de recuperación",
         "Alguien ha usado uno de sus códigos de recuperación para entrar en su cuenta.",
+    ),
+    "recovery_codes_made": (
+        "Hay códigos de recuperación nuevos",
+        "Se han creado códigos de recuperación nuevos para su cuenta. Los anteriores ya no abren nada.",
+    ),
+    "recovery_codes_few": (
+        "Le quedan pocos códigos de recuperación",
+        "Le quedan pocos códigos de recuperación. Cree otros después de iniciar sesión, mientras tenga a mano su "
+        "autenticador.",
     ),
     "account_unlocked": (
         "Se ha desbloqueado su cuenta",
@@ -69,6 +82,11 @@ LETTERS = {
         "Hemos visto una copia antigua de lo que guardamos en su navegador para reconocerlo. Ese navegador queda "
         "olvidado. Si lo restauró de una copia de seguridad, todo está bien. Si no, alguien puede haber copiado datos "
         "de su ordenador.",
+    ),
+    "device_trusted": (
+        "Un navegador es de confianza desde ahora",
+        "Alguien que había iniciado sesión en su cuenta ha pedido que confiemos en el navegador que usaba: durante un "
+        "tiempo, entrar desde él puede pedir menos. Puede anularlo cuando quiera.",
     ),
     "factor_reset_by_support": (
         "Nuestro servicio de ayuda ha restablecido su segundo paso",
@@ -108,6 +126,11 @@ LETTERS = {
         "Alguien ha pedido una cuenta en {portal} con esta dirección. Si fue usted, abra la página de abajo para "
         "continuar. Si no, no haga nada: sin ello no habrá cuenta.",
     ),
+    "request.code": (
+        "Su código para iniciar sesión",
+        "Alguien que conoce su contraseña está iniciando sesión en su cuenta. Si es usted, escriba el código de abajo en "
+        "la página que lo pide, y en ningún otro sitio. Si no, no se lo diga a nadie y cambie su contraseña.",
+    ),
 }
 
 PHRASES = {
@@ -121,6 +144,10 @@ PHRASES = {
     "code": "Este mensaje",
     "go_on": "Abra esta página para continuar",
     "works_once": "La página funciona una sola vez y durante poco tiempo.",
+    "sign_in_code": "Código",
+    "code_lives": "El código sirve una sola vez, durante diez minutos y solo en el navegador que lo pidió.",
+    "code_nobody": "Nadie de {portal} le pedirá nunca que le diga este código.",
+    "undo": "Para deshacer solo este cambio, abra esta página en un plazo de 24 horas y confírmelo allí",
     "not_me": "¿No fue usted? Abra esta página y confírmelo allí",
     "not_me_then": "Así se cierran todas las sesiones de su cuenta, se pide una contraseña nueva y lo investigamos.",
     "not_me_plain": "¿No fue usted? Abra {portal} como siempre, inicie sesión y vaya a «Qué ha pasado en su cuenta», "
