@@ -74,7 +74,6 @@ class Event(StrEnum):
     AUTH_RECOVERY_CODE_USED = "auth.recovery_code_used"
     AUTH_MFA_RESTORED = "auth.mfa_restored"  # one that was removed within the last day is a factor again
     AUTH_MFA_RENAMED = "auth.mfa_renamed"
-    AUTH_RECOVERY_CODES_MADE = "auth.recovery_codes_made"  # those before them are void
     AUTH_CODE_SENT = "auth.code_sent"  # by mail or SMS, at a sign-in that is under way
     AUTH_PASSKEY_REFUSED = "auth.passkey_refused"  # details: `check`, the step that refused
     AUTH_PASSKEY_CLONE_SUSPECTED = "auth.passkey_clone_suspected"  # its counter went backwards
