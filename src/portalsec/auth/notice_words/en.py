@@ -43,6 +43,11 @@ LETTERS = {
         "A second step of sign-in is back",
         "An authenticator that was removed from your account within the last day is back: it counts again.",
     ),
+    "factor_disabled": (
+        "An authenticator of yours opens nothing any more",
+        "Somebody who knows your password tried too many wrong codes of your authenticator, so it is switched off for "
+        "good. Sign in with another one or with a recovery code, choose a new password, and set up a new authenticator.",
+    ),
     "recovery_code_used": (
         "A recovery code was used",
         "Somebody used one of your recovery codes to sign in to your account.",

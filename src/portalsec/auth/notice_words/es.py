@@ -43,6 +43,12 @@ LETTERS = {
         "Un segundo paso vuelve a contar",
         "Un autenticador que se había quitado de su cuenta en el último día vuelve a contar.",
     ),
+    "factor_disabled": (
+        "Un autenticador suyo ya no sirve",
+        "Alguien que conoce su contraseña ha probado demasiados códigos incorrectos de su autenticador, así que ha quedado "
+        "desactivado para siempre. Entre con otro o con un código de recuperación, elija una contraseña nueva y configure "
+        "un autenticador nuevo.",
+    ),
     "recovery_code_used": (
         "Se ha usado un código de recuperación",
         "Alguien ha usado uno de sus códigos de recuperación para entrar en su cuenta.",
