@@ -2,3 +2,13 @@
 
 The `webauthn` package is imported when a passkey is first registered, never by importing this.
 """
+
+from __future__ import annotations
+
+from portalsec.auth.passkeys.attestation import AttestationPolicy
+from portalsec.auth.passkeys.checks import Check
+from portalsec.auth.passkeys.options import PasskeyOptions, PasskeySignal
+from portalsec.auth.passkeys.policy import PasskeyPolicy
+from portalsec.auth.passkeys.service import Passkeys
+
+__all__ = ["AttestationPolicy", "Check", "PasskeyOptions", "PasskeyPolicy", "PasskeySignal", "Passkeys"]

@@ -1,0 +1,96 @@
+"""`PasskeyPolicy`: which passkeys a portal takes, and from which pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from portalsec.auth.passkeys.attestation import AttestationPolicy
+from portalsec.auth.passkeys.cose import ALGORITHMS, mldsa_available
+from portalsec.auth.passkeys.rp_id import check_origins, check_rp_id
+from portalsec.errors import ConfigurationError
+
+__all__ = ["DEFAULT_ALGORITHMS", "Clone", "PasskeyPolicy", "UserVerification"]
+
+UserVerification = Literal["required", "preferred", "discouraged"]
+Clone = Literal["step_up", "disable", "record"]
+
+_EVERYWHERE: Final = (-7, -8, -257)
+DEFAULT_ALGORITHMS: Final = _EVERYWHERE + ((-48, -49, -50) if mldsa_available() else ())
+"""ES256, EdDSA, RS256, of which every authenticator has one (section 5.8.5); then ML-DSA where `cryptography` has it.
+
+Authenticators take the first that they have: so one with nothing but ML-DSA works, and no other depends on this build.
+"""
+
+_MAX_PASSKEYS: Final = 50  # the allow-list of one challenge has to fit into its 4 KiB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasskeyPolicy:
+    """Which passkeys are taken.
+
+    Attributes:
+        rp_id: the domain that the passkeys belong to, for good: those of another id are lost.
+        origins: pages and apps that may use them, as browsers send them, exactly; ``android:apk-key-hash:...`` too.
+        rp_name: what authenticators show, or the RP id.
+        related_origins: pages of other domains that may (section 5.11); the portal serves their list.
+        top_origins: pages that may show the portal's own in a frame. Where there is any, ``crossOrigin`` may be true; an
+            older browser does not tell by which page, so that the portal's ``frame-ancestors`` has to say the same.
+        algorithms: COSE algorithms that are offered, the best first; no other key is taken. -48 is ML-DSA-44.
+        attestation: what a new passkey has to prove about its make.
+        resident_key: whether a new one should be discoverable, so that no name need be typed.
+        clone: what happens where a counter goes backwards, which is recorded in any case. "step_up": that sign-in needs
+            another factor; the passkey stays. "disable": it is no factor any more. "record": nothing else.
+        challenge_lifetime: how long the answer may take.
+        timeout: what the browser is told about that.
+        max_passkeys: of one account.
+    """
+
+    rp_id: str
+    origins: tuple[str, ...]
+    rp_name: str = ""
+    related_origins: tuple[str, ...] = ()
+    top_origins: tuple[str, ...] = ()
+    algorithms: tuple[int, ...] = DEFAULT_ALGORITHMS
+    attestation: AttestationPolicy = AttestationPolicy.NONE
+    resident_key: Literal["required", "preferred", "discouraged"] = "preferred"
+    clone: Clone = "step_up"
+    challenge_lifetime: timedelta = timedelta(minutes=5)
+    timeout: timedelta = timedelta(minutes=5)
+    max_passkeys: int = 20
+
+    def __post_init__(self) -> None:
+        check_rp_id(self.rp_id, place="PasskeyPolicy.rp_id")
+        check_origins(self.rp_id, self.origins, related=self.related_origins, place="PasskeyPolicy.origins")
+        for origin in self.top_origins:
+            _check_top(origin)
+        unknown = [number for number in self.algorithms if number not in ALGORITHMS]
+        if unknown or not self.algorithms or len(set(self.algorithms)) != len(self.algorithms):
+            raise ConfigurationError(
+                "PasskeyPolicy.algorithms: name each COSE algorithm once, of "
+                f"{', '.join(str(number) for number in ALGORITHMS)}"
+            )
+        if self.clone not in ("step_up", "disable", "record"):
+            raise ConfigurationError("PasskeyPolicy.clone is one of step_up, disable, record")
+        if self.resident_key not in ("required", "preferred", "discouraged"):
+            raise ConfigurationError("PasskeyPolicy.resident_key is one of required, preferred, discouraged")
+        if not timedelta(seconds=30) <= self.challenge_lifetime <= timedelta(minutes=15):
+            raise ConfigurationError("PasskeyPolicy.challenge_lifetime goes from 30 seconds to 15 minutes")
+        if not timedelta(seconds=15) <= self.timeout <= self.challenge_lifetime:
+            raise ConfigurationError("PasskeyPolicy.timeout goes from 15 seconds to challenge_lifetime")
+        if not 1 <= self.max_passkeys <= _MAX_PASSKEYS:
+            raise ConfigurationError(f"PasskeyPolicy.max_passkeys goes from 1 to {_MAX_PASSKEYS}")
+
+    @property
+    def accepted_origins(self) -> frozenset[str]:
+        """All that may stand in a response."""
+        return frozenset(self.origins + self.related_origins)
+
+
+def _check_top(origin: str) -> None:
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    check_rp_id(host, place="PasskeyPolicy.top_origins") if host != "localhost" else None
+    check_origins(host, (origin,), place="PasskeyPolicy.top_origins")
