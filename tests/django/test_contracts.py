@@ -24,7 +24,9 @@ from portalsec.django.stores import (
     DjangoFlows,
     DjangoIncidents,
     DjangoNotices,
+    DjangoPasskeys,
     DjangoPasswordHistory,
+    DjangoRecoveryCodes,
     DjangoSessions,
     DjangoSubjectKeys,
     DjangoThrottle,
@@ -39,7 +41,9 @@ from portalsec.testing.contracts import (
     FlowStoreContract,
     IncidentStoreContract,
     NoticeStoreContract,
+    PasskeyStoreContract,
     PasswordHistoryStoreContract,
+    RecoveryCodeStoreContract,
     SessionStoreContract,
     SubjectKeyStoreContract,
     ThrottleStoreContract,
@@ -119,6 +123,14 @@ class TestFlowsOnSqlite(_OnSqlite, FlowStoreContract):
 
 class TestTotpOnSqlite(_OnSqlite, TotpStoreContract):
     kind = DjangoTotp
+
+
+class TestRecoveryCodesOnSqlite(_OnSqlite, RecoveryCodeStoreContract):
+    kind = DjangoRecoveryCodes
+
+
+class TestPasskeysOnSqlite(_OnSqlite, PasskeyStoreContract):
+    kind = DjangoPasskeys
 
 
 class TestSessionsOnSqlite(_OnSqlite, SessionStoreContract):
@@ -244,6 +256,14 @@ class TestFlowsOnPostgres(_OnPostgres, FlowStoreContract):
 
 class TestTotpOnPostgres(_OnPostgres, TotpStoreContract):
     kind = DjangoTotp
+
+
+class TestRecoveryCodesOnPostgres(_OnPostgres, RecoveryCodeStoreContract):
+    kind = DjangoRecoveryCodes
+
+
+class TestPasskeysOnPostgres(_OnPostgres, PasskeyStoreContract):
+    kind = DjangoPasskeys
 
 
 class TestSessionsOnPostgres(_OnPostgres, SessionStoreContract):

@@ -21,7 +21,9 @@ from portalsec.sqlalchemy import (
     SqlFlows,
     SqlIncidents,
     SqlNotices,
+    SqlPasskeys,
     SqlPasswordHistory,
+    SqlRecoveryCodes,
     SqlSessions,
     SqlSubjectKeys,
     SqlThrottle,
@@ -36,7 +38,9 @@ from portalsec.testing.contracts import (
     FlowStoreContract,
     IncidentStoreContract,
     NoticeStoreContract,
+    PasskeyStoreContract,
     PasswordHistoryStoreContract,
+    RecoveryCodeStoreContract,
     SessionStoreContract,
     StoreContract,
     SubjectKeyStoreContract,
@@ -106,6 +110,26 @@ class SqlTotpContract(_Sql, TotpStoreContract):
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlTotp:
         return SqlTotp(failing)
+
+
+class SqlRecoveryCodesContract(_Sql, RecoveryCodeStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlRecoveryCodes:
+        return SqlRecoveryCodes(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlRecoveryCodes:
+        return SqlRecoveryCodes(failing)
+
+
+class SqlPasskeysContract(_Sql, PasskeyStoreContract):
+    @pytest.fixture
+    def store(self, security: Engine) -> SqlPasskeys:
+        return SqlPasskeys(security)
+
+    @pytest.fixture
+    def failing_store(self, failing: Engine) -> SqlPasskeys:
+        return SqlPasskeys(failing)
 
 
 class SqlSessionsContract(_Sql, SessionStoreContract):

@@ -15,7 +15,9 @@ from portalsec.stores.memory import (
     MemoryFlows,
     MemoryIncidents,
     MemoryNotices,
+    MemoryPasskeys,
     MemoryPasswordHistory,
+    MemoryRecoveryCodes,
     MemorySessions,
     MemorySubjectKeys,
     MemoryThrottle,
@@ -31,7 +33,9 @@ from portalsec.testing.contracts import (
     FlowStoreContract,
     IncidentStoreContract,
     NoticeStoreContract,
+    PasskeyStoreContract,
     PasswordHistoryStoreContract,
+    RecoveryCodeStoreContract,
     SessionStoreContract,
     SubjectKeyStoreContract,
     ThrottleStoreContract,
@@ -61,6 +65,18 @@ class TestMemoryTotp(TotpStoreContract):
     @pytest.fixture
     def store(self) -> MemoryTotp:
         return MemoryTotp()
+
+
+class TestMemoryRecoveryCodes(RecoveryCodeStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryRecoveryCodes:
+        return MemoryRecoveryCodes()
+
+
+class TestMemoryPasskeys(PasskeyStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryPasskeys:
+        return MemoryPasskeys()
 
 
 class TestMemorySessions(SessionStoreContract):

@@ -19,7 +19,9 @@ from tests.stores.sql import (
     SqlFlowsContract,
     SqlIncidentsContract,
     SqlNoticesContract,
+    SqlPasskeysContract,
     SqlPasswordHistoryContract,
+    SqlRecoveryCodesContract,
     SqlSessionsContract,
     SqlSubjectKeysContract,
     SqlThrottleContract,
@@ -109,6 +111,14 @@ class TestPostgresFlows(SqlFlowsContract):
 
 
 class TestPostgresTotp(SqlTotpContract):
+    pass
+
+
+class TestPostgresRecoveryCodes(SqlRecoveryCodesContract):
+    pass
+
+
+class TestPostgresPasskeys(SqlPasskeysContract):
     pass
 
 

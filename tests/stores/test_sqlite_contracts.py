@@ -20,7 +20,9 @@ from tests.stores.sql import (
     SqlFlowsContract,
     SqlIncidentsContract,
     SqlNoticesContract,
+    SqlPasskeysContract,
     SqlPasswordHistoryContract,
+    SqlRecoveryCodesContract,
     SqlSessionsContract,
     SqlSubjectKeysContract,
     SqlThrottleContract,
@@ -94,6 +96,14 @@ class TestSqliteFlows(SqlFlowsContract):
 
 
 class TestSqliteTotp(SqlTotpContract):
+    pass
+
+
+class TestSqliteRecoveryCodes(SqlRecoveryCodesContract):
+    pass
+
+
+class TestSqlitePasskeys(SqlPasskeysContract):
     pass
 
 

@@ -48,7 +48,9 @@ pytest.register_assert_rewrite(
             "incidents",
             "key_encryption",
             "notices",
+            "passkeys",
             "password_history",
+            "recovery_codes",
             "sessions",
             "subjects",
             "throttle",
@@ -68,7 +70,9 @@ from portalsec.testing.contracts.flows import FlowStoreContract  # noqa: E402
 from portalsec.testing.contracts.incidents import IncidentStoreContract  # noqa: E402
 from portalsec.testing.contracts.key_encryption import KeyEncryptionContract  # noqa: E402
 from portalsec.testing.contracts.notices import NoticeStoreContract  # noqa: E402
+from portalsec.testing.contracts.passkeys import PasskeyStoreContract  # noqa: E402
 from portalsec.testing.contracts.password_history import PasswordHistoryStoreContract  # noqa: E402
+from portalsec.testing.contracts.recovery_codes import RecoveryCodeStoreContract  # noqa: E402
 from portalsec.testing.contracts.sessions import SessionStoreContract  # noqa: E402
 from portalsec.testing.contracts.subjects import SubjectKeyStoreContract  # noqa: E402
 from portalsec.testing.contracts.throttle import ThrottleStoreContract  # noqa: E402
@@ -86,7 +90,9 @@ __all__ = [
     "IncidentStoreContract",
     "KeyEncryptionContract",
     "NoticeStoreContract",
+    "PasskeyStoreContract",
     "PasswordHistoryStoreContract",
+    "RecoveryCodeStoreContract",
     "SessionStoreContract",
     "StoreContract",
     "SubjectKeyStoreContract",

@@ -116,6 +116,29 @@ class DeviceStoreContract(StoreContract):
         assert store.purge(used_until=_device(2).used_at) == 0
         assert list(store.of_account("account-1")) == [_device(3)]
 
+    def test_a_device_is_trusted_by_its_own_account_until_a_moment(self, store: DeviceStore) -> None:
+        until, setup = NOW + 9 * MICROSECOND, _digest("setup")
+        store.add(_device(1))
+        store.add(_device(2))
+        assert not store.trust("account-2", "device-1", until=until, setup=setup)
+        assert not store.trust("account-1", "device-9", until=until, setup=setup)
+        assert store.find(_device(1).digest) == _device(1)
+        assert store.trust("account-1", "device-1", until=until, setup=setup)
+        trusted = replace(_device(1), trusted_until=until, trusted_setup=setup)
+        assert store.find(_device(1).digest) == trusted
+        assert list(store.of_account("account-1")) == [_device(2), trusted]
+        store.rotate("device-1", expected=_device(1).digest, digest=_digest("new"), at=NOW, address=None)
+        held = store.find(_digest("new"))
+        assert held is not None
+        assert (held.trusted_until, held.trusted_setup) == (until, setup)
+        assert store.trust("account-1", "device-1", until=None, setup=None)
+        held = store.find(_digest("new"))
+        assert held is not None
+        assert (held.trusted_until, held.trusted_setup) == (None, None)
+        added = replace(_device(3, account="account-2"), trusted_until=until, trusted_setup=setup)
+        assert store.add(added)
+        assert list(store.of_account("account-2")) == [added]
+
     def test_race_of_rotations_has_one_winner(self, store: DeviceStore) -> None:
         for turn in self.rounds():
             device = _device(turn)
@@ -175,9 +198,11 @@ class DeviceStoreContract(StoreContract):
             assert store.rotate(
                 "device-1", expected=_device(1).digest, digest=_digest("new"), at=NOW, address=None
             )
+            assert store.trust("account-1", "device-4", until=NOW, setup=_digest("setup"))
             assert store.revoke("account-1", "device-2")
             assert store.revoke_all("account-2") == 1
         assert [device.id for device in store.of_account("account-1")] == ["device-4", "device-1"]
+        assert store.of_account("account-1")[0].trusted_until == NOW
         assert store.find(_digest("new")) is not None
         assert list(store.of_account("account-2")) == []
 
@@ -189,6 +214,7 @@ class DeviceStoreContract(StoreContract):
                 lambda: failing_store.rotate(
                     "device-1", expected=_device().digest, digest=_digest("new"), at=NOW, address=None
                 ),
+                lambda: failing_store.trust("account-1", "device-1", until=NOW, setup=b"setup"),
                 lambda: failing_store.of_account("account-1"),
                 lambda: failing_store.revoke("account-1", "device-1"),
                 lambda: failing_store.revoke_all("account-1"),

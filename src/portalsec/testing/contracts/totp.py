@@ -123,6 +123,138 @@ class TotpStoreContract(StoreContract):
         assert store.remove("account-1", "device-2")
         assert not store.advance("account-1", "device-1", _STEP + 9)
 
+    def test_every_field_comes_back_as_it_went_in(self, store: TotpStore) -> None:
+        device = replace(
+            _device(),
+            confirmed=True,
+            last_step=_STEP,
+            algorithm="SHA512",
+            digits=8,
+            period=60,
+            drift=-2,
+            failures=7,
+            used_at=NOW + 3 * MICROSECOND,
+        )
+        store.add(device)
+        assert list(store.devices("account-1")) == [device]
+
+    def test_drift_and_use_are_kept_with_the_step(self, store: TotpStore) -> None:
+        store.add(_device())
+        store.confirm("account-1", "device-1", _STEP)
+        used = NOW + MICROSECOND
+        assert store.advance("account-1", "device-1", _STEP + 1, drift=-3, at=used)
+        kept = replace(_confirmed(_device(), _STEP + 1), drift=-3, used_at=used)
+        assert list(store.devices("account-1")) == [kept]
+        assert not store.advance("account-1", "device-1", _STEP + 1, drift=5, at=used + MICROSECOND)
+        assert list(store.devices("account-1")) == [kept]
+        assert store.advance("account-1", "device-1", _STEP + 2, drift=1)
+        assert list(store.devices("account-1")) == [replace(kept, last_step=_STEP + 2, drift=1)]
+
+    def test_failures_are_counted_up_to_the_cap_and_cleared_by_a_right_code(self, store: TotpStore) -> None:
+        store.add(_device())
+        assert not store.try_("account-2", "device-1", cap=3)
+        assert not store.try_("account-1", "device-2", cap=3)
+        assert [store.try_("account-1", "device-1", cap=3) for _ in range(4)] == [True, True, True, False]
+        assert store.devices("account-1")[0].failures == 3
+        store.untry("account-2", "device-1")
+        assert not store.try_("account-1", "device-1", cap=3)
+        store.untry("account-1", "device-1")
+        assert store.try_("account-1", "device-1", cap=3)
+        assert store.confirm("account-1", "device-1", _STEP)
+        assert store.devices("account-1")[0].failures == 0
+        assert store.try_("account-1", "device-1", cap=3)
+        assert not store.advance("account-1", "device-1", _STEP)
+        assert store.devices("account-1")[0].failures == 1
+        assert store.advance("account-1", "device-1", _STEP + 1)
+        for _ in range(2):
+            store.untry("account-1", "device-1")
+        assert store.devices("account-1")[0].failures == 0
+        # A cap that was lowered since holds for what was counted before it.
+        assert store.try_("account-1", "device-1", cap=100)
+        assert not store.try_("account-1", "device-1", cap=1)
+
+    def test_a_device_is_renamed_by_its_owner(self, store: TotpStore) -> None:
+        store.add(_device())
+        assert not store.rename("account-2", "device-1", "stolen")
+        assert not store.rename("account-1", "device-2", "none")
+        assert store.rename("account-1", "device-1", "Фон")
+        assert list(store.devices("account-1")) == [replace(_device(), label="Фон")]
+
+    def test_a_removed_device_is_out_of_reach_until_it_is_restored(self, store: TotpStore) -> None:
+        for number in (1, 2):
+            store.add(_device(number))
+            store.confirm("account-1", f"device-{number}", _STEP)
+        assert not store.remove("account-2", "device-1", at=NOW)
+        assert store.remove("account-1", "device-1", at=NOW)
+        assert not store.remove("account-1", "device-1", at=NOW + MICROSECOND)
+        assert not store.remove("account-1", "device-1")
+        gone = replace(_confirmed(_device(1)), removed_at=NOW)
+        assert list(store.removed("account-1")) == [gone]
+        assert list(store.removed("account-2")) == []
+        assert list(store.devices("account-1")) == [_confirmed(_device(2))]
+        store.untry("account-1", "device-1")
+        assert not store.try_("account-1", "device-1", cap=3)
+        assert not store.advance("account-1", "device-1", _STEP + 1)
+        assert not store.rename("account-1", "device-1", "other")
+        with pytest.raises(StoreError):
+            store.add(_device(1, account="account-2"))
+        assert list(store.removed("account-1")) == [gone]
+        assert not store.restore("account-2", "device-1", since=NOW - MICROSECOND)
+        assert not store.restore("account-1", "device-1", since=NOW)
+        assert not store.restore("account-1", "device-2", since=NOW - MICROSECOND)
+        assert store.restore("account-1", "device-1", since=NOW - MICROSECOND)
+        assert not store.restore("account-1", "device-1", since=NOW - MICROSECOND)
+        assert list(store.devices("account-1")) == [_confirmed(_device(1)), _confirmed(_device(2))]
+        assert list(store.removed("account-1")) == []
+
+    def test_an_unconfirmed_device_is_deleted_and_never_restored(self, store: TotpStore) -> None:
+        store.add(_device())
+        assert store.remove("account-1", "device-1", at=NOW)
+        assert list(store.removed("account-1")) == []
+        store.add(_device(2))
+        assert list(store.devices("account-1")) == [_device(2)]
+
+    def test_purging_deletes_what_was_removed_by_then(self, store: TotpStore) -> None:
+        for number in (1, 2, 3):
+            store.add(_device(number))
+            store.confirm("account-1", f"device-{number}", _STEP)
+        for number in (1, 2):
+            store.remove("account-1", f"device-{number}", at=NOW + number * MICROSECOND)
+        assert store.purge_removed(until=NOW + MICROSECOND) == 1
+        assert store.purge_removed(until=NOW + MICROSECOND) == 0
+        assert [device.id for device in store.removed("account-1")] == ["device-2"]
+        assert not store.restore("account-1", "device-1", since=NOW - MICROSECOND)
+        assert list(store.devices("account-1")) == [_confirmed(_device(3))]
+
+    def test_race_of_guesses_lets_through_no_more_than_the_cap(self, store: TotpStore) -> None:
+        store.add(_device())
+        store.confirm("account-1", "device-1", _STEP)
+        for turn in self.rounds():
+            results = self.race(partial(store.try_, "account-1", "device-1", cap=3))
+            assert winners(results) == 3
+            assert store.devices("account-1")[0].failures == 3
+            assert store.advance("account-1", "device-1", _STEP + 1 + turn)
+
+    def test_race_of_restorations_has_one_winner(self, store: TotpStore) -> None:
+        store.add(_device())
+        store.confirm("account-1", "device-1", _STEP)
+        for _ in self.rounds():
+            assert winners(self.race(partial(store.remove, "account-1", "device-1", at=NOW))) == 1
+            restored = self.race(partial(store.restore, "account-1", "device-1", since=NOW - MICROSECOND))
+            assert winners(restored) == 1
+
+    def test_race_of_confirmation_and_removal_leaves_no_factor(self, store: TotpStore) -> None:
+        for turn in self.rounds():
+            store.add(_device(turn))
+            confirmed, removed = self.race(
+                partial(store.confirm, "account-1", f"device-{turn}", _STEP),
+                partial(store.remove, "account-1", f"device-{turn}", at=NOW),
+            )
+            assert removed
+            assert list(store.devices("account-1")) == []
+            assert len(store.removed("account-1")) == confirmed
+            store.purge_removed(until=NOW)
+
     def test_race_of_one_step_has_one_winner(self, store: TotpStore) -> None:
         store.add(_device())
         store.confirm("account-1", "device-1", _STEP)
@@ -170,8 +302,16 @@ class TotpStoreContract(StoreContract):
             store.add(_device(3))
             assert store.confirm("account-1", "device-3", _STEP)
             assert store.advance("account-1", "device-1", _STEP + 1)
-            assert store.remove("account-1", "device-2")
-        assert list(store.devices("account-1")) == [_confirmed(_device(1), _STEP + 1), _confirmed(_device(3))]
+            assert store.remove("account-1", "device-2", at=NOW)
+            assert store.restore("account-1", "device-2", since=NOW - MICROSECOND)
+            assert store.remove("account-1", "device-2", at=NOW)
+            assert store.purge_removed(until=NOW) == 1
+            assert store.try_("account-1", "device-3", cap=100)
+            store.untry("account-1", "device-3")
+            assert store.try_("account-1", "device-3", cap=100)
+            assert store.rename("account-1", "device-3", "named")
+        renamed = replace(_confirmed(_device(3)), label="named", failures=1)
+        assert list(store.devices("account-1")) == [_confirmed(_device(1), _STEP + 1), renamed]
 
     def test_a_backend_that_cannot_answer_is_a_store_error(self, failing_store: TotpStore) -> None:
         self.assert_all_fail(
@@ -180,6 +320,13 @@ class TotpStoreContract(StoreContract):
                 lambda: failing_store.devices("account-1"),
                 lambda: failing_store.confirm("account-1", "device-1", _STEP),
                 lambda: failing_store.advance("account-1", "device-1", _STEP),
+                lambda: failing_store.try_("account-1", "device-1", cap=100),
+                lambda: failing_store.untry("account-1", "device-1"),
+                lambda: failing_store.rename("account-1", "device-1", "label"),
                 lambda: failing_store.remove("account-1", "device-1"),
+                lambda: failing_store.remove("account-1", "device-1", at=NOW),
+                lambda: failing_store.removed("account-1"),
+                lambda: failing_store.restore("account-1", "device-1", since=NOW),
+                lambda: failing_store.purge_removed(until=NOW),
             ]
         )
