@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, inspect, select, text, update
 
-from portalsec.auth.ports import Account, Contact, Flow, SessionRecord, TotpDevice
+from portalsec.auth.ports import Account, Contact, Flow, KnownDevice, SessionRecord, TotpDevice
 from portalsec.auth.proof import Factor, Proof
 from portalsec.clock import unix_microseconds
 from portalsec.errors import ConfigurationError, StoreError
 from portalsec.sqlalchemy import (
     SqlAccounts,
     SqlContacts,
+    SqlDevices,
     SqlFlows,
     SqlSessions,
     SqlThrottle,
@@ -64,6 +65,15 @@ SESSION = SessionRecord(
     level=2,
     address="192.0.2.7",
 )
+BROWSER = KnownDevice(
+    id="browser-1",
+    account_id="account-1",
+    digest=b"b" * 32,
+    previous=None,
+    label="Firefox / Windows",
+    created_at=NOW,
+    used_at=NOW,
+)
 _TABLES = sorted(table.name for table in security_metadata.sorted_tables)
 
 
@@ -89,12 +99,13 @@ def sealer() -> TestingSealer:
     return TestingSealer()
 
 
-@pytest.fixture
-def old(engine: Engine, sealer: TestingSealer) -> Engine:
-    """The database as a portal of version 1 left it, with somebody in the middle of everything."""
-    statements = (Path(__file__).parent / "version_1.sql").read_text("utf-8")
+@pytest.fixture(params=[1, 2])
+def old(engine: Engine, sealer: TestingSealer, request: pytest.FixtureRequest) -> Engine:
+    """The database as a portal of an older version left it, with somebody in the middle of everything."""
+    statements = (Path(__file__).parent / f"version_{request.param}.sql").read_text("utf-8")
     if engine.dialect.name == "postgresql":
-        statements = statements.replace(" BLOB ", " BYTEA ")
+        statements = statements.replace("BLOB", "BYTEA")
+        statements = statements.replace("INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY")
     rows: dict[str, dict[str, Any]] = {
         "portalsec_account": {
             "id": ACCOUNT.id,
@@ -142,6 +153,15 @@ def old(engine: Engine, sealer: TestingSealer) -> Engine:
         },
         "portalsec_session_epoch": {"account_id": "account-1", "epoch": 3},
     }
+    if request.param > 1:
+        rows["portalsec_known_device"] = {
+            "id": BROWSER.id,
+            "account_id": BROWSER.account_id,
+            "digest": BROWSER.digest,
+            "label": BROWSER.label,
+            "created_at": unix_microseconds(BROWSER.created_at),
+            "used_at": unix_microseconds(BROWSER.used_at),
+        }
     with engine.begin() as connection:
         for statement in statements.split(";"):
             if statement.strip():
@@ -171,13 +191,14 @@ def shape(engine: Engine) -> Mapping[str, Any]:
 
 
 def test_an_older_database_is_upgraded_with_all_that_is_in_it(old: Engine, sealer: TestingSealer) -> None:
+    before = version(old)
     with pytest.raises(
-        ConfigurationError, match=r"version 1 and this portalsec reads version 2: upgrade them"
+        ConfigurationError, match=rf"version {before} and this portalsec reads version 3: upgrade them"
     ):
         check_schema(old, "security")
     create_schema(old, "security")
     check_schema(old, "security")
-    assert version(old) == 2
+    assert version(old) == 3
 
     accounts = SqlAccounts(old, mac=testing_mac, sealer=sealer)
     assert accounts.get("account-1") == accounts.by_login(ACCOUNT.login) == ACCOUNT
@@ -192,7 +213,17 @@ def test_an_older_database_is_upgraded_with_all_that_is_in_it(old: Engine, seale
     assert list(contacts.by_address(ACCOUNT.login)) == [contact]
 
     assert SqlFlows(old).consume(FLOW.digest, FLOW.purpose, now=NOW) == FLOW
-    assert list(SqlTotp(old).devices("account-1")) == [DEVICE]
+    totp = SqlTotp(old)
+    assert list(totp.devices("account-1")) == [DEVICE]
+    assert totp.advance("account-1", "device-1", DEVICE.last_step + 1, drift=1, at=NOW)
+    assert totp.remove("account-1", "device-1", at=NOW)
+    used = replace(DEVICE, last_step=DEVICE.last_step + 1, drift=1, used_at=NOW, removed_at=NOW)
+    assert list(totp.removed("account-1")) == [used]
+    if before == 2:
+        devices = SqlDevices(old)
+        assert devices.find(BROWSER.digest) == BROWSER
+        assert devices.trust("account-1", "browser-1", until=NOW, setup=b"setup")
+        assert devices.find(BROWSER.digest) == replace(BROWSER, trusted_until=NOW, trusted_setup=b"setup")
     loaded = SqlSessions(old).load(SESSION.digest)
     assert loaded is not None
     assert (loaded.record, loaded.current_epoch) == (SESSION, 3)
@@ -229,21 +260,21 @@ def test_race_of_workers_that_start_upgrades_once(old: Engine) -> None:
     for thread in threads:
         thread.join(60)
     assert errors == []
-    assert version(old) == 2
+    assert version(old) == 3
 
 
 def test_an_upgrade_that_fails_half_way_changes_nothing(old: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = shape(old)
-    (step,) = schema.UPGRADES["security"]
-    broken = {**schema.UPGRADES, "security": ((*step, ("portalsec_account", "id TEXT")),)}
+    before, first = shape(old), version(old)
+    *steps, last = schema.UPGRADES["security"]
+    broken = {**schema.UPGRADES, "security": (*steps, (*last, ("portalsec_account", "id TEXT")))}
     monkeypatch.setattr(schema, "UPGRADES", broken)
     with pytest.raises(StoreError):
         create_schema(old, "security")
     assert shape(old) == before
-    assert version(old) == 1
+    assert version(old) == first
     monkeypatch.undo()
     create_schema(old, "security")
-    assert version(old) == 2
+    assert version(old) == 3
 
 
 def test_a_worker_of_the_version_before_still_writes_meanwhile(old: Engine) -> None:
@@ -259,18 +290,28 @@ def test_a_worker_of_the_version_before_still_writes_meanwhile(old: Engine) -> N
         connection.execute(
             text("INSERT INTO portalsec_throttle (key, window_start, window_end, used) VALUES ('k', 1, 2, 1)")
         )
+        connection.execute(
+            text(
+                "INSERT INTO portalsec_totp_device "
+                "(id, account_id, label, sealed_secret, confirmed, last_step, created_at) "
+                "VALUES ('device-2', 'account-2', '', :sealed, 0, -1, 1)"
+            ),
+            {"sealed": b"s"},
+        )
         assert connection.scalar(select(func.count()).select_from(text("portalsec_account"))) == 2
+    (device,) = SqlTotp(old).devices("account-2")
+    assert (device.algorithm, device.digits, device.period, device.failures) == ("SHA1", 6, 30, 0)
 
 
 def test_a_newer_database_is_left_alone(engine: Engine) -> None:
     create_schema(engine, "security")
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE portalsec_incident")
-        connection.execute(update(SCHEMAS["security"]).values(version=3))
+        connection.execute(update(SCHEMAS["security"]).values(version=4))
     for opening in (create_schema, check_schema):
         with pytest.raises(
-            ConfigurationError, match=r"of version 3 .* reads version 2: install the portalsec"
+            ConfigurationError, match=r"of version 4 .* reads version 3: install the portalsec"
         ):
             opening(engine, "security")
-    assert version(engine) == 3
+    assert version(engine) == 4
     assert "portalsec_incident" not in shape(engine)

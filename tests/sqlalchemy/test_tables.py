@@ -42,7 +42,7 @@ def test_creating_twice_is_creating_once(engine: Engine):
     create_schema(engine, "security")
     with engine.connect() as connection:
         assert connection.execute(text("SELECT part, version FROM portalsec_schema")).all() == [
-            ("security", 2)
+            ("security", 3)
         ]
 
 
@@ -51,14 +51,14 @@ def test_eight_workers_create_it_at_once(engine: Engine):
     check_schema(engine, "security")
 
 
-@pytest.mark.parametrize("version", [0, 3])
+@pytest.mark.parametrize("version", [0, 4])
 def test_tables_of_another_version_are_refused_and_left_alone(engine: Engine, version: int):
     create_schema(engine, "security")
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE portalsec_schema SET version = {version}"))
     for verb in (create_schema, check_schema):
         with pytest.raises(
-            ConfigurationError, match=f"are of version {version} and this portalsec reads version 2"
+            ConfigurationError, match=f"are of version {version} and this portalsec reads version 3"
         ):
             verb(engine, "security")
     with engine.connect() as connection:

@@ -98,7 +98,7 @@ class DjangoTotp:
 
     def purge_removed(self, *, until: datetime) -> int:
         with own_transaction(self._using):
-            return self._rows().filter(removed_at__lte=unix_microseconds(until)).delete()[0]
+            return int(self._rows().filter(removed_at__lte=unix_microseconds(until)).delete()[0])
 
     def _rows(self) -> Any:
         return models.TotpDevice.objects.using(self._using)
