@@ -454,11 +454,11 @@ def test_byp_07_a_password_changed_while_the_code_is_looked_at_opens_nothing(wor
     stored = world.account_store.get(account.id).password_hash
     real = world.backing.totp.advance
 
-    def advance(*args: Any) -> bool:
+    def advance(*args: Any, **kwargs: Any) -> bool:
         world.account_store.set_password(
             account.id, world.passwords.hash(OTHER_PASSWORD, account_id=account.id), expected=stored
         )
-        return bool(real(*args))
+        return bool(real(*args, **kwargs))
 
     world.backing.totp.advance = advance
     assert refused(lambda: submit(world, pending, code)) is Reason.EVIDENCE_STALE

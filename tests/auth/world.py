@@ -387,7 +387,7 @@ class World:
 def code_of(seed: str, moment: datetime, parameters: TotpParameters | None = None) -> str:
     parameters = parameters or TotpParameters()
     step = int(moment.timestamp()) // parameters.period
-    return totp_module._code_at(base64.b32decode(seed), step, parameters)
+    return totp_module.code_at(base64.b32decode(seed), step, parameters)
 
 
 def token(secret: Secret[str] | None) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from portalsec.auth.new_password import NewPasswords
     from portalsec.auth.notice_policy import NoticePolicy
     from portalsec.auth.notices import NoticeKind, Notices
+    from portalsec.auth.otpauth import ImportProblem, ImportRefused
     from portalsec.auth.password_change import PasswordChange
     from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, PasswordReport, Problem
     from portalsec.auth.passwords import Argon2Parameters, Passwords, Verified
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from portalsec.auth.signin import SignIn, SignInPolicy, Step
     from portalsec.auth.support import SupportDesk
     from portalsec.auth.throttle import Throttle
-    from portalsec.auth.totp import Enrolment, Totp, TotpParameters
+    from portalsec.auth.totp import Authenticator, CodeRefused, Enrolment, Totp, TotpParameters, TotpPolicy
     from portalsec.auth.unlock import Unlock
 
 __all__ = [
@@ -48,11 +49,13 @@ __all__ = [
     "ActiveSession",
     "AddingFactor",
     "Argon2Parameters",
+    "Authenticator",
     "BreachFile",
     "BreachRange",
     "BreakGlassNotices",
     "Bundled",
     "Closing",
+    "CodeRefused",
     "Contacts",
     "Courier",
     "Delivered",
@@ -65,6 +68,8 @@ __all__ = [
     "Enrolment",
     "Evidence",
     "Factor",
+    "ImportProblem",
+    "ImportRefused",
     "Incidents",
     "KnownDevices",
     "Lane",
@@ -95,6 +100,7 @@ __all__ = [
     "ThrottlePolicy",
     "Totp",
     "TotpParameters",
+    "TotpPolicy",
     "Unlock",
     "Verified",
     "What",
@@ -145,7 +151,8 @@ _HOMES = {
     "sessions": ("ActiveSession", "NewSession", "SessionPolicy", "Sessions"),
     "signin": ("SignIn", "SignInPolicy", "Step"),
     "throttle": ("Throttle",),
-    "totp": ("Enrolment", "Totp", "TotpParameters"),
+    "totp": ("Authenticator", "CodeRefused", "Enrolment", "Totp", "TotpParameters", "TotpPolicy"),
+    "otpauth": ("ImportProblem", "ImportRefused"),
     "unlock": ("Unlock",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,62 +1,93 @@
-"""Time-based one-time passwords (RFC 6238): a pure kernel and a service whose store refuses used steps."""
+"""`Totp`: time-based one-time passwords (RFC 6238) of several authenticators an account, each with its own limits.
+
+**Once.** A time step is accepted once an authenticator, and none before it afterwards: one conditional write of the store
+decides, so that of any number of equal codes at once one is accepted (RFC 6238 section 5.2).
+
+**A hundred guesses, then never again** (SP 800-63B-4 section 3.2.2). Each authenticator counts the wrong codes that were
+tested against it in a row, in the durable store and *before* the test, so that a crash, a restart or any number of
+workers let no more through. Only a right code of the same authenticator starts the count anew. At `TotpPolicy.cap` it is
+dead: no code is looked at, not even the right one, and its owner has to set up another. With three codes right at any
+moment out of a million, a hundred guesses hit with a chance of at most 3e-4.
+
+It tests what it is given. That a first factor was proven before, and budgets by time, are `SignIn`'s part: so no stranger
+can use an authenticator up.
+"""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import secrets
-import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import quote
 
 import pyotp
 
 from portalsec.auth.evidence import Evidence, Factor, mint
+from portalsec.auth.otpauth import ImportedSeed, one_of
 from portalsec.auth.ports import Sealer, TotpDevice, TotpStore
+from portalsec.auth.proof import Proof
+from portalsec.auth.totp_codes import (
+    HASHES,
+    TotpParameters,
+    code_at,
+    matching_step,
+    next_drift,
+    normalise_code,
+)
 from portalsec.clock import Clock, unix_seconds
-from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
 from portalsec.secret import Secret
 from portalsec.typing import NewId
 
-__all__ = ["Enrolment", "Totp", "TotpParameters", "matching_step", "normalise_code"]
+__all__ = [
+    "Authenticator",
+    "CodeRefused",
+    "Enrolment",
+    "Totp",
+    "TotpParameters",
+    "TotpPolicy",
+    "code_at",
+    "matching_step",
+    "normalise_code",
+]
 
-_HASHES = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
+RESTORABLE = timedelta(hours=24)
+"""How long an authenticator that was removed can be brought back."""
+
 _SEED_BYTES = 20  # 160 bits: RFC 4226 section 4, R6
-_MAX_TYPED = 64
 _MAX_LABEL = 64
+_NIST_CAP = 100  # SP 800-63B-4 section 3.2.2
 # A QR code that a phone can correct (level M) holds 2331 bytes. The issuer comes twice; the rest of the URI is under 200.
 _MAX_ISSUER_BYTES = 600
 _MAX_ACCOUNT_BYTES = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TotpParameters:
-    """How codes are made.
+class TotpPolicy:
+    """What holds for every authenticator.
 
     Attributes:
-        digits: 6 to 8.
-        period: seconds of one step.
-        algorithm: "SHA1" (the one that every authenticator app knows), "SHA256" or "SHA512".
-        drift: steps before and after the present one that are accepted too (RFC 6238 section 5.2 advises one).
+        cap: wrong codes that are tested in a row before an authenticator is dead for good, 1 to 100.
+        max_devices: confirmed authenticators an account may have, 1 to 20. Each is one more that a guess may hit.
+        max_drift: steps of a clock's error that are remembered, each way, 0 to 10.
     """
 
-    digits: int = 6
-    period: int = 30
-    algorithm: str = "SHA1"
-    drift: int = 1
+    cap: int = _NIST_CAP
+    max_devices: int = 5
+    max_drift: int = 4
 
     def __post_init__(self) -> None:
-        if not 6 <= self.digits <= 8:
-            raise ConfigurationError("TotpParameters: digits goes from 6 to 8 (RFC 4226 section 5.3)")
-        if not 15 <= self.period <= 300:
-            raise ConfigurationError("TotpParameters: period goes from 15 to 300 seconds")
-        if self.algorithm not in _HASHES:
-            raise ConfigurationError(f"TotpParameters: algorithm is one of {', '.join(_HASHES)}")
-        if not 0 <= self.drift <= 2:
-            # Each step more is one code more that a guesser may hit.
-            raise ConfigurationError("TotpParameters: drift goes from 0 to 2 steps")
+        if not 1 <= self.cap <= _NIST_CAP:
+            raise ConfigurationError(f"TotpPolicy: cap goes from 1 to {_NIST_CAP} (SP 800-63B-4, 3.2.2)")
+        if not 1 <= self.max_devices <= 20:
+            raise ConfigurationError("TotpPolicy: max_devices goes from 1 to 20")
+        if not 0 <= self.max_drift <= 10:
+            raise ConfigurationError("TotpPolicy: max_drift goes from 0 to 10 steps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,70 +105,58 @@ class Enrolment:
     uri: Secret[str]
 
 
-# -- kernel -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticator:
+    """A confirmed authenticator as its owner's list shows it: no seed, nothing to make a code from.
 
-
-def normalise_code(code: object) -> str:
-    """The digits of a typed code: spaces and dashes dropped, digits of any script (full-width, Arabic-Indic) as ASCII.
-
-    All spellings of one code come out equal, so that a used code stays used however it is typed.
-
-    Raises:
-        Denied: MALFORMED where it is not text, over 64 characters, holds anything else, or has not 6 to 8 digits
-            (a code without its leading zeros is refused, not padded).
+    Attributes:
+        dead: so many wrong codes in a row were tested that no code of it is ever looked at again.
+        used_at: when a code of it was last accepted; None where none was since it was set up.
     """
-    if not isinstance(code, str) or len(code) > _MAX_TYPED:
-        raise Denied(Reason.MALFORMED)
-    digits: list[str] = []
-    for char in code:
-        if char.isspace() or unicodedata.category(char) == "Pd":
-            continue
-        value = unicodedata.decimal(char, None)
-        if value is None:
-            raise Denied(Reason.MALFORMED)
-        digits.append(str(value))
-    if not 6 <= len(digits) <= 8:
-        raise Denied(Reason.MALFORMED)
-    return "".join(digits)
+
+    id: str
+    label: str
+    created_at: datetime
+    used_at: datetime | None
+    dead: bool
 
 
-def matching_step(secret: bytes, code: str, now: datetime, parameters: TotpParameters) -> int | None:
-    """The newest acceptable time step whose code this is, or None. Pure.
+class CodeRefused(Denied):
+    """A code was tested and refused.
 
-    Every acceptable step is computed and compared in constant time, with no early end, so that time does not tell
-    which step matched (RFC 6238 section 5.2, RFC 4226 section 5.3).
+    Attributes:
+        disabled: ids of authenticators that this attempt was the last for: tell the owner, and record it.
+            Of any number of attempts at once, one is told of an authenticator.
     """
-    current = unix_seconds(now) // parameters.period
-    typed = code.encode("ascii", "replace")
-    found: int | None = None
-    for step in range(current - parameters.drift, current + parameters.drift + 1):
-        same = hmac.compare_digest(_code_at(secret, max(step, 0), parameters).encode("ascii"), typed)
-        if same and step >= 0:
-            found = step
-    return found
+
+    def __init__(self, reason: Reason, disabled: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.disabled = tuple(disabled)
+
+    def __reduce__(self) -> tuple[type[CodeRefused], tuple[Reason, tuple[str, ...]]]:
+        return type(self), (self.reason, self.disabled)
 
 
-def _code_at(secret: bytes, step: int, parameters: TotpParameters) -> str:
-    """RFC 4226 section 5.3, dynamic truncation."""
-    digest = hmac.digest(secret, step.to_bytes(8, "big"), _HASHES[parameters.algorithm])
-    offset = digest[-1] & 0x0F
-    number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFF_FFFF
-    return str(number % 10**parameters.digits).zfill(parameters.digits)
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A device with one try counted, and what the code was for it."""
 
-
-# -- service ----------------------------------------------------------------------------------------------------
+    device: TotpDevice
+    last: bool  # it was the last try below the cap
+    step: int | None = None
 
 
 class Totp:
-    """Enrols TOTP authenticators and verifies their codes.
+    """Enrols TOTP authenticators, verifies their codes, and lets their owner manage them.
 
-    Safe for concurrent use: the store's one conditional write decides whether a step is new, so of any number of
-    equal codes sent at once one is accepted. It does not count guesses; `portalsec.auth.signin.SignIn` does.
+    Safe for concurrent use. Which account a call is about is the caller's to know: from its session or its pending
+    sign-in, never from the request. An id of another account's authenticator is answered like one that does not exist.
 
     Args:
-        store: where devices live.
+        store: where devices live; durable, since the hard cap lives there.
         sealer: encrypts seeds, bound to the account and the device.
         issuer: the portal's name as the authenticator app shows it.
+        parameters: of new authenticators; each keeps those it was made with.
     """
 
     def __init__(
@@ -149,6 +168,7 @@ class Totp:
         clock: Clock,
         new_id: NewId,
         parameters: TotpParameters | None = None,
+        policy: TotpPolicy | None = None,
     ) -> None:
         if not issuer.strip() or ":" in issuer:
             raise ConfigurationError(
@@ -165,12 +185,29 @@ class Totp:
         self._clock = clock
         self._new_id = new_id
         self.parameters = parameters or TotpParameters()
+        self.policy = policy or TotpPolicy()
+
+    # -- what an account has ------------------------------------------------------------------------------------------
 
     def enrolled(self, account_id: str) -> bool:
-        """Whether the account has a confirmed authenticator."""
+        """Whether the account has a confirmed authenticator, dead ones included.
+
+        A dead one still counts: otherwise whoever knows the password could guess an authenticator to death and then be
+        asked to set up one of their own.
+        """
         return any(device.confirmed for device in self._store.devices(account_id))
 
-    def begin(self, account_id: str, *, account_name: str, label: str = "Authenticator app") -> Enrolment:
+    def usable(self, account_id: str) -> bool:
+        """Whether one of its authenticators can still be signed in with; False while all of them are dead."""
+        return any(not each.dead for each in self.devices(account_id))
+
+    def devices(self, account_id: str) -> tuple[Authenticator, ...]:
+        """The confirmed ones, oldest first."""
+        return tuple(self._shown(device) for device in self._confirmed(account_id))
+
+    # -- a new one ----------------------------------------------------------------------------------------------------
+
+    def begin(self, account_id: str, account_name: str, label: str = "Authenticator app") -> Enrolment:
         """Make a seed of 160 bits for a new authenticator; it counts for nothing until `confirm`.
 
         An earlier enrolment of the account that was not confirmed is void.
@@ -179,81 +216,263 @@ class Totp:
             account_name: what the app shows under the portal's name; the sign-in name, say. A name that would not
                 fit into a QR code is cut.
             label: the owner's name for the device, at most 64 characters.
+
+        Raises:
+            Denied: FACTOR_LIMIT (the account has as many as it may have), MALFORMED (the label).
         """
-        device_id = self._new_id()
-        seed = secrets.token_bytes(_SEED_BYTES)
-        self._store.add(
-            TotpDevice(
-                id=device_id,
-                account_id=account_id,
-                label=label[:_MAX_LABEL],
-                sealed_secret=self._sealer.seal(seed, **seed_place(account_id, device_id)),
-                confirmed=False,
-                last_step=-1,
-                created_at=self._clock(),
-            )
+        return self._add(
+            account_id, secrets.token_bytes(_SEED_BYTES), self.parameters, account_name, _label(label)
         )
-        text = base64.b32encode(seed).decode("ascii")
-        uri = pyotp.TOTP(
-            text,
-            digits=self.parameters.digits,
-            digest=_HASHES[self.parameters.algorithm],
-            interval=self.parameters.period,
-        ).provisioning_uri(name=_fitting(account_name), issuer_name=self._issuer)
-        return Enrolment(device_id=device_id, secret=Secret(text), uri=Secret(uri))
+
+    def import_(self, account_id: str, uri: object, label: str, *, entry: int | None = None) -> Enrolment:
+        """Take over an authenticator that exists, from an ``otpauth`` URI or a migration payload; see `otpauth`.
+
+        As with `begin`, nothing counts until `confirm` sees a code of it.
+
+        Args:
+            uri: as the owner's app showed it, in a QR code.
+            entry: which one, from 0, of a payload that holds several.
+
+        Raises:
+            portalsec.auth.otpauth.ImportRefused: its `problem` has the sentence for whoever tried.
+            Denied: FACTOR_LIMIT; FACTOR_ALREADY_ENROLLED (this account has that seed already, or had it until a moment
+                ago); MALFORMED (the label).
+        """
+        found: ImportedSeed = one_of(uri, entry)
+        named, seed = _label(label), found.seed.reveal()
+        self._not_yet_here(account_id, seed)
+        return self._add(account_id, seed, found.parameters, found.name, named)
 
     def confirm(self, account_id: str, device_id: str, code: object) -> Evidence:
         """Accept the first code of a new authenticator. The code is thereby used: it is refused at the next sign-in.
 
         Raises:
             Denied: MALFORMED, WRONG_CODE, FACTOR_NOT_ENROLLED (no such enrolment of this account, or void),
-                FACTOR_ALREADY_ENROLLED (confirmed already; one of several at once wins).
+                FACTOR_ALREADY_ENROLLED (confirmed already, one of several at once wins; or its seed is here already),
+                FACTOR_DISABLED (as many wrong codes as any authenticator gets: begin again), FACTOR_LIMIT.
             Tampered: the stored seed does not open.
         """
         typed = normalise_code(code)
-        device = next((found for found in self._store.devices(account_id) if found.id == device_id), None)
+        devices = self._store.devices(account_id)
+        device = next((found for found in devices if found.id == device_id), None)
         if device is None:
             raise Denied(Reason.FACTOR_NOT_ENROLLED)
         if device.confirmed:
             raise Denied(Reason.FACTOR_ALREADY_ENROLLED)
-        now = self._clock()
-        step = matching_step(self._open(device), typed, now, self.parameters)
+        if sum(other.confirmed for other in devices) >= self.policy.max_devices:
+            raise Denied(Reason.FACTOR_LIMIT)
+        if not self._store.try_(account_id, device_id, cap=self.policy.cap):
+            raise Denied(Reason.FACTOR_DISABLED)
+        now, parameters = self._clock(), _parameters_of(device, self.parameters.drift)
+        seed = self._open(device)
+        step = matching_step(seed, typed, now, parameters)
         if step is None:
             raise Denied(Reason.WRONG_CODE)
+        # Two authenticators with one seed would let one code in twice.
+        self._not_yet_here(account_id, seed, but=device_id)
         if not self._store.confirm(account_id, device_id, step):
             raise Denied(Reason.FACTOR_ALREADY_ENROLLED)
-        return mint(Factor.TOTP, account_id, now)
+        return mint(Proof(factor=Factor.TOTP, at=now, authenticator=device_id), account_id)
 
     def undo(self, account_id: str, device_id: str) -> None:
         """Take back an authenticator whose confirmation could not be recorded, so that it never counts as a factor."""
         self._store.remove(account_id, device_id)
 
+    # -- a code -------------------------------------------------------------------------------------------------------
+
     def verify(self, account_id: str, code: object) -> Evidence:
         """Accept a code once.
 
+        It is tested against every authenticator that makes codes of this length and is not dead. Each of them counts
+        the try before the test; where the code was one authenticator's, the others take theirs back.
+
         Raises:
-            Denied: MALFORMED, FACTOR_NOT_ENROLLED, WRONG_CODE, CODE_REPLAYED (this step or a newer one was used).
+            Denied: MALFORMED, FACTOR_NOT_ENROLLED, FACTOR_DISABLED (all that could be meant are dead: nothing was
+                tested).
+            CodeRefused: WRONG_CODE, CODE_REPLAYED (this step or a newer one was used); look at ``disabled``.
             Tampered: a stored seed does not open.
+            StoreError: whether the code was right is not known.
         """
         typed = normalise_code(code)
-        devices = [device for device in self._store.devices(account_id) if device.confirmed]
+        devices = self._confirmed(account_id)
         if not devices:
             raise Denied(Reason.FACTOR_NOT_ENROLLED)
+        meant = [device for device in devices if device.digits == len(typed)]
+        if not meant:
+            raise CodeRefused(Reason.WRONG_CODE)  # no authenticator makes such codes: nothing was tested
+        tried = [counted for counted in map(self._count, meant) if counted is not None]
+        if not tried:
+            raise Denied(Reason.FACTOR_DISABLED)
         now = self._clock()
-        # All devices are computed before any is written, so that time does not tell which one it was.
-        steps = [
-            (device, matching_step(self._open(device), typed, now, self.parameters)) for device in devices
-        ]
-        matched = [(device, step) for device, step in steps if step is not None]
+        tried = self._test(tried, typed, now)
+        matched = [each for each in tried if each.step is not None]
         if not matched:
-            raise Denied(Reason.WRONG_CODE)
-        for device, step in matched:
-            if self._store.advance(account_id, device.id, step):
-                return mint(Factor.TOTP, account_id, now)
-        raise Denied(Reason.CODE_REPLAYED)
+            raise CodeRefused(Reason.WRONG_CODE, self._used_up(account_id, tried))
+        for each in tried:
+            if each.step is None:
+                self._store.untry(account_id, each.device.id)
+        for index, each in enumerate(matched):
+            if self._accept(each, now):
+                for other in matched[index + 1 :]:
+                    self._store.untry(account_id, other.device.id)
+                return mint(Proof(factor=Factor.TOTP, at=now, authenticator=each.device.id), account_id)
+        raise CodeRefused(Reason.CODE_REPLAYED, self._used_up(account_id, matched))
+
+    def _count(self, device: TotpDevice) -> _Tried | None:
+        """One more try, in the store and before the code is looked at; None where the device is dead."""
+        cap = self.policy.cap
+        # In two steps, so that exactly one of any number of tries at once knows that it is the last.
+        if self._store.try_(device.account_id, device.id, cap=cap - 1):
+            return _Tried(device, last=False)
+        if self._store.try_(device.account_id, device.id, cap=cap):
+            return _Tried(device, last=True)
+        return None
+
+    def _test(self, tried: list[_Tried], typed: str, now: datetime) -> list[_Tried]:
+        # All are computed before any is written, so that time does not tell which one it was.
+        try:
+            seeds = [self._open(each.device) for each in tried]
+        except BaseException:
+            with suppress(StoreError):
+                for each in tried:  # nothing was tested
+                    self._store.untry(each.device.account_id, each.device.id)
+            raise
+        return [
+            _Tried(
+                each.device,
+                each.last,
+                matching_step(
+                    seed,
+                    typed,
+                    now,
+                    _parameters_of(each.device, self.parameters.drift),
+                    ahead=self._ahead(each.device),
+                ),
+            )
+            for each, seed in zip(tried, seeds, strict=True)
+        ]
+
+    def _accept(self, tried: _Tried, now: datetime) -> bool:
+        device, step = tried.device, tried.step
+        assert step is not None  # noqa: S101
+        before = (
+            None
+            if device.used_at is None
+            else device.last_step - unix_seconds(device.used_at) // device.period
+        )
+        seen = step - unix_seconds(now) // device.period
+        drift = next_drift(self._ahead(device), seen, before, most=self.policy.max_drift)
+        return self._store.advance(device.account_id, device.id, step, drift=drift, at=now)
+
+    def _used_up(self, account_id: str, tried: Sequence[_Tried]) -> tuple[str, ...]:
+        return tuple(each.device.id for each in tried if each.last)
+
+    # -- what the owner does with them --------------------------------------------------------------------------------
+
+    def rename(self, account_id: str, device_id: object, label: object) -> None:
+        """Raises `Denied`: MALFORMED (the label), FACTOR_NOT_ENROLLED (not one of this account's)."""
+        named = _label(label)
+        if not isinstance(device_id, str) or not self._store.rename(account_id, device_id, named):
+            raise Denied(Reason.FACTOR_NOT_ENROLLED)
+
+    def remove(self, account_id: str, device_id: object) -> None:
+        """From now on it is no factor; `restore` brings it back within 24 hours.
+
+        Raises:
+            Denied: FACTOR_NOT_ENROLLED (not one of this account's).
+        """
+        if not isinstance(device_id, str) or not self._store.remove(account_id, device_id, at=self._clock()):
+            raise Denied(Reason.FACTOR_NOT_ENROLLED)
+
+    def restore(self, account_id: str, device_id: object) -> None:
+        """Bring back one that was removed less than 24 hours ago, with all it counted: a dead one stays dead.
+
+        Raises:
+            Denied: FACTOR_LIMIT; FACTOR_NOT_ENROLLED (none such, too long ago, or restored already).
+        """
+        if len(self._confirmed(account_id)) >= self.policy.max_devices:
+            raise Denied(Reason.FACTOR_LIMIT)
+        if not isinstance(device_id, str) or not self._store.restore(
+            account_id, device_id, since=self._clock() - RESTORABLE
+        ):
+            raise Denied(Reason.FACTOR_NOT_ENROLLED)
+
+    # -- within -------------------------------------------------------------------------------------------------------
+
+    def _add(
+        self, account_id: str, seed: bytes, parameters: TotpParameters, account_name: str, label: str
+    ) -> Enrolment:
+        if len(self._confirmed(account_id)) >= self.policy.max_devices:
+            raise Denied(Reason.FACTOR_LIMIT)
+        device_id = self._new_id()
+        self._store.add(
+            TotpDevice(
+                id=device_id,
+                account_id=account_id,
+                label=label,
+                sealed_secret=self._sealer.seal(seed, **seed_place(account_id, device_id)),
+                confirmed=False,
+                last_step=-1,
+                created_at=self._clock(),
+                algorithm=parameters.algorithm,
+                digits=parameters.digits,
+                period=parameters.period,
+            )
+        )
+        text = base64.b32encode(seed).decode("ascii").rstrip("=")
+        uri = pyotp.TOTP(
+            text, digits=parameters.digits, digest=HASHES[parameters.algorithm], interval=parameters.period
+        ).provisioning_uri(name=_fitting(account_name), issuer_name=self._issuer)
+        return Enrolment(device_id=device_id, secret=Secret(text), uri=Secret(uri))
+
+    def _not_yet_here(self, account_id: str, seed: bytes, *, but: str | None = None) -> None:
+        """Raises `Denied`: FACTOR_ALREADY_ENROLLED. A removed one counts: it can come back."""
+        others = [*self._confirmed(account_id), *self._store.removed(account_id)]
+        if any(other.id != but and hmac.compare_digest(self._open(other), seed) for other in others):
+            raise Denied(Reason.FACTOR_ALREADY_ENROLLED)
+
+    def _confirmed(self, account_id: str) -> list[TotpDevice]:
+        return [device for device in self._store.devices(account_id) if device.confirmed]
+
+    def _shown(self, device: TotpDevice) -> Authenticator:
+        return Authenticator(
+            id=device.id,
+            label=device.label,
+            created_at=device.created_at,
+            used_at=device.used_at,
+            dead=device.failures >= self.policy.cap,
+        )
+
+    def _ahead(self, device: TotpDevice) -> int:
+        # Within bounds whatever the row says: a drift that was written past us must not bring an old code back to life.
+        most = self.policy.max_drift
+        return max(-most, min(most, device.drift))
 
     def _open(self, device: TotpDevice) -> bytes:
         return self._sealer.open(device.sealed_secret, **seed_place(device.account_id, device.id))
+
+
+@lru_cache(maxsize=64)
+def _parameters(algorithm: str, digits: int, period: int, drift: int) -> TotpParameters:
+    return TotpParameters(algorithm=algorithm, digits=digits, period=period, drift=drift)
+
+
+def _parameters_of(device: TotpDevice, drift: int) -> TotpParameters:
+    try:
+        return _parameters(device.algorithm, device.digits, device.period, drift)
+    except ConfigurationError:
+        pass
+    raise Tampered("the parameters of a stored authenticator are none that portalsec writes")
+
+
+def _label(label: object) -> str:
+    """An owner's name for a device: one line of text, cut to 64 characters. Raises `Denied`: MALFORMED."""
+    if not isinstance(label, str) or len(label) > 16 * _MAX_LABEL:
+        raise Denied(Reason.MALFORMED)
+    text = " ".join(label.split())[:_MAX_LABEL].strip()
+    if not text or not text.isprintable():
+        raise Denied(Reason.MALFORMED)
+    return text
 
 
 def _fitting(name: str) -> str:
