@@ -50,6 +50,7 @@ class AttestationPolicy:
         metadata: FIDO's, whose roots count each for its own make alone, and whose warnings refuse one.
         aaguids: the only makes, as UUIDs in lower case; None for any. Needs ``required``: an unproven make is anybody's claim.
         sha1: whether statements signed over SHA-1 count, as TPMs of Windows computers before 2022 make them.
+        software: whether an Android key counts that only the software of the phone vouches for, not its hardware.
     """
 
     NONE: ClassVar[AttestationPolicy]
@@ -59,6 +60,7 @@ class AttestationPolicy:
     metadata: Metadata | None = None
     aaguids: frozenset[str] | None = None
     sha1: bool = False
+    software: bool = False
     _roots: tuple[Certificate, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +144,7 @@ def verify_attestation(
             credential_id=data.credential.credential_id,
             public_key=data.credential.public_key,
             sha1=policy.sha1,
+            software=policy.software,
         )
         found = None
         with contextlib.suppress(WrongStatement, certificates.UnsoundCertificate):

@@ -48,6 +48,7 @@ class Claim:
         credential_id: of the new credential.
         public_key: its COSE key, which `portalsec.auth.passkeys.cose.load_key` took.
         sha1: whether signatures over SHA-1 count.
+        software: whether an Android key that its hardware does not vouch for proves anything.
     """
 
     statement: Mapping[int | str, Item]
@@ -57,6 +58,7 @@ class Claim:
     credential_id: bytes
     public_key: bytes
     sha1: bool = False
+    software: bool = False
 
     @property
     def signed(self) -> bytes:
@@ -191,9 +193,9 @@ def apple(claim: Claim) -> tuple[Certificate, ...]:
 
 
 def android_key(claim: Claim) -> tuple[Certificate, ...]:
-    """Section 8.4: the certificate is of the credential's own key, which the hardware made for signing, for one app.
+    """Section 8.4: the certificate is of the credential's own key, which was made on the device, for signing, for one app.
 
-    Only what the trusted environment enforces counts, not what Android's software says.
+    Where only Android's software says so and not its trusted environment, nothing is proven: no chain, but for ``software``.
     """
     claim.members("alg", "sig", "x5c")
     chain = chain_of(claim)
@@ -202,31 +204,38 @@ def android_key(claim: Claim) -> tuple[Certificate, ...]:
         leaf, claim.algorithm(), claim.statement["sig"], claim.signed
     ) or not same_key(leaf, claim.public_key):
         raise WrongStatement
-    holds = False
+    in_hardware: bool | None = None
     with contextlib.suppress(der.MalformedDer, certificates.UnsoundCertificate):
-        holds = _made_for_signing(certificates.extension(leaf, _ANDROID_KEY) or b"", claim.client_data_hash)
-    if not holds:
+        in_hardware = _made_for_signing(
+            certificates.extension(leaf, _ANDROID_KEY) or b"", claim.client_data_hash
+        )
+    if in_hardware is None:
         raise WrongStatement
-    return chain
+    return chain if in_hardware or claim.software else ()
 
 
 def _made_for_signing(value: bytes, challenge: bytes) -> bool:
-    """Of the KeyDescription (Android, "key attestation extension data schema")."""
+    """Of the KeyDescription (Android, "key attestation extension data schema"): whether the hardware vouches for it.
+
+    Raises `MalformedDer` where it is not about this challenge, or either list says something else.
+    """
     fields = der.elements(der.one(value).expect(der.SEQUENCE))
     if len(fields) < 8 or fields[4].expect(der.OCTETS) != challenge:
-        return False
-    software, hardware = (
-        {each.tag & ~der.CONTEXT: each for each in der.elements(field.expect(der.SEQUENCE))}
-        for field in fields[6:8]
-    )
-    if _ALL_APPLICATIONS in software or _ALL_APPLICATIONS in hardware:
-        return False
-    if _ORIGIN not in hardware or _PURPOSE not in hardware:
-        return False
-    purposes = der.elements(der.one(hardware[_PURPOSE].content).expect(der.SET))
-    return der.one(hardware[_ORIGIN].content).number() == _GENERATED and [
-        each.number() for each in purposes
-    ] == [_SIGN]
+        raise der.MalformedDer
+    in_hardware = fields[1].number(der.ENUMERATED) > 0  # the attestation's own security level: 0 is software
+    for number, field in enumerate(fields[6:8]):
+        said = {each.tag & ~der.CONTEXT: each for each in der.elements(field.expect(der.SEQUENCE))}
+        if _ALL_APPLICATIONS in said:
+            raise der.MalformedDer
+        if _ORIGIN in said and der.one(said[_ORIGIN].content).number() != _GENERATED:
+            raise der.MalformedDer
+        if _PURPOSE in said:
+            purposes = der.elements(der.one(said[_PURPOSE].content).expect(der.SET))
+            if [each.number() for each in purposes] != [_SIGN]:
+                raise der.MalformedDer
+        if number == 1:
+            in_hardware = in_hardware and {_ORIGIN, _PURPOSE} <= said.keys()
+    return in_hardware
 
 
 def _constrained(leaf: Certificate) -> None:
