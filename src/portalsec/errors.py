@@ -81,6 +81,9 @@ class Reason(StrEnum):
     SESSION_EXPIRED = "session_expired"  # the absolute limit
     SESSION_CLOCK = "session_clock"  # times missing, in the future or running backwards
     SESSION_REVOKED = "session_revoked"  # the account's epoch moved on
+    SESSION_LIMIT = "session_limit"  # the account has as many sessions as it may
+    IMPERSONATED = "impersonated"  # what support may not do in an owner's name, or may not begin
+    STEP_UP_REQUIRED = "step_up_required"  # a factor must be shown before this session goes on
     # links that were mailed
     TOKEN_INVALID = "token_invalid"  # noqa: S105 - unknown, used, expired, or what it was made for has changed since
     ADDRESS_REFUSED = "address_refused"  # no e-mail address that mail is sent to

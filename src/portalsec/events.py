@@ -96,6 +96,8 @@ class Event(StrEnum):
     AUTH_SESSION_ENDED = "auth.session_ended"  # idle, absolute limit, clock
     AUTH_SESSION_REVOKED = "auth.session_revoked"
     AUTH_SESSION_REFUSED = "auth.session_refused"  # unknown id, duplicate cookie
+    AUTH_SESSION_ANOMALY = "auth.session_anomaly"  # it suddenly comes from another browser or network
+    AUTH_SESSION_RESUMED = "auth.session_resumed"  # after an idle end, by one factor
     AUTH_STEP_UP = "auth.step_up"
     AUTH_IMPERSONATION_STARTED = "auth.impersonation_started"
     AUTH_IMPERSONATION_ENDED = "auth.impersonation_ended"

@@ -223,15 +223,26 @@ def test_the_store_is_touched_once_a_second_at_most(world: Signed) -> None:
     assert world.calls.count("sessions.touch") == 5
 
 
-def test_an_ended_session_is_gone_from_the_store_and_recorded_once(world: Signed) -> None:
+def test_an_idle_session_rests_recorded_once_and_never_wakes_by_itself(world: Signed) -> None:
     world.clock.advance(timedelta(minutes=15))
     results = together(8, lambda _: world.sessions.check(world.token, source=SOURCE))
-    assert {result.reason for result in results} <= {Reason.SESSION_IDLE, Reason.SESSION_UNKNOWN}
+    assert {result.reason for result in results} == {Reason.SESSION_IDLE}
     (event,) = world.events.named(Event.AUTH_SESSION_ENDED)
     assert event.reason is Reason.SESSION_IDLE
     assert event.session == world.opened.reference
+    world.clock.advance(timedelta(minutes=-15))  # the limit has not passed any more, and it rests all the same
+    assert world.refused(world.token) is Reason.SESSION_IDLE
+    assert len(world.events) == 1
+
+
+def test_an_expired_session_is_gone_from_the_store_and_recorded_once(world: Signed) -> None:
+    world.clock.advance(timedelta(hours=12))
+    results = together(8, lambda _: world.sessions.check(world.token, source=SOURCE))
+    assert {result.reason for result in results} <= {Reason.SESSION_EXPIRED, Reason.SESSION_UNKNOWN}
+    (event,) = world.events.named(Event.AUTH_SESSION_ENDED)
+    assert event.reason is Reason.SESSION_EXPIRED
     assert world.sessions.of_account(world.account.id) == ()
-    world.clock.advance(timedelta(minutes=-15))
+    world.clock.advance(timedelta(hours=-12))
     assert world.refused(world.token) is Reason.SESSION_UNKNOWN
 
 
@@ -311,9 +322,9 @@ def test_parallel_requests_of_one_session_all_pass(world: Signed) -> None:
     assert not [result for result in results if isinstance(result, Exception)]
 
 
-@pytest.mark.parametrize("verb", ["load", "touch", "end"])
-def test_a_store_that_fails_lets_nobody_in(world: Signed, verb: str) -> None:
-    world.clock.advance(timedelta(minutes=15 if verb == "end" else 1))
+@pytest.mark.parametrize(("verb", "after"), [("load", 1), ("touch", 1), ("rest", 15), ("end", 720)])
+def test_a_store_that_fails_lets_nobody_in(world: Signed, verb: str, after: int) -> None:
+    world.clock.advance(timedelta(minutes=after))
     world.session_store.failing[verb] = StoreError("down")
     with pytest.raises(StoreError):
         world.sessions.check(world.token, source=SOURCE)

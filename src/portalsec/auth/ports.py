@@ -29,6 +29,7 @@ __all__ = [
     "Account",
     "AccountStore",
     "BreachSource",
+    "CodeSender",
     "Contact",
     "ContactStore",
     "Created",
@@ -48,6 +49,7 @@ __all__ = [
     "PasskeyStore",
     "PasswordHistoryStore",
     "Pepper",
+    "Phone",
     "RecoveryCode",
     "RecoveryCodeStore",
     "Sealer",
@@ -460,6 +462,39 @@ class Notifier(Protocol):
         Raises:
             MailRefused: it never will be (an address that does not exist): another try is of no use.
             StoreError: it was not accepted; try again later. No error's text, cause or context holds the address.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phone:
+    """A number of an account. Keeping and verifying numbers is the application's part.
+
+    Attributes:
+        id: opaque.
+        account_id: whose it is.
+        number: as the sender takes it.
+        verified_at: when its owner showed that messages to it arrive, or None: no code goes to it then.
+    """
+
+    id: str
+    account_id: str
+    number: str = field(repr=False)
+    verified_at: datetime | None
+
+
+class CodeSender(Protocol):
+    """Knows an account's numbers and sends them text (SMS). Safe for concurrent use; bounded in time (seconds)."""
+
+    def phones(self, account_id: str) -> Sequence[Phone]:
+        """The account's, verified or not."""
+        ...
+
+    def send(self, phone: Phone, text: str) -> None:
+        """Return once the message was accepted. It holds a code: keep it in no log.
+
+        Raises:
+            StoreError: it was not accepted. No error's text, cause or context holds the number or the text.
         """
         ...
 
@@ -939,6 +974,7 @@ class SessionRecord:
         rested_at: when idleness ended it; one factor can resume it. None while it lives.
         anomaly: what changed under it (see `portalsec.auth.anomalies`) until a step-up settled that, or None.
         impersonator: the account of who acts here in the owner's name, or None.
+        behind: the digest of that person's own session, without which this one is over; None without an impersonator.
         posture: what an app said about its device; advisory.
         place: a coarse place that the application found for the address ("Oslo, Norway"), or None.
         address: where it was opened from, or None.
@@ -959,6 +995,7 @@ class SessionRecord:
     rested_at: datetime | None = None
     anomaly: str | None = None
     impersonator: str | None = None
+    behind: bytes | None = field(default=None, repr=False)
     posture: DevicePosture | None = None
     place: str | None = None
     address: str | None = None
@@ -1034,8 +1071,8 @@ class SessionStore(Protocol):
         """Set ``rested_at`` where it is not set. One winner."""
         ...
 
-    def flag(self, digest: bytes, anomaly: str) -> bool:
-        """Set ``anomaly`` where none is set. One winner."""
+    def flag(self, digest: bytes, anomaly: str, *, expected: str | None) -> bool:
+        """Set ``anomaly`` where it still is ``expected``. One winner."""
         ...
 
     def end(self, digest: bytes) -> bool:

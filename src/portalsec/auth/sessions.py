@@ -1,22 +1,25 @@
-"""Sessions that the server ends: idle and absolute limits, epochs, opaque ids."""
+"""Sessions that the server ends: opaque ids, checked, rotated, resumed, listed and ended."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import ClassVar, TypeAlias
+from datetime import UTC, datetime, timedelta
 
 from portalsec._encoding import new_token
 from portalsec.auth._door import require_door
 from portalsec.auth._input import token_text
+from portalsec.auth.anomalies import anomaly
 from portalsec.auth.assurance import level, phishing_resistant
-from portalsec.auth.ports import Mac, SessionRecord, SessionStore
+from portalsec.auth.ports import Created, Mac, SessionRecord, SessionStore
 from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Proof
+from portalsec.auth.session_list import ListedSession, listed
+from portalsec.auth.session_policy import Limits, SessionPolicy, SessionRule
+from portalsec.auth.session_standing import ANYTHING, Active, Ended, Required, evaluate, may_rest
 from portalsec.clock import Clock
-from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.errors import Denied, Reason
 from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
@@ -25,136 +28,20 @@ __all__ = [
     "Active",
     "ActiveSession",
     "Ended",
+    "Limits",
+    "ListedSession",
     "NewSession",
     "Required",
     "SessionPolicy",
+    "SessionRule",
     "Sessions",
     "evaluate",
 ]
 
-_ZERO = timedelta(0)
 _TOUCH_EVERY = timedelta(seconds=1)
 _MAX_USER_AGENT = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPolicy:
-    """When a session ends.
-
-    Attributes:
-        idle: after this long without a request that counts as activity.
-        absolute: after this long in any case.
-        warn_before: how long before the idle end the page should warn.
-        clock_tolerance: how far two servers' clocks may differ. A time further in the future than this ends the
-            session, since a clock that was set back would otherwise lengthen it.
-    """
-
-    idle: timedelta
-    absolute: timedelta
-    warn_before: timedelta = timedelta(0)
-    clock_tolerance: timedelta = timedelta(seconds=5)
-
-    HIPAA_CLINIC: ClassVar[SessionPolicy]
-    """15 minutes idle, 12 hours in all: automatic logoff (45 CFR 164.312(a)(2)(iii)) as clinics usually set it."""
-    KIOSK: ClassVar[SessionPolicy]
-    """2 minutes idle, 30 minutes in all: a shared screen in a waiting room."""
-
-    def __post_init__(self) -> None:
-        if self.idle < timedelta(seconds=1):
-            raise ConfigurationError("SessionPolicy: idle must be one second or longer")
-        if self.idle > self.absolute:
-            raise ConfigurationError(
-                "SessionPolicy: idle is longer than absolute: shorten idle or lengthen absolute"
-            )
-        if not timedelta(0) <= self.warn_before < self.idle:
-            raise ConfigurationError("SessionPolicy: warn_before must be shorter than idle")
-        if not timedelta(0) <= self.clock_tolerance <= timedelta(minutes=1):
-            raise ConfigurationError("SessionPolicy: clock_tolerance goes from 0 to one minute")
-
-
-SessionPolicy.HIPAA_CLINIC = SessionPolicy(
-    idle=timedelta(minutes=15), absolute=timedelta(hours=12), warn_before=timedelta(minutes=2)
-)
-SessionPolicy.KIOSK = SessionPolicy(
-    idle=timedelta(minutes=2), absolute=timedelta(minutes=30), warn_before=timedelta(seconds=30)
-)
-
-
-# -- kernel -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Active:
-    """The session lives; what is left of each limit, more than zero."""
-
-    idle_left: timedelta
-    absolute_left: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """The session is over."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Required:
-    """What every session must have reached, by the portal's sign-in policy. One opened when less was asked is over."""
-
-    level: int = 0
-    phishing_resistant: bool = False
-
-
-ANYTHING = Required()
-
-Standing: TypeAlias = Active | Ended
-
-
-def evaluate(
-    record: SessionRecord,
-    now: datetime,
-    policy: SessionPolicy,
-    current_epoch: int,
-    required: Required = ANYTHING,
-) -> Standing:
-    """Whether a session lives at ``now``. Pure; a session is over exactly at a limit, not after it.
-
-    It is measured against what holds now: an epoch that moved on (SESSION_REVOKED), an assurance that is ``required``
-    and was never reached (EVIDENCE_MISSING), limits of the policy and its own, whichever is shorter. Times that are missing, naive, in the future or in the wrong order end
-    it (SESSION_CLOCK).
-    """
-    if record.epoch != current_epoch:
-        return Ended(reason=Reason.SESSION_REVOKED)
-    if record.level < required.level or (required.phishing_resistant and not record.phishing_resistant):
-        return Ended(reason=Reason.EVIDENCE_MISSING)
-    created, seen, latest = record.created_at, record.last_seen_at, now + policy.clock_tolerance
-    try:
-        # An aware time compares with aware times only, so whatever is none raises; a naive clock would hide that.
-        possible = now.utcoffset() is not None and created <= seen <= latest
-        for proof in record.proofs:
-            possible = possible and proof.at <= latest
-    except TypeError:
-        possible = False
-    if not possible:
-        return Ended(reason=Reason.SESSION_CLOCK)
-    absolute, idle = policy.absolute, policy.idle
-    if record.absolute is not None and record.absolute < absolute:
-        absolute = record.absolute
-    if record.idle is not None and record.idle < idle:
-        idle = record.idle
-    absolute_left = absolute - (now - created) if created < now else absolute
-    if absolute_left <= _ZERO:
-        return Ended(reason=Reason.SESSION_EXPIRED)
-    idle_left = idle - (now - seen) if seen < now else idle
-    if idle_left <= _ZERO or record.rested_at is not None:
-        return Ended(reason=Reason.SESSION_IDLE)
-    return Active(
-        idle_left=idle_left if idle_left < absolute_left else absolute_left, absolute_left=absolute_left
-    )
-
-
-# -- service ----------------------------------------------------------------------------------------------------
+_MAX_PLACE = 128
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +52,7 @@ class NewSession:
     account_id: str
     reference: str
     absolute_until: datetime
+    shared: bool = False
 
     @property
     def digest(self) -> bytes:
@@ -195,6 +83,42 @@ class ActiveSession:
     def factors(self) -> tuple[str, ...]:
         """Kinds of factor that were proven, in order."""
         return self.record.factors
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """What was shown, oldest first."""
+        return self.record.proofs
+
+    @property
+    def level(self) -> int:
+        """Assurance level of the proofs (SP 800-63B-4)."""
+        return self.record.level
+
+    @property
+    def shared(self) -> bool:
+        """Its user said that others use the computer."""
+        return self.record.shared
+
+    @property
+    def impersonator(self) -> str | None:
+        """The account of who acts here in the owner's name, or None."""
+        return self.record.impersonator
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, for events: the owner, or support on the owner's behalf."""
+        if self.record.impersonator is None:
+            return Actor(type="user", id=self.record.account_id)
+        return Actor(type="user", id=self.record.impersonator, on_behalf_of=self.record.account_id)
+
+    def require_owner(self) -> None:
+        """Before anything about factors, passwords, addresses or the account itself.
+
+        Raises:
+            Denied: IMPERSONATED, where support acts in the owner's name.
+        """
+        if self.record.impersonator is not None:
+            raise Denied(Reason.IMPERSONATED)
 
     @property
     def idle_left(self) -> timedelta:
@@ -259,17 +183,21 @@ class Sessions:
         self._emit = emit
         self.policy = policy
 
-    def check(self, token: object, *, source: Source, passive: bool = False) -> ActiveSession:
-        """The live session of a token. Ends it in the store where a limit was passed.
+    def check(
+        self, token: object, *, source: Source, passive: bool = False, stepping_up: bool = False
+    ) -> ActiveSession:
+        """The live session of a token. Ends it in the store, or lets it rest, where a limit was passed.
 
         Args:
             token: the cookie's value.
             source: where the request came from.
             passive: the request does not count as activity (a page that asks how long is left).
+            stepping_up: the request shows a factor, or asks how to: it goes through where the session must show one.
 
         Raises:
-            Denied: SESSION_MISSING, SESSION_UNKNOWN, SESSION_IDLE, SESSION_EXPIRED, SESSION_CLOCK,
-                SESSION_REVOKED, or EVIDENCE_MISSING (the policy now asks for a factor that it never proved).
+            Denied: SESSION_MISSING, SESSION_UNKNOWN, SESSION_IDLE (see `resumable`), SESSION_EXPIRED, SESSION_CLOCK,
+                SESSION_REVOKED, EVIDENCE_MISSING (the policy now asks for more than it ever proved), or
+                STEP_UP_REQUIRED (it suddenly comes from elsewhere: see `portalsec.auth.anomalies`).
             StoreError: the store could not answer; nobody is let in.
         """
         if token is None or token == "":
@@ -277,32 +205,58 @@ class Sessions:
         digest = _digest(token)
         loaded = self._store.load(digest) if digest is not None else None
         if digest is None or loaded is None:
-            # Never adopted: an id that we did not make opens nothing, so planting one gains nothing (fixation).
-            self._emit(
-                SecurityEvent(
-                    name=Event.AUTH_SESSION_REFUSED,
-                    outcome=Outcome.DENIED,
-                    actor=ANONYMOUS,
-                    reason=Reason.SESSION_UNKNOWN,
-                    source=source,
-                )
-            )
+            self._refuse_unknown(source)
             raise Denied(Reason.SESSION_UNKNOWN)
         record = loaded.record
         # The clock is read after the store, so that another thread's newer `last_seen_at` is not in the future.
         now = self._clock()
         standing = evaluate(record, now, self.policy, loaded.current_epoch, self._required)
         if isinstance(standing, Ended):
-            self._end_for(record, standing.reason, source)
+            self._end_for(record, standing.reason, source, now)
             raise Denied(standing.reason)
+        if record.behind is not None and not self._stands(record.behind, record.impersonator, now):
+            self._end_for(record, Reason.SESSION_REVOKED, source, now)
+            raise Denied(Reason.SESSION_REVOKED)
+        if record.anomaly or source.user_agent != record.user_agent or source.address != record.address:
+            record = self._watched(record, source)
+            if not stepping_up and self.policy.anomalies.asks(record.anomaly):
+                raise Denied(Reason.STEP_UP_REQUIRED)
         if not passive and now - record.last_seen_at >= _TOUCH_EVERY:
             moved = self._store.touch(digest, last_seen_at=now)
-            if not moved and self._store.load(digest) is None:  # ended while we looked
+            if not moved and self._gone(digest):  # ended while we looked
                 raise Denied(Reason.SESSION_UNKNOWN)
             standing = Active(
-                idle_left=min(self.policy.idle, standing.absolute_left), absolute_left=standing.absolute_left
+                idle_left=min(self._idle(record), standing.absolute_left),
+                absolute_left=standing.absolute_left,
             )
         return ActiveSession(record=record, left=standing, _refer=self._reference)
+
+    def resumable(self, token: object, *, source: Source) -> SessionRecord:
+        """The session of a token that idleness ended and that one factor of its account can resume.
+
+        For `SignIn.resume`, which looks at the factor and calls `resume_through`, and for the page that asks for it.
+
+        Raises:
+            Denied: SESSION_MISSING, SESSION_UNKNOWN, FLOW_UNKNOWN (it lives: nothing is to be resumed), EVIDENCE_MISSING
+                (it comes from elsewhere: the whole sign-in is asked for), or whatever else ended it for good.
+        """
+        if token is None or token == "":
+            raise Denied(Reason.SESSION_MISSING)
+        digest = _digest(token)
+        loaded = self._store.load(digest) if digest is not None else None
+        if loaded is None:
+            self._refuse_unknown(source)
+            raise Denied(Reason.SESSION_UNKNOWN)
+        record, now = loaded.record, self._clock()
+        standing = evaluate(record, now, self.policy, loaded.current_epoch, self._required)
+        if isinstance(standing, Active):
+            raise Denied(Reason.FLOW_UNKNOWN)
+        self._end_for(record, standing.reason, source, now)
+        if standing.reason is not Reason.SESSION_IDLE or not may_rest(record, self.policy):
+            raise Denied(standing.reason)
+        if self.policy.anomalies.asks(self._found(record, source)):
+            raise Denied(Reason.EVIDENCE_MISSING)
+        return record
 
     def end(self, token: object, *, source: Source, actor: Actor) -> None:
         """End one session; an unknown token is no error. Recorded as revoked by ``actor``."""
@@ -346,18 +300,34 @@ class Sessions:
             return None  # somebody else ended the account's sessions meanwhile, this one included
         token = new_token()
         digest = hashlib.sha256(token.encode("ascii")).digest()
-        if not self._store.create(replace(record, digest=digest, epoch=epoch)).opened:
-            return None
-        return NewSession(
-            token=Secret(token),
-            account_id=account_id,
-            reference=self._reference(digest),
-            absolute_until=record.created_at + self.policy.absolute,
-        )
+        again = replace(record, digest=digest, epoch=epoch)
+        return self._new(token, again) if self._store.create(again).opened else None
 
     def of_account(self, account_id: str) -> Sequence[SessionRecord]:
-        """The account's sessions of the current epoch, newest first, for the owner's list."""
+        """The account's sessions of the current epoch, newest first, as the store holds them; ended ones too."""
         return self._store.of_account(account_id)
+
+    def listed(self, account_id: str, *, current: ActiveSession | None = None) -> tuple[ListedSession, ...]:
+        """What the owner sees: the account's sessions that live or rest, the newest use first."""
+        now, own = self._clock(), self._store.of_account(account_id)
+        lasting = [
+            record
+            for record in own
+            if isinstance(found := evaluate(record, now, self.policy, record.epoch, self._required), Active)
+            or (found.reason is Reason.SESSION_IDLE and may_rest(record, self.policy))
+        ]
+        return listed(lasting, refer=self._reference, current=None if current is None else current.digest)
+
+    def end_one(self, account_id: str, reference: object, *, source: Source, actor: Actor) -> bool:
+        """End the account's session of this reference, at once and on every worker; whether there was one."""
+        for record in self._store.of_account(account_id):
+            known = [digest[:16].hex() for digest in self._mac.all("session", record.digest)]
+            if reference in known and self._store.end(record.digest):
+                self._tell(
+                    Event.AUTH_SESSION_REVOKED, record, source, actor=actor, reason=Reason.SESSION_REVOKED
+                )
+                return True
+        return False
 
     def epoch(self, account_id: str) -> int:
         """The account's epoch: read it before the evidence for a session is collected."""
@@ -376,43 +346,145 @@ class Sessions:
         proofs: Sequence[Proof],
         source: Source,
         shared: bool = False,
+        roles: Iterable[str] = (),
         place: str | None = None,
         posture: DevicePosture | None = None,
     ) -> NewSession:
         """For `SignIn` alone: anything else has no ``door`` and gets a `TypeError`.
 
+        Args:
+            epoch: the account's, as it was before the first of the proofs.
+            proofs: what was shown.
+            shared: the user said that others use the computer.
+            roles: of the account now; with the assurance of the proofs they choose the rules of the policy.
+            place: a coarse place for the owner's list, at most 128 characters.
+            posture: what an app said about its device.
+
         Raises:
-            Denied: SESSION_REVOKED where the account's epoch is no longer ``epoch``.
+            Denied: SESSION_REVOKED where the account's epoch is no longer ``epoch``; SESSION_LIMIT where the account has
+                as many sessions as it may, and the policy lets none of them go.
         """
         require_door(door, "a session")
-        token = new_token()
-        digest = hashlib.sha256(token.encode("ascii")).digest()
-        now = self._clock()
-        opened = self._store.create(
-            SessionRecord(
-                digest=digest,
-                account_id=account_id,
-                epoch=epoch,
-                created_at=now,
-                last_seen_at=now,
-                proofs=tuple(proofs),
-                level=level(proofs),
-                phishing_resistant=phishing_resistant(proofs),
-                shared=shared,
-                place=place,
-                posture=posture,
-                address=source.address,
-                user_agent=source.user_agent[:_MAX_USER_AGENT] if source.user_agent else None,
-            )
-        )
-        if not opened.opened:
-            raise Denied(Reason.SESSION_REVOKED)
-        return NewSession(
-            token=Secret(token),
+        reached, now, token = level(proofs), self._clock(), new_token()
+        limits = self.policy.limits(roles=roles, level=reached, shared=shared)
+        record = SessionRecord(
+            digest=_hashed(token),
             account_id=account_id,
-            reference=self._reference(digest),
-            absolute_until=now + self.policy.absolute,
+            epoch=epoch,
+            created_at=now,
+            last_seen_at=now,
+            proofs=tuple(proofs),
+            level=reached,
+            phishing_resistant=phishing_resistant(proofs),
+            idle=limits.idle,
+            absolute=limits.absolute,
+            shared=shared,
+            posture=posture,
+            place=place[:_MAX_PLACE] if place else None,
+            address=source.address,
+            user_agent=_cut(source.user_agent),
         )
+        opened = self._made_room(record, source, now)
+        if not opened.opened:
+            raise Denied(Reason.SESSION_LIMIT if opened.full else Reason.SESSION_REVOKED)
+        return self._new(token, record)
+
+    def rotate_through(
+        self,
+        door: object,
+        session: ActiveSession,
+        *,
+        proofs: Sequence[Proof] = (),
+        source: Source,
+        roles: Iterable[str] = (),
+    ) -> NewSession:
+        """Give a session another id, with what was shown since; the old id is dead. For step-up and privilege changes.
+
+        It stays as old as it is, so the absolute limit does not move; limits only get tighter. What was strange about
+        it is settled: from here on it is compared with ``source``.
+
+        Raises:
+            Denied: SESSION_UNKNOWN where it ended meanwhile, or another request rotated it; IMPERSONATED.
+        """
+        require_door(door, "a session")
+        session.require_owner()
+        return self._replaced(session.record, proofs, source=source, roles=roles)
+
+    def resume_through(
+        self,
+        door: object,
+        record: SessionRecord,
+        *,
+        proofs: Sequence[Proof],
+        source: Source,
+        roles: Iterable[str] = (),
+    ) -> NewSession:
+        """Go on with what `resumable` returned, under another id. One winner.
+
+        Raises:
+            Denied: EVIDENCE_MISSING without a proof; SESSION_UNKNOWN where another request resumed it, or it was ended.
+        """
+        require_door(door, "a session")
+        if not proofs or not may_rest(record, self.policy):
+            raise Denied(Reason.EVIDENCE_MISSING)
+        session = self._replaced(record, proofs, source=source, roles=roles)
+        try:
+            self._emit(
+                SecurityEvent(
+                    name=Event.AUTH_SESSION_RESUMED,
+                    actor=Actor(type="user", id=record.account_id),
+                    resource=ResourceRef(type="account", id=record.account_id),
+                    source=source,
+                    session=session.reference,
+                    details={"factors": "+".join(proof.factor.value for proof in proofs)},
+                )
+            )
+        except BaseException:
+            self.discard(session)  # not recorded means not resumed
+            raise
+        return session
+
+    def impersonate_through(
+        self,
+        door: object,
+        staff: ActiveSession,
+        account_id: str,
+        *,
+        epoch: int,
+        lasting: timedelta,
+        source: Source,
+    ) -> NewSession:
+        """For `portalsec.auth.impersonation` alone: a session of ``account_id`` in which somebody else acts.
+
+        It has no proofs, since its owner showed nothing: whatever asks for a factor is refused. It is over when the
+        staff's own session is.
+
+        Raises:
+            Denied: IMPERSONATED (``staff`` is such a session itself); SESSION_REVOKED.
+        """
+        require_door(door, "a session")
+        staff.require_owner()
+        now, token = self._clock(), new_token()
+        record = SessionRecord(
+            digest=_hashed(token),
+            account_id=account_id,
+            epoch=epoch,
+            created_at=now,
+            last_seen_at=now,
+            proofs=(),
+            level=staff.record.level,
+            phishing_resistant=staff.record.phishing_resistant,
+            idle=staff.record.idle,
+            absolute=lasting,
+            shared=True,
+            impersonator=staff.account_id,
+            behind=staff.digest,
+            address=source.address,
+            user_agent=_cut(source.user_agent),
+        )
+        if not self._store.create(record).opened:
+            raise Denied(Reason.SESSION_REVOKED)
+        return self._new(token, record)
 
     def discard(self, session: NewSession) -> None:
         """Take back a session whose opening could not be completed; silent."""
@@ -443,21 +515,150 @@ class Sessions:
             )
         )
 
-    def _end_for(self, record: SessionRecord, reason: Reason, source: Source) -> None:
-        if not self._store.end(record.digest):
-            return  # another request ended and recorded it
+    def _end_for(self, record: SessionRecord, reason: Reason, source: Source, now: datetime) -> None:
+        """End a session for a reason, or let it rest after an idle end. Whoever does it records it; the others do not."""
+        rests = reason is Reason.SESSION_IDLE and may_rest(record, self.policy)
+        if rests:
+            first = record.rested_at is None and self._store.rest(record.digest, at=now)
+        else:
+            first = self._store.end(record.digest)
+        if not first:
+            return
         # By a decision (an ended account, a stricter policy), or by time.
         revoked = reason in (Reason.SESSION_REVOKED, Reason.EVIDENCE_MISSING)
+        name = Event.AUTH_SESSION_REVOKED if revoked else Event.AUTH_SESSION_ENDED
+        self._tell(name, record, source, actor=SYSTEM, reason=reason)
+
+    def _tell(
+        self,
+        name: str,
+        record: SessionRecord,
+        source: Source,
+        *,
+        actor: Actor,
+        reason: Reason | None = None,
+        outcome: Outcome = Outcome.SUCCESS,
+        **details: str,
+    ) -> None:
         self._emit(
             SecurityEvent(
-                name=Event.AUTH_SESSION_REVOKED if revoked else Event.AUTH_SESSION_ENDED,
-                actor=SYSTEM,
+                name=name,
+                outcome=outcome,
+                actor=actor,
                 resource=ResourceRef(type="account", id=record.account_id),
                 reason=reason,
                 source=source,
                 session=self._reference(record.digest),
+                details=details,
             )
         )
+
+    def _refuse_unknown(self, source: Source) -> None:
+        # Never adopted: an id that we did not make opens nothing, so planting one gains nothing (fixation).
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_SESSION_REFUSED,
+                outcome=Outcome.DENIED,
+                actor=ANONYMOUS,
+                reason=Reason.SESSION_UNKNOWN,
+                source=source,
+            )
+        )
+
+    def _gone(self, digest: bytes) -> bool:
+        """Whether a session that could not be touched is no more, or rests; else another request touched it first."""
+        again = self._store.load(digest)
+        return again is None or again.record.rested_at is not None
+
+    def _stands(self, digest: bytes, account_id: str | None, now: datetime) -> bool:
+        """Whether the session of who acts in an owner's name lives."""
+        loaded = self._store.load(digest)
+        if loaded is None or loaded.record.account_id != account_id:
+            return False
+        standing = evaluate(loaded.record, now, self.policy, loaded.current_epoch, self._required)
+        # They act in the owner's name, not in their own: their idle limit is that of the session they act in.
+        return isinstance(standing, Active) or standing.reason is Reason.SESSION_IDLE
+
+    def _found(self, record: SessionRecord, source: Source) -> str | None:
+        return anomaly(
+            address=record.address,
+            user_agent=record.user_agent,
+            now_address=source.address,
+            now_user_agent=_cut(source.user_agent),
+            policy=self.policy.anomalies,
+            before=record.anomaly,
+        )
+
+    def _watched(self, record: SessionRecord, source: Source) -> SessionRecord:
+        """The record with what is strange about this request, which is recorded once a session and kind."""
+        found = self._found(record, source)
+        if found is None or found == record.anomaly:
+            return record
+        if self._store.flag(record.digest, found, expected=record.anomaly):
+            self._tell(
+                Event.AUTH_SESSION_ANOMALY,
+                record,
+                source,
+                actor=Actor(type="user", id=record.account_id),
+                outcome=Outcome.DENIED if self.policy.anomalies.asks(found) else Outcome.SUCCESS,
+                what=found,
+            )
+        return replace(record, anomaly=found)
+
+    def _idle(self, record: SessionRecord) -> timedelta:
+        return self.policy.idle if record.idle is None else min(record.idle, self.policy.idle)
+
+    def _absolute(self, record: SessionRecord) -> timedelta:
+        return self.policy.absolute if record.absolute is None else min(record.absolute, self.policy.absolute)
+
+    def _new(self, token: str, record: SessionRecord) -> NewSession:
+        return NewSession(
+            token=Secret(token),
+            account_id=record.account_id,
+            reference=self._reference(record.digest),
+            absolute_until=record.created_at + self._absolute(record),
+            shared=record.shared,
+        )
+
+    def _replaced(
+        self, before: SessionRecord, proofs: Sequence[Proof], *, source: Source, roles: Iterable[str]
+    ) -> NewSession:
+        shown = _merged(before.proofs, proofs)
+        reached, now, token = max(level(shown), before.level), self._clock(), new_token()
+        limits = self.policy.limits(roles=roles, level=reached, shared=before.shared)
+        record = replace(
+            before,
+            digest=_hashed(token),
+            last_seen_at=max(now, before.last_seen_at),
+            proofs=shown,
+            level=reached,
+            phishing_resistant=before.phishing_resistant or phishing_resistant(shown),
+            idle=_shorter(before.idle, limits.idle),
+            absolute=_shorter(before.absolute, limits.absolute),
+            rested_at=None,
+            anomaly=None,
+            address=source.address,
+            user_agent=_cut(source.user_agent),
+        )
+        if not self._store.replace(before.digest, record):
+            raise Denied(Reason.SESSION_UNKNOWN)
+        return self._new(token, record)
+
+    def _made_room(self, record: SessionRecord, source: Source, now: datetime) -> Created:
+        """Insert, and end what must go for it. What is over, or rests, goes before anything that lives."""
+        cap = self.policy.max_sessions
+        if cap is None:
+            return self._store.create(record)
+        own = self._store.of_account(record.account_id)
+        if len(own) >= cap:
+            for each in own:
+                standing = evaluate(each, now, self.policy, each.epoch, self._required)
+                if isinstance(standing, Ended) and self._store.end(each.digest) and each.rested_at is None:
+                    self._tell(Event.AUTH_SESSION_ENDED, each, source, actor=SYSTEM, reason=standing.reason)
+        created = self._store.create(record, cap=cap, end_oldest=self.policy.at_most == "end_oldest")
+        for each in created.ended:
+            self._tell(Event.AUTH_SESSION_REVOKED, each, source, actor=SYSTEM, reason=Reason.SESSION_LIMIT)
+        return created
 
     def _reference(self, digest: bytes) -> str:
         return self._mac("session", digest)[:16].hex()
@@ -466,3 +667,25 @@ class Sessions:
 def _digest(token: object) -> bytes | None:
     text = token_text(token)
     return None if text is None else hashlib.sha256(text.encode("ascii")).digest()
+
+
+def _hashed(token: str) -> bytes:
+    return hashlib.sha256(token.encode("ascii")).digest()
+
+
+def _cut(user_agent: str | None) -> str | None:
+    return user_agent[:_MAX_USER_AGENT] if user_agent else None
+
+
+def _shorter(one: timedelta | None, other: timedelta | None) -> timedelta | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)
+
+
+def _merged(before: Sequence[Proof], now: Sequence[Proof]) -> tuple[Proof, ...]:
+    """All proofs, of those that differ in nothing but their time the newest; so their number stays small."""
+    newest: dict[Proof, Proof] = {}
+    for proof in sorted((*before, *now), key=lambda each: each.at):
+        like = replace(proof, at=_ANY_TIME)
+        newest.pop(like, None)
+        newest[like] = proof
+    return tuple(newest.values())

@@ -90,6 +90,7 @@ class Session(models.Model):
     rested_at = models.BigIntegerField(null=True)
     anomaly = models.CharField(max_length=64, null=True)
     impersonator = models.CharField(max_length=64, null=True)
+    behind = models.CharField(max_length=64, null=True)
     posture = models.TextField(null=True)
     place = models.CharField(max_length=128, null=True)
 

@@ -35,6 +35,7 @@ UPGRADES: Mapping[Which, Sequence[Sequence[tuple[str, str]]]] = MappingProxyType
                 ("portalsec_session", "rested_at BIGINT"),
                 ("portalsec_session", "anomaly TEXT"),
                 ("portalsec_session", "impersonator TEXT"),
+                ("portalsec_session", "behind BLOB"),
                 ("portalsec_session", "posture TEXT"),
                 ("portalsec_session", "place TEXT"),
                 ("portalsec_totp_device", "algorithm TEXT DEFAULT 'SHA1' NOT NULL"),

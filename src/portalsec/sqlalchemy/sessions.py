@@ -97,10 +97,12 @@ class SqlSessions:
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount == 1
 
-    def flag(self, digest: bytes, anomaly: str) -> bool:
-        statement = (
-            update(table).where(table.c.digest == digest, table.c.anomaly.is_(None)).values(anomaly=anomaly)
-        )
+    def flag(self, digest: bytes, anomaly: str, *, expected: str | None) -> bool:
+        if anomaly == expected:
+            return False
+        # "= NULL" is never true; SQLAlchemy writes IS NULL for it.
+        same = table.c.digest == digest, table.c.anomaly == expected
+        statement = update(table).where(*same).values(anomaly=anomaly)
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount == 1
 
@@ -175,6 +177,7 @@ def _row(record: SessionRecord) -> dict[str, object]:
         "rested_at": microseconds_or_none(record.rested_at),
         "anomaly": record.anomaly,
         "impersonator": record.impersonator,
+        "behind": record.behind,
         "posture": posture_text(record.posture),
         "place": record.place,
         "address": record.address,
@@ -200,6 +203,7 @@ def _record(row: Row[Any]) -> SessionRecord:
         rested_at=None if row.rested_at is None else nearest_moment(row.rested_at),
         anomaly=row.anomaly,
         impersonator=row.impersonator,
+        behind=None if row.behind is None else bytes(row.behind),
         posture=posture_of(row.posture),
         place=row.place,
         address=row.address,

@@ -281,6 +281,7 @@ session = Table(
     Column("rested_at", BigInteger),
     Column("anomaly", Text),
     Column("impersonator", Text),
+    Column("behind", LargeBinary),
     Column("posture", Text),
     Column("place", Text),
 )

@@ -54,6 +54,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="session",
+            name="behind",
+            field=models.CharField(max_length=64, null=True),
+        ),
+        migrations.AddField(
+            model_name="session",
             name="posture",
             field=models.TextField(null=True),
         ),

@@ -95,9 +95,11 @@ class DjangoSessions:
             waking = self._rows.filter(digest=digest.hex(), rested_at=None)
             return waking.update(rested_at=unix_microseconds(at)) == 1
 
-    def flag(self, digest: bytes, anomaly: str) -> bool:
+    def flag(self, digest: bytes, anomaly: str, *, expected: str | None) -> bool:
+        if anomaly == expected:
+            return False
         with own_transaction(self._using):
-            return self._rows.filter(digest=digest.hex(), anomaly=None).update(anomaly=anomaly) == 1
+            return self._rows.filter(digest=digest.hex(), anomaly=expected).update(anomaly=anomaly) == 1
 
     def end(self, digest: bytes) -> bool:
         with own_transaction(self._using):
@@ -162,6 +164,7 @@ def _columns(record: SessionRecord) -> dict[str, Any]:
         "rested_at": microseconds_or_none(record.rested_at),
         "anomaly": record.anomaly,
         "impersonator": record.impersonator,
+        "behind": None if record.behind is None else record.behind.hex(),
         "posture": posture_text(record.posture),
         "place": record.place,
         "address": record.address,
@@ -190,6 +193,7 @@ def _record(row: Session) -> SessionRecord:
         rested_at=None if row.rested_at is None else nearest_moment(row.rested_at),
         anomaly=row.anomaly,
         impersonator=row.impersonator,
+        behind=None if row.behind is None else bytes.fromhex(row.behind),
         posture=posture_of(row.posture),
         place=row.place,
         address=row.address,

@@ -75,10 +75,10 @@ class MemorySessions:
             self._sessions[digest] = replace(record, rested_at=at)
             return True
 
-    def flag(self, digest: bytes, anomaly: str) -> bool:
+    def flag(self, digest: bytes, anomaly: str, *, expected: str | None) -> bool:
         with self._lock:
             record = self._sessions.get(digest)
-            if record is None or record.anomaly is not None:
+            if record is None or record.anomaly != expected or anomaly == expected:
                 return False
             self._sessions[digest] = replace(record, anomaly=anomaly)
             return True

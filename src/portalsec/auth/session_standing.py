@@ -1,0 +1,96 @@
+"""Whether a session lives: the kernel that every request asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from portalsec.auth.ports import SessionRecord
+from portalsec.auth.session_policy import SessionPolicy
+from portalsec.errors import Reason
+
+__all__ = ["ANYTHING", "Active", "Ended", "Required", "Standing", "evaluate", "may_rest"]
+
+_ZERO = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Active:
+    """The session lives; what is left of each limit, more than zero."""
+
+    idle_left: timedelta
+    absolute_left: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The session is over."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """What every session must have reached, by the portal's sign-in policy. One opened when less was asked is over."""
+
+    level: int = 0
+    phishing_resistant: bool = False
+
+
+ANYTHING = Required()
+
+Standing: TypeAlias = Active | Ended
+
+
+def evaluate(
+    record: SessionRecord,
+    now: datetime,
+    policy: SessionPolicy,
+    current_epoch: int,
+    required: Required = ANYTHING,
+) -> Standing:
+    """Whether a session lives at ``now``. Pure; a session is over exactly at a limit, not after it.
+
+    It is measured against what holds now: an epoch that moved on (SESSION_REVOKED), an assurance that is ``required``
+    and was never reached (EVIDENCE_MISSING), limits of the policy and its own, whichever is shorter. Times that are
+    missing, naive, in the future or in the wrong order end it (SESSION_CLOCK). One that rests is over by SESSION_IDLE,
+    whatever the limits say now, until the absolute limit.
+    """
+    if record.epoch != current_epoch:
+        return Ended(reason=Reason.SESSION_REVOKED)
+    if record.level < required.level or (required.phishing_resistant and not record.phishing_resistant):
+        return Ended(reason=Reason.EVIDENCE_MISSING)
+    created, seen, latest = record.created_at, record.last_seen_at, now + policy.clock_tolerance
+    try:
+        # An aware time compares with aware times only, so whatever is none raises; a naive clock would hide that.
+        possible = now.utcoffset() is not None and created <= seen <= latest
+        for proof in record.proofs:
+            possible = possible and proof.at <= latest
+        absolute, idle = policy.absolute, policy.idle
+        if record.absolute is not None and record.absolute < absolute:
+            absolute = record.absolute
+        if record.idle is not None and record.idle < idle:
+            idle = record.idle
+    except TypeError:
+        possible = False
+    if not possible:
+        return Ended(reason=Reason.SESSION_CLOCK)
+    absolute_left = absolute - (now - created) if created < now else absolute
+    if absolute_left <= _ZERO:
+        return Ended(reason=Reason.SESSION_EXPIRED)
+    idle_left = idle - (now - seen) if seen < now else idle
+    if idle_left <= _ZERO or record.rested_at is not None:
+        return Ended(reason=Reason.SESSION_IDLE)
+    return Active(
+        idle_left=idle_left if idle_left < absolute_left else absolute_left, absolute_left=absolute_left
+    )
+
+
+def may_rest(record: SessionRecord, policy: SessionPolicy) -> bool:
+    """Whether an idle end leaves something that one factor resumes. Pure.
+
+    Not on a shared computer, where the next person would need that one factor only; and never for somebody who acts in
+    the owner's name.
+    """
+    return policy.resume and not record.shared and record.impersonator is None
