@@ -233,10 +233,8 @@ def _discoverable(extensions: object) -> bool | None:
 
 
 def _binding(value: object) -> bool:
-    """Token binding is gone from the standard; where an old browser names it, its status is one that Level 2 knew."""
-    if value is None:
-        return True
-    return isinstance(value, dict) and value.get("status") in ("supported", "present")
+    """Token binding is gone from the standard; where an old browser names a status, it is one that Level 2 had."""
+    return not isinstance(value, dict) or value.get("status") in {"supported", "present"}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
