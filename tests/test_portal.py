@@ -12,7 +12,7 @@ from portalsec.audit.ports import StoredEntry
 from portalsec.audit.record import decode
 from portalsec.auth.devices import DEVICE_LIFETIME
 from portalsec.auth.notices import NoticeKind
-from portalsec.auth.ports import KnownDevice
+from portalsec.auth.ports import KnownDevice, Passkey, TotpDevice
 from portalsec.crypto.keyset import Keyset
 from portalsec.errors import ConfigurationError, Denied, Reason, SubjectErased
 from portalsec.events import Actor, Source
@@ -138,6 +138,52 @@ def test_a_purge_forgets_devices_that_nobody_uses_and_old_notices() -> None:
     assert (removed.devices, removed.notices) == (1, 1)
     assert [device.id for device in stores.devices.of_account(account.id)] == ["device-2"]
     assert len(stores.notices.of_account(account.id, limit=9)) == 1
+    close_portal(world.portal)
+
+
+def test_a_purge_forgets_removed_authenticators_once_nobody_can_bring_them_back() -> None:
+    world = World()
+    stores, clock = world.portal.stores, world.clock
+    account = world.portal.accounts.create(login="somebody", password=PASSWORD)
+    device = TotpDevice(
+        id="1",
+        account_id=account.id,
+        label="",
+        sealed_secret=b"",
+        confirmed=True,
+        last_step=0,
+        created_at=clock(),
+    )
+    passkey = Passkey(
+        id="1",
+        account_id=account.id,
+        credential_id=b"1",
+        user_handle=b"1",
+        public_key=b"1",
+        algorithm=-7,
+        sign_count=0,
+        label="",
+        aaguid="00000000-0000-0000-0000-000000000000",
+        transports=(),
+        backup_eligible=False,
+        backed_up=False,
+        user_verified=False,
+        attested=False,
+        discoverable=None,
+        created_at=clock(),
+    )
+    for number in ("1", "2"):
+        stores.totp.add(replace(device, id=number))
+        stores.passkeys.add(replace(passkey, id=number, credential_id=number.encode()), at_most=9)
+    stores.totp.remove(account.id, "1", at=clock())
+    stores.passkeys.remove(account.id, "1", at=clock())
+    clock.advance(timedelta(hours=24) - timedelta.resolution)
+    assert purge(world.portal).authenticators == 0
+    assert len(stores.totp.removed(account.id)) == len(stores.passkeys.removed(account.id)) == 1
+    clock.advance(timedelta.resolution)
+    assert purge(world.portal).authenticators == 2
+    assert not stores.totp.removed(account.id) and not stores.passkeys.removed(account.id)
+    assert len(stores.totp.devices(account.id)) == len(stores.passkeys.of_account(account.id)) == 1
     close_portal(world.portal)
 
 

@@ -67,7 +67,7 @@ from portalsec.auth.signin import SignIn, SignInPolicy
 from portalsec.auth.signin_notices import SignInNotices
 from portalsec.auth.support import SupportDesk
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
-from portalsec.auth.totp import Totp
+from portalsec.auth.totp import RESTORABLE, Totp
 from portalsec.auth.unlock import Unlock
 from portalsec.clock import Clock, system_clock
 from portalsec.crypto.keyring import AnyKeyset, Keyring
@@ -644,13 +644,15 @@ class Purged:
     flows: int
     devices: int
     notices: int
+    authenticators: int
 
 
 def purge(portal: Portal) -> Purged:
     """Remove what is over; run it once a day.
 
     That is sessions past their absolute limit, expired pending sign-ins, invitations and links in mails, devices that
-    nobody signed in with for as long as their cookie lasts, and notices past their keep. Incidents are kept.
+    nobody signed in with for as long as their cookie lasts, notices past their keep, and authenticators and passkeys whose
+    removal cannot be undone any more. Incidents are kept.
 
     Housekeeping only: what has expired opens nothing, whether it was removed or not. It keeps the addresses and
     browsers of old sessions, devices and notices from staying for ever.
@@ -662,4 +664,6 @@ def purge(portal: Portal) -> Purged:
         flows=stores.flows.purge(now=now) + stores.invitations.purge(now=now),
         devices=stores.devices.purge(used_until=now - DEVICE_LIFETIME),
         notices=stores.notices.purge(until=now - policies.notices.keep),
+        authenticators=stores.totp.purge_removed(until=now - RESTORABLE)
+        + stores.passkeys.purge_removed(until=now - RESTORABLE),
     )

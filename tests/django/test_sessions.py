@@ -120,11 +120,14 @@ def test_atk_15_activity_keeps_a_session_alive_until_the_absolute_limit(client: 
 def test_atk_15_asking_how_long_is_left_is_not_activity(client: Client, world: World) -> None:
     signed_in(client, someone(world))
     world.later(minutes=14)
-    assert client.get("/session/left").json() == {
+    said = client.get("/session/left").json()
+    assert {name: said[name] for name in ("signed_in", "left", "idle", "can_stay", "warn", "shared")} == {
         "signed_in": True,
         "left": 60,
+        "idle": 60,
         "can_stay": True,
         "warn": 120,
+        "shared": False,
     }
     world.later(seconds=59)
     assert client.get("/session/left").json()["left"] == 1
@@ -344,7 +347,7 @@ def test_purge_removes_what_is_over_and_nothing_else(
 
     signed_in(client, someone(world))
     call_command("portalsec_purge")
-    assert "0 sessions, 0 flows, 0 devices, 0 notices and 0 counters" in capsys.readouterr().out
+    assert "0 sessions, 0 flows, 0 devices, 0 notices, 0 authenticators and 0 counters" in capsys.readouterr().out
     assert who(client) == "olivia"
     world.later(hours=12)
     call_command("portalsec_purge")

@@ -45,6 +45,7 @@ from portalsec.secret import Secret
 from portalsec.typing import NewId
 
 __all__ = [
+    "RESTORABLE",
     "Authenticator",
     "CodeRefused",
     "Enrolment",

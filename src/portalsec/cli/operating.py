@@ -186,7 +186,7 @@ def _until_asked() -> Iterator[threading.Event]:
 @click.command("purge")
 @_config
 def purge_command(*, config: Path) -> None:
-    """Remove what is over: old sessions, sign-ins, links, devices and notices. Run it once a day."""
+    """Remove what is over: old sessions, sign-ins, links, devices, notices, removed authenticators. Run it once a day."""
     from portalsec.config.operating import open_for_operator
     from portalsec.config.settings import load_settings
     from portalsec.portal import purge
@@ -195,6 +195,6 @@ def purge_command(*, config: Path) -> None:
         with open_for_operator(load_settings(config)) as portal:
             removed = purge(portal)
         click.echo(
-            f"Removed {removed.sessions} sessions, {removed.flows} sign-ins and links, {removed.devices} devices and "
-            f"{removed.notices} notices that were over."
+            f"Removed {removed.sessions} sessions, {removed.flows} sign-ins and links, {removed.devices} devices, "
+            f"{removed.notices} notices and {removed.authenticators} authenticators that were over."
         )

@@ -13,7 +13,9 @@ from portalsec.portal import purge
 
 
 class Command(BaseCommand):
-    help = "Remove expired sessions, pending sign-ins, invitations, devices, notices and counters. Nothing depends on it."
+    help = (
+        "Remove expired sessions, pending sign-ins, invitations, devices, notices, authenticators, counters."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         portal, alias = get_portal(), security_database()
@@ -22,5 +24,5 @@ class Command(BaseCommand):
         counters = DjangoThrottle(alias).purge(now=portal.clock())
         self.stdout.write(
             f"Removed {removed.sessions} sessions, {removed.flows} flows, {removed.devices} devices, "
-            f"{removed.notices} notices and {counters} counters that were over."
+            f"{removed.notices} notices, {removed.authenticators} authenticators and {counters} counters that were over."
         )
