@@ -103,7 +103,12 @@ class ThrottlePolicy:
         mail, mail_long: mails to one account, and to one address: resets, unlocks, and all others that a stranger can
             cause have one such pair each, and so have mails that a known device of the account asked for. The window
             of ``mail_long`` is the longest that an owner waits for a mail while others ask for it.
+        code_sent: codes by mail or SMS for one account's sign-ins, and to one mailbox or number, none of which came back;
+            ``mail_long`` bounds them too. Past it nobody is asked any more: it looks like somebody who waits for the
+            owner to give in.
         meter: passwords to measure, from one address prefix.
+        ceremony: passkeys asked for at the door before anybody showed anything (each visit to a sign-in page with
+            autofill is one), from one address prefix.
         invitation: activation codes tried from one address prefix.
         store_down: what a try gets when the counters cannot be reached. Either way it is recorded.
         detection: when numbers look like an attack.
@@ -130,7 +135,9 @@ class ThrottlePolicy:
     verify: Lane = field(default_factory=lambda: _lane("verify", 10, _HOUR))
     mail: Lane = field(default_factory=lambda: _lane("mail", 5, _HOUR))
     mail_long: Lane = field(default_factory=lambda: _lane("mail_long", 10, timedelta(hours=6)))
+    code_sent: Lane = field(default_factory=lambda: _lane("code_sent", 3, _HOUR))
     meter: Lane = field(default_factory=lambda: _lane("meter", 240, timedelta(minutes=5)))
+    ceremony: Lane = field(default_factory=lambda: _lane("ceremony", 240, timedelta(minutes=5)))
     invitation: Lane = field(default_factory=lambda: _lane("invitation", 20, _HOUR))
     store_down: Literal["refuse", "allow"] = "refuse"
     detection: DetectionPolicy = field(default_factory=DetectionPolicy)

@@ -1,6 +1,6 @@
 """From a `Letter` to a `Message`: pure; the same letter in plain text and in HTML.
 
-The HTML has no image, no script, no style sheet from elsewhere and one link at most, to the portal's own address. It
+The HTML has no image, no script, no style sheet from elsewhere and two links at most, to the portal's own address. It
 reads at the width of a telephone and with a screen reader, in the order of the text.
 """
 
@@ -17,8 +17,9 @@ from portalsec.auth.notice_words import CATALOGUES, Catalogue, catalogue
 from portalsec.auth.notices import REQUESTS, Letter, NoticeKind
 from portalsec.auth.ports import Message
 from portalsec.errors import ConfigurationError
+from portalsec.secret import Secret
 
-__all__ = ["LINK_PATHS", "MailWriter"]
+__all__ = ["LINK_PATHS", "UNDO_PATH", "MailWriter"]
 
 LINK_PATHS: Mapping[NoticeKind, str] = MappingProxyType(
     {
@@ -29,6 +30,9 @@ LINK_PATHS: Mapping[NoticeKind, str] = MappingProxyType(
     }
 )
 """Where a request's link leads; every other kind's leads to ``/not-me``. The token is the query's ``token``."""
+
+UNDO_PATH = "/undo"
+"""Where the link leads that takes back just one change."""
 
 _DISAVOW_PATH = "/not-me"
 _ABOUT = ("when", "browser", "place", "code")
@@ -83,21 +87,24 @@ class MailWriter:
             # Only the mailbox is told that there is an account; the page that asked said the same as ever.
             subject, what = phrases["registered_subject"], phrases["registered"]
         about = [(phrases[key], values[key]) for key in _ABOUT if values[key]]
+        if letter.one_time is not None:
+            # In the text and not in the subject, which telephones show while they are locked.
+            about.insert(0, (phrases["sign_in_code"], letter.one_time.reveal()))
         link = self._link(letter)
         after, closing = self._advice(letter, phrases, link)
+        undo = None if letter.undo is None or not self.links else self._to(UNDO_PATH, letter.undo)
         named = hashlib.sha256(f"{letter_id}\0{letter.contact.address}".encode()).hexdigest()[:32]
         return Message(
             to=letter.contact.address,
             subject=f"{subject} [{letter.code}]",
-            text=_text(what, about, after, link, closing),
+            text=_text(what, about, [(phrases["undo"], undo), (after, link)], closing),
             html=_html(
                 language=tag,
                 portal=self._portal,
                 subject=subject,
                 what=what,
                 about=about,
-                before_link=after,
-                link=link,
+                links=[(phrases["undo"], undo), (after, link)],
                 closing=closing,
             ),
             message_id=f"<{named}@{self._host if ':' not in self._host else 'localhost'}>",
@@ -108,11 +115,16 @@ class MailWriter:
         if letter.token is None or not (self.links or letter.kind in REQUESTS):
             return None
         path = LINK_PATHS.get(letter.kind, _DISAVOW_PATH)
-        return f"{self._base_url}{path}?token={letter.token.reveal()}"
+        return self._to(path, letter.token)
+
+    def _to(self, path: str, token: Secret[str]) -> str:
+        return f"{self._base_url}{path}?token={token.reveal()}"
 
     @staticmethod
     def _advice(letter: Letter, phrases: Mapping[str, str], link: str | None) -> tuple[str, list[str]]:
         """What stands at the link, and the paragraphs after it."""
+        if letter.one_time is not None:
+            return "", [phrases["code_lives"], phrases["code_nobody"], phrases["genuine_stranger"]]
         if letter.kind in REQUESTS:
             stranger = letter.kind in {NoticeKind.REQUEST_REGISTER, NoticeKind.REQUEST_VERIFY}
             return phrases["go_on"], [
@@ -142,11 +154,10 @@ def _moment(at: datetime, words: Catalogue) -> str:
 
 
 def _text(
-    what: str, about: list[tuple[str, str]], before_link: str, link: str | None, closing: list[str]
+    what: str, about: list[tuple[str, str]], links: list[tuple[str, str | None]], closing: list[str]
 ) -> str:
     parts = [what, "\n".join(f"{label}: {value}" for label, value in about)]
-    if link:
-        parts.append(f"{before_link}:\n{link}")
+    parts += [f"{before}:\n{link}" for before, link in links if link]
     return "\n\n".join([*parts, *closing]) + "\n"
 
 
@@ -160,18 +171,18 @@ def _html(
     subject: str,
     what: str,
     about: list[tuple[str, str]],
-    before_link: str,
-    link: str | None,
+    links: list[tuple[str, str | None]],
     closing: list[str],
 ) -> str:
     rows = "<br>\n".join(f"{escape(label)}: <strong>{escape(value)}</strong>" for label, value in about)
     parts = [f"{_P}{escape(what)}</p>", f"{_P}{rows}</p>"]
-    if link:
-        # The address is what is shown: whoever reads can compare it with the one that they know.
-        shown = escape(link, quote=True)
-        parts.append(
-            f'{_P}{escape(before_link)}:<br>\n<a href="{shown}" style="word-break:break-all">{shown}</a></p>'
-        )
+    for before, link in links:
+        if link:
+            # The address is what is shown: whoever reads can compare it with the one that they know.
+            shown = escape(link, quote=True)
+            parts.append(
+                f'{_P}{escape(before)}:<br>\n<a href="{shown}" style="word-break:break-all">{shown}</a></p>'
+            )
     parts += [f"{_P}{escape(paragraph)}</p>" for paragraph in closing]
     body = "\n".join(parts)
     return f"""<!DOCTYPE html>

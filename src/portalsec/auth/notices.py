@@ -85,6 +85,8 @@ class Letter:
         at: when it happened, or was asked for.
         code: the notice's.
         details: the notice's, as `Notices.details` gives them.
+        one_time: a code to sign in with, which stands in the mail and nowhere else.
+        undo: token of a second link, which takes back just what the notice tells.
     """
 
     contact: Contact
@@ -93,6 +95,8 @@ class Letter:
     at: datetime
     code: str
     details: Mapping[str, str] = field(default_factory=dict, repr=False)
+    one_time: Secret[str] | None = None
+    undo: Secret[str] | None = None
 
 
 class Notices:

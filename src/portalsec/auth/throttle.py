@@ -91,6 +91,11 @@ class Attempt:
         self.used_up = used_up
         self.device_used_up = device_used_up
 
+    @property
+    def units(self) -> Units:
+        """What it holds now, for a later `Throttle.complete`; it stays this attempt's to settle."""
+        return self._taken
+
     def failed(self, *, source: Source | None = None) -> None:
         """The secret was wrong, or not looked at since the attempt was locked: the units stay taken.
 
@@ -133,9 +138,11 @@ class Throttle:
         *_REQUESTS,
         "device_request",
         "verify",
+        "code_sent",
         *_MAILS,
         "mailed",
         "meter",
+        "ceremony",
         "invitation",
     )
 
@@ -182,7 +189,9 @@ class Throttle:
         device_mail                      or an address
         mailed                           the mail        once: the mail has its units already where it is locked
         verify                           the account id  the account
-        meter, invitation                None            address
+        code_sent                        the account id  its own, which a code that comes back begins anew
+                                         or a mailbox
+        meter, ceremony, invitation      None            address
         ===============================  ==============  ===================================================
 
         Args:
@@ -322,8 +331,8 @@ class Throttle:
                 # Last: whoever has none of their own left takes nothing of everybody's.
                 lanes.append(self._budget(_PORTAL, kind, policy.portal, ""))
             return lanes
-        if kind in ("invitation", "meter"):
-            lane = policy.invitation if kind == "invitation" else policy.meter
+        by_address = {"invitation": policy.invitation, "meter": policy.meter, "ceremony": policy.ceremony}
+        if (lane := by_address.get(kind)) is not None:
             return [self._budget(_ADDRESS, kind, lane, prefix)]
         if kind in _REQUESTS:
             lanes = [self._budget(_ADDRESS, kind, policy.request_address, prefix)]
@@ -342,6 +351,8 @@ class Throttle:
             return [self._budget(_REQUEST, kind, _MAILED, account)]
         if kind == "device_request":
             return [self._budget(_REQUEST, kind, policy.request, account)]
+        if kind == "code_sent":
+            return [self._budget(_CODE, kind, lane, account) for lane in (policy.code_sent, policy.mail_long)]
         if kind == "verify":
             return [self._budget(_CODE, kind, policy.verify, account)]
         if kind == "step_up":

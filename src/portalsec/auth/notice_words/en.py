@@ -148,7 +148,7 @@ PHRASES = {
     "go_on": "Open this page to go on",
     "works_once": "The page works once, and only for a short time.",
     "sign_in_code": "Code",
-    "code_lives": "The code works once, for ten minutes, and only in the browser that asked for it.",
+    "code_lives": "The code works once, for ten minutes at most, and only in the browser that asked for it.",
     "code_nobody": "Nobody from {portal} will ever ask you to tell them this code.",
     "undo": "To take back just this change, open this page within 24 hours, and confirm there",
     "not_me": "Was this not you? Open this page, and confirm there",

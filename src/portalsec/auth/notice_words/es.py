@@ -151,7 +151,7 @@ PHRASES = {
     "go_on": "Abra esta página para continuar",
     "works_once": "La página funciona una sola vez y durante poco tiempo.",
     "sign_in_code": "Código",
-    "code_lives": "El código sirve una sola vez, durante diez minutos y solo en el navegador que lo pidió.",
+    "code_lives": "El código sirve una sola vez, durante diez minutos como mucho y solo en el navegador que lo pidió.",
     "code_nobody": "Nadie de {portal} le pedirá nunca que le diga este código.",
     "undo": "Para deshacer solo este cambio, abra esta página en un plazo de 24 horas y confírmelo allí",
     "not_me": "¿No fue usted? Abra esta página y confírmelo allí",
