@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -215,6 +216,18 @@ def test_a_session_and_a_seed_that_change_meanwhile_are_kept(
     assert run()[0] == 0
     assert site.visitor.get("/whoami").json()["kept"] == {"kept": "meanwhile"}
     assert site.under_the_old_key() == 0
+
+
+def test_a_removed_authenticator_is_restored_under_the_new_key(site: Site) -> None:
+    totp, now = site.world.portal.stores.totp, site.world.clock()
+    (device,) = totp.devices(site.person.id)
+    assert totp.remove(site.person.id, device.id, at=now)
+    site.rotate()
+    assert run()[0] == 0
+    assert site.under_the_old_key() == 0
+    site.start_again(site.fields.disable(site.old))
+    assert totp.restore(site.person.id, device.id, since=now - timedelta(hours=1))
+    site.works()
 
 
 def test_of_named_models_only_those_are_done(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, select, update
 from portalsec._encoding import uuid7
 from portalsec.auth.totp import Totp
 from portalsec.crypto import EncryptedField, FieldSealer, Keyring, Keyset
+from portalsec.crypto.cells import Change
 from portalsec.errors import DecryptionError
 from portalsec.sqlalchemy import SqlTotp, create_schema, open_engine, totp_cells
 from portalsec.sqlalchemy.tables import totp_device as table
@@ -121,10 +123,39 @@ def test_a_device_that_was_replaced_meanwhile_is_kept(portal: Portal):
     (row,) = source.page(None, 10)
     second = portal.totp.begin("a", account_name="x")
     field = EncryptedField[bytes](portal.ring["fields"], table="totp_device", column="secret", type=bytes)
-    from portalsec.crypto.cells import Change
-
     fresh = field.encrypt(b"x" * 20, row=row.id)
     assert source.swap([Change(row, (fresh,))]) == [False]
     portal.seeds["a"] = second.secret.reveal()
     portal.totp.confirm("a", second.device_id, portal.code("a"))
     assert first.device_id != second.device_id
+
+
+def test_a_removed_device_is_restored_under_the_new_key(portal: Portal):
+    """Its owner has a day to bring it back: the seed goes with the others, or it would come back dead."""
+    store = SqlTotp(portal.engine)
+    portal.enrol("a")
+    (device,) = store.devices("a")
+    assert store.remove("a", device.id, at=portal.clock())
+    portal.rotate()
+    (status,) = totp_cells(fields=portal.ring["fields"]).over(portal.engine).remaining()
+    assert status.older == {portal.old: 1}
+    assert portal.run().changed == 1
+    portal.set(portal.keyset.disable(portal.old))
+    assert store.restore("a", device.id, since=portal.clock() - timedelta(hours=1))
+    portal.verify("a")
+
+
+def test_a_device_that_was_used_or_removed_meanwhile_keeps_what_was_written(portal: Portal):
+    portal.enrol("a")
+    store = SqlTotp(portal.engine)
+    (device,) = store.devices("a")
+    portal.rotate()
+    source = totp_cells(fields=portal.ring["fields"]).over(portal.engine)._source
+    (row,) = source.page(None, 10)
+    assert store.try_("a", device.id, cap=100)
+    assert store.remove("a", device.id, at=portal.clock())
+    field = EncryptedField[bytes](portal.ring["fields"], table="totp_device", column="secret", type=bytes)
+    seed = base64.b32decode(portal.seeds["a"])
+    assert source.swap([Change(row, (field.encrypt(seed, row=row.id),))]) == [True]
+    (removed,) = store.removed("a")
+    assert (removed.failures, removed.removed_at) == (device.failures + 1, portal.clock())
