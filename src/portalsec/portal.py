@@ -60,6 +60,7 @@ from portalsec.auth.ports import (
     ThrottleStore,
     TotpStore,
 )
+from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
 from portalsec.auth.sessions import Required, SessionPolicy, Sessions
@@ -67,7 +68,7 @@ from portalsec.auth.signin import SignIn, SignInPolicy
 from portalsec.auth.signin_notices import SignInNotices
 from portalsec.auth.support import SupportDesk
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
-from portalsec.auth.totp import RESTORABLE, Totp
+from portalsec.auth.totp import RESTORABLE, Totp, TotpParameters, TotpPolicy
 from portalsec.auth.unlock import Unlock
 from portalsec.clock import Clock, system_clock
 from portalsec.crypto.keyring import AnyKeyset, Keyring
@@ -182,6 +183,8 @@ class Policies:
     require_pepper: bool = False
     throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
     sign_in: SignInPolicy = field(default_factory=SignInPolicy)
+    codes: TotpParameters = field(default_factory=TotpParameters)
+    authenticators: TotpPolicy = field(default_factory=TotpPolicy)
     sessions: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
     recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     notices: NoticePolicy = field(default_factory=NoticePolicy)
@@ -208,6 +211,7 @@ class Portal:
     new_passwords: NewPasswords
     meter: Meter
     totp: Totp
+    recovery_codes: RecoveryCodes
     throttle: Throttle
     sessions: Sessions
     endings: Endings
@@ -327,7 +331,18 @@ def build_portal(
         history=stores.password_history,
         emit=emit,
     )
-    totp = Totp(store=stores.totp, sealer=sealer, issuer=name, clock=clock, new_id=new_id)
+    totp = Totp(
+        store=stores.totp,
+        sealer=sealer,
+        issuer=name,
+        clock=clock,
+        new_id=new_id,
+        parameters=policies.codes,
+        policy=policies.authenticators,
+    )
+    recovery_codes = RecoveryCodes(
+        store=stores.recovery_codes, mac=KeysetPepper(keys.mac), clock=clock, emit=emit
+    )
     throttle = Throttle(store=stores.throttle, policy=policies.throttle, mac=mac, clock=clock, emit=emit)
     sessions = Sessions(
         store=stores.sessions,
@@ -589,6 +604,7 @@ def build_portal(
         new_passwords=new_passwords,
         meter=meter,
         totp=totp,
+        recovery_codes=recovery_codes,
         throttle=throttle,
         sessions=sessions,
         endings=endings,

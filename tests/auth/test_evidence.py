@@ -76,13 +76,18 @@ def test_only_these_modules_hold_the_key_to_the_door() -> None:
     assert importers("portalsec.auth._door.DOOR") == {
         "auth/adding_factor.py",
         "auth/evidence.py",
-        "auth/signin.py",
+        "auth/_opening.py",
         "auth/invitations.py",
         "auth/password_change.py",
         "auth/registration.py",
         "auth/reset.py",
     }
-    assert importers("portalsec.auth.evidence.mint") == {"auth/out_of_band.py", "auth/signin.py", "auth/totp.py"}
+    assert importers("portalsec.auth.evidence.mint") == {
+        "auth/out_of_band.py",
+        "auth/recovery_codes.py",
+        "auth/signin.py",
+        "auth/totp.py",
+    }
     assert importers("portalsec.auth._door") == set()
 
 

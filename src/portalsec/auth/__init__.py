@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from portalsec.auth.password_change import PasswordChange
     from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, PasswordReport, Problem
     from portalsec.auth.passwords import Argon2Parameters, Passwords, Verified
+    from portalsec.auth.recovery_codes import RecoveryCodes, RecoveryCodeSet
     from portalsec.auth.registration import Registration
     from portalsec.auth.reset import PasswordReset
     from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, Sessions
@@ -87,6 +88,8 @@ __all__ = [
     "PasswordReset",
     "Passwords",
     "Problem",
+    "RecoveryCodeSet",
+    "RecoveryCodes",
     "RecoveryPolicy",
     "Registration",
     "SessionPolicy",
@@ -146,6 +149,7 @@ _HOMES = {
     "new_password": ("NewPasswords",),
     "password_policy": ("PasswordPolicy", "PasswordRefused", "PasswordReport", "Problem"),
     "passwords": ("Argon2Parameters", "Passwords", "Verified"),
+    "recovery_codes": ("RecoveryCodeSet", "RecoveryCodes"),
     "registration": ("Registration",),
     "reset": ("PasswordReset",),
     "sessions": ("ActiveSession", "NewSession", "SessionPolicy", "Sessions"),

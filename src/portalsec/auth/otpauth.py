@@ -150,7 +150,7 @@ def read(uri: object) -> tuple[ImportedSeed, ...]:
     return (_plain(parts.path, members),)
 
 
-def one_of(uri: object, entry: int | None = None) -> ImportedSeed:
+def one_of(uri: object, entry: object = None) -> ImportedSeed:
     """The one authenticator of an import, or the one of several that was chosen, from 0.
 
     Raises:

@@ -208,7 +208,7 @@ class Totp:
 
     # -- a new one ----------------------------------------------------------------------------------------------------
 
-    def begin(self, account_id: str, account_name: str, label: str = "Authenticator app") -> Enrolment:
+    def begin(self, account_id: str, account_name: str, label: object = "Authenticator app") -> Enrolment:
         """Make a seed of 160 bits for a new authenticator; it counts for nothing until `confirm`.
 
         An earlier enrolment of the account that was not confirmed is void.
@@ -225,7 +225,7 @@ class Totp:
             account_id, secrets.token_bytes(_SEED_BYTES), self.parameters, account_name, _label(label)
         )
 
-    def import_(self, account_id: str, uri: object, label: str, *, entry: int | None = None) -> Enrolment:
+    def import_(self, account_id: str, uri: object, label: object, *, entry: object = None) -> Enrolment:
         """Take over an authenticator that exists, from an ``otpauth`` URI or a migration payload; see `otpauth`.
 
         As with `begin`, nothing counts until `confirm` sees a code of it.

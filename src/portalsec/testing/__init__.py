@@ -5,5 +5,6 @@ from portalsec.testing.clock import FrozenClock
 from portalsec.testing.events import CapturedEvents
 from portalsec.testing.ids import SequentialIds
 from portalsec.testing.mail import SentMail
+from portalsec.testing.totp import current_totp
 
-__all__ = ["CapturedEvents", "FrozenClock", "SentMail", "SequentialIds", "SoftAuthenticator"]
+__all__ = ["CapturedEvents", "FrozenClock", "SentMail", "SequentialIds", "SoftAuthenticator", "current_totp"]
