@@ -1,4 +1,4 @@
-"""Throttle and flows keep their contracts on a real Redis, alone and in a cluster of three."""
+"""Throttle, flows and sessions keep their contracts on a real Redis, alone and in a cluster of three."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from portalsec.testing.contracts import FlowStoreContract, ThrottleStoreContract
+from portalsec.testing.contracts import FlowStoreContract, SessionStoreContract, ThrottleStoreContract
 from portalsec.testing.contracts.base import NOW
 from portalsec.testing.processes import Opener
 from tests.servers import REDIS_URL, run_redis, wait_until
@@ -22,7 +22,7 @@ from tests.stores.openers import redis_throttle
 
 redis = pytest.importorskip("redis", reason="wants redis: the package redis is not installed")
 
-from portalsec.stores.redis import Client, RedisFlows, RedisThrottle, open_redis  # noqa: E402
+from portalsec.stores.redis import Client, RedisFlows, RedisSessions, RedisThrottle, open_redis  # noqa: E402
 
 pytestmark = pytest.mark.redis
 
@@ -147,3 +147,19 @@ class TestRedisClusterFlows(FlowStoreContract):
     @pytest.fixture
     def failing_store(self, gone: Client) -> RedisFlows:
         return RedisFlows(gone)
+
+
+class TestSessionsAlone(SessionStoreContract):
+    @pytest.fixture
+    def store(self, alone: Client) -> RedisSessions:
+        return RedisSessions(alone)
+
+    @pytest.fixture
+    def failing_store(self, gone: Client) -> RedisSessions:
+        return RedisSessions(gone)
+
+
+class TestSessionsInACluster(SessionStoreContract):
+    @pytest.fixture
+    def store(self, clustered: Client) -> RedisSessions:
+        return RedisSessions(clustered)

@@ -33,14 +33,14 @@ def proofs_text(proofs: Sequence[Proof]) -> str:
     )
 
 
-def proofs_of(text: str) -> tuple[Proof, ...]:
-    """The inverse; `Tampered` for anything that `proofs_text` does not write.
+def proofs_of(text: str | list[object]) -> tuple[Proof, ...]:
+    """The inverse, of the text or of the list that JSON made of it; `Tampered` for what `proofs_text` does not write.
 
     A time past the calendar becomes its nearest moment, which ends the session like any other impossible time.
     """
     made = None
     try:
-        listed = json.loads(text)
+        listed = json.loads(text) if isinstance(text, str) else text
         if isinstance(listed, list):
             made = tuple(_proof(*fields) for fields in listed)
     except (ValueError, TypeError, KeyError, RecursionError):

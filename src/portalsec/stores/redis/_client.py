@@ -104,6 +104,18 @@ class Scripts:
         finally:
             self._pool.release(connection)
 
+    def get(self, key: str | bytes) -> bytes | None:
+        """The value, by one GET."""
+        try:
+            if self._pool is None:
+                found: bytes | None = self._client.execute_command("GET", key)
+            else:
+                name = key if isinstance(key, bytes) else key.encode()
+                found = self._sent(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(name), name))
+        except (redis.RedisError, OSError) as error:
+            raise _unanswered(error) from error
+        return found
+
     def delete(self, key: str) -> None:
         with translated():
             self._client.delete(key)

@@ -10,7 +10,8 @@ from functools import partial
 
 import pytest
 
-from portalsec.auth.ports import LoadedSession, SessionRecord, SessionStore
+from portalsec.auth.ports import Created, LoadedSession, SessionRecord, SessionStore
+from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Factor, Proof
 from portalsec.testing.contracts.base import MICROSECOND, NOW, THREADS, StoreContract, winners
 
@@ -36,6 +37,34 @@ def _session(
     )
 
 
+_FULL = replace(
+    _session(1),
+    proofs=(
+        Proof(factor=Factor.PASSWORD, at=NOW, through=Factor.EMAIL_CODE),
+        Proof(
+            factor=Factor.PASSKEY,
+            at=NOW + MICROSECOND,
+            authenticator="passkey-\N{LATIN SMALL LETTER E WITH DIAERESIS}",
+            user_verified=True,
+            device_bound=True,
+            attested=True,
+            explicit=True,
+        ),
+    ),
+    level=3,
+    phishing_resistant=True,
+    idle=timedelta(minutes=2),
+    absolute=timedelta(days=30) + MICROSECOND,
+    shared=True,
+    rested_at=NOW + timedelta(minutes=2),
+    anomaly="address+browser",
+    impersonator="account-9",
+    behind=b"\x00\xff" * 16,
+    posture=DevicePosture(at=NOW, platform="ios", os_version="17.4.1", attested=True, rooted=False),
+    place="Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}terwoude, NL",
+)
+
+
 class SessionStoreContract(StoreContract):
     """Inherit it and provide ``store``: an empty `SessionStore`."""
 
@@ -44,8 +73,8 @@ class SessionStoreContract(StoreContract):
         raise NotImplementedError("provide a fixture `store` that returns an empty SessionStore")
 
     def test_a_session_is_loaded_as_it_was_created_with_the_accounts_epoch(self, store: SessionStore) -> None:
-        full = _session(1)
-        bare = replace(_session(2), address=None, user_agent=None, proofs=())
+        full = _FULL
+        bare = replace(_session(2), address=None, user_agent=None, proofs=(), level=0)
         for record in (full, bare):
             assert store.create(record)
             assert store.load(record.digest) == LoadedSession(record=record, current_epoch=0)
@@ -110,6 +139,135 @@ class SessionStoreContract(StoreContract):
         assert store.load(_session(1).digest) is None
         assert store.load(_session(2).digest) is not None
         assert not store.touch(_session(1).digest, last_seen_at=NOW + timedelta(days=1))
+
+    def test_a_session_rests_once_and_no_touch_wakes_it(self, store: SessionStore) -> None:
+        for number in (1, 2):
+            store.create(_session(number))
+        assert store.rest(_session(1).digest, at=NOW)
+        assert not store.rest(_session(1).digest, at=NOW + MICROSECOND)
+        assert not store.rest(_session(9).digest, at=NOW)
+        assert not store.touch(_session(1).digest, last_seen_at=NOW + timedelta(days=1))
+        rested = replace(_session(1), rested_at=NOW)
+        assert store.load(_session(1).digest) == LoadedSession(record=rested, current_epoch=0)
+        assert store.load(_session(2).digest) == LoadedSession(record=_session(2), current_epoch=0)
+        assert rested in store.of_account("account-1")
+
+    def test_an_anomaly_takes_the_place_of_the_one_that_was_expected(self, store: SessionStore) -> None:
+        for number in (1, 2):
+            store.create(_session(number))
+        digest = _session(1).digest
+        assert not store.flag(digest, "browser", expected="address")
+        assert store.flag(digest, "address", expected=None)
+        assert not store.flag(digest, "browser", expected=None)
+        assert not store.flag(digest, "address", expected="address")
+        assert store.flag(digest, "address+browser", expected="address")
+        assert not store.flag(_session(9).digest, "address", expected=None)
+        flagged = replace(_session(1), anomaly="address+browser")
+        assert store.load(digest) == LoadedSession(record=flagged, current_epoch=0)
+        assert store.load(_session(2).digest) == LoadedSession(record=_session(2), current_epoch=0)
+
+    def test_a_session_takes_the_place_of_another_in_one_step(self, store: SessionStore) -> None:
+        old, new, other = _session(1), _session(2), _session(3)
+        for record in (old, other):
+            store.create(record)
+        assert store.replace(old.digest, new)
+        assert store.load(old.digest) is None
+        assert store.load(new.digest) == LoadedSession(record=new, current_epoch=0)
+        assert not store.replace(old.digest, _session(4))
+        assert store.load(_session(4).digest) is None
+        assert list(store.of_account("account-1")) == sorted(
+            (new, other), key=lambda r: r.digest, reverse=True
+        )
+
+    def test_a_session_that_rests_can_be_replaced(self, store: SessionStore) -> None:
+        store.create(_session(1))
+        store.rest(_session(1).digest, at=NOW)
+        assert store.replace(_session(1).digest, _session(2))
+        assert store.touch(_session(2).digest, last_seen_at=NOW + MICROSECOND)
+
+    def test_what_is_not_replaced_changes_nothing(self, store: SessionStore) -> None:
+        mine, theirs = _session(1), _session(2, account="account-2")
+        for record in (mine, theirs):
+            store.create(record)
+        assert not store.replace(theirs.digest, _session(3))  # another account's
+        assert not store.replace(mine.digest, _session(3, epoch=1))  # of another epoch
+        assert not store.replace(
+            mine.digest, replace(theirs, account_id="account-1")
+        )  # a digest that is taken
+        for record in (mine, theirs):
+            assert store.load(record.digest) == LoadedSession(record=record, current_epoch=0)
+        assert store.load(_session(3).digest) is None
+        store.end_all("account-1")
+        for epoch in (0, 1):
+            assert not store.replace(mine.digest, _session(3, epoch=epoch))
+        assert list(store.of_account("account-1")) == []
+
+    def test_a_cap_ends_those_unused_the_longest(self, store: SessionStore) -> None:
+        used = {1: 30, 2: 10, 3: 20}
+        records = {n: replace(_session(n), last_seen_at=NOW + timedelta(minutes=m)) for n, m in used.items()}
+        for record in records.values():
+            assert store.create(record, cap=3) == Created(opened=True)
+        other = _session(9, account="account-2")
+        assert store.create(other, cap=1) == Created(opened=True)
+        latest = replace(_session(4), last_seen_at=NOW + timedelta(minutes=40))
+        assert store.create(latest, cap=2) == Created(opened=True, ended=(records[2], records[3]))
+        assert {each.digest for each in store.of_account("account-1")} == {records[1].digest, latest.digest}
+        assert store.load(records[2].digest) is None
+        assert store.load(other.digest) is not None
+
+    def test_a_cap_that_ends_nobody_opens_nothing_more(self, store: SessionStore) -> None:
+        for number in (1, 2):
+            assert store.create(_session(number), cap=2, end_oldest=False).opened
+        assert store.create(_session(3), cap=2, end_oldest=False) == Created(opened=False, full=True)
+        assert store.load(_session(3).digest) is None
+        assert len(store.of_account("account-1")) == 2
+
+    def test_a_session_that_is_not_created_makes_no_room(self, store: SessionStore) -> None:
+        store.create(_session(1))
+        assert store.create(_session(2, epoch=1), cap=1) == Created(opened=False)
+        assert store.create(_session(1), cap=1) == Created(opened=False)
+        assert store.load(_session(1).digest) is not None
+
+    def test_race_of_replacements_has_one_winner(self, store: SessionStore) -> None:
+        for turn in self.rounds():
+            old = _session(turn * 100)
+            store.create(old)
+            new = [_session(turn * 100 + n + 1) for n in range(THREADS)]
+            assert winners(self.race(*(partial(store.replace, old.digest, each) for each in new))) == 1
+            assert sum(store.load(each.digest) is not None for each in new) == 1
+            assert store.load(old.digest) is None
+
+    def test_race_of_rests_and_flags_has_one_winner(self, store: SessionStore) -> None:
+        for turn in self.rounds():
+            store.create(_session(turn))
+            assert winners(self.race(partial(store.rest, _session(turn).digest, at=NOW))) == 1
+            flag = partial(store.flag, _session(turn).digest, "browser", expected=None)
+            assert winners(self.race(flag)) == 1
+
+    def test_race_of_sign_ins_never_passes_the_cap(self, store: SessionStore) -> None:
+        for turn in self.rounds():
+            for end_oldest in (True, False):
+                account = f"account-{turn}-{end_oldest}"
+                records = [
+                    _session(turn * 100 + n + 50 * end_oldest, account=account) for n in range(THREADS)
+                ]
+                self.race(*(partial(store.create, each, cap=3, end_oldest=end_oldest) for each in records))
+                assert len(store.of_account(account)) == 3
+                assert sum(store.load(each.digest) is not None for each in records) == 3
+
+    def test_race_of_a_replacement_and_end_all_leaves_nothing(self, store: SessionStore) -> None:
+        for turn in self.rounds():
+            account = f"account-{turn}"
+            old = _session(turn * 100, account=account)
+            store.create(old)
+            new = [_session(turn * 100 + n + 1, account=account) for n in range(THREADS - 1)]
+            self.race(
+                *(partial(store.replace, old.digest, each) for each in new), partial(store.end_all, account)
+            )
+            assert list(store.of_account(account)) == []
+            for each in (old, *new):
+                loaded = store.load(each.digest)
+                assert loaded is None or loaded.record.epoch < loaded.current_epoch
 
     def test_an_accounts_sessions_are_listed_newest_first(self, store: SessionStore) -> None:
         records = [_session(n, at=NOW + timedelta(minutes=m)) for n, m in ((1, 5), (2, 20), (3, 0))]
@@ -196,6 +354,9 @@ class SessionStoreContract(StoreContract):
                 lambda: failing_store.create(_session()),
                 lambda: failing_store.load(digest),
                 lambda: failing_store.touch(digest, last_seen_at=NOW),
+                lambda: failing_store.replace(digest, _session(2)),
+                lambda: failing_store.rest(digest, at=NOW),
+                lambda: failing_store.flag(digest, "browser", expected=None),
                 lambda: failing_store.end(digest),
                 lambda: failing_store.end_all("account-1"),
                 lambda: failing_store.of_account("account-1"),
