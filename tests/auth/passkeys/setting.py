@@ -156,13 +156,6 @@ class Setting:
         raise AssertionError("it was taken")
 
 
-def changed(response: str, change: Any) -> str:
-    """A response whose members ``change`` has changed in place."""
-    members = json.loads(response)
-    change(members)
-    return json.dumps(members)
-
-
 def registration_json(credential_id: bytes, client_data: bytes, attestation_object: bytes) -> str:
     text = b64url(credential_id)
     return json.dumps(

@@ -320,9 +320,9 @@ def _browser_json(credential: dict[str, Any]) -> dict[str, Any]:
 
     browser = plain(credential)
     inner = browser["response"]
-    if "attestationObject" in inner:
-        # Three were recorded in base64's other alphabet or with loose bits, which no `toJSON` writes and we do not read.
-        inner["attestationObject"] = b64url(_octets(inner["attestationObject"]))
+    # Three were recorded in base64's other alphabet or with padding, which no `toJSON` writes and we do not read.
+    for name in inner.keys() & {"attestationObject", "clientDataJSON"}:
+        inner[name] = b64url(_octets(inner[name]))
     return browser
 
 
