@@ -29,6 +29,7 @@ MAX_MESSAGE: Final = (
 )  # characters; an ML-DSA-87 attestation with its certificates takes about 40,000
 _MAX_CLIENT_DATA: Final = 8 * 1024  # bytes
 _MAX_DEPTH: Final = 32
+_MAX_MARKS: Final = 2000  # brackets, commas and quotation marks; an honest message has some 60
 _MAX_CHALLENGE_CHARACTERS: Final = 1024
 _MAX_CREDENTIAL_ID: Final = 1023  # section 7.1
 _MAX_USER_HANDLE: Final = 64  # section 5.4.3
@@ -258,6 +259,9 @@ def _json(text: str | bytes) -> Any:
             text = text.decode("utf-8")
         elif text.isascii() is False:
             text.encode("utf-8")  # lone surrogates
+        # Counted before anything is built of it: 64 KiB of brackets would take 50 ms.
+        if sum(map(text.count, '[{,"')) > _MAX_MARKS:
+            raise _Malformed
         if text.count("[") + text.count("{") > _MAX_DEPTH and _depth(text) > _MAX_DEPTH:
             raise _Malformed
         return _DECODER.decode(text)
