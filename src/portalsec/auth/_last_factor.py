@@ -1,0 +1,33 @@
+"""What goes with the last authenticator of an account, and which accounts may not be without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from portalsec.auth.recovery_codes import RecoveryCodes
+from portalsec.auth.trust import Trust
+from portalsec.events import Source
+
+__all__ = ["LastFactor"]
+
+
+class LastFactor:
+    """Recovery codes stand in for an authenticator and trusted browsers spare one: without any they would be a second
+    factor, or the lack of one, by themselves.
+
+    A password that was long enough beside a second factor may be too short to stand alone: the next sign-in with it sees
+    that and asks for a longer one (`portalsec.auth.signin.TOO_SHORT`), since only then is its length known.
+
+    Args:
+        required: whether policy asks this account for a second factor.
+    """
+
+    def __init__(self, *, codes: RecoveryCodes, trust: Trust, required: Callable[[str], bool]) -> None:
+        self._codes = codes
+        self._trust = trust
+        self.required = required
+
+    def went(self, account_id: str, *, source: Source) -> None:
+        """The account's last authenticator goes, or went. Safe to repeat."""
+        self._codes.remove(account_id)
+        self._trust.revoke_all(account_id, source=source)

@@ -1,0 +1,147 @@
+"""`Authenticators`: what an account has to sign in with besides its password, of every sort, under one id each.
+
+An id is looked for in every store, in one order, whatever it turns out to be: another account's authenticator costs and
+answers the same as one that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from portalsec.auth.ports import Passkey, PasskeyStore, TotpDevice, TotpStore
+from portalsec.auth.proof import Factor
+from portalsec.auth.totp import RESTORABLE
+
+__all__ = ["RESTORABLE", "Authenticators", "Held"]
+
+_MAX_ID = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One authenticator as its owner's page shows it: nothing of it that could be used.
+
+    Attributes:
+        factor: TOTP or PASSKEY.
+        label: the owner's name for it.
+        created_at, used_at: when it was added, and last used (or None).
+        dead: it is no factor any more: too many wrong codes, or a copy of it may exist. It can only be removed.
+        synced: a passkey that its maker copies to the owner's other devices.
+        removed_at: when it was removed, of one that can be put back.
+    """
+
+    id: str
+    factor: Factor
+    label: str
+    created_at: datetime
+    used_at: datetime | None
+    dead: bool = False
+    synced: bool = False
+    removed_at: datetime | None = None
+
+
+class Authenticators:
+    """Reads and changes TOTP devices and passkeys alike. Safe for concurrent use; the stores decide every race.
+
+    Whose account it is, and that its holder may, is the caller's to know: see `portalsec.auth.factors`.
+
+    Args:
+        cap: as `TotpPolicy.cap`: from so many wrong codes in a row on a device is dead.
+        max_totp, max_passkeys: how many an account may have; putting back is held to them too.
+    """
+
+    def __init__(
+        self,
+        *,
+        totp: TotpStore,
+        passkeys: PasskeyStore,
+        cap: int = 100,
+        max_totp: int = 5,
+        max_passkeys: int = 20,
+    ) -> None:
+        self._totp = totp
+        self._passkeys = passkeys
+        self._cap = cap
+        self._max_totp = max_totp
+        self._max_passkeys = max_passkeys
+
+    def of_account(self, account_id: str) -> tuple[Held, ...]:
+        """Those that were confirmed and not removed, dead ones too, oldest first."""
+        totp = [self._device(each) for each in self._totp.devices(account_id) if each.confirmed]
+        return _sorted([*totp, *map(_passkey, self._passkeys.of_account(account_id))])
+
+    def removed(self, account_id: str, *, now: datetime) -> tuple[Held, ...]:
+        """Those that can be put back, oldest first."""
+        totp = [self._device(each) for each in self._totp.removed(account_id)]
+        found = _sorted([*totp, *map(_passkey, self._passkeys.removed(account_id))])
+        return tuple(each for each in found if each.removed_at and now - each.removed_at < RESTORABLE)
+
+    def rename(self, account_id: str, authenticator_id: object, label: str) -> bool:
+        """Whether it is this account's."""
+        wanted = _id(authenticator_id)
+        done = self._totp.rename(account_id, wanted, label)
+        return self._passkeys.rename(account_id, wanted, label) or done
+
+    def remove(self, account_id: str, authenticator_id: object, *, at: datetime | None = None) -> bool:
+        """It is no factor from now on; without ``at`` it cannot be put back. Whether it was there."""
+        wanted = _id(authenticator_id)
+        done = self._totp.remove(account_id, wanted, at=at)
+        return self._passkeys.remove(account_id, wanted, at=at) or done
+
+    def restore(self, account_id: str, authenticator_id: object, *, now: datetime) -> bool:
+        """Put back one that was removed less than a day ago, with all that it counted. Of several, one wins.
+
+        Whether it was: not where it is too long ago, or the account has as many of its sort as it may have.
+        """
+        wanted, since = _id(authenticator_id), now - RESTORABLE
+        held = self.of_account(account_id)
+        totp = sum(each.factor is Factor.TOTP for each in held)
+        done = totp < self._max_totp and self._totp.restore(account_id, wanted, since=since)
+        room = len(held) - totp < self._max_passkeys
+        return (room and self._passkeys.restore(account_id, wanted, since=since)) or done
+
+    def strip(self, account_id: str) -> int:
+        """Remove all of them for good: an account that is being recovered. How many there were."""
+        held = self.of_account(account_id)
+        return sum(self.remove(account_id, each.id) for each in held)
+
+    def purge(self, *, now: datetime) -> int:
+        """Delete what can no longer be put back; run it once a day."""
+        until = now - RESTORABLE
+        return self._totp.purge_removed(until=until) + self._passkeys.purge_removed(until=until)
+
+    def _device(self, device: TotpDevice) -> Held:
+        return Held(
+            id=device.id,
+            factor=Factor.TOTP,
+            label=device.label,
+            created_at=device.created_at,
+            used_at=device.used_at,
+            dead=device.failures >= self._cap,
+            removed_at=device.removed_at,
+        )
+
+
+def _passkey(passkey: Passkey) -> Held:
+    return Held(
+        id=passkey.id,
+        factor=Factor.PASSKEY,
+        label=passkey.label,
+        created_at=passkey.created_at,
+        used_at=passkey.used_at,
+        dead=passkey.disabled_at is not None,
+        synced=passkey.backup_eligible,
+        removed_at=passkey.removed_at,
+    )
+
+
+def _sorted(held: Sequence[Held]) -> tuple[Held, ...]:
+    return tuple(sorted(held, key=lambda each: (each.created_at, each.id)))
+
+
+def _id(authenticator_id: object) -> str:
+    """What a form sent, as an id; one that nothing has where it could be none."""
+    fits = isinstance(authenticator_id, str) and 0 < len(authenticator_id) <= _MAX_ID
+    return str(authenticator_id) if fits and "\0" not in str(authenticator_id) else "-"
