@@ -16,12 +16,14 @@ from portalsec.audit.vault import KeyedVault
 from portalsec.audit.writer import AuditWriter
 from portalsec.auth._creating import Creating
 from portalsec.auth._current import CurrentPassword
+from portalsec.auth._last_factor import LastFactor
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._own_words import About, OwnWords
 from portalsec.auth._replacing import Replacing
 from portalsec.auth._retiring import Retiring
 from portalsec.auth.account import Accounts
 from portalsec.auth.adding_factor import AddingFactor
+from portalsec.auth.authenticators import Authenticators
 from portalsec.auth.breached import Bundled
 from portalsec.auth.break_glass import BreakGlassNotices
 from portalsec.auth.closing import Closing
@@ -41,12 +43,15 @@ from portalsec.auth.notice_mail import MailWriter
 from portalsec.auth.notice_policy import NoticePolicy
 from portalsec.auth.notice_words import CATALOGUES, Catalogue
 from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.out_of_band import OutOfBand, OutOfBandPolicy
+from portalsec.auth.passkeys import PasskeyPolicy, Passkeys
 from portalsec.auth.password_change import PasswordChange
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Passwords
 from portalsec.auth.ports import (
     AccountStore,
     BreachSource,
+    CodeSender,
     ContactStore,
     DeviceStore,
     FlowStore,
@@ -69,6 +74,8 @@ from portalsec.auth.signin_notices import SignInNotices
 from portalsec.auth.support import SupportDesk
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
 from portalsec.auth.totp import RESTORABLE, Totp, TotpParameters, TotpPolicy
+from portalsec.auth.trust import Trust, TrustPolicy
+from portalsec.auth.undo import Undo
 from portalsec.auth.unlock import Unlock
 from portalsec.clock import Clock, system_clock
 from portalsec.crypto.keyring import AnyKeyset, Keyring
@@ -185,10 +192,13 @@ class Policies:
     sign_in: SignInPolicy = field(default_factory=SignInPolicy)
     codes: TotpParameters = field(default_factory=TotpParameters)
     authenticators: TotpPolicy = field(default_factory=TotpPolicy)
+    passkeys: PasskeyPolicy | None = None  # of the portal's own address, where it can have any
     sessions: SessionPolicy = field(default_factory=lambda: SessionPolicy.HIPAA_CLINIC)
     recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     notices: NoticePolicy = field(default_factory=NoticePolicy)
     dormancy: DormancyPolicy = field(default_factory=DormancyPolicy)
+    out_of_band: OutOfBandPolicy = field(default_factory=OutOfBandPolicy)
+    trust: TrustPolicy = field(default_factory=TrustPolicy)
     support_by_two: bool = True
     events: Mapping[str, str] = field(default_factory=dict)
     checkpoint_interval: timedelta = timedelta(seconds=10)
@@ -212,12 +222,15 @@ class Portal:
     meter: Meter
     totp: Totp
     recovery_codes: RecoveryCodes
+    passkeys: Passkeys | None
     throttle: Throttle
     sessions: Sessions
     endings: Endings
     links: Links
     notices: Notices
     devices: KnownDevices
+    trust: Trust
+    out_of_band: OutOfBand
     sign_in: SignIn
     accounts: Accounts
     roles: Roles
@@ -229,6 +242,7 @@ class Portal:
     unlock: Unlock
     courier: Courier
     incidents: Incidents
+    undo: Undo
     disavowal: Disavowal
     support: SupportDesk
     closing: Closing
@@ -258,6 +272,7 @@ def build_portal(
     wrap_emit: Callable[[Emit], Emit] | None = None,
     about: About | None = None,
     notifier: Notifier | None = None,
+    code_sender: CodeSender | None = None,
     words: Mapping[str, Catalogue] = CATALOGUES,
     language_of: Callable[[str], str | None] | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
@@ -275,6 +290,7 @@ def build_portal(
         about: a person's own words (name, birth date, address) by their account, which a new password must not be made
             of. Asked at every sign-up, change and reset, of an account that is just being made too, and by the meter.
         notifier: hands mails over (`portalsec.auth.notifiers`); without one none is sent, and notices are listed only.
+        code_sender: sends codes by SMS, where ``policies.out_of_band`` has them.
         words: of mails, by language.
         language_of: an account's language, for its mails.
         accounts_of: the accounts of a subject that events name: whose record was opened in an emergency is told so.
@@ -343,6 +359,20 @@ def build_portal(
     recovery_codes = RecoveryCodes(
         store=stores.recovery_codes, mac=KeysetPepper(keys.mac), clock=clock, emit=emit
     )
+    passkey_policy = policies.passkeys or _passkeys_of(base_url, name)
+    passkeys = (
+        None
+        if passkey_policy is None
+        else Passkeys(
+            store=stores.passkeys,
+            flows=stores.flows,
+            policy=passkey_policy,
+            mac=mac,
+            clock=clock,
+            new_id=new_id,
+            emit=emit,
+        )
+    )
     throttle = Throttle(store=stores.throttle, policy=policies.throttle, mac=mac, clock=clock, emit=emit)
     sessions = Sessions(
         store=stores.sessions,
@@ -367,6 +397,40 @@ def build_portal(
         policy=policies.recovery,
     )
     devices = KnownDevices(store=stores.devices, clock=clock, new_id=new_id, emit=emit)
+    trust = Trust(
+        devices=stores.devices,
+        totp=stores.totp,
+        passkeys=stores.passkeys,
+        notices=notices,
+        mac=mac,
+        policy=policies.trust,
+        emit=emit,
+        clock=clock,
+    )
+    out_of_band = OutOfBand(
+        contacts=stores.contacts,
+        sender=code_sender,
+        flows=stores.flows,
+        notices=notices,
+        throttle=throttle,
+        mac=mac,
+        policy=policies.out_of_band,
+        portal=name,
+        base_url=base_url,
+        emit=emit,
+        clock=clock,
+    )
+    authenticators = Authenticators(
+        totp=stores.totp,
+        passkeys=stores.passkeys,
+        cap=totp.policy.cap,
+        max_totp=totp.policy.max_devices,
+    )
+    last_factor = LastFactor(
+        codes=recovery_codes,
+        trust=trust,
+        required=lambda account_id: policies.sign_in.second_factor == "required",
+    )
     watch = SignInNotices(
         notices=notices, budgets=stores.throttle, policy=policies.notices, mac=mac, clock=clock
     )
@@ -506,12 +570,25 @@ def build_portal(
         new_id=new_id,
     )
     retiring = Retiring(accounts=stores.accounts, new_passwords=new_passwords, clock=clock)
+    undo = Undo(
+        store=stores.notices,
+        notices=notices,
+        accounts=stores.accounts,
+        authenticators=authenticators,
+        codes=recovery_codes,
+        last=last_factor,
+        used=stores.invitations,
+        endings=endings,
+        mac=mac,
+        emit=emit,
+        clock=clock,
+    )
     disavowal = Disavowal(
         store=stores.notices,
         notices=notices,
         accounts=stores.accounts,
         contacts=stores.contacts,
-        factors=stores.totp,
+        undo=undo.disavowed,
         retiring=retiring,
         endings=endings,
         incidents=incidents,
@@ -544,14 +621,17 @@ def build_portal(
             NoticeKind.REQUEST_VERIFY: contacts.letters,
             NoticeKind.REQUEST_UNLOCK: unlock.letters,
             NoticeKind.REQUEST_REGISTER: registration.letters,
+            NoticeKind.REQUEST_CODE: out_of_band.letters,
         },
         language_of=language_of,
+        undo=undo.token,
     )
     support = SupportDesk(
         store=stores.incidents,
         accounts=stores.accounts,
         contacts=stores.contacts,
-        factors=stores.totp,
+        factors=authenticators,
+        last=last_factor,
         retiring=retiring,
         endings=endings,
         notices=notices,
@@ -605,12 +685,15 @@ def build_portal(
         meter=meter,
         totp=totp,
         recovery_codes=recovery_codes,
+        passkeys=passkeys,
         throttle=throttle,
         sessions=sessions,
         endings=endings,
         links=links,
         notices=notices,
         devices=devices,
+        trust=trust,
+        out_of_band=out_of_band,
         sign_in=sign_in,
         accounts=accounts,
         roles=Roles(
@@ -628,6 +711,7 @@ def build_portal(
         unlock=unlock,
         courier=courier,
         incidents=incidents,
+        undo=undo,
         disavowal=disavowal,
         support=support,
         closing=closing,
@@ -638,6 +722,14 @@ def build_portal(
         guard=guard,
         subjects=subjects,
     )
+
+
+def _passkeys_of(base_url: str, name: str) -> PasskeyPolicy | None:
+    """None at an address where browsers have no passkeys (an IP address, http elsewhere than on localhost)."""
+    try:
+        return PasskeyPolicy.for_page(base_url, rp_name=name)
+    except ConfigurationError:
+        return None
 
 
 def close_portal(portal: Portal) -> None:

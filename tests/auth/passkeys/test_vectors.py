@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from portalsec._encoding import b64url, unb64url
-from portalsec.auth.passkeys import AttestationPolicy, Check, PasskeyPolicy
+from portalsec.auth.passkeys import Check, PasskeyPolicy
+from portalsec.auth.passkeys.attestation import AttestationPolicy
 from portalsec.auth.passkeys.authenticator_data import read_authenticator_data
 from portalsec.auth.passkeys.cbor import read
 from portalsec.auth.passkeys.cose import ALGORITHMS, key_algorithm

@@ -96,7 +96,7 @@ def creation_options(
                 "requireResidentKey": policy.resident_key == "required",
                 "userVerification": user_verification,
             },
-            "attestation": policy.attestation.conveyance,
+            "attestation": "none" if policy.attestation is None else policy.attestation.conveyance,
             "extensions": {"credProps": True},
         }
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
-from portalsec.auth.passkeys.attestation import AttestationPolicy
 from portalsec.auth.passkeys.cose import ALGORITHMS, mldsa_available
 from portalsec.auth.passkeys.rp_id import check_origins, check_rp_id
 from portalsec.errors import ConfigurationError
+
+if TYPE_CHECKING:  # certificates take 50 ms to import, and only registrations look at them
+    from portalsec.auth.passkeys.attestation import AttestationPolicy
 
 __all__ = ["DEFAULT_ALGORITHMS", "Clone", "PasskeyPolicy", "UserVerification"]
 
@@ -39,7 +41,7 @@ class PasskeyPolicy:
         top_origins: pages that may show the portal's own in a frame. Where there is any, ``crossOrigin`` may be true; an
             older browser does not tell by which page, so that the portal's ``frame-ancestors`` has to say the same.
         algorithms: COSE algorithms that are offered, the best first; no other key is taken. -48 is ML-DSA-44.
-        attestation: what a new passkey has to prove about its make.
+        attestation: what a new passkey has to prove about its make; None for nothing, as `AttestationPolicy.NONE`.
         resident_key: whether a new one should be discoverable, so that no name need be typed.
         clone: what happens where a counter goes backwards, which is recorded in any case. "step_up": that sign-in needs
             another factor; the passkey stays. "disable": it is no factor any more. "record": nothing else.
@@ -54,7 +56,7 @@ class PasskeyPolicy:
     related_origins: tuple[str, ...] = ()
     top_origins: tuple[str, ...] = ()
     algorithms: tuple[int, ...] = DEFAULT_ALGORITHMS
-    attestation: AttestationPolicy = AttestationPolicy.NONE
+    attestation: AttestationPolicy | None = None
     resident_key: Literal["required", "preferred", "discouraged"] = "preferred"
     clone: Clone = "step_up"
     challenge_lifetime: timedelta = timedelta(minutes=5)
@@ -82,6 +84,16 @@ class PasskeyPolicy:
             raise ConfigurationError("PasskeyPolicy.timeout goes from 15 seconds to challenge_lifetime")
         if not 1 <= self.max_passkeys <= _MAX_PASSKEYS:
             raise ConfigurationError(f"PasskeyPolicy.max_passkeys goes from 1 to {_MAX_PASSKEYS}")
+
+    @classmethod
+    def for_page(cls, base_url: str, *, rp_name: str = "") -> PasskeyPolicy:
+        """The policy of a portal with one address: its host is the RP id, its origin the only one.
+
+        Raises:
+            ConfigurationError: browsers have no passkeys there: an address instead of a name, or http elsewhere than on
+                localhost; or the host is a public suffix.
+        """
+        return cls(rp_id=urlsplit(base_url).hostname or "", origins=(base_url,), rp_name=rp_name)
 
     @property
     def accepted_origins(self) -> frozenset[str]:
