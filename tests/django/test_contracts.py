@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -49,9 +50,10 @@ from portalsec.testing.contracts import (
     ThrottleStoreContract,
     TotpStoreContract,
 )
-from portalsec.testing.processes import Opener
+from portalsec.testing.processes import Opener, race_processes
 from tests.django.conftest import TABLES, wipe
-from tests.stores.openers import django_throttle
+from tests.stores import factors
+from tests.stores.openers import django_factors, django_throttle
 from tests.stores.support import TestingMac, TestingSealer
 
 
@@ -67,12 +69,12 @@ def held(alias: str, *, writes: bool = True) -> Iterator[None]:
         transaction.set_rollback(True, using=alias)
 
 
-def shared(alias: str) -> Opener:
+def shared(alias: str, opener: Any = django_throttle) -> Opener:
     """Opens the database of an alias in another process."""
     database = connections[alias].settings_dict
     connections.close_all()
     kept = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
-    return partial(django_throttle, {key: database[key] for key in kept})
+    return partial(opener, {key: database[key] for key in kept})
 
 
 _SEALER = TestingSealer()
@@ -309,3 +311,28 @@ class TestPasswordHistoryOnPostgres(_OnPostgres, PasswordHistoryStoreContract):
 
 class TestAccountsOnPostgres(_OnPostgres, AccountStoreContract):
     kind = DjangoAccounts
+
+
+# -- four processes ----------------------------------------------------------------------------------------------------
+
+
+def _race_for_factors(alias: str) -> None:
+    rounds = 200 if os.environ.get("PORTALSEC_SOAK") == "1" else 5
+    factors.prepare(DjangoTotp(alias), DjangoRecoveryCodes(alias), DjangoPasskeys(alias), rounds)
+    reports = race_processes(shared(alias, django_factors), factors.race, rounds)
+    for turn in range(rounds):
+        won = {name: sum(report[turn][name] for report in reports) for name in factors.WON}
+        assert won == factors.WON, turn
+
+
+@pytest.mark.usefixtures("database")
+def test_mfa_05_mfa_06_four_processes_on_sqlite() -> None:
+    _race_for_factors("portalsec")
+
+
+@pytest.mark.postgres
+def test_mfa_05_mfa_06_four_processes_on_postgres(postgres_alias: str, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        _race_for_factors(postgres_alias)
+        wipe({postgres_alias: [kind for tables in TABLES.values() for kind in tables]})
+        connections.close_all()

@@ -29,15 +29,30 @@ def redis_throttle(url: str) -> Iterator[Any]:
 
 @contextmanager
 def django_throttle(database: dict[str, Any]) -> Iterator[Any]:
+    with _django(database) as alias:
+        from portalsec.django.stores import DjangoThrottle
+
+        yield DjangoThrottle(alias)
+
+
+@contextmanager
+def django_factors(database: dict[str, Any]) -> Iterator[Any]:
+    """The stores of second factors, as `tests.stores.factors` takes them."""
+    with _django(database) as alias:
+        from portalsec.django.stores import DjangoPasskeys, DjangoRecoveryCodes, DjangoTotp
+
+        yield DjangoTotp(alias), DjangoRecoveryCodes(alias), DjangoPasskeys(alias)
+
+
+@contextmanager
+def _django(database: dict[str, Any]) -> Iterator[str]:
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django.settings"
     import django
     from django.db import connections
 
     django.setup()
-    from portalsec.django.stores import DjangoThrottle
-
     connections.settings["race"] = {**connections.settings["portalsec"], **database}
     try:
-        yield DjangoThrottle("race")
+        yield "race"
     finally:
         connections["race"].close()

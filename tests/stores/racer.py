@@ -8,8 +8,17 @@ from threading import BrokenBarrierError
 from typing import Any
 
 from portalsec.audit.ports import Entry
-from portalsec.auth.ports import Flow, TotpDevice
-from portalsec.sqlalchemy import SqlAudit, SqlFlows, SqlThrottle, SqlTotp, open_engine
+from portalsec.auth.ports import Flow
+from portalsec.sqlalchemy import (
+    SqlAudit,
+    SqlFlows,
+    SqlPasskeys,
+    SqlRecoveryCodes,
+    SqlThrottle,
+    SqlTotp,
+    open_engine,
+)
+from tests.stores import factors
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PROCESSES = 4
@@ -37,34 +46,28 @@ def entry(process: int, turn: int) -> Entry:
 def prepare(security_url: str, rounds: int) -> None:
     """What the racers race for."""
     engine = open_engine(security_url)
-    totp, flows = SqlTotp(engine), SqlFlows(engine)
-    totp.add(
-        TotpDevice(
-            id="device-1",
-            account_id="account-1",
-            label="phone",
-            sealed_secret=b"sealed",
-            confirmed=False,
-            last_step=-1,
-            created_at=NOW,
-        )
-    )
-    totp.confirm("account-1", "device-1", 0)
+    factors.prepare(SqlTotp(engine), SqlRecoveryCodes(engine), SqlPasskeys(engine), rounds)
+    flows = SqlFlows(engine)
     for turn in range(rounds):
         flows.put(flow(turn))
     engine.dispose()
 
 
 def run(number: int, security_url: str, audit_url: str, rounds: int, barrier: Any, results: Any) -> None:
-    """In each round every process tries for the same step, the same lane, the same flow; each logs an event."""
+    """In each round every process tries for the same factors, the same lane, the same flow; each logs an event."""
     security, audit = open_engine(security_url), open_engine(audit_url)
-    totp, throttle, flows, log = SqlTotp(security), SqlThrottle(security), SqlFlows(security), SqlAudit(audit)
-    won: dict[str, list[bool]] = {"advance": [], "take": [], "consume": [], "placed": []}
+    throttle, flows, log = SqlThrottle(security), SqlFlows(security), SqlAudit(audit)
+    of_factors = (SqlTotp(security), SqlRecoveryCodes(security), SqlPasskeys(security))
+    won: dict[str, list[bool]] = {name: [] for name in (*factors.WON, "take", "consume", "placed")}
+
+    def wait() -> None:
+        barrier.wait(_PATIENCE)
+
     try:
         for turn in range(rounds):
-            barrier.wait(_PATIENCE)
-            won["advance"].append(totp.advance("account-1", "device-1", turn + 1))
-            barrier.wait(_PATIENCE)
+            for name, mine in factors.attempt(*of_factors, turn, wait).items():
+                won[name].append(mine)
+            wait()
             take = throttle.take(
                 f"lane-{turn}",
                 limit=LIMIT,
@@ -73,9 +76,9 @@ def run(number: int, security_url: str, audit_url: str, rounds: int, barrier: An
                 longest=timedelta(hours=1),
             )
             won["take"].append(take.ok)
-            barrier.wait(_PATIENCE)
+            wait()
             won["consume"].append(flows.consume(flow(turn).digest, "signin", now=NOW) is not None)
-            barrier.wait(_PATIENCE)
+            wait()
             log.append([entry(number, turn)])
             size = log.integrate()
             won["placed"].append(entry(number, turn).body in {stored.body for stored in log.read(0, size)})

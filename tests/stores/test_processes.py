@@ -1,4 +1,4 @@
-"""Four processes race for one code, one budget and one flow: the database decides, not a lock in memory."""
+"""Four processes race for one code of each factor, one budget and one flow: the database decides, no lock in memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from portalsec.sqlalchemy import SqlAudit, create_schema, open_engine
-from tests.stores import racer
+from tests.stores import factors, racer
 
-_ROUNDS = 500 if os.environ.get("PORTALSEC_SOAK") == "1" else 15
+_ROUNDS = 500 if os.environ.get("PORTALSEC_SOAK") == "1" else 10
 
 
 def _race(security_url: str, audit_url: str) -> list[dict[str, list[bool]]]:
@@ -45,7 +45,8 @@ def _check(security_url: str, audit_url: str) -> None:
     reports = _race(security_url, audit_url)
     for turn in range(_ROUNDS):
         won = {verb: sum(report[verb][turn] for report in reports) for verb in reports[0]}
-        assert won == {"advance": 1, "take": racer.LIMIT, "consume": 1, "placed": racer.PROCESSES}, turn
+        expected = {**factors.WON, "take": racer.LIMIT, "consume": 1, "placed": racer.PROCESSES}
+        assert won == expected, turn
     engine = open_engine(audit_url, read_only=True)
     entries = SqlAudit(engine).read(0, 10**9)
     engine.dispose()
@@ -55,10 +56,10 @@ def _check(security_url: str, audit_url: str) -> None:
     }
 
 
-def test_mfa_05_atk_07_four_processes_on_sqlite_files(tmp_path: Path):
+def test_mfa_05_mfa_06_atk_07_four_processes_on_sqlite_files(tmp_path: Path):
     _check(f"sqlite:///{tmp_path}/security.db", f"sqlite:///{tmp_path}/audit.db")
 
 
 @pytest.mark.postgres
-def test_mfa_05_atk_07_four_processes_on_postgresql(postgres_url: str):
+def test_mfa_05_mfa_06_atk_07_four_processes_on_postgresql(postgres_url: str):
     _check(postgres_url, postgres_url)

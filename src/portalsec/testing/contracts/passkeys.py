@@ -229,9 +229,14 @@ class PasskeyStoreContract(StoreContract):
     def test_race_for_one_count_has_one_winner(self, store: PasskeyStore) -> None:
         store.add(_passkey(), at_most=_MANY)
         for turn in self.rounds(5, soak=1000):
-            results = self.race(lambda turn=turn: self._use(store, turn, turn + 1))  # type: ignore[misc]
+            results = self.race(partial(self._use, store, turn, turn + 1))
             assert winners(results) == 1
             assert store.of_account("account-1")[0].sign_count == turn + 1
+
+    def test_fifty_threads_with_one_count_have_one_winner(self, store: PasskeyStore) -> None:
+        store.add(_passkey(), at_most=_MANY)
+        for turn in self.rounds(1, soak=50):
+            assert winners(self.race(*[partial(self._use, store, turn, turn + 1)] * 50)) == 1
 
     def test_race_of_different_counts_has_one_winner_whose_count_stays(self, store: PasskeyStore) -> None:
         store.add(_passkey(), at_most=_MANY)
@@ -252,7 +257,7 @@ class PasskeyStoreContract(StoreContract):
                 )
                 for number in range(THREADS)
             ]
-            assert winners(self.race(*(partial(store.add, rival, at_most=_MANY) for rival in rivals))) == 1
+            assert winners(self.race(*(partial(store.add, rival, at_most=10**6) for rival in rivals))) == 1
 
     def test_race_of_registrations_never_passes_the_limit(self, store: PasskeyStore) -> None:
         for turn in self.rounds():

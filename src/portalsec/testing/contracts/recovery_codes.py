@@ -104,6 +104,20 @@ class RecoveryCodeStoreContract(StoreContract):
             results = self.race(partial(store.spend, "account-1", [code.digest], at=NOW))
             assert [each for each in results if each is not None] == [replace(code, used_at=NOW)]
 
+    def test_fifty_threads_with_one_code_have_one_winner(self, store: RecoveryCodeStore) -> None:
+        codes = _codes(count=len(self.rounds(1, soak=50)))
+        store.replace("account-1", codes)
+        for code in codes:
+            spend = partial(store.spend, "account-1", [code.digest, _digest("under another key")], at=NOW)
+            assert winners(self.race(*[spend] * 50)) == 1
+
+    def test_race_of_different_codes_spends_each(self, store: RecoveryCodeStore) -> None:
+        for turn in self.rounds():
+            codes = _codes(f"turn {turn}", count=THREADS)
+            store.replace("account-1", codes)
+            results = self.race(*(partial(store.spend, "account-1", [c.digest], at=NOW) for c in codes))
+            assert results == [replace(code, used_at=NOW) for code in codes]
+
     def test_race_of_new_sets_leaves_one_whole_set(self, store: RecoveryCodeStore) -> None:
         before = 0
         for turn in self.rounds():

@@ -264,6 +264,20 @@ class TotpStoreContract(StoreContract):
             assert winners(results) == 1
             assert store.devices("account-1")[0].last_step == step
 
+    def test_fifty_threads_with_one_code_have_one_winner(self, store: TotpStore) -> None:
+        store.add(_device())
+        store.confirm("account-1", "device-1", _STEP)
+        for turn in self.rounds(1, soak=50):
+            advance = partial(store.advance, "account-1", "device-1", _STEP + 1 + turn, drift=1, at=NOW)
+            assert winners(self.race(*[advance] * 50)) == 1
+
+    def test_fifty_threads_guess_no_more_often_than_the_cap(self, store: TotpStore) -> None:
+        for turn in self.rounds(1, soak=20):
+            store.add(_device(turn))
+            guess = partial(store.try_, "account-1", f"device-{turn}", cap=7)
+            assert winners(self.race(*[guess] * 50)) == 7
+            store.confirm("account-1", f"device-{turn}", _STEP)
+
     def test_race_of_different_steps_never_goes_back(self, store: TotpStore) -> None:
         store.add(_device())
         store.confirm("account-1", "device-1", _STEP)
