@@ -16,11 +16,9 @@ _FACTORS = "the issue of second factors and sessions: "
 
 WAITING: Mapping[str, str] = MappingProxyType(
     {
-        "MFA-06": _FACTORS + "there are no recovery codes yet",
         "MFA-14": _FACTORS
         + "there are no codes by mail; two proofs of one kind never count as two (SignIn.login)",
         "MFA-16": _FACTORS + "there are no recovery codes yet, and no page that removes a factor",
-        "MFA-17": _FACTORS + "there is no page that names, renames or removes one authenticator",
         "MFA-19": _FACTORS + "there are no passkeys yet; their budget is one of its own already",
         "BYP-14": _FACTORS + "step-up; a session keeps when each factor was proven, and no touch moves that",
         "BYP-15": _FACTORS + "step-up",
@@ -32,7 +30,6 @@ WAITING: Mapping[str, str] = MappingProxyType(
         "AUZ-06": "stores take no patterns: each look-up is by an exact value, and one contract holds them all",
         "ATK-10": _FACTORS + "there is no approval by push, and none is planned without a number to type",
         **{f"ATK-{number:02}": _FACTORS + "passkeys" for number in range(18, 29)},
-        "ATK-32": _FACTORS + "there are no recovery codes yet",
     }
 )
 

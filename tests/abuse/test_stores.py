@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.abuse.code_cases import CodeCases
 from tests.abuse.store_cases import StoreCases
 from tests.abuse.stores import Over, over_sql
 from tests.abuse.test_auth import hashes
@@ -14,7 +15,7 @@ from tests.abuse.test_auth import hashes
 __all__ = ["hashes"]
 
 
-class TestOnSqlite(StoreCases):
+class TestOnSqlite(StoreCases, CodeCases):
     @pytest.fixture
     def over(self, tmp_path: Path) -> Iterator[Over]:
         with over_sql(f"sqlite:///{tmp_path}/security.db") as over:
@@ -22,7 +23,7 @@ class TestOnSqlite(StoreCases):
 
 
 @pytest.mark.postgres
-class TestOnPostgres(StoreCases):
+class TestOnPostgres(StoreCases, CodeCases):
     @pytest.fixture
     def over(self, postgres_url: str) -> Iterator[Over]:
         with over_sql(postgres_url) as over:

@@ -26,6 +26,7 @@ from portalsec.django.stores import (
     DjangoTotp,
 )
 from portalsec.django.stores.accounts import _to_column
+from tests.abuse.code_cases import CodeCases
 from tests.abuse.store_cases import CasesOfSqlToo, StoreCases
 from tests.abuse.stores import Over
 from tests.abuse.test_auth import hashes
@@ -110,7 +111,7 @@ class OverDjango(Over):
         assert users.filter(portalsec_account__account_id=account.id).update(username=login) == 1
 
 
-class _Cases(StoreCases, CasesOfSqlToo):
+class _Cases(StoreCases, CasesOfSqlToo, CodeCases):
     @pytest.fixture(autouse=True)
     def connections_end(self) -> Iterator[None]:
         AT_THREAD_END.append(connections.close_all)

@@ -1,0 +1,24 @@
+"""The abuse cases of authenticators and recovery codes in memory; on databases in ``test_stores.py``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.abuse.code_cases import CodeCases
+from tests.auth.world import Backing
+
+
+class _InMemory:
+    """One process, which is all that memory has: another worker is another set of services over the same."""
+
+    def __init__(self) -> None:
+        self.backing = Backing()
+
+    def worker(self) -> Backing:
+        return self.backing
+
+
+class TestInMemory(CodeCases):
+    @pytest.fixture
+    def over(self) -> _InMemory:
+        return _InMemory()
