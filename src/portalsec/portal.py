@@ -34,6 +34,7 @@ from portalsec.auth.disavowal import Disavowal, disavow_token
 from portalsec.auth.dormancy import Dormancy, DormancyPolicy
 from portalsec.auth.endings import Endings
 from portalsec.auth.hash_costs import Argon2Parameters, Cost
+from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy, MayImpersonate
 from portalsec.auth.incidents import Incidents
 from portalsec.auth.invitations import Invitations
 from portalsec.auth.links import Links, RecoveryPolicy
@@ -200,6 +201,7 @@ class Policies:
     out_of_band: OutOfBandPolicy = field(default_factory=OutOfBandPolicy)
     trust: TrustPolicy = field(default_factory=TrustPolicy)
     support_by_two: bool = True
+    impersonation: ImpersonationPolicy = field(default_factory=ImpersonationPolicy)
     events: Mapping[str, str] = field(default_factory=dict)
     checkpoint_interval: timedelta = timedelta(seconds=10)
 
@@ -245,6 +247,7 @@ class Portal:
     undo: Undo
     disavowal: Disavowal
     support: SupportDesk
+    impersonation: Impersonation
     closing: Closing
     dormancy: Dormancy
     audit: AuditLog
@@ -276,6 +279,7 @@ def build_portal(
     words: Mapping[str, Catalogue] = CATALOGUES,
     language_of: Callable[[str], str | None] | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
+    may_impersonate: MayImpersonate | None = None,
 ) -> Portal:
     """Wire the parts.
 
@@ -294,6 +298,8 @@ def build_portal(
         words: of mails, by language.
         language_of: an account's language, for its mails.
         accounts_of: the accounts of a subject that events name: whose record was opened in an emergency is told so.
+        may_impersonate: whether the holder of a session may act as an account, for a limited time and in its owner's sight
+            (`portalsec.auth.impersonation`). Without it nobody may.
         wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
 
     Raises:
@@ -641,6 +647,14 @@ def build_portal(
         new_id=new_id,
         two_people=policies.support_by_two,
     )
+    impersonation = Impersonation(
+        sessions=sessions,
+        accounts=stores.accounts,
+        notices=notices,
+        policy=policies.impersonation,
+        allowed=may_impersonate,
+        emit=emit,
+    )
     closing = Closing(
         accounts=stores.accounts,
         current=current,
@@ -714,6 +728,7 @@ def build_portal(
         undo=undo,
         disavowal=disavowal,
         support=support,
+        impersonation=impersonation,
         closing=closing,
         dormancy=dormancy,
         audit=audit,

@@ -240,10 +240,10 @@ def test_atk_35_no_changed_letter_makes_another_link(position: int, letter: str)
     notice_id = "0190a0a0-0000-7000-8000-00000000c0de"
     token = disavow_token(mac, notice_id).reveal()
     changed = token[:position] + letter + token[position + 1 :]
-    from portalsec.auth.disavowal import _notice_id
+    from portalsec.auth._notice_tokens import notice_of
 
-    assert _notice_id(mac, token) == notice_id
-    assert changed == token or _notice_id(mac, changed) is None
+    assert notice_of(mac, "disavow", token) == notice_id
+    assert changed == token or notice_of(mac, "disavow", changed) is None
 
 
 _KEYS = Keyset.generate("HMAC_SHA256_PRF")

@@ -107,11 +107,6 @@ class Authenticators:
         held = self.of_account(account_id)
         return sum(self.remove(account_id, each.id) for each in held)
 
-    def purge(self, *, now: datetime) -> int:
-        """Delete what can no longer be put back; run it once a day."""
-        until = now - RESTORABLE
-        return self._totp.purge_removed(until=until) + self._passkeys.purge_removed(until=until)
-
     def _device(self, device: TotpDevice) -> Held:
         return Held(
             id=device.id,

@@ -59,6 +59,8 @@ class Courier:
         requests: for each kind of request, who finds out whom it concerns and makes the letters
             (`portalsec.auth.reset.PasswordReset.letters`). A kind without one is dropped and recorded.
         language_of: an account's language, where the application knows it.
+        undo: the token of a second link, which takes back just what a notice tells, where it can be; see
+            `portalsec.auth.undo`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Courier:
         clock: Clock,
         requests: Mapping[NoticeKind, Callable[[Notice], Sequence[Letter]]] = MappingProxyType({}),
         language_of: Callable[[str], str | None] | None = None,
+        undo: Callable[[Notice, Mapping[str, str]], Secret[str] | None] | None = None,
     ) -> None:
         self._store = store
         self._notices = notices
@@ -86,6 +89,7 @@ class Courier:
         self._clock = clock
         self._requests = dict(requests)
         self._language_of = language_of
+        self._undo = undo
         self.policy = policy
 
     @property
@@ -252,9 +256,16 @@ class Courier:
             # And one that was removed while it was new: its reader would undo the removal.
             untold = just_added or (contact.id == also_id and bool(no_link))
             token = None if untold or not self._writer.links else self._disavowal(notice.id)
+            undo = None if token is None or self._undo is None else self._undo(notice, details)
             letters.append(
                 Letter(
-                    contact=contact, kind=kind, token=token, at=notice.at, code=notice.code, details=details
+                    contact=contact,
+                    kind=kind,
+                    token=token,
+                    at=notice.at,
+                    code=notice.code,
+                    details=details,
+                    undo=undo,
                 )
             )
         return letters

@@ -11,16 +11,13 @@ A thief may have added an address and verified it. So none that is younger than 
 from __future__ import annotations
 
 import hashlib
-import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
-from uuid import UUID
 
-from portalsec._encoding import b64url, unb64url
 from portalsec.auth._current import CurrentPassword
-from portalsec.auth._input import token_text
+from portalsec.auth._notice_tokens import notice_of, notice_token
 from portalsec.auth._probation import settled
 from portalsec.auth._retiring import Retiring
 from portalsec.auth.endings import Endings, Why
@@ -38,18 +35,17 @@ from portalsec.auth.ports import (
     Mac,
     Notice,
     NoticeStore,
-    TotpStore,
 )
 from portalsec.auth.sessions import ActiveSession
 from portalsec.clock import Clock
-from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.errors import Denied, Reason
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
 __all__ = ["Disavowable", "Disavowal", "Disavowed", "disavow_token"]
 
-_TAG = 16  # with 16 bytes of id it is 32 bytes: a token of the usual shape, and 128 bits to guess
+_PURPOSE = "disavow"
 _TURN = "disavow.turn"
 _TURN_LIFETIME = timedelta(minutes=2)
 _LOOKS = 1_000_000
@@ -96,7 +92,7 @@ class Disavowal:
         links: gives the browser what it chooses a new password with.
         current: asks for the password of whoever disavows in a session.
         contacts: where addresses that a stranger may have added are taken away.
-        factors: where an authenticator is taken away whose adding was disavowed.
+        undo: takes back what was done to factors: `portalsec.auth.undo.Undo.disavowed`.
     """
 
     def __init__(
@@ -106,7 +102,7 @@ class Disavowal:
         notices: Notices,
         accounts: AccountStore,
         contacts: ContactStore,
-        factors: TotpStore,
+        undo: Callable[[Notice], None],
         retiring: Retiring,
         endings: Endings,
         incidents: Incidents,
@@ -122,7 +118,7 @@ class Disavowal:
         self._notices = notices
         self._accounts = accounts
         self._contacts = contacts
-        self._factors = factors
+        self._undo = undo
         self._retiring = retiring
         self._endings = endings
         self._incidents = incidents
@@ -200,7 +196,7 @@ class Disavowal:
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _notice(self, token: object) -> Notice | None:
-        notice_id = _notice_id(self._mac, token)
+        notice_id = notice_of(self._mac, _PURPOSE, token)
         notice = None if notice_id is None else self._store.get(notice_id)
         if notice is None or notice.account_id is None or notice.kind in REQUESTS:
             return None
@@ -252,7 +248,7 @@ class Disavowal:
         if account is None:
             return None
         removed, kept = self._remove_addresses(notice, account, actor, source)
-        self._undo(notice, account_id)
+        self._undo(notice)  # an authenticator that a stranger added must not keep the owner out
         self._incidents.open_for(notice, actor=actor, source=source)
         # The record before the mark: a link that was used must be in the log, and one that could not be recorded works.
         self._emit(
@@ -305,13 +301,6 @@ class Disavowal:
             removed.append(contact)
         return tuple(removed), tuple(kept)
 
-    def _undo(self, notice: Notice, account_id: str) -> None:
-        """An authenticator that a stranger added must not keep the owner out."""
-        if notice.kind == NoticeKind.FACTOR_ADDED:
-            device = self._notices.details(notice).get("device")
-            if device is not None:
-                self._factors.remove(account_id, device)
-
     def _refuse(self, source: Source, notice: Notice | None = None) -> NoReturn:
         account_id = None if notice is None else notice.account_id
         self._emit(
@@ -333,28 +322,4 @@ def disavow_token(mac: Mac, notice_id: str) -> Secret[str]:
     Raises:
         ConfigurationError: the portal's ids are no UUIDs.
     """
-    raw = _id_bytes(notice_id)
-    if raw is None:
-        raise ConfigurationError("new_id makes no UUIDs, which notices need: use portalsec's, or UUIDv7 text")
-    return Secret(b64url(raw + mac("disavow", raw)[:_TAG]))
-
-
-def _notice_id(mac: Mac, token: object) -> str | None:
-    """The notice that a token is of; None where we did not make it, under any key that is read."""
-    text = token_text(token)
-    try:
-        data = b"" if text is None else unb64url(text)
-    except ValueError:
-        return None
-    raw, tag = data[:16], data[16:]
-    if len(tag) != _TAG or not any(hmac.compare_digest(tag, each[:_TAG]) for each in mac.all("disavow", raw)):
-        return None
-    return str(UUID(bytes=raw))
-
-
-def _id_bytes(notice_id: str) -> bytes | None:
-    try:
-        parsed = UUID(notice_id)
-    except ValueError:
-        return None
-    return parsed.bytes if str(parsed) == notice_id else None
+    return notice_token(mac, _PURPOSE, notice_id)

@@ -97,14 +97,14 @@ class MailWriter:
         return Message(
             to=letter.contact.address,
             subject=f"{subject} [{letter.code}]",
-            text=_text(what, about, [(phrases["undo"], undo), (after, link)], closing),
+            text=_text(what, about, [(after, link), (phrases["undo"], undo)], closing),
             html=_html(
                 language=tag,
                 portal=self._portal,
                 subject=subject,
                 what=what,
                 about=about,
-                links=[(phrases["undo"], undo), (after, link)],
+                links=[(after, link), (phrases["undo"], undo)],
                 closing=closing,
             ),
             message_id=f"<{named}@{self._host if ':' not in self._host else 'localhost'}>",

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from portalsec.auth._last_factor import LastFactor
 from portalsec.auth._retiring import Retiring
+from portalsec.auth.authenticators import Authenticators
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.incidents import incident_place
 from portalsec.auth.notices import NoticeKind, Notices
@@ -26,7 +28,6 @@ from portalsec.auth.ports import (
     Incident,
     IncidentStore,
     Sealer,
-    TotpStore,
 )
 from portalsec.clock import Clock
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
@@ -74,7 +75,8 @@ class SupportDesk:
         store: IncidentStore,
         accounts: AccountStore,
         contacts: ContactStore,
-        factors: TotpStore,
+        factors: Authenticators,
+        last: LastFactor,
         retiring: Retiring,
         endings: Endings,
         notices: Notices,
@@ -92,6 +94,7 @@ class SupportDesk:
         self._accounts = accounts
         self._contacts = contacts
         self._factors = factors
+        self._last = last
         self._retiring = retiring
         self._endings = endings
         self._notices = notices
@@ -124,7 +127,7 @@ class SupportDesk:
             self._refuse(Reason.UNKNOWN_ACCOUNT, account_id, actor, source)
         if actor.id == account_id:
             self._refuse(Reason.SAME_PERSON, account_id, actor, source)
-        if not any(device.confirmed for device in self._factors.devices(account_id)):
+        if not self._factors.of_account(account_id):
             self._refuse(Reason.FACTOR_NOT_ENROLLED, account_id, actor, source)
         self._reachable(account_id, actor, source)
         request_id, now = self._new_id(), self._clock()
@@ -230,15 +233,14 @@ class SupportDesk:
     def _reset(
         self, account: Account, request_id: str, actor: Actor, asked_by: str | None, source: Source
     ) -> None:
-        details = {"factor": "totp", "request": request_id, "asked_by": asked_by, "by": "support"}
+        details = {"factor": "all", "request": request_id, "asked_by": asked_by, "by": "support"}
         self._record(
             Event.AUTH_MFA_REMOVED, account.id, actor, source, details, changed=("factor", "password")
         )
         # Before the factor: at no moment does the password that somebody may know lead to a new factor by itself.
         self._retiring.retire(account.id)
-        removed = 0
-        for device in self._factors.devices(account.id):
-            removed += self._factors.remove(account.id, device.id)
+        self._last.went(account.id, source=source)
+        removed = self._factors.strip(account.id)
         # After the factor: a session that was opened with it up to here ends too.
         self._endings.apply(account.id, Why.FACTOR_REMOVED, actor=actor, source=source)
         first = self._store.close(request_id, at=self._clock()) if self.two_people else removed > 0
