@@ -86,7 +86,7 @@ def test_ses_05_what_a_client_says_of_its_activity_moves_no_limit(world: World) 
 def test_ses_10_a_tag_covers_everything_that_says_what_short_lived_state_is_for(world: World) -> None:
     account = world.person()
     digest = _digest(token(start(world).pending))
-    flow = world.backing.flows.attempt(digest, "sign-in.totp", limit=5, now=world.clock())
+    flow = world.backing.flows.attempt(digest, "sign-in.factor", limit=5, now=world.clock())
     assert flow is not None
     open_data(world.mac, flow)
     forged = [

@@ -77,15 +77,19 @@ def test_only_these_modules_hold_the_key_to_the_door() -> None:
         "auth/adding_factor.py",
         "auth/evidence.py",
         "auth/_opening.py",
+        "auth/impersonation.py",
+        "auth/impersonation.py",
         "auth/invitations.py",
         "auth/password_change.py",
         "auth/registration.py",
         "auth/reset.py",
     }
     assert importers("portalsec.auth.evidence.mint") == {
+        "auth/_enrolment.py",
+        "auth/_opening.py",
         "auth/out_of_band.py",
+        "auth/passkeys/use.py",
         "auth/recovery_codes.py",
-        "auth/signin.py",
         "auth/totp.py",
     }
     assert importers("portalsec.auth._door") == set()
@@ -98,4 +102,4 @@ def test_only_sign_in_opens_sessions() -> None:
         for path in package.rglob("*.py")
         if "open_through(" in path.read_text(encoding="utf-8")
     }
-    assert openers == {"auth/sessions.py", "auth/signin.py"}
+    assert openers == {"auth/_opening.py", "auth/sessions.py"}

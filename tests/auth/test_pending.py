@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -7,25 +8,34 @@ import pytest
 
 from portalsec.auth._pending import Browser, Pending, is_password, open_data, password_digest, seal_data
 from portalsec.auth.ports import Flow
+from portalsec.auth.proof import Factor, Proof
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.errors import Tampered
 
 MAC = KeyedHash(Keyset.generate("HMAC_SHA256_PRF"))
+NOW = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=UTC)
 STATE = Pending(
     epoch=3,
-    password_at=1_700_000_000_000_000,
+    proofs=(
+        Proof(factor=Factor.PASSWORD, at=NOW, through=Factor.EMAIL_CODE),
+        Proof(factor=Factor.PASSKEY, at=NOW, authenticator="k", user_verified=True, device_bound=True),
+        Proof(factor=Factor.TOTP, at=NOW, authenticator="t", attested=True, explicit=True),
+    ),
     password="00ff",
     device_id="d",
     begun=2,
     units=(("address", "aa", 1_700_000_000_000_000), ("name", "bb", 0)),
-    proven=(("password", 1_700_000_000_000_000), ("totp", 1_700_000_000_000_001)),
-    browser=Browser(device="ab" * 32, shared=True, notice="n", folded=("m", "o")),
+    named="robin",
+    short=True,
+    browser=Browser(
+        device="ab" * 32, shared=True, trust=True, notice="n", folded=("m", "o"), left=(("robin", "p"),)
+    ),
 )
 
 
 def flow() -> Flow:
-    place = {"digest": b"d" * 32, "purpose": "sign-in.totp", "account_id": "robin"}
+    place = {"digest": b"d" * 32, "purpose": "sign-in.factor", "account_id": "robin"}
     return Flow(
         **place,
         data=seal_data(MAC, STATE.encode(), **place),
@@ -68,7 +78,7 @@ def test_a_flow_outlives_a_rotation_of_the_key() -> None:
     old = Keyset.generate("HMAC_SHA256_PRF")
     both = old.add("HMAC_SHA256_PRF")
     new_id = both.info()[-1].id
-    place = {"digest": b"d" * 32, "purpose": "sign-in.totp", "account_id": "robin"}
+    place = {"digest": b"d" * 32, "purpose": "sign-in.factor", "account_id": "robin"}
 
     def written(keys: Keyset) -> Flow:
         return replace(flow(), data=seal_data(KeyedHash(keys), STATE.encode(), **place))
@@ -87,6 +97,9 @@ def test_a_flow_outlives_a_rotation_of_the_key() -> None:
     assert not is_password(KeyedHash(gone), password_digest(KeyedHash(old), "hash"), "hash")
 
 
+GOOD = json.loads(STATE.encode())
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -94,17 +107,28 @@ def test_a_flow_outlives_a_rotation_of_the_key() -> None:
         b"[]",
         b"7",
         b"{}",
-        STATE.encode().replace(b'"v":5', b'"v":4'),
-        b'{"v":5}',
-        b'{"v":5,"epoch":1,"password_at":1,"password":"00","units":7,"proven":[],"browser":{}}',
-        b'{"v":5,"epoch":1,"password_at":1,"password":"00","units":[],"browser":{}}',
-        b'{"v":5,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[["totp"]],"browser":{}}',
-        b'{"v":5,"epoch":1,"password_at":1,"password":"00","units":[["address","aa"]],"proven":[],"browser":{}}',
-        b'{"v":5,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[]}',
-        b'{"v":5,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[],"browser":{"folded":[],"x":1}}',
-        b'{"v":5,"epoch":1,"password_at":1,"password":"00","units":[],"proven":[],"browser":{"folded":[],"device":"x"}}',
-        b'{"v":5,"x":1,"units":[],"proven":[],"browser":{}}',
+        b'{"v":6}',
         b"\xff",
+        *(
+            json.dumps({**GOOD, **change}).encode()
+            for change in (
+                {"v": 5},
+                {"x": 1},
+                {"units": 7},
+                {"units": [["address", "aa"]]},
+                {"proofs": 7},
+                {"proofs": '[["totp"]]'},
+                {"proofs": '[["charm",1,null,0]]'},
+                {"browser": {}},
+                {"browser": {**GOOD["browser"], "x": 1}},
+                {"browser": {**GOOD["browser"], "device": "x"}},
+                {"browser": {**GOOD["browser"], "left": [["robin"]]}},
+            )
+        ),
+        *(
+            json.dumps({k: v for k, v in GOOD.items() if k != gone}).encode()
+            for gone in ("proofs", "browser")
+        ),
     ],
 )
 def test_what_we_did_not_write_is_damaged(data: bytes) -> None:

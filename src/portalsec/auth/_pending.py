@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 
 from portalsec._encoding import length_prefixed
 from portalsec.auth.ports import Flow, Mac
+from portalsec.auth.proof import Proof
+from portalsec.auth.proof_text import proofs_of, proofs_text
 from portalsec.auth.throttle import Units
 from portalsec.errors import Tampered
 
@@ -29,63 +31,74 @@ class Browser:
         device: SHA-256, in hexadecimal, of the known device's secret that it showed, where that was this account's.
         family: what that device's secrets begin with, in hexadecimal: it opens nothing, and tells an old copy.
         shared: its user said that others use the computer: it does not become a known device.
+        trust: its user asked to be spared the second factor here, where the policy leaves that open.
         notice: a notice of the right password that is due unless the sign-in is completed.
         folded: such notices of this account's sign-ins that this one took the place of in this browser.
+        left: the same of sign-ins of whichever account (its id, the notice), while this one does not know whose it is.
     """
 
     device: str | None = None
     family: str | None = None
     shared: bool = False
+    trust: bool = False
     notice: str | None = None
     folded: tuple[str, ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A sign-in whose password was right. It never holds the password or anything that tells it.
+    """A sign-in that is under way. It never holds a password or anything that tells it.
 
     Attributes:
-        epoch: the account's session epoch before the password was looked at.
-        password_at: when the password was proven, microseconds since 1970.
-        password: `password_digest` of the hash that it was right for.
+        epoch: the account's session epoch before the first factor was looked at.
+        proofs: what was shown, oldest first; none before a passkey that comes first.
+        password: `password_digest` of the account's hash as it was then; "" before a passkey that comes first.
         device_id: the authenticator that this sign-in is enrolling, if any.
-        begun: how many enrolments this sign-in has begun.
+        begun: how many ceremonies (enrolments, passkeys, codes sent) this step has begun.
         units: what it has taken of the throttle's budgets; they come back when it is complete.
-        proven: every factor and when it was proven (microseconds since 1970), where all of them are and only a new
-            password is missing.
+        named: of a passkey that comes first, whose name was typed ("-": nobody's), or None without a name.
+        short: the password is shorter than one that stands alone may be.
         browser: what is kept of the browser that began it.
     """
 
     epoch: int
-    password_at: int
+    proofs: tuple[Proof, ...]
     password: str
     device_id: str | None = None
     begun: int = 0
     units: Units = ()
-    proven: tuple[tuple[str, int], ...] = ()
+    named: str | None = None
+    short: bool = False
     browser: Browser = field(default_factory=Browser)
 
     def encode(self) -> bytes:
         """One line of JSON with its version."""
-        return json.dumps({"v": 5, **asdict(self)}, separators=(",", ":")).encode("ascii")
+        fields = {"v": 6, **asdict(self), "proofs": proofs_text(self.proofs)}
+        return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> Pending:
         """The inverse; `Tampered` for anything else."""
+        made = None
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 5:
+            if version != 6:
                 raise ValueError(version)
             units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
-            proven = tuple((str(factor), int(at)) for factor, at in fields.pop("proven"))
+            proofs = proofs_of(fields.pop("proofs"))
             kept = fields.pop("browser")
             folded = tuple(str(notice) for notice in kept.pop("folded"))
-            browser = Browser(**kept, folded=folded)
+            left = tuple((str(whose), str(notice)) for whose, notice in kept.pop("left"))
+            browser = Browser(**kept, folded=folded, left=left)
             bytes.fromhex((browser.device or "") + (browser.family or ""))
-            return cls(**fields, units=units, proven=proven, browser=browser)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Tampered("a pending sign-in is damaged") from error
+            made = cls(**fields, units=units, proofs=proofs, browser=browser)
+        except (ValueError, TypeError, KeyError, AttributeError, Tampered):
+            made = None
+        if made is None:
+            raise Tampered("a pending sign-in is damaged")
+        return made
 
 
 def password_digest(mac: Mac, password_hash: str | None) -> str:

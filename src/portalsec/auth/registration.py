@@ -17,6 +17,7 @@ from portalsec.auth.links import Held, LinkPurpose, Links
 from portalsec.auth.notices import Letter, NoticeKind, Notices
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.ports import Account, AccountStore, Contact, ContactStore, Notice
+from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import Sessions
 from portalsec.auth.signin import SignIn
 from portalsec.clock import Clock
@@ -162,7 +163,9 @@ class Registration:
         if spent is None:
             self._refuse(Reason.TOKEN_INVALID, source)
         epoch, at = self._created(spent, account, source)
-        step = self._sign_in.after_password(DOOR, account, epoch=epoch, at=at, source=source, device=device)
+        step = self._sign_in.after_password(
+            DOOR, account, epoch=epoch, at=at, source=source, device=device, through=Factor.EMAIL_CODE
+        )
         return SignUp(account_id=account.id, reference="", step=step)
 
     # -- parts of the above -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from portalsec.auth.links import Held, LinkPurpose, Links
 from portalsec.auth.notices import Letter, NoticeKind, Notices
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.ports import Account, ContactStore, Notice
+from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import Sessions
 from portalsec.auth.signin import SignIn, Step
 from portalsec.auth.throttle import Throttle
@@ -127,7 +128,13 @@ class PasswordReset:
         if at is None:
             raise StoreError("a password was replaced and its moment is missing")
         return self._sign_in.after_password(
-            DOOR, changed, epoch=epoch + ENDINGS, at=at, source=source, device=device
+            DOOR,
+            changed,
+            epoch=epoch + ENDINGS,
+            at=at,
+            source=source,
+            device=device,
+            through=Factor.EMAIL_CODE,
         )
 
     def _prepared(self, account: Account, password: object, source: Source) -> str:

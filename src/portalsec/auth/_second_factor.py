@@ -1,0 +1,164 @@
+"""Codes as a second factor: of an authenticator, of a recovery sheet, of a mail or a message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+from portalsec.auth._door_kit import Kit, SentCodeService, settled
+from portalsec.auth._opening import Opening
+from portalsec.auth._pending_flows import FACTOR, PendingSignIns, token_digest
+from portalsec.auth._standing import Standing
+from portalsec.auth.evidence import Evidence
+from portalsec.auth.ports import Account
+from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.step import Step
+from portalsec.errors import Denied, Reason
+from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent, Source
+
+__all__ = ["Codes", "typed_code"]
+
+_MAX_SENT = 3
+
+
+class Codes:
+    """Each try is counted twice: at the pending sign-in, which dies with its last, and in a budget of the account's own
+    for this kind of code. Nobody gets here without a right first factor."""
+
+    def __init__(self, kit: Kit, pending: PendingSignIns, standing: Standing, opening: Opening) -> None:
+        self._kit = kit
+        self._pending = pending
+        self._standing = standing
+        self._opening = opening
+
+    def totp(self, pending: object, code: object, *, source: Source, device: object) -> Step:
+        """`SignIn.submit_totp`."""
+        typed = typed_code(self._kit, code, source)
+        return self._submit(
+            pending,
+            Factor.TOTP,
+            "second_factor",
+            lambda account, _: self._totp_verified(account, typed, source),
+            source=source,
+            device=device,
+        )
+
+    def recovery_code(self, pending: object, code: object, *, source: Source, device: object) -> Step:
+        """`SignIn.submit_recovery_code`."""
+        service = self._kit.recovery_codes or self._unknown(source)
+        return self._submit(
+            pending,
+            Factor.RECOVERY_CODE,
+            "recovery_code",
+            lambda account, _: service.verify(account.id, code),
+            source=source,
+            device=device,
+        )
+
+    def send(self, pending: object, factor: Factor, *, source: Source) -> None:
+        """`SignIn.send_code`."""
+        service = self._sent(source)
+        flow, state, account = self._pending.begun(pending, FACTOR, source, most=_MAX_SENT)
+        self._pending.put_back(flow, replace(state, begun=state.begun + 1))
+        self._offered(account, state.proofs, factor, source)
+        service.send(flow.digest, account, factor, source=source)
+
+    def sent_code(self, pending: object, code: object, *, source: Source, device: object) -> Step:
+        """`SignIn.submit_sent_code`."""
+        service, typed = self._sent(source), typed_code(self._kit, code, source)
+        return self._submit(
+            pending,
+            None,
+            "second_factor",
+            lambda account, place: service.verify(place, account.id, typed),
+            source=source,
+            device=device,
+        )
+
+    def _submit(
+        self,
+        pending: object,
+        factor: Factor | None,
+        budget: str,
+        verify: Callable[[Account, bytes], Evidence],
+        *,
+        source: Source,
+        device: object,
+    ) -> Step:
+        kit = self._kit
+        flow, state = self._pending.tried(token_digest(pending), FACTOR, source)
+        account = self._pending.holder(flow, state, source)
+        if factor is not None:
+            self._offered(account, state.proofs, factor, source)
+        attempt = kit.reserve(budget, account, source)
+        if attempt.locked is not None:
+            # So many wrong codes in a row were tested: none is from here on, and the answer is a wrong code's.
+            attempt.failed()
+            self._pending.failed(flow, Reason.WRONG_CODE, source, recorded=attempt.locked)
+        proven = settled(lambda: verify(account, flow.digest), attempt)
+        if isinstance(proven, Reason):
+            self._pending.failed(flow, proven, source)
+        self._pending.consume(flow, source)
+        return self._opening.after_factor(
+            account,
+            state,
+            proven,
+            attempt.hold(),
+            source=source,
+            device=device,
+            expires_at=flow.expires_at,
+        )
+
+    def _totp_verified(self, account: Account, typed: str, source: Source) -> Evidence:
+        try:
+            return self._kit.totp.verify(account.id, typed)
+        except Denied as refusal:
+            refused = refusal
+        for device_id in getattr(refused, "disabled", ()):
+            self._disabled(account, device_id, source)
+        raise refused
+
+    def _disabled(self, account: Account, device_id: str, source: Source) -> None:
+        """Record an authenticator that this wrong code switched off for good, and tell its owner, once."""
+        from portalsec.auth.notices import NoticeKind  # imported by whoever built the notices
+
+        details = {"factor": Factor.TOTP.value, "device": device_id}
+        self._kit.emit(
+            SecurityEvent(
+                name=Event.AUTH_FACTOR_DISABLED,
+                actor=SYSTEM,
+                resource=ResourceRef(type="account", id=account.id),
+                source=source,
+                details=details,
+            )
+        )
+        self._kit.notices.tell(account.id, NoticeKind.FACTOR_DISABLED, source=source, details=details)
+
+    def _offered(self, account: Account, proofs: tuple[Proof, ...], factor: Factor, source: Source) -> None:
+        """Refuse a kind that would lead nowhere: it is not tested, and nothing of it is spent."""
+        where = self._standing.next(account, proofs)
+        if factor not in where.show:
+            self._kit.refuse(
+                Event.AUTH_MFA_CHALLENGE_FAILED,
+                Reason.FACTOR_NOT_ENROLLED,
+                source=source,
+                account_id=account.id,
+            )
+
+    def _sent(self, source: Source) -> SentCodeService:
+        return self._kit.sent_codes or self._unknown(source)
+
+    def _unknown(self, source: Source) -> NoReturn:
+        self._kit.refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FACTOR_NOT_ENROLLED, source=source)
+
+
+def typed_code(kit: Kit, code: object, source: Source) -> str:
+    """The digits of a typed code; MALFORMED, recorded, before anything is counted."""
+    from portalsec.auth.totp import normalise_code  # a Totp was handed in, so this is loaded already
+
+    try:
+        return normalise_code(code)
+    except Denied as refusal:
+        reason = refusal.reason
+    return kit.refuse(Event.SYSTEM_REQUEST_REFUSED, reason, source=source)

@@ -1,0 +1,119 @@
+"""Where an account's sign-in stands: what it has, what is asked of it, what leads on. Read anew at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from portalsec.auth._door_kit import Kit
+from portalsec.auth.demands import Demand, Enrolled, Facts, Next, meets, missing
+from portalsec.auth.ports import Account
+from portalsec.auth.proof import Factor, Proof
+from portalsec.errors import Reason
+from portalsec.events import Event, Source
+
+__all__ = ["EXPIRED", "Standing"]
+
+EXPIRED = "expired"
+
+
+class Standing:
+    """Asks the stores and the policy; what follows from the answers is `portalsec.auth.demands.missing`.
+
+    Nothing is cached: what was true when the first factor was looked at may be old when the session opens. Where
+    somebody fails to answer, the error goes up and nobody is let in.
+    """
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def enrolled(self, account: Account) -> Enrolled:
+        """What the account has, and what it may set up."""
+        kit, usable, second = self._kit, set(), False
+        if account.password_hash is not None:
+            usable.add(Factor.PASSWORD)
+        if kit.totp.enrolled(account.id):
+            second = True
+            if getattr(kit.totp, "usable", kit.totp.enrolled)(account.id):
+                usable.add(Factor.TOTP)
+        if kit.passkey_store is not None and (passkeys := kit.passkey_store.of_account(account.id)):
+            second = True
+            if any(passkey.disabled_at is None for passkey in passkeys):
+                usable.add(Factor.PASSKEY)
+        if kit.recovery_codes is not None and kit.recovery_codes.left(account.id):
+            second = True
+            usable.add(Factor.RECOVERY_CODE)
+        if kit.sent_codes is not None:
+            usable |= kit.sent_codes.offered(account)
+        enrolable = {Factor.TOTP} if kit.passkeys is None else {Factor.TOTP, Factor.PASSKEY}
+        return Enrolled(usable=frozenset(usable), second=second, enrolable=frozenset(enrolable))
+
+    def has_second(self, account: Account) -> bool:
+        """Whether it has a second factor of its own, usable or not."""
+        return self.enrolled(account).second
+
+    def still_there(self, account: Account, proofs: Sequence[Proof]) -> bool:
+        """Whether no passkey that was shown has been removed or disabled since."""
+        shown = {proof.authenticator for proof in proofs if proof.factor is Factor.PASSKEY}
+        store = self._kit.passkey_store
+        if not shown or store is None:
+            return not shown
+        there = {each.id for each in store.of_account(account.id) if each.disabled_at is None}
+        return shown <= there
+
+    def facts(self, account_id: str) -> Facts:
+        """What is known of the person."""
+        facts = Facts() if self._kit.facts_of is None else self._kit.facts_of(account_id)
+        if type(facts) is not Facts:
+            # Anything else would be compared with the rules as if nothing were known, and ask for less.
+            raise TypeError("facts_of returns Facts")
+        return facts
+
+    def demand(self, account_id: str) -> Demand:
+        """What is asked of this account now."""
+        return self._kit.policy.demand(self.facts(account_id), self._kit.clock())
+
+    def next(self, account: Account, proofs: Sequence[Proof], *, device: str | None = None) -> Next:
+        """What leads on.
+
+        Args:
+            device: digest of the known device that the browser showed. A trusted one spares its owner the second factor
+                that they set up of their own accord; what the policy asks for, no device answers.
+        """
+        kit = self._kit
+        enrolled, demand = self.enrolled(account), self.demand(account.id)
+        where = missing(proofs, enrolled, demand, grace=kit.policy.grace(kit.clock()))
+        if where.done or kit.trust is None or device is None or not meets(proofs, demand):
+            return where
+        known = next(
+            (each for each in kit.devices.of_account(account.id) if each.digest.hex() == device), None
+        )
+        return Next(done=True) if kit.trust.holds(account, known, kit.clock()) else where
+
+    def must_change(self, account: Account) -> str | None:
+        """Why this account must choose a new password before its next session, or None."""
+        if account.password_hash is None:
+            return None
+        if account.must_change is not None:
+            return account.must_change
+        if self._kit.max_age is None:
+            return None
+        changed = account.password_changed_at or account.created_at
+        return EXPIRED if changed is None or self._kit.clock() - changed >= self._kit.max_age else None
+
+    def refuse_unless_bare(self, account: Account, source: Source, session: str | None = None) -> None:
+        """FACTOR_ALREADY_ENROLLED where the account has a second factor of its own."""
+        # A password alone must never add an authenticator beside one that the owner has: the sign-in may have been
+        # started before the owner enrolled theirs.
+        if self.has_second(account):
+            self.refuse_enrolment(account, source, session)
+
+    def refuse_enrolment(self, account: Account, source: Source, session: str | None = None) -> NoReturn:
+        """FACTOR_ALREADY_ENROLLED, recorded."""
+        self._kit.refuse(
+            Event.AUTH_MFA_CHALLENGE_FAILED,
+            Reason.FACTOR_ALREADY_ENROLLED,
+            source=source,
+            account_id=account.id,
+            session=session,
+        )
