@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from portalsec.auth.sessions import ActiveSession, Sessions
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason
-from portalsec.events import Actor, Event, Outcome, Purpose, ResourceRef, SecurityEvent, Source
+from portalsec.events import Event, Outcome, Purpose, ResourceRef, SecurityEvent, Source
 from portalsec.rbac.model import Context, Decision, Resource, Subject
 from portalsec.rbac.pdp import PDP
 from portalsec.rbac.ports import AssignmentStore
@@ -111,7 +111,8 @@ class Guard:
         """The second half of `__call__`, for a session that was checked in this request already."""
         target = resource if resource is not None else Resource(type=permission.partition(":")[0] or "?")
         subject = self.subject(session)
-        context = Context(purpose=purpose, now=self._clock(), attributes=dict(attributes or {}))
+        facts = {**(attributes or {}), **session.attributes()}  # what the server knows is not for a caller to change
+        context = Context(purpose=purpose, now=self._clock(), attributes=facts)
         decision = self._pdp.decide(subject, permission, target, context)
         access = Access(session=session, subject=subject, resource=target, decision=decision, source=source)
         refused = decision.reason
@@ -148,9 +149,7 @@ class Guard:
         return SecurityEvent(
             name=Event.ACCESS_DENIED if refused else decision.event or Event.ACCESS_DENIED,
             outcome=Outcome.DENIED if refused else Outcome.SUCCESS,
-            actor=Actor(
-                type="user", id=access.session.account_id, role=",".join(sorted(access.subject.roles)) or None
-            ),
+            actor=replace(access.session.actor, role=",".join(sorted(access.subject.roles)) or None),
             subjects=subjects,
             resource=ResourceRef(
                 type=access.resource.type,

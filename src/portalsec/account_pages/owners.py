@@ -65,7 +65,9 @@ class OwnerPages:
         )
 
     def _session(self, asked: Asked) -> ActiveSession:
-        return self._portal.guard.session(asked.session, source=asked.source)
+        session = self._portal.guard.session(asked.session, source=asked.source)
+        session.require_owner()  # support that acts in the owner's name sees none of these pages
+        return session
 
     # -- password ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from portalsec.auth.ports import Account, AccountStore
 from portalsec.auth.sessions import ActiveSession
 from portalsec.auth.throttle import Throttle
 from portalsec.errors import Denied, Reason, StoreError, Tampered
-from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
+from portalsec.events import Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.typing import Emit
 
 if TYPE_CHECKING:
@@ -36,10 +36,13 @@ class CurrentPassword:
         """The account of a session whose holder typed its current password.
 
         Raises:
-            Denied: MALFORMED, THROTTLED, WRONG_PASSWORD, FACTOR_NOT_ENROLLED (there is none: a link by mail leads to
+            Denied: IMPERSONATED, MALFORMED, THROTTLED, WRONG_PASSWORD, FACTOR_NOT_ENROLLED (there is none: a link by mail leads to
                 one), ACCOUNT_DISABLED, ACCOUNT_LOCKED.
         """
         account_id = session.account_id
+        if session.impersonator is not None:
+            self._record(session, Reason.IMPERSONATED, source, Event.AUTH_STEP_UP)
+            session.require_owner()
         try:
             password_text(password)
         except Denied as refusal:
@@ -80,7 +83,7 @@ class CurrentPassword:
             SecurityEvent(
                 name=event,
                 outcome=Outcome.DENIED,
-                actor=Actor(type="user", id=session.account_id),
+                actor=session.actor,
                 resource=ResourceRef(type="account", id=session.account_id),
                 reason=reason,
                 source=source,

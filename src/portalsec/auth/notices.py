@@ -57,6 +57,7 @@ class NoticeKind(StrEnum):
     DEVICE_REUSED = "device_reused"
     DEVICE_TRUSTED = "device_trusted"
     FACTOR_RESET_BY_SUPPORT = "factor_reset_by_support"
+    IMPERSONATED = "impersonated"  # support acted in the owner's name
     ACCOUNT_DISABLED = "account_disabled"
     ACCOUNT_CLOSED = "account_closed"
     DORMANT = "dormant"

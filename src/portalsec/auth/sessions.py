@@ -111,6 +111,24 @@ class ActiveSession:
             return Actor(type="user", id=self.record.account_id)
         return Actor(type="user", id=self.record.impersonator, on_behalf_of=self.record.account_id)
 
+    def attributes(self) -> dict[str, object]:
+        """For conditions of the access policy, as ``context.session_level`` and so on.
+
+        ``session_level`` (0 to 3), ``session_phishing_resistant``, ``session_shared``, ``impersonated``, and what an app
+        said about its device (`DevicePosture.attributes`), which is advisory: a condition on it keeps honest people's old
+        telephones out, and no liar.
+        """
+        record = self.record
+        facts: dict[str, object] = {
+            "session_level": record.level,
+            "session_phishing_resistant": record.phishing_resistant,
+            "session_shared": record.shared,
+            "impersonated": record.impersonator is not None,
+        }
+        if record.posture is not None:
+            facts.update(record.posture.attributes())
+        return facts
+
     def require_owner(self) -> None:
         """Before anything about factors, passwords, addresses or the account itself.
 
@@ -485,6 +503,10 @@ class Sessions:
         if not self._store.create(record).opened:
             raise Denied(Reason.SESSION_REVOKED)
         return self._new(token, record)
+
+    def end_impersonated(self, session: ActiveSession) -> bool:
+        """End a session in which support acts, for `Impersonation.stop`, which records it; whether it was there."""
+        return session.impersonator is not None and self._store.end(session.digest)
 
     def discard(self, session: NewSession) -> None:
         """Take back a session whose opening could not be completed; silent."""

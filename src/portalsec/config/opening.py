@@ -12,6 +12,7 @@ from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
 from portalsec.auth.hash_costs import Argon2Parameters
+from portalsec.auth.impersonation import MayImpersonate
 from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock, system_clock
 from portalsec.config.breaches import open_breach_sources
@@ -48,6 +49,7 @@ def open_portal(
     language_of: Callable[[str], str | None] | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
     wrap_emit: Callable[[Emit], Emit] | None = None,
+    may_impersonate: MayImpersonate | None = None,
 ) -> Portal:
     """Read the keys and the policy, open the stores, and wire a portal.
 
@@ -64,6 +66,7 @@ def open_portal(
         about, language_of, accounts_of: as `build_portal` has them: a person's own words, an account's language,
             whose accounts a subject's are.
         wrap_emit: as `build_portal` has it: an application that listens to events too.
+        may_impersonate: as `build_portal` has it: which of its staff may act as whom.
 
     Raises:
         ConfigurationError: a setting, key or policy is wrong; the text names file, key and remedy.
@@ -96,6 +99,7 @@ def open_portal(
             language_of=language_of,
             accounts_of=accounts_of,
             wrap_emit=wrap_emit,
+            may_impersonate=may_impersonate,
         )
     except BaseException:
         opened.close()  # parts that do not fit together leave no connection open

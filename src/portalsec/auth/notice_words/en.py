@@ -97,6 +97,12 @@ LETTERS = {
         "password opens nothing any more either: another mail brings a link to a new one. After that you set up a new "
         "authenticator.",
     ),
+    "impersonated": (
+        "Our support desk looked at your account",
+        "Somebody of our support desk opened the portal in your name, to help with a request. They see what you see; they "
+        "cannot change your password, your second step or your e-mail address. It ends by itself after a short time, and "
+        "while it lasts you find it among your sessions and can end it there.",
+    ),
     "account_disabled": (
         "Your account was disabled",
         "Your account was disabled. Nobody can sign in to it until we enable it again.",

@@ -100,6 +100,12 @@ LETTERS = {
         "Su contraseña tampoco sirve ya: otro correo trae un enlace para elegir una nueva. Después se configura un "
         "autenticador nuevo.",
     ),
+    "impersonated": (
+        "Nuestro servicio de ayuda ha mirado su cuenta",
+        "Una persona de nuestro servicio de ayuda ha abierto el portal en su nombre para atender una petición. Ve lo que "
+        "ve usted; no puede cambiar su contraseña, su segundo paso ni su correo electrónico. Termina por sí solo al poco "
+        "tiempo y, mientras dura, aparece entre sus sesiones, donde puede terminarlo.",
+    ),
     "account_disabled": (
         "Su cuenta está desactivada",
         "Su cuenta se ha desactivado. Nadie puede entrar en ella hasta que la activemos de nuevo.",

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from portalsec.auth._door import DOOR
+from portalsec.auth.endings import Why
+from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy
+from portalsec.auth.notices import NoticeKind
+from portalsec.auth.sessions import ActiveSession, NewSession
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
+from portalsec.events import Actor, Event, Outcome
+from tests.auth.world import PASSWORD, SOURCE, World
+
+MINUTE = timedelta(minutes=1)
+
+
+class Desk(World):
+    """Kim of the support desk, signed in, and Robin, who needs help."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.robin, self.kim = self.person(), self.person("kim")
+        self.asked: list[tuple[str, str]] = []
+        self.answer: Any = True
+        self.staff = self.live(self.session(self.kim))
+        self.events.clear()
+        self.desk = self.opened()
+
+    def allowed(self, staff: ActiveSession, account_id: str) -> bool:
+        self.asked.append((staff.account_id, account_id))
+        return self.answer  # type: ignore[no-any-return]
+
+    def opened(self, **change: Any) -> Impersonation:
+        parts: dict[str, Any] = {
+            "sessions": self.sessions,
+            "accounts": self.account_store,
+            "notices": self.notices,
+            "policy": ImpersonationPolicy(),
+            "allowed": self.allowed,
+            "emit": self.events,
+        }
+        return Impersonation(**{**parts, **change})
+
+    def start(self, **change: Any) -> NewSession:
+        given: dict[str, Any] = {"reason": "ticket-4711", "source": SOURCE}
+        return self.desk.start(self.staff, self.robin.id, **{**given, **change})
+
+    def live(self, session: NewSession) -> ActiveSession:
+        return self.sessions.check(session.token.reveal(), source=SOURCE)
+
+    def refused(self, session: NewSession) -> Reason:
+        with pytest.raises(Denied) as refusal:
+            self.live(session)
+        return refusal.value.reason
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_support_acts_as_the_owner_and_is_told_apart(desk: Desk) -> None:
+    session = desk.live(desk.start())
+    assert session.account_id == desk.robin.id
+    assert session.impersonator == desk.kim.id
+    assert session.actor == Actor(type="user", id=desk.kim.id, on_behalf_of=desk.robin.id)
+    assert desk.asked == [(desk.kim.id, desk.robin.id)]
+    (event,) = desk.events.named(Event.AUTH_IMPERSONATION_STARTED)
+    assert event.actor == session.actor
+    assert event.session == session.reference
+    assert event.details == {"why": "ticket-4711"}
+
+
+def test_auz_04_it_holds_no_proof_so_nothing_that_asks_for_one_lets_it_through(desk: Desk) -> None:
+    session = desk.live(desk.start())
+    assert session.proofs == ()
+    assert session.factors == ()
+    for way in (
+        lambda: session.require_owner(),
+        lambda: desk.sessions.rotate_through(DOOR, session, proofs=desk.staff.proofs, source=SOURCE),
+        lambda: desk.current.verify(session, PASSWORD, source=SOURCE),
+        lambda: desk.password_change.change(
+            session, current=PASSWORD, new="harbour pickle saturn x", source=SOURCE
+        ),
+        lambda: desk.contacts.add(session, "x@example.org", current=PASSWORD, source=SOURCE),
+    ):
+        with pytest.raises(Denied) as refusal:
+            way()
+        assert refusal.value.reason is Reason.IMPERSONATED
+    assert desk.events.last.actor == session.actor
+
+
+def test_auz_04_nobody_impersonates_from_within_an_impersonation(desk: Desk) -> None:
+    session, sam = desk.live(desk.start()), desk.person("sam")
+    for target in (sam.id, desk.kim.id, desk.robin.id):
+        with pytest.raises(Denied) as refusal:
+            desk.desk.start(session, target, reason="ticket-4712", source=SOURCE)
+        assert refusal.value.reason is Reason.IMPERSONATED
+        with pytest.raises(Denied):
+            desk.sessions.impersonate_through(DOOR, session, target, epoch=0, lasting=MINUTE, source=SOURCE)
+    assert desk.events.last.outcome is Outcome.DENIED
+
+
+def test_nobody_impersonates_themselves(desk: Desk) -> None:
+    with pytest.raises(Denied) as refusal:
+        desk.desk.start(desk.staff, desk.kim.id, reason="ticket-1", source=SOURCE)
+    assert refusal.value.reason is Reason.IMPERSONATED
+
+
+@pytest.mark.parametrize(
+    "reason", [None, "", "  ", "ab", "x" * 65, 7, "he said\nshe said", "caf\u00e9-1", "a b c"]
+)
+def test_without_a_reason_that_an_auditor_can_follow_nothing_begins(desk: Desk, reason: object) -> None:
+    with pytest.raises(Denied) as refusal:
+        desk.start(reason=reason)
+    assert refusal.value.reason is Reason.MALFORMED
+    assert not desk.sessions.of_account(desk.robin.id)
+
+
+@pytest.mark.parametrize("answer", [False, None, 1, "yes"])
+def test_only_a_plain_yes_of_the_application_lets_it_begin(desk: Desk, answer: object) -> None:
+    desk.answer = answer
+    with pytest.raises(Denied) as refusal:
+        desk.start()
+    assert refusal.value.reason is Reason.NO_GRANT
+    assert desk.events.last.outcome is Outcome.DENIED
+
+
+def test_without_rules_nobody_may(desk: Desk) -> None:
+    desk.desk = desk.opened(allowed=None)
+    with pytest.raises(Denied) as refusal:
+        desk.start()
+    assert refusal.value.reason is Reason.NO_GRANT
+
+
+def test_a_weak_session_of_the_staff_is_not_enough(desk: Desk) -> None:
+    desk.desk = desk.opened(policy=ImpersonationPolicy(min_level=3))
+    with pytest.raises(Denied) as refusal:
+        desk.start()
+    assert refusal.value.reason is Reason.EVIDENCE_MISSING
+
+
+def test_unknown_and_disabled_accounts_are_nobody_to_act_as(desk: Desk) -> None:
+    desk.accounts.disable(desk.robin.id, actor=Actor(type="user", id="admin"), source=SOURCE)
+    for target, reason in ((desk.robin.id, Reason.ACCOUNT_DISABLED), ("nobody", Reason.UNKNOWN_ACCOUNT)):
+        with pytest.raises(Denied) as refusal:
+            desk.desk.start(desk.staff, target, reason="ticket-1", source=SOURCE)
+        assert refusal.value.reason is reason
+
+
+@pytest.mark.parametrize(("asked", "lasts"), [(None, 30), (timedelta(minutes=5), 5), (timedelta(days=9), 30)])
+def test_it_ends_by_itself_whatever_was_asked_for(desk: Desk, asked: timedelta | None, lasts: int) -> None:
+    session = desk.start(lasting=asked)
+    for _ in range(lasts - 1):
+        desk.clock.advance(MINUTE)
+        desk.live(session)
+    desk.clock.advance(MINUTE)
+    assert desk.refused(session) is Reason.SESSION_EXPIRED
+
+
+def test_it_does_not_rest(desk: Desk) -> None:
+    session = desk.start()
+    desk.clock.advance(timedelta(minutes=15))
+    assert desk.refused(session) is Reason.SESSION_IDLE
+    assert desk.refused(session) is Reason.SESSION_UNKNOWN
+
+
+def test_it_ends_with_the_staffs_own_session(desk: Desk) -> None:
+    for end in (
+        lambda: desk.sessions.end_one(
+            desk.kim.id, desk.staff.reference, source=SOURCE, actor=desk.staff.actor
+        ),
+        lambda: desk.endings.apply(desk.kim.id, Why.DISABLED, actor=desk.staff.actor, source=SOURCE),
+    ):
+        session = desk.start()
+        desk.live(session)
+        end()
+        assert desk.refused(session) is Reason.SESSION_REVOKED
+        assert desk.refused(session) is Reason.SESSION_UNKNOWN
+        desk.clock.advance(MINUTE)
+        desk.staff = desk.live(desk.session(desk.kim))
+
+
+def test_it_ends_with_the_owners_sessions(desk: Desk) -> None:
+    session = desk.start()
+    desk.endings.apply(desk.robin.id, Why.SIGNED_OUT_EVERYWHERE, actor=desk.staff.actor, source=SOURCE)
+    assert desk.refused(session) is Reason.SESSION_UNKNOWN
+    assert desk.sessions.of_account(desk.kim.id)
+
+
+def test_the_owner_is_told_sees_it_and_can_end_it(desk: Desk) -> None:
+    session = desk.live(desk.start())
+    assert [n.kind for n in desk.notices.of_account(desk.robin.id)] == [NoticeKind.IMPERSONATED]
+    (row,) = desk.sessions.listed(desk.robin.id)
+    assert row.impersonated
+    assert desk.sessions.end_one(
+        desk.robin.id, row.reference, source=SOURCE, actor=Actor(type="user", id=desk.robin.id)
+    )
+    with pytest.raises(Denied):
+        desk.sessions.check("x" * 43, source=SOURCE)
+    assert session.reference == row.reference
+
+
+def test_what_cannot_be_recorded_or_told_does_not_begin(desk: Desk) -> None:
+    def failing(event: object) -> None:
+        raise StoreError("down")
+
+    desk.desk = desk.opened(emit=failing)
+    with pytest.raises(StoreError):
+        desk.start()
+    desk.desk = desk.opened()
+    desk.notice_store.failing["put"] = StoreError("down")
+    with pytest.raises(StoreError):
+        desk.start()
+    assert not desk.sessions.of_account(desk.robin.id)
+
+
+def test_stopping_ends_it_and_leaves_the_staffs_own(desk: Desk) -> None:
+    session = desk.start()
+    active = desk.live(session)
+    for _ in range(2):
+        desk.desk.stop(active, source=SOURCE)
+    assert len(desk.events.named(Event.AUTH_IMPERSONATION_ENDED)) == 1
+    assert desk.refused(session) is Reason.SESSION_UNKNOWN
+    with pytest.raises(Denied):
+        desk.desk.stop(desk.staff, source=SOURCE)
+    assert len(desk.sessions.of_account(desk.kim.id)) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"lasting": timedelta(0)}, {"lasting": timedelta(days=1)}, {"min_level": 0}]
+)
+def test_policies_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="ImpersonationPolicy"):
+        ImpersonationPolicy(**change)
