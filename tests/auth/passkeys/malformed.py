@@ -18,6 +18,7 @@ from portalsec._encoding import b64url, unb64url
 from portalsec.auth.passkeys.attestation import AttestationPolicy
 from portalsec.testing.attestation import SoftMaker
 from portalsec.testing.cbor import encode
+from portalsec.testing.softkeys import new_key
 from tests.auth.passkeys.setting import ORIGIN, TOP
 
 __all__ = ["ASSERTIONS", "REGISTRATIONS", "Case"]
@@ -284,9 +285,7 @@ ASSERTIONS: Mapping[str, Case] = MappingProxyType(
             browser={"backup_eligible": True}, hostile={"backup_eligible": False}, step="A-be"
         ),
         "auth-sig-flip": Case(hostile={"signature": flip}, step="A-sig"),
-        "auth-sig-otherkey": Case(
-            hostile={"signature": lambda it: bytes.fromhex("3006020101020101")}, step="A-sig"
-        ),
+        "auth-sig-otherkey": Case(hostile={"signature": lambda it: new_key(-7).sign(bytes(69))}, step="A-sig"),
         "auth-sig-empty": Case(hostile={"signature": lambda it: b""}, step="A-sig"),
         "auth-sig-rawrs": Case(hostile={"signature": raw_rs}, step="A-sig"),
         "auth-sig-zero": Case(hostile={"signature": lambda it: bytes.fromhex("3006020100020100")}, step="A-sig"),
