@@ -70,7 +70,7 @@ SENTENCES: Final[Mapping[ImportProblem, str]] = MappingProxyType(
         ImportProblem.LONG_SECRET: "The secret has more than 1024 bits: set up a new authenticator.",
         ImportProblem.ALGORITHM: "This authenticator uses an algorithm other than SHA-1, SHA-256 and SHA-512: set up a new one.",
         ImportProblem.DIGITS: "This authenticator's codes have fewer than 6 or more than 8 digits: set up a new one.",
-        ImportProblem.PERIOD: "This authenticator's codes change more often than every 15 s or less than every 300 s: set up a new one.",
+        ImportProblem.PERIOD: "This authenticator's codes change more often than every 15 s or less often than every 120 s: set up a new one.",
         ImportProblem.DAMAGED: "This export cannot be read: make it again.",
         ImportProblem.EMPTY: "There is no authenticator in this export: make it again.",
         ImportProblem.SEVERAL: "This export holds several authenticators: choose one.",

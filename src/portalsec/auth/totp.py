@@ -332,7 +332,10 @@ class Totp:
     def _test(self, tried: list[_Tried], typed: str, now: datetime) -> list[_Tried]:
         # All are computed before any is written, so that time does not tell which one it was.
         try:
-            seeds = [self._open(each.device) for each in tried]
+            keys = [
+                (self._open(each.device), _parameters_of(each.device, self.parameters.drift))
+                for each in tried
+            ]
         except BaseException:
             with suppress(StoreError):
                 for each in tried:  # nothing was tested
@@ -342,15 +345,9 @@ class Totp:
             _Tried(
                 each.device,
                 each.last,
-                matching_step(
-                    seed,
-                    typed,
-                    now,
-                    _parameters_of(each.device, self.parameters.drift),
-                    ahead=self._ahead(each.device),
-                ),
+                matching_step(seed, typed, now, parameters, ahead=self._ahead(each.device)),
             )
-            for each, seed in zip(tried, seeds, strict=True)
+            for each, (seed, parameters) in zip(tried, keys, strict=True)
         ]
 
     def _accept(self, tried: _Tried, now: datetime) -> bool:

@@ -29,7 +29,7 @@ class TotpParameters:
 
     Attributes:
         digits: 6 to 8.
-        period: seconds of one step, 15 to 300.
+        period: seconds of one step, 15 to 120 (SP 800-63B-4 section 3.1.4.1: at least every two minutes a new code).
         algorithm: "SHA1" (the one that every authenticator app knows), "SHA256" or "SHA512".
         drift: steps before and after the expected one that are accepted too: 0 or 1 (RFC 6238 section 5.2 advises
             one). With 1, three codes are right at any moment.
@@ -43,8 +43,10 @@ class TotpParameters:
     def __post_init__(self) -> None:
         if self.digits not in _FORMATS:
             raise ConfigurationError("TotpParameters: digits goes from 6 to 8 (RFC 4226 section 5.3)")
-        if not 15 <= self.period <= 300:
-            raise ConfigurationError("TotpParameters: period goes from 15 to 300 seconds")
+        if not 15 <= self.period <= 120:
+            raise ConfigurationError(
+                "TotpParameters: period goes from 15 to 120 seconds (SP 800-63B-4, 3.1.4.1)"
+            )
         if self.algorithm not in HASHES:
             raise ConfigurationError(f"TotpParameters: algorithm is one of {', '.join(HASHES)}")
         if not 0 <= self.drift <= 1:
