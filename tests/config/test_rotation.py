@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import portalsec as portalsec_package
-from portalsec.auth.ports import Contact
+from portalsec.auth.ports import Contact, RecoveryCode
 from portalsec.cli.app import portalsec
 from portalsec.config import KeysetFiles, load_settings
 from portalsec.crypto import EncryptedField, Keyset, SubjectKeys
@@ -248,6 +248,25 @@ def test_a_key_may_be_disabled_by_force_and_enabled_again(world: World, keyset: 
     world.clock.advance(timedelta(hours=1))
     assert run("keys", "enable", keyset, old).exit_code == 0
     world.works()
+
+
+def test_a_mac_key_of_recovery_codes_that_somebody_holds_is_not_disabled_silently(world: World) -> None:
+    """No run can write them anew: whoever kept a sheet would find it void on the day the phone is gone."""
+    old = world.rotate("mac")
+    assert run("fields", "reencrypt").exit_code == 0
+    codes = [
+        RecoveryCode(account_id=world.account, digest=digest, key_id=old, created_at=world.clock())
+        for digest in (b"1", b"2", b"3")
+    ]
+    portal = world.open()
+    portal.stores.recovery_codes.replace(world.account, codes)
+    assert portal.stores.recovery_codes.spend(world.account, [b"1"], at=world.clock())
+    close_portal(portal)
+    refused = run("keys", "disable", "mac", str(old), "--yes")
+    assert refused.exit_code == 2
+    assert "recovery codes: 2" in refused.output and "their owners make new ones" in refused.output
+    forced = run("keys", "disable", "mac", str(old), "--yes", "--force")
+    assert forced.exit_code == 0 and "These will not open: recovery codes: 2" in forced.output
 
 
 def test_cells_of_a_key_without_a_mark_may_be_under_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from portalsec.audit.checkpoint import Ed25519Signer
-from portalsec.auth.ports import Contact
+from portalsec.auth.ports import Contact, RecoveryCode
 from portalsec.crypto import EncryptedField, Keyset
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.django import models
@@ -171,6 +171,12 @@ def test_hashes_of_addresses_are_brought_under_the_new_mac_key_and_the_old_one_c
 
     added = site.keys.mac.add("HMAC_SHA256_PRF")
     start_again(added.promote(added.info()[-1].id))
+    code = RecoveryCode(account_id=site.person.id, digest=b"1", key_id=old, created_at=NOW)
+    codes = site.world.portal.stores.recovery_codes
+    codes.replace(site.person.id, [code, replace(code, digest=b"2")])
+    assert codes.spend(site.person.id, [b"2"], at=NOW)
+    assert _cells_under("mac", old) == {"portalsec.Contact": 1, "recovery codes": 1}
+    assert codes.spend(site.person.id, [b"1"], at=NOW)
     assert _cells_under("mac", old) == {"portalsec.Contact": 1}
     assert _cells_under("fields", site.fields.primary_id) == {}
     code, said = run("--status")

@@ -26,9 +26,12 @@ from portalsec.events import Actor, Event, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
-__all__ = ["FEW_LEFT", "RecoveryCodeSet", "RecoveryCodes", "normalise_recovery_code"]
+__all__ = ["FEW_LEFT", "RECOVERY_CODES", "RecoveryCodeSet", "RecoveryCodes", "normalise_recovery_code"]
 
 CODES = 10
+RECOVERY_CODES = "recovery codes"
+"""What reports about a key call those that are under it."""
+
 FEW_LEFT = 3
 """At this many unspent codes or fewer the owner should make a new set."""
 

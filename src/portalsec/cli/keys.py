@@ -471,6 +471,8 @@ def _check_the_portal(place: _Place, key_id: int, *, force: bool) -> None:
             "The audit log is never written anew: its reports about a person leave out what was recorded under this key.",
             err=True,
         )
+    from portalsec.auth.recovery_codes import RECOVERY_CODES
+
     try:
         under = _cells_under(place.settings, place.name, key_id)
     except PortalsecError as error:
@@ -489,6 +491,11 @@ def _check_the_portal(place: _Place, key_id: int, *, force: bool) -> None:
             f"passwords are hashed under key {key_id} ({where}), and nobody could sign in with them without it: each is "
             "hashed anew at its account's next sign-in, and those in a history, which may not come back, never; --force disables "
             "the key: those people reset their passwords, and whatever the history kept from coming back may"
+        )
+    if not force and set(under) == {RECOVERY_CODES}:
+        raise ConfigurationError(
+            f"unspent recovery codes are hashed under key {key_id} ({where}), and are void without it: nothing can write them "
+            "anew, their owners make new ones; --force disables the key"
         )
     if not force:
         raise ConfigurationError(

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portalsec.auth.recovery_codes import RECOVERY_CODES
 from portalsec.clock import system_clock
 from portalsec.config.keysets import KeysetFiles
 from portalsec.config.settings import Settings
@@ -22,6 +23,7 @@ from portalsec.crypto.subjects import SubjectKeys
 from portalsec.errors import ConfigurationError
 from portalsec.events import SecurityEvent
 from portalsec.sqlalchemy import (
+    SqlRecoveryCodes,
     SqlSubjectKeys,
     account_cells,
     check_schema,
@@ -79,7 +81,7 @@ def portal_runs(
 def portal_cells_under(settings: Settings, keyset: str, key_id: int) -> Mapping[str, int]:
     """How many cells of each of the portal's own tables are under a key of ``fields`` or ``mac``; only those that have any.
 
-    Cells of a RAW key bear no mark: all that bear none may be under it, and count.
+    Under ``mac``, unspent recovery codes count, too, although no run can write them anew: their owners make new ones. Cells of a RAW key bear no mark: all that bear none may be under it, and count.
 
     Raises as `portal_runs` does: then it is not known.
     """
@@ -94,6 +96,9 @@ def portal_cells_under(settings: Settings, keyset: str, key_id: int) -> Mapping[
             )
             for name, run in runs.items()
         }
+    if keyset == "mac":
+        with _opened(settings, "security") as security:
+            found[RECOVERY_CODES] = SqlRecoveryCodes(security).under(key_id)
     return {name: count for name, count in found.items() if count}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, select, update
+from sqlalchemy import Engine, Row, delete, func, select, update
 
 from portalsec.auth.ports import RecoveryCode
 from portalsec.clock import from_unix_microseconds, microseconds_or_none, moment_or_none, unix_microseconds
@@ -65,6 +65,12 @@ class SqlRecoveryCodes:
         )
         with writing(self._engine) as connection:
             return connection.execute(statement).rowcount == 1
+
+    def under(self, key_id: int) -> int:
+        """How many unspent codes are under a key: without it they are void."""
+        held = select(func.count()).where(table.c.key_id == key_id, table.c.used_at.is_(None))
+        with reading(self._engine) as connection:
+            return int(connection.execute(held).scalar_one())
 
     def remove(self, account_id: str) -> int:
         return self.replace(account_id, ())

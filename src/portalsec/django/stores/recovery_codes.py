@@ -57,6 +57,12 @@ class DjangoRecoveryCodes:
             spent = self._of(account_id).filter(digest=digest.hex(), used_at__isnull=False)
             return bool(spent.update(used_at=None) == 1)
 
+    def under(self, key_id: int) -> int:
+        """How many unspent codes are under a key: without it they are void."""
+        with reading(self._using):
+            rows = models.RecoveryCode.objects.using(self._using)
+            return rows.filter(key_id=key_id, used_at=None).count()
+
     def remove(self, account_id: str) -> int:
         return self.replace(account_id, ())
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from portalsec.django.conf import audit_database, setting
+from portalsec.django.conf import audit_database, security_database, setting
 from portalsec.errors import ConfigurationError, MissingExtra
 
 _COULD_NOT = 2
@@ -57,10 +57,12 @@ class Command(BaseCommand):
 
 
 def _cells_under(keyset: str, key_id: int) -> Mapping[str, int]:
-    """Of the project's models and portalsec's own; under "mac", the hashes of e-mail addresses."""
+    """Of the project's models and portalsec's own; under "mac", the hashes of e-mail addresses and recovery codes."""
+    from portalsec.auth.recovery_codes import RECOVERY_CODES
     from portalsec.django.cells import encrypted_models, reencryptions
     from portalsec.django.portal_cells import ADDRESS_HASH, portal_reencryptions
     from portalsec.django.stores.accounts import hashes_under
+    from portalsec.django.stores.recovery_codes import DjangoRecoveryCodes
 
     if keyset == "pepper":
         return hashes_under(key_id)
@@ -78,4 +80,6 @@ def _cells_under(keyset: str, key_id: int) -> Mapping[str, int]:
             for each in run.remaining(tags=False)
             if (each.column == ADDRESS_HASH) is hashes
         )
+    if hashes and setting("PORTAL") is not None:
+        found[RECOVERY_CODES] = DjangoRecoveryCodes(security_database()).under(key_id)
     return {name: count for name, count in found.items() if count}
