@@ -1,9 +1,9 @@
 """The kernel of a sign-in with a passkey (WebAuthn Level 3 section 7.2): pure, and on `cryptography` alone.
 
 The signature is checked here and not through the webauthn package. Measured on one machine, as multiples of the bare ES256
-check: this kernel with every step 1.5, the package without most of them 1.7; both in a row would miss the bound of 2.2, and
+check: this kernel with every step 1.8, the package without most of them 1.9; both in a row would miss the bound of 2.2, and
 a worker that only signs people in never pays for the package's import (270 ms, 25 MiB). The package is asked at
-registration, and tests ask it and fido2 about every response that is accepted here.
+registration, and tests ask it about every answer that is accepted here.
 """
 
 from __future__ import annotations

@@ -78,6 +78,8 @@ def key_algorithm(cose: bytes) -> int:
 
 def load_key(cose: bytes) -> PublicKey:
     """The key that these bytes are. Raises `UnsoundKey`. Pure; some 15 microseconds for ES256."""
+    if (usual := _usual(cose)) is not None:
+        return usual
     algorithm, members = _named(cose)
     kind = ALGORITHMS.get(algorithm)
     # `True == 1` and `1.0 == 1`: the types are compared too.
@@ -121,16 +123,35 @@ def _ec(
     length, scheme = (curve.key_size + 7) // 8, ec.ECDSA(digest)
 
     def load(members: Mapping[int | str, Item]) -> Callable[[bytes, bytes], None]:
-        point = b"\x04" + _octets(members, _X, length) + _octets(members, _Y, length)
-        key = None
-        with suppress(ValueError):  # what is not on the curve is refused here
-            key = ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
-        if key is None:
-            raise UnsoundKey
-        verify = key.verify
-        return lambda signature, data: verify(signature, data, scheme)
+        return _point(curve, scheme, _octets(members, _X, length) + _octets(members, _Y, length))
 
     return load
+
+
+def _point(curve: ec.EllipticCurve, scheme: ec.ECDSA, x_y: bytes) -> Callable[[bytes, bytes], None]:
+    key = None
+    with suppress(ValueError):  # what is not on the curve is refused here
+        key = ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x_y)
+    if key is None:
+        raise UnsoundKey
+    verify = key.verify
+    return lambda signature, data: verify(signature, data, scheme)
+
+
+def _usual(cose: bytes) -> PublicKey | None:
+    """An ES256 key as every authenticator writes it (CTAP2 canonical CBOR), without the reader's 10 microseconds.
+
+    None for any other bytes, which then take the long way to the same answer.
+    """
+    if len(cose) != _USUAL_LENGTH or cose[:10] != _USUAL_HEAD or cose[42:45] != _USUAL_Y:
+        return None
+    return PublicKey(-7, _point(_P256, _ES256, cose[10:42] + cose[45:]))
+
+
+_P256, _ES256 = ec.SECP256R1(), ec.ECDSA(hashes.SHA256())
+_USUAL_HEAD = bytes.fromhex("a5010203262001215820")  # {1: 2, 3: -7, -1: 1, -2: 32 bytes
+_USUAL_Y = bytes.fromhex("225820")  # -3: 32 bytes}
+_USUAL_LENGTH = 77
 
 
 # -- Edwards curves ---------------------------------------------------------------------------------------------
