@@ -11,16 +11,16 @@ DEFAULT_LABEL: Final = "Passkey"
 MAX_LABEL: Final = 64
 
 
-def label_text(label: object) -> str:
+def label_text(label: object, default: str = DEFAULT_LABEL) -> str:
     """What a person typed, at most 64 characters on one line, without what reorders or hides it.
 
-    `DEFAULT_LABEL` where nothing is left, or it was no text.
+    ``default`` where nothing is left, or it was no text.
     """
     if not isinstance(label, str):
-        return DEFAULT_LABEL
+        return default
     shown = "".join(
         " " if char.isspace() else char
         for char in label[: 4 * MAX_LABEL]
         if char.isspace() or unicodedata.category(char)[0] != "C"
     )
-    return " ".join(shown.split())[:MAX_LABEL].strip() or DEFAULT_LABEL
+    return " ".join(shown.split())[:MAX_LABEL].strip() or default

@@ -22,7 +22,8 @@ from portalsec.auth.passkeys.assertion import (
 from portalsec.auth.passkeys.challenges import REGISTER, Challenge, Challenges
 from portalsec.auth.passkeys.checks import Check, Refusal
 from portalsec.auth.passkeys.client_data import RelyingParty
-from portalsec.auth.passkeys.labels import label_text
+from portalsec.auth.passkeys.labels import DEFAULT_LABEL, label_text
+from portalsec.auth.passkeys.makes import make_name
 from portalsec.auth.passkeys.messages import (
     AssertionMessage,
     RegistrationMessage,
@@ -177,7 +178,7 @@ class Passkeys:
             made = verify_registration(
                 message, expected, self._party, second_opinion=self._package, attest=self._attest
             )
-            passkey = self._passkey(made, message, challenge, account_id, label_text(label))
+            passkey = self._passkey(made, message, challenge, account_id, label)
         except Refusal as refusal:
             check = refusal.check
         if passkey is None:
@@ -357,8 +358,10 @@ class Passkeys:
         message: RegistrationMessage,
         challenge: Challenge,
         account_id: str,
-        label: str,
+        label: object,
     ) -> Passkey:
+        attestation = self.policy.attestation
+        make = make_name(made.aaguid, None if attestation is None else attestation.metadata)
         return Passkey(
             id=self._new_id(),
             account_id=account_id,
@@ -367,7 +370,7 @@ class Passkeys:
             public_key=made.public_key,
             algorithm=made.algorithm,
             sign_count=made.sign_count,
-            label=label,
+            label=label_text(label, make or DEFAULT_LABEL),
             aaguid=made.aaguid,
             transports=message.transports,
             backup_eligible=made.backup_eligible,
