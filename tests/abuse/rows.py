@@ -16,19 +16,15 @@ _FACTORS = "the issue of second factors and sessions: "
 
 WAITING: Mapping[str, str] = MappingProxyType(
     {
-        "MFA-14": _FACTORS
-        + "there are no codes by mail; two proofs of one kind never count as two (SignIn.login)",
-        "MFA-16": _FACTORS + "there are no recovery codes yet, and no page that removes a factor",
         "MFA-19": _FACTORS + "there are no passkeys yet; their budget is one of its own already",
         "BYP-14": _FACTORS + "step-up; a session keeps when each factor was proven, and no touch moves that",
         "BYP-15": _FACTORS + "step-up",
         "BYP-16": _FACTORS + "step-up",
-        **{f"KEY-{number:02}": _FACTORS + "passkeys at the door" for number in (9, 10)},
+        **{f"KEY-{number:02}": _FACTORS + "passkeys at the door" for number in (10,)},
         "SES-09": _FACTORS
         + "there are no refresh tokens; a session's id changes and the one before is dead (ATK-12)",
         "AUZ-04": _FACTORS + "there is no impersonation",
         "AUZ-06": "stores take no patterns: each look-up is by an exact value, and one contract holds them all",
-        "ATK-10": _FACTORS + "there is no approval by push, and none is planned without a number to type",
         "ATK-18": _FACTORS + "passkeys at the door",
     }
 )

@@ -91,6 +91,18 @@ class Factoring(Mailing):
         self.seeds[active.account_id] = self.seeds.get(active.account_id, seed)
         return self.factors.confirm_totp(active, code_of(seed, self.clock()), source=SOURCE)
 
+    def open_after(self, account: Account, seed: str) -> str:
+        """A session of an account whose authenticator has this seed."""
+        self.seeds[account.id] = seed
+        return self.open(account.login)
+
+    def enrolled_with(self, account: Account) -> str:
+        """An authenticator that was there before: its id."""
+        enrolment = self.portal.totp.begin(account.id, account.login)
+        seed = self.seeds[account.id] = enrolment.secret.reveal()
+        self.portal.totp.confirm(account.id, enrolment.device_id, code_of(seed, self.clock()))
+        return enrolment.device_id
+
     def add_passkey(self, session: str | NewSession, device: SoftAuthenticator | None = None) -> Any:
         active = self.active(session)
         options = self.factors.begin_passkey(active, source=SOURCE)

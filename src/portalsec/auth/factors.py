@@ -156,6 +156,7 @@ class Factors:
 
     def overview(self, session: ActiveSession) -> Overview:
         """All of an account's, for its holder's page; no step-up is asked for to look."""
+        session.require_owner()  # support that acts in the owner's name sees no factors
         account = self._accounts.get(session.account_id)
         if account is None:
             raise Denied(Reason.UNKNOWN_ACCOUNT)
@@ -238,17 +239,29 @@ class Factors:
         return self._of_passkeys(session, source).begin_registration(session.digest, account)
 
     def confirm_passkey(
-        self, session: ActiveSession, response: object, *, label: object = "", source: Source
+        self,
+        session: ActiveSession,
+        response: object,
+        *,
+        label: object = "",
+        with_codes: bool = True,
+        source: Source,
     ) -> Added:
         """Verify and keep the passkey that the browser made.
+
+        Args:
+            response: as of `Passkeys.complete_registration`.
+            with_codes: whether recovery codes come with it, where there are none left; False where the answer cannot show
+                them (a script's).
 
         Raises:
             Denied: FLOW_UNKNOWN, MALFORMED, PASSKEY_REFUSED, PASSKEY_TAKEN, SESSION_REVOKED.
         """
+        session.require_owner()
         passkey = self._of_passkeys(session, source).complete_registration(
             session.digest, session.account_id, response, label=label, source=source
         )
-        return self._added(session, passkey.id, Factor.PASSKEY, source)
+        return self._added(session, passkey.id, Factor.PASSKEY, source, with_codes=with_codes)
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -346,6 +359,7 @@ class Factors:
         Raises:
             Denied: TOKEN_INVALID: none of this account's.
         """
+        session.require_owner()
         if device_id == "all":
             self._trust.revoke_all(session.account_id, source=source)
         else:
@@ -398,6 +412,7 @@ class Factors:
 
     def _under_way(self, session: ActiveSession, code: object, source: Source) -> tuple[str, Attempt]:
         """The device that this session is setting up, and the units of one try."""
+        session.require_owner()
         event = Event.AUTH_MFA_CHALLENGE_FAILED
         malformed: Denied | None = None
         try:
@@ -431,7 +446,15 @@ class Factors:
             raise Denied(refusal.reason, retry_after=refusal.retry_after)
         return str(state["device"]), attempt
 
-    def _added(self, session: ActiveSession, authenticator_id: str, factor: Factor, source: Source) -> Added:
+    def _added(
+        self,
+        session: ActiveSession,
+        authenticator_id: str,
+        factor: Factor,
+        source: Source,
+        *,
+        with_codes: bool = True,
+    ) -> Added:
         """Record a new one, tell of it, end other sessions; where one of these fails, it is void."""
         details, kept, told = {"factor": factor.value, "device": authenticator_id}, None, None
         try:
@@ -448,7 +471,7 @@ class Factors:
                     self._notices.withdraw(told)
         codes = None
         with suppress(StoreError):  # the new id must reach the browser; codes can be made later
-            if not self._codes.left(session.account_id):
+            if with_codes and not self._codes.left(session.account_id):
                 codes = self._codes.make(session.account_id, source=source, session=kept.reference)
         return Added(session=kept, authenticator_id=authenticator_id, codes=codes)
 
