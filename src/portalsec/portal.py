@@ -29,6 +29,7 @@ from portalsec.auth.break_glass import BreakGlassNotices
 from portalsec.auth.closing import Closing
 from portalsec.auth.contacts import Contacts
 from portalsec.auth.courier import Courier
+from portalsec.auth.demands import Facts
 from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices
 from portalsec.auth.disavowal import Disavowal, disavow_token
 from portalsec.auth.dormancy import Dormancy, DormancyPolicy
@@ -69,9 +70,10 @@ from portalsec.auth.ports import (
 from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
-from portalsec.auth.sessions import Required, SessionPolicy, Sessions
+from portalsec.auth.sessions import SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy
 from portalsec.auth.signin_notices import SignInNotices
+from portalsec.auth.step_up import StepUp
 from portalsec.auth.support import SupportDesk
 from portalsec.auth.throttle import Throttle, ThrottlePolicy
 from portalsec.auth.totp import RESTORABLE, Totp, TotpParameters, TotpPolicy
@@ -234,6 +236,7 @@ class Portal:
     trust: Trust
     out_of_band: OutOfBand
     sign_in: SignIn
+    step_up: StepUp
     accounts: Accounts
     roles: Roles
     contacts: Contacts
@@ -280,6 +283,7 @@ def build_portal(
     language_of: Callable[[str], str | None] | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
     may_impersonate: MayImpersonate | None = None,
+    facts_of: Callable[[str], Facts] | None = None,
 ) -> Portal:
     """Wire the parts.
 
@@ -300,6 +304,8 @@ def build_portal(
         accounts_of: the accounts of a subject that events name: whose record was opened in an emergency is told so.
         may_impersonate: whether the holder of a session may act as an account, for a limited time and in its owner's sight
             (`portalsec.auth.impersonation`). Without it nobody may.
+        facts_of: roles, permissions, tenants and risk of an account, for ``policies.sign_in.rules`` and for limits of
+            sessions by role. Where it raises, nobody is let in.
         wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
 
     Raises:
@@ -383,7 +389,7 @@ def build_portal(
     sessions = Sessions(
         store=stores.sessions,
         policy=policies.sessions,
-        required=Required(level=2 if policies.sign_in.second_factor == "required" else 1),
+        required=policies.sign_in.floor,
         clock=clock,
         mac=mac,
         emit=emit,
@@ -454,6 +460,12 @@ def build_portal(
         max_age=policies.passwords.max_age,
         listed=new_passwords.listed_here if policies.check_at_sign_in else None,
         min_length=policies.passwords.min_length,
+        passkeys=passkeys,
+        passkey_store=stores.passkeys,
+        recovery_codes=recovery_codes,
+        sent_codes=out_of_band,
+        trust=trust,
+        facts_of=facts_of,
         policy=policies.sign_in,
         emit=emit,
         clock=clock,
@@ -489,6 +501,19 @@ def build_portal(
         emit=emit,
     )
     current = CurrentPassword(accounts=stores.accounts, passwords=passwords, throttle=throttle, emit=emit)
+    step_up = StepUp(
+        accounts=stores.accounts,
+        current=current,
+        totp=totp,
+        sessions=sessions,
+        throttle=throttle,
+        passkeys=passkeys,
+        passkey_store=stores.passkeys,
+        recovery_codes=recovery_codes,
+        facts_of=facts_of,
+        emit=emit,
+        clock=clock,
+    )
     replacing = Replacing(
         accounts=stores.accounts,
         new_passwords=new_passwords,
@@ -709,6 +734,7 @@ def build_portal(
         trust=trust,
         out_of_band=out_of_band,
         sign_in=sign_in,
+        step_up=step_up,
         accounts=accounts,
         roles=Roles(
             accounts=stores.accounts,

@@ -77,19 +77,23 @@ def test_only_these_modules_hold_the_key_to_the_door() -> None:
         "auth/adding_factor.py",
         "auth/evidence.py",
         "auth/_opening.py",
+        "auth/_resuming.py",
         "auth/impersonation.py",
         "auth/impersonation.py",
         "auth/invitations.py",
         "auth/password_change.py",
         "auth/registration.py",
         "auth/reset.py",
+        "auth/step_up.py",
     }
     assert importers("portalsec.auth.evidence.mint") == {
         "auth/_enrolment.py",
         "auth/_opening.py",
+        "auth/_resuming.py",
         "auth/out_of_band.py",
         "auth/passkeys/use.py",
         "auth/recovery_codes.py",
+        "auth/step_up.py",
         "auth/totp.py",
     }
     assert importers("portalsec.auth._door") == set()

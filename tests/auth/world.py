@@ -18,25 +18,32 @@ from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
 from portalsec.auth.adding_factor import AddingFactor
 from portalsec.auth.contacts import Contacts
+from portalsec.auth.demands import Facts
 from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings
 from portalsec.auth.invitations import Invitations
 from portalsec.auth.links import Links, RecoveryPolicy
 from portalsec.auth.new_password import NewPasswords
 from portalsec.auth.notices import Notices
+from portalsec.auth.out_of_band import OutOfBand, OutOfBandPolicy
+from portalsec.auth.passkeys import PasskeyPolicy, Passkeys
 from portalsec.auth.password_change import PasswordChange
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.passwords import Argon2Parameters, Passwords
 from portalsec.auth.ports import Account
+from portalsec.auth.proof import Factor
+from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
-from portalsec.auth.sessions import NewSession, Required, SessionPolicy, Sessions
+from portalsec.auth.sessions import NewSession, SessionPolicy, Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy, Step
+from portalsec.auth.step_up import StepUp
 from portalsec.auth.throttle import Lane, Throttle, ThrottlePolicy
 from portalsec.auth.totp import Totp, TotpParameters
+from portalsec.auth.trust import Trust, TrustPolicy
 from portalsec.auth.unlock import Unlock
 from portalsec.crypto.keyset import Keyset
-from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.prf import KeyedHash, KeysetPepper
 from portalsec.crypto.seal import FieldSealer
 from portalsec.events import Source
 from portalsec.secret import Secret
@@ -58,6 +65,7 @@ from portalsec.testing.hashing import CHEAP_ARGON2
 
 PASSWORD = "lantern orbit velvet cactus"
 OTHER_PASSWORD = "harbour pickle saturn mitten"
+ORIGIN = "https://portal.example.org"
 SOURCE = Source(address="192.0.2.10", user_agent="test browser")
 
 _FIELDS = Keyset.generate("AES256_GCM")
@@ -143,6 +151,9 @@ class World:
     sources: tuple[Any, ...] = ()
     check_at_sign_in: bool = True
     emit: Callable[[Any], None] | None = None
+    sign_in_policy: SignInPolicy | None = None  # in place of `second_factor` and `pending_attempts`
+    every_factor: bool = False  # passkeys, recovery codes, trusted devices and codes by mail, too
+    facts_of: Callable[[str], Facts] | None = None
     backing: Backing = field(default_factory=Backing)
 
     def __post_init__(self) -> None:
@@ -154,6 +165,8 @@ class World:
         self.session_store: Any = Recorder("sessions", self.backing.sessions, self.calls)
         self.throttle_store: Any = Recorder("throttle", self.backing.throttle, self.calls)
         self.totp_store: Any = Recorder("totp", self.backing.totp, self.calls)
+        self.passkey_store: Any = Recorder("passkeys", self.backing.passkeys, self.calls)
+        self.recovery_code_store: Any = Recorder("recovery_codes", self.backing.recovery_codes, self.calls)
         self.link_store: Any = Recorder("links", self.backing.links, self.calls)
         self.device_store: Any = Recorder("devices", self.backing.devices, self.calls)
         self.contact_store: Any = Recorder("contacts", self.backing.contacts, self.calls)
@@ -181,11 +194,13 @@ class World:
         self.throttle = Throttle(
             store=self.throttle_store, policy=self.lanes, mac=self.mac, clock=self.clock, emit=emit
         )
-        policy = SignInPolicy(second_factor=self.second_factor, pending_attempts=self.pending_attempts)
+        policy = self.sign_in_policy or SignInPolicy(
+            second_factor=self.second_factor, pending_attempts=self.pending_attempts
+        )
         self.sessions = Sessions(
             store=self.session_store,
             policy=self.session_policy,
-            required=Required(level=2 if self.second_factor == "required" else 1),
+            required=policy.floor,
             clock=self.clock,
             mac=self.mac,
             emit=emit,
@@ -208,7 +223,14 @@ class World:
             history=self.history_store,
             emit=emit,
         )
+        self.wire_factors(emit, new_id)
         self.sign_in = SignIn(
+            passkeys=self.passkeys,
+            passkey_store=self.passkey_store if self.every_factor else None,
+            recovery_codes=self.recovery_codes if self.every_factor else None,
+            sent_codes=self.out_of_band if self.every_factor else None,
+            trust=self.trust if self.every_factor else None,
+            facts_of=self.facts_of,
             accounts=self.account_store,
             passwords=self.passwords,
             totp=self.totp,
@@ -228,6 +250,47 @@ class World:
             mac=self.mac,
         )
         self.wire_accounts(emit, new_id)
+
+    def wire_factors(self, emit: Callable[[Any], None], new_id: SequentialIds) -> None:
+        self.passkeys = (
+            Passkeys(
+                store=self.passkey_store,
+                flows=self.flow_store,
+                policy=PasskeyPolicy.for_page(ORIGIN),
+                mac=self.mac,
+                clock=self.clock,
+                new_id=new_id,
+                emit=emit,
+            )
+            if self.every_factor
+            else None
+        )
+        self.recovery_codes = RecoveryCodes(
+            store=self.recovery_code_store, mac=KeysetPepper(_MAC), clock=self.clock, emit=emit
+        )
+        self.trust = Trust(
+            devices=self.device_store,
+            totp=self.totp_store,
+            passkeys=self.passkey_store,
+            notices=self.notices,
+            mac=self.mac,
+            policy=TrustPolicy(enabled=True),
+            emit=emit,
+            clock=self.clock,
+        )
+        self.out_of_band = OutOfBand(
+            contacts=self.contact_store,
+            sender=None,
+            flows=self.flow_store,
+            notices=self.notices,
+            throttle=self.throttle,
+            mac=self.mac,
+            policy=OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE})),
+            portal="Hill Clinic",
+            base_url=ORIGIN,
+            emit=emit,
+            clock=self.clock,
+        )
 
     def wire_accounts(self, emit: Callable[[Any], None], new_id: SequentialIds) -> None:
         with_second_factor = self.second_factor == "required"
@@ -326,6 +389,18 @@ class World:
             clock=self.clock,
         )
         self.adding_factor = AddingFactor(current=self.current, sign_in=self.sign_in)
+        self.step_up = StepUp(
+            accounts=self.account_store,
+            current=self.current,
+            totp=self.totp,
+            sessions=self.sessions,
+            throttle=self.throttle,
+            passkeys=self.passkeys,
+            passkey_store=self.passkey_store if self.every_factor else None,
+            recovery_codes=self.recovery_codes if self.every_factor else None,
+            emit=emit,
+            clock=self.clock,
+        )
         self.registration = Registration(
             requests=self.requests,
             links=self.links,

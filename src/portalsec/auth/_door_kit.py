@@ -35,6 +35,7 @@ from portalsec.typing import Emit
 
 if TYPE_CHECKING:  # argon2 and pyotp load with their own modules, not with the door
     from portalsec.auth.notices import Notices
+    from portalsec.auth.out_of_band import Sent
     from portalsec.auth.passkeys.options import PasskeyOptions
     from portalsec.auth.passwords import Passwords
     from portalsec.auth.totp import Totp
@@ -87,17 +88,19 @@ class RecoveryCodeService(Protocol):
 
     def left(self, account_id: str) -> int: ...
 
-    def verify(self, account_id: str, typed: object) -> Evidence: ...
+    def verify(self, account_id: str, typed: object, *, source: Source) -> Evidence: ...
+
+    def unspend(self, account_id: str, typed: object) -> None: ...
 
 
 class SentCodeService(Protocol):
     """Codes by mail and SMS (`portalsec.auth.out_of_band`), as far as the door uses them."""
 
-    def offered(self, account: Account) -> frozenset[Factor]:
+    def offered(self, account_id: str) -> frozenset[Factor]:
         """Kinds for which the account has a verified address or number."""
         ...
 
-    def send(self, place: bytes, account: Account, factor: Factor, *, source: Source) -> None: ...
+    def send(self, place: bytes, account: Account, factor: Factor, *, source: Source) -> Sent: ...
 
     def verify(self, place: bytes, account_id: str, code: object) -> Evidence: ...
 

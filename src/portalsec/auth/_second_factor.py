@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from portalsec.auth._door_kit import Kit, SentCodeService, settled
 from portalsec.auth._opening import Opening
@@ -14,12 +15,16 @@ from portalsec.auth.evidence import Evidence
 from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.step import Step
-from portalsec.errors import Denied, Reason
+from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent, Source
+
+if TYPE_CHECKING:
+    from portalsec.auth.out_of_band import Sent
 
 __all__ = ["Codes", "typed_code"]
 
 _MAX_SENT = 3
+_FEW_LEFT = 3  # as `portalsec.auth.recovery_codes.FEW_LEFT`
 
 
 class Codes:
@@ -51,18 +56,20 @@ class Codes:
             pending,
             Factor.RECOVERY_CODE,
             "recovery_code",
-            lambda account, _: service.verify(account.id, code),
+            lambda account, _: service.verify(account.id, code, source=source),
             source=source,
             device=device,
+            spent=lambda account: self._code_used(account, source),
+            unspent=lambda account: service.unspend(account.id, code),
         )
 
-    def send(self, pending: object, factor: Factor, *, source: Source) -> None:
+    def send(self, pending: object, factor: Factor, *, source: Source) -> Sent:
         """`SignIn.send_code`."""
         service = self._sent(source)
         flow, state, account = self._pending.begun(pending, FACTOR, source, most=_MAX_SENT)
         self._pending.put_back(flow, replace(state, begun=state.begun + 1))
         self._offered(account, state.proofs, factor, source)
-        service.send(flow.digest, account, factor, source=source)
+        return service.send(flow.digest, account, factor, source=source)
 
     def sent_code(self, pending: object, code: object, *, source: Source, device: object) -> Step:
         """`SignIn.submit_sent_code`."""
@@ -85,6 +92,8 @@ class Codes:
         *,
         source: Source,
         device: object,
+        spent: Callable[[Account], None] | None = None,
+        unspent: Callable[[Account], None] | None = None,
     ) -> Step:
         kit = self._kit
         flow, state = self._pending.tried(token_digest(pending), FACTOR, source)
@@ -99,16 +108,36 @@ class Codes:
         proven = settled(lambda: verify(account, flow.digest), attempt)
         if isinstance(proven, Reason):
             self._pending.failed(flow, proven, source)
-        self._pending.consume(flow, source)
-        return self._opening.after_factor(
-            account,
-            state,
-            proven,
-            attempt.hold(),
-            source=source,
-            device=device,
-            expires_at=flow.expires_at,
+        try:
+            self._pending.consume(flow, source)
+            if spent is not None:
+                spent(account)
+            return self._opening.after_factor(
+                account,
+                state,
+                proven,
+                attempt.hold(),
+                source=source,
+                device=device,
+                expires_at=flow.expires_at,
+            )
+        except StoreError:
+            if unspent is not None:  # plumbing failed: the owner has few of them
+                with suppress(StoreError):
+                    unspent(account)
+            raise
+
+    def _code_used(self, account: Account, source: Source) -> None:
+        """Tell the owner that a recovery code was used, and that few are left."""
+        from portalsec.auth.notices import NoticeKind  # imported by whoever built the notices
+
+        kit, left = (
+            self._kit,
+            0 if self._kit.recovery_codes is None else self._kit.recovery_codes.left(account.id),
         )
+        kit.notices.tell(account.id, NoticeKind.RECOVERY_CODE_USED, source=source)
+        if left <= _FEW_LEFT:
+            kit.notices.tell(account.id, NoticeKind.RECOVERY_CODES_FEW, source=source)
 
     def _totp_verified(self, account: Account, typed: str, source: Source) -> Evidence:
         try:

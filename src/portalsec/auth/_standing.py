@@ -34,7 +34,7 @@ class Standing:
             usable.add(Factor.PASSWORD)
         if kit.totp.enrolled(account.id):
             second = True
-            if getattr(kit.totp, "usable", kit.totp.enrolled)(account.id):
+            if kit.totp.usable(account.id):
                 usable.add(Factor.TOTP)
         if kit.passkey_store is not None and (passkeys := kit.passkey_store.of_account(account.id)):
             second = True
@@ -44,7 +44,7 @@ class Standing:
             second = True
             usable.add(Factor.RECOVERY_CODE)
         if kit.sent_codes is not None:
-            usable |= kit.sent_codes.offered(account)
+            usable |= kit.sent_codes.offered(account.id)
         enrolable = {Factor.TOTP} if kit.passkeys is None else {Factor.TOTP, Factor.PASSKEY}
         return Enrolled(usable=frozenset(usable), second=second, enrolable=frozenset(enrolable))
 

@@ -10,7 +10,7 @@ from portalsec.auth.ports import SessionRecord
 from portalsec.auth.session_policy import SessionPolicy
 from portalsec.errors import Reason
 
-__all__ = ["ANYTHING", "Active", "Ended", "Required", "Standing", "evaluate", "may_rest"]
+__all__ = ["ANYTHING", "Active", "Ended", "Required", "Standing", "evaluate", "may_rest", "measured"]
 
 _ZERO = timedelta(0)
 
@@ -32,10 +32,21 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Required:
-    """What every session must have reached, by the portal's sign-in policy. One opened when less was asked is over."""
+    """What every session must have reached, by the portal's sign-in policy. One opened when less was asked is over.
+
+    Attributes:
+        since: from when on; None: always. Until then there is time to set a factor up (`SignInPolicy.enrol_by`).
+    """
 
     level: int = 0
     phishing_resistant: bool = False
+    since: datetime | None = None
+
+    def missed_by(self, record: SessionRecord, now: datetime) -> bool:
+        """Whether the session never reached what is asked of it at ``now``."""
+        if self.since is not None and now < self.since:
+            return False
+        return record.level < self.level or (self.phishing_resistant and not record.phishing_resistant)
 
 
 ANYTHING = Required()
@@ -50,17 +61,29 @@ def evaluate(
     current_epoch: int,
     required: Required = ANYTHING,
 ) -> Standing:
-    """Whether a session lives at ``now``. Pure; a session is over exactly at a limit, not after it.
+    """Whether a session lives at ``now``, as a value. Pure; a session is over exactly at a limit, not after it.
 
     It is measured against what holds now: an epoch that moved on (SESSION_REVOKED), an assurance that is ``required``
     and was never reached (EVIDENCE_MISSING), limits of the policy and its own, whichever is shorter. Times that are
     missing, naive, in the future or in the wrong order end it (SESSION_CLOCK). One that rests is over by SESSION_IDLE,
     whatever the limits say now, until the absolute limit.
     """
+    found = measured(record, now, policy, current_epoch, required)
+    return (
+        Ended(reason=found)
+        if isinstance(found, Reason)
+        else Active(idle_left=found[0], absolute_left=found[1])
+    )
+
+
+def measured(
+    record: SessionRecord, now: datetime, policy: SessionPolicy, current_epoch: int, required: Required
+) -> Reason | tuple[timedelta, timedelta]:
+    """`evaluate` for every request, which has no time for more objects: why it is over, or what is left, idle first."""
     if record.epoch != current_epoch:
-        return Ended(reason=Reason.SESSION_REVOKED)
-    if record.level < required.level or (required.phishing_resistant and not record.phishing_resistant):
-        return Ended(reason=Reason.EVIDENCE_MISSING)
+        return Reason.SESSION_REVOKED
+    if (required.level or required.phishing_resistant) and required.missed_by(record, now):
+        return Reason.EVIDENCE_MISSING
     created, seen, latest = record.created_at, record.last_seen_at, now + policy.clock_tolerance
     try:
         # An aware time compares with aware times only, so whatever is none raises; a naive clock would hide that.
@@ -75,16 +98,14 @@ def evaluate(
     except TypeError:
         possible = False
     if not possible:
-        return Ended(reason=Reason.SESSION_CLOCK)
+        return Reason.SESSION_CLOCK
     absolute_left = absolute - (now - created) if created < now else absolute
     if absolute_left <= _ZERO:
-        return Ended(reason=Reason.SESSION_EXPIRED)
+        return Reason.SESSION_EXPIRED
     idle_left = idle - (now - seen) if seen < now else idle
     if idle_left <= _ZERO or record.rested_at is not None:
-        return Ended(reason=Reason.SESSION_IDLE)
-    return Active(
-        idle_left=idle_left if idle_left < absolute_left else absolute_left, absolute_left=absolute_left
-    )
+        return Reason.SESSION_IDLE
+    return (idle_left if idle_left < absolute_left else absolute_left), absolute_left
 
 
 def may_rest(record: SessionRecord, policy: SessionPolicy) -> bool:

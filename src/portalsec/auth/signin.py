@@ -12,6 +12,7 @@ enrolment           a pending token                 ``begin_totp_enrolment``, ``
                                                     ``begin_passkey_enrolment``, ``confirm_passkey_enrolment``
 new_password        a pending token                 ``PasswordChange.submit_forced``
 signed in           a session token                 ``logout`` -> start
+resting             a session token                 ``resume``, ``begin_resume_passkey`` and ``resume_passkey``
 ==================  ==============================  ===========================================================
 
 What leads where is `portalsec.auth.demands.missing`, asked at each step of what the account has and the policy wants by
@@ -44,6 +45,7 @@ from portalsec.auth._opening import TOO_SHORT, Opening
 from portalsec.auth._passkey_factor import PasskeyFactor
 from portalsec.auth._pending import Browser, Pending, password_digest
 from portalsec.auth._pending_flows import NEW_PASSWORD, PendingSignIns, token_digest
+from portalsec.auth._resuming import Resuming
 from portalsec.auth._second_factor import Codes
 from portalsec.auth._standing import EXPIRED, Standing
 from portalsec.auth.demands import Facts
@@ -57,12 +59,14 @@ from portalsec.auth.signin_policy import SignInPolicy
 from portalsec.auth.step import Step
 from portalsec.auth.throttle import Throttle, Units
 from portalsec.clock import Clock
+from portalsec.errors import ConfigurationError
 from portalsec.events import Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
 if TYPE_CHECKING:  # argon2 and pyotp load with their own modules, not with the door
     from portalsec.auth.notices import Notices
+    from portalsec.auth.out_of_band import Sent
     from portalsec.auth.passkeys.options import PasskeyOptions
     from portalsec.auth.passwords import Passwords
     from portalsec.auth.totp import Enrolment, Totp
@@ -118,6 +122,11 @@ class SignIn:
 
         ``facts_of``: what `SignInPolicy.rules` are measured against, by account id. Where it raises, nobody is let in.
         """
+        if policy.asks_who and facts_of is None:
+            raise ConfigurationError(
+                "SignInPolicy.rules go by role, permission, tenant or risk, and nobody tells who has which: hand over "
+                "facts_of"
+            )
         self._kit = Kit(
             accounts=accounts,
             passwords=passwords,
@@ -151,6 +160,7 @@ class SignIn:
         self._codes = Codes(self._kit, self._pending, self._standing, self._opening)
         self._passkey = PasskeyFactor(self._kit, self._pending, self._standing, self._opening)
         self._enrolling = Enrolling(self._kit, self._pending, self._standing, self._opening)
+        self._resuming = Resuming(self._kit, self._standing)
         self.policy = policy
 
     # -- first factor -----------------------------------------------------------------------------------------------
@@ -326,13 +336,13 @@ class SignIn:
         """Show a recovery code, which is spent by it. Refusals as at `submit_totp`."""
         return self._codes.recovery_code(pending, code, source=source, device=device)
 
-    def send_code(self, pending: object, factor: Factor, *, source: Source) -> None:
-        """Mail or text a code, where `Step.next` has that kind. At most three times a step.
+    def send_code(self, pending: object, factor: Factor, *, source: Source) -> Sent:
+        """Mail or text a code, where `Step.next` has that kind, and say to whom it went. At most three times a step.
 
         Raises:
             Denied: FLOW_UNKNOWN, FLOW_EXHAUSTED, FACTOR_NOT_ENROLLED, ACCOUNT_DISABLED, THROTTLED.
         """
-        self._codes.send(pending, factor, source=source)
+        return self._codes.send(pending, factor, source=source)
 
     def submit_sent_code(
         self, pending: object, code: object, *, source: Source, device: object = None
@@ -473,6 +483,32 @@ class SignIn:
             AuditUnavailable: the sign-in could not be recorded, so it did not happen.
         """
         return self._opening.open(account_id, evidence, source=source, browser=Browser(shared=True))[0]
+
+    # -- after an idle end ----------------------------------------------------------------------------------------------
+
+    def resume(self, token: object, password: object, *, source: Source) -> NewSession:
+        """Go on with a session that idleness ended, by its account's password (SP 800-63B-4 section 2.2.3).
+
+        Within the absolute limit, never on a shared computer, and only where the session has proven all that the policy
+        asks by now.
+
+        Raises:
+            Denied: what `Sessions.resumable` raises; MALFORMED, THROTTLED, WRONG_PASSWORD, FACTOR_NOT_ENROLLED,
+                ACCOUNT_LOCKED, ACCOUNT_DISABLED, CHANGE_REQUIRED, EVIDENCE_MISSING.
+        """
+        return self._resuming.with_password(token, password, source=source)
+
+    def begin_resume_passkey(self, token: object, *, source: Source) -> PasskeyOptions:
+        """The same by a passkey that verifies its user.
+
+        Raises:
+            Denied: what `Sessions.resumable` raises; FACTOR_NOT_ENROLLED.
+        """
+        return self._resuming.begin_passkey(token, source=source)
+
+    def resume_passkey(self, token: object, response: object, *, source: Source) -> NewSession:
+        """Finish what `begin_resume_passkey` began. Refusals as at `resume`, and PASSKEY_REFUSED."""
+        return self._resuming.with_passkey(token, response, source=source)
 
     def abort(self, pending: object) -> None:
         """Drop a pending sign-in; an unknown one is no error."""

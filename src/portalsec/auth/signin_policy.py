@@ -9,6 +9,7 @@ from typing import Literal
 
 from portalsec.auth.demands import Demand, DemandRule, Facts, strictest
 from portalsec.auth.proof import Factor
+from portalsec.auth.session_standing import Required
 from portalsec.errors import ConfigurationError
 
 __all__ = ["SignInPolicy"]
@@ -75,6 +76,23 @@ class SignInPolicy:
             phishing_resistant=self.phishing_resistant == "required",
             allowed=self.factors,
         )
+
+    @property
+    def floor(self) -> Required:
+        """What sessions that are open already are measured by, at every request."""
+        # A mailed code is a second factor where the policy takes one, and never level 2: then nothing tells from the
+        # level alone whether there was a second factor. Who signed in with what is asked of when the session opens.
+        two = self.second_factor == "required" and Factor.EMAIL_CODE not in self.factors
+        return Required(
+            level=2 if two else 1,
+            phishing_resistant=self.phishing_resistant == "required",
+            since=self.enrol_by,
+        )
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether some rule depends on what is known of the person."""
+        return any(rule.roles or rule.permissions or rule.tenants or rule.risk for rule in self.rules)
 
     def demand(self, facts: Facts, now: datetime) -> Demand:
         """What is asked of a person of whom this is known, at this moment."""

@@ -1,0 +1,121 @@
+"""A session that idleness ended goes on where it was, after one factor (SP 800-63B-4 section 2.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from portalsec.auth._door import DOOR
+from portalsec.auth._door_kit import Kit, PasskeyService, settled
+from portalsec.auth._input import password_text
+from portalsec.auth._standing import Standing
+from portalsec.auth.evidence import Evidence, mint
+from portalsec.auth.ports import Account, SessionRecord
+from portalsec.auth.proof import Factor
+from portalsec.auth.sessions import NewSession
+from portalsec.errors import Denied, Reason, Tampered
+from portalsec.events import Event, Source
+
+if TYPE_CHECKING:
+    from portalsec.auth.passkeys.options import PasskeyOptions
+
+__all__ = ["Resuming"]
+
+_PURPOSE = "passkey.sign-in"  # its options ask the authenticator to verify its user
+
+
+class Resuming:
+    """The factor adds to what the session has proven, and stands in for nothing: the policy is asked anew.
+
+    Tries count into the account's ``step_up`` budget: whoever gets here holds the session's secret. Safe for concurrent
+    use; the store of sessions lets one request through.
+    """
+
+    def __init__(self, kit: Kit, standing: Standing) -> None:
+        self._kit = kit
+        self._standing = standing
+
+    def with_password(self, token: object, password: object, *, source: Source) -> NewSession:
+        """`SignIn.resume`."""
+        kit, malformed = self._kit, False
+        record = kit.sessions.resumable(token, source=source)
+        try:
+            password_text(password)
+        except Denied:
+            malformed = True
+        if malformed:
+            kit.refuse(Event.SYSTEM_REQUEST_REFUSED, Reason.MALFORMED, source=source)
+        account = self._account(record, source)
+
+        def verify() -> Evidence:
+            at, damaged = kit.clock(), False
+            try:
+                kit.passwords.verify(account.password_hash, password, account_id=account.id)
+            except Tampered:
+                damaged = True
+            if damaged or account.password_hash is None:
+                raise Denied(Reason.FACTOR_NOT_ENROLLED)
+            return mint(Factor.PASSWORD, account.id, at)
+
+        return self._resume(record, account, verify, source)
+
+    def begin_passkey(self, token: object, *, source: Source) -> PasskeyOptions:
+        """`SignIn.begin_resume_passkey`."""
+        record, service = self._kit.sessions.resumable(token, source=source), self._service(source)
+        account = self._account(record, source)
+        return service.begin_sign_in(record.digest, login=None, account=account, purpose=_PURPOSE)
+
+    def with_passkey(self, token: object, response: object, *, source: Source) -> NewSession:
+        """`SignIn.resume_passkey`."""
+        record, service = self._kit.sessions.resumable(token, source=source), self._service(source)
+        account = self._account(record, source)
+        return self._resume(
+            record,
+            account,
+            lambda: service.complete_sign_in(
+                record.digest,
+                _PURPOSE,
+                response,
+                account_id=account.id,
+                require_user_verification=True,
+                source=source,
+            ),
+            source,
+        )
+
+    def _resume(
+        self, record: SessionRecord, account: Account, verify: Callable[[], Evidence], source: Source
+    ) -> NewSession:
+        kit = self._kit
+        attempt = kit.reserve("step_up", account, source)
+        if attempt.locked is not None:
+            attempt.failed()
+            self._refuse(record, attempt.locked, source)
+        proven = settled(verify, attempt)
+        if isinstance(proven, Reason):
+            self._refuse(record, proven, source)
+        attempt.succeeded()
+        if proven.account_id != account.id:
+            self._refuse(record, Reason.EVIDENCE_MIXED, source)
+        if self._standing.must_change(account) is not None:
+            self._refuse(record, Reason.CHANGE_REQUIRED, source)
+        # What the session had proven must be enough by now without the new proof, which only says who is back.
+        enough = self._standing.next(account, record.proofs).done
+        if not (enough and self._standing.still_there(account, record.proofs)):
+            self._refuse(record, Reason.EVIDENCE_MISSING, source)
+        roles = self._standing.facts(account.id).roles
+        return kit.sessions.resume_through(DOOR, record, proofs=(proven.proof,), source=source, roles=roles)
+
+    def _account(self, record: SessionRecord, source: Source) -> Account:
+        account = self._kit.accounts.get(record.account_id)
+        if account is None or account.disabled:
+            self._refuse(record, Reason.ACCOUNT_DISABLED, source)
+        return account
+
+    def _refuse(self, record: SessionRecord, reason: Reason, source: Source) -> NoReturn:
+        self._kit.refuse(Event.AUTH_LOGIN_FAILED, reason, source=source, account_id=record.account_id)
+
+    def _service(self, source: Source) -> PasskeyService:
+        if self._kit.passkeys is None:
+            self._kit.refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FACTOR_NOT_ENROLLED, source=source)
+        return self._kit.passkeys

@@ -1,0 +1,311 @@
+"""`StepUp`: an open session shows a factor once more before something that matters.
+
+The session keeps which factor was shown when. `StepUp.require` looks at that and at nothing else: neither a visit nor a
+page that was opened makes a proof younger, and a session without one is never let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+from portalsec.auth._current import CurrentPassword
+from portalsec.auth._door import DOOR
+from portalsec.auth._door_kit import PasskeyService, RecoveryCodeService, settled
+from portalsec.auth.demands import SECOND, Demand, Facts, meets
+from portalsec.auth.evidence import Evidence, mint
+from portalsec.auth.ports import Account, AccountStore, PasskeyStore
+from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
+from portalsec.auth.throttle import Throttle
+from portalsec.clock import Clock
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
+from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
+from portalsec.typing import Emit
+
+if TYPE_CHECKING:
+    from portalsec.auth.passkeys.options import PasskeyOptions
+    from portalsec.auth.totp import Totp
+
+__all__ = ["StepUp", "StepUpRequired"]
+
+_PURPOSE = "passkey.step-up"
+_AT_A_STEP_UP = frozenset({Factor.PASSWORD, Factor.TOTP, Factor.PASSKEY, Factor.RECOVERY_CODE})
+
+
+class StepUpRequired(Denied):
+    """The session must show a factor first.
+
+    Attributes:
+        next: kinds that would do ("totp", "passkey", ...), for the page that asks; () where the account has none of
+            them: there is nothing to show, only something to set up.
+    """
+
+    def __init__(self, next: tuple[str, ...] = ()) -> None:
+        super().__init__(Reason.STEP_UP_REQUIRED)
+        self.next = next
+        self.args = (next,)  # what a copy or a pickle is rebuilt from
+
+
+class StepUp:
+    """Says whether a session showed enough lately, and takes what it shows now.
+
+    Safe for concurrent use: a session that shows a factor goes on under another id, and of several requests one gets it.
+    Tries have a budget of their own (``step_up``), which a stolen session cannot stretch by signing in.
+
+    Args:
+        passkeys, passkey_store, recovery_codes: None where the portal has none.
+        facts_of: as at `SignIn`.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountStore,
+        current: CurrentPassword,
+        totp: Totp,
+        sessions: Sessions,
+        throttle: Throttle,
+        emit: Emit,
+        clock: Clock,
+        passkeys: PasskeyService | None = None,
+        passkey_store: PasskeyStore | None = None,
+        recovery_codes: RecoveryCodeService | None = None,
+        facts_of: Callable[[str], Facts] | None = None,
+    ) -> None:
+        self._accounts = accounts
+        self._current = current
+        self._totp = totp
+        self._sessions = sessions
+        self._throttle = throttle
+        self._emit = emit
+        self._clock = clock
+        self._passkeys = passkeys
+        self._passkey_store = passkey_store
+        self._codes = recovery_codes
+        self._facts_of = facts_of
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def require(
+        self,
+        session: ActiveSession,
+        *,
+        within: timedelta,
+        factors: Iterable[Factor] | None = None,
+        level: int | None = None,
+        phishing_resistant: bool = False,
+        explicit: bool = True,
+    ) -> None:
+        """Return where the session showed enough, so recently; raise otherwise.
+
+        Args:
+            within: how old a proof may be, counted from when it was shown.
+            factors: kinds of which one must be among them. None: a second factor where the account has one, since the
+                password alone may be a thief's; else the password.
+            level: assurance level that the fresh proofs must reach by themselves.
+            phishing_resistant: one of them must be a passkey.
+            explicit: only what was shown because somebody asked counts, and not what was shown on the way in. False also
+                takes a sign-in that is as fresh.
+
+        Raises:
+            StepUpRequired: with what would do.
+            Denied: IMPERSONATED: nobody steps up in another's name.
+        """
+        if within <= timedelta(0):
+            raise ConfigurationError("StepUp.require: within must be longer than nothing")
+        session.require_owner()
+        wanted = None if factors is None else frozenset(factors)
+        if wanted is not None and not wanted <= _AT_A_STEP_UP:
+            raise ConfigurationError(
+                "StepUp.require: a step-up takes a password, an authenticator, a passkey or a recovery code"
+            )
+        has = self._has(session.account_id)
+        if wanted is None:
+            wanted = (has & SECOND) or frozenset({Factor.PASSWORD})
+        demand = Demand(level=level or 1, phishing_resistant=phishing_resistant, factors=(wanted,))
+        if not meets(self._fresh(session, within, explicit), demand):
+            raise StepUpRequired(self._ways(has, wanted, demand))
+
+    def ways(self, session: ActiveSession) -> tuple[str, ...]:
+        """Kinds that the account of this session could show now, for a page."""
+        return tuple(factor.value for factor in Factor if factor in self._has(session.account_id))
+
+    # -- showing ------------------------------------------------------------------------------------------------------
+
+    def submit_password(self, session: ActiveSession, password: object, *, source: Source) -> NewSession:
+        """Show the current password. Refusals are those of `CurrentPassword.verify`.
+
+        Returns:
+            The session under another id; the old one is dead.
+        """
+        at = self._clock()
+        account = self._current.verify(session, password, source=source)
+        return self._stepped_up(session, mint(Factor.PASSWORD, account.id, at), source)
+
+    def submit_totp(self, session: ActiveSession, code: object, *, source: Source) -> NewSession:
+        """Show a code of an authenticator.
+
+        Raises:
+            Denied: IMPERSONATED, MALFORMED, THROTTLED, ACCOUNT_LOCKED, ACCOUNT_DISABLED, FACTOR_NOT_ENROLLED, WRONG_CODE,
+                CODE_REPLAYED, FACTOR_DISABLED, SESSION_UNKNOWN.
+        """
+        return self._submit(session, lambda account: self._totp.verify(account.id, code), source)
+
+    def submit_recovery_code(self, session: ActiveSession, code: object, *, source: Source) -> NewSession:
+        """Show a recovery code, which is spent by it. Refusals as at `submit_totp`."""
+        codes = self._codes
+        if codes is None:
+            self._refuse(session, Reason.FACTOR_NOT_ENROLLED, source)
+        return self._submit(session, lambda account: codes.verify(account.id, code, source=source), source)
+
+    def begin_passkey(self, session: ActiveSession, *, source: Source) -> PasskeyOptions:
+        """Ask the browser for a passkey of this account; the challenge is this session's alone.
+
+        Raises:
+            Denied: IMPERSONATED, ACCOUNT_DISABLED, FACTOR_NOT_ENROLLED.
+        """
+        session.require_owner()
+        if self._passkeys is None:
+            self._refuse(session, Reason.FACTOR_NOT_ENROLLED, source)
+        account = self._account(session, source)
+        return self._passkeys.begin_sign_in(session.digest, login=None, account=account, purpose=_PURPOSE)
+
+    def submit_passkey(
+        self,
+        session: ActiveSession,
+        response: object,
+        *,
+        source: Source,
+        require_user_verification: bool = False,
+    ) -> NewSession:
+        """Show that passkey. Refusals as at `submit_totp`, and FLOW_UNKNOWN, PASSKEY_REFUSED."""
+        service = self._passkeys
+        if service is None:
+            self._refuse(session, Reason.FACTOR_NOT_ENROLLED, source)
+        return self._submit(
+            session,
+            lambda account: service.complete_sign_in(
+                session.digest,
+                _PURPOSE,
+                response,
+                account_id=account.id,
+                require_user_verification=require_user_verification,
+                source=source,
+            ),
+            source,
+        )
+
+    # -- parts of the above -----------------------------------------------------------------------------------------
+
+    def _submit(
+        self, session: ActiveSession, verify: Callable[[Account], Evidence], source: Source
+    ) -> NewSession:
+        session.require_owner()
+        refused: Denied | None = None
+        try:
+            attempt = self._throttle.reserve("step_up", account=session.account_id, address=source.address)
+        except Denied as refusal:
+            refused = refusal
+        if refused is not None:
+            self._record(session, refused.reason, source, name=Event.AUTH_THROTTLED)
+            raise refused
+        if attempt.locked is not None:
+            attempt.failed()
+            self._refuse(session, attempt.locked, source)
+        account = self._account(session, source)
+        proven = settled(lambda: verify(account), attempt)
+        if isinstance(proven, Reason):
+            self._refuse(session, proven, source)
+        attempt.succeeded()
+        return self._stepped_up(session, proven, source)
+
+    def _stepped_up(self, session: ActiveSession, proven: Evidence, source: Source) -> NewSession:
+        if proven.account_id != session.account_id:
+            self._refuse(session, Reason.EVIDENCE_MIXED, source)
+        facts = Facts() if self._facts_of is None else self._facts_of(session.account_id)
+        # Recorded first: no session is stepped up that the log does not know of.
+        record = self._event(session, source, factor=proven.factor)
+        self._emit(record)
+        try:
+            return self._sessions.rotate_through(
+                DOOR,
+                session,
+                proofs=(replace(proven.proof, explicit=True),),
+                source=source,
+                roles=facts.roles,
+            )
+        except BaseException:
+            with suppress(StoreError):  # a second record, which says that the first came to nothing
+                self._emit(replace(record, outcome=Outcome.ERROR))
+            raise
+
+    def _fresh(self, session: ActiveSession, within: timedelta, explicit: bool) -> list[Proof]:
+        now, tolerance = self._clock(), self._sessions.policy.clock_tolerance
+        return [
+            proof
+            for proof in session.record.proofs
+            if -tolerance <= now - proof.at < within and (proof.explicit or not explicit)
+        ]
+
+    def _has(self, account_id: str) -> frozenset[Factor]:
+        """What the account can show in an open session."""
+        account, has = self._accounts.get(account_id), set()
+        if account is None or account.disabled:
+            return frozenset()
+        if account.password_hash is not None:
+            has.add(Factor.PASSWORD)
+        if self._totp.usable(account_id):
+            has.add(Factor.TOTP)
+        store = self._passkey_store
+        if store is not None and any(each.disabled_at is None for each in store.of_account(account_id)):
+            has.add(Factor.PASSKEY)
+        if self._codes is not None and self._codes.left(account_id):
+            has.add(Factor.RECOVERY_CODE)
+        return frozenset(has)
+
+    @staticmethod
+    def _ways(has: frozenset[Factor], wanted: frozenset[Factor], demand: Demand) -> tuple[str, ...]:
+        ways = has & wanted
+        if demand.phishing_resistant:
+            ways = has & {Factor.PASSKEY}
+        elif demand.level > 1:
+            ways = has  # two of them, or a passkey that verifies its user
+        return tuple(factor.value for factor in Factor if factor in ways)
+
+    def _account(self, session: ActiveSession, source: Source) -> Account:
+        account = self._accounts.get(session.account_id)
+        if account is None or account.disabled:
+            self._refuse(session, Reason.ACCOUNT_DISABLED, source)
+        return account
+
+    def _refuse(self, session: ActiveSession, reason: Reason, source: Source) -> NoReturn:
+        self._record(session, reason, source)
+        raise Denied(reason)
+
+    def _record(
+        self, session: ActiveSession, reason: Reason, source: Source, *, name: Event = Event.AUTH_STEP_UP
+    ) -> None:
+        self._emit(
+            replace(
+                self._event(session, source),
+                name=name,
+                outcome=Outcome.DENIED,
+                reason=reason,
+                details={"kind": "step_up"},
+            )
+        )
+
+    @staticmethod
+    def _event(session: ActiveSession, source: Source, factor: Factor | None = None) -> SecurityEvent:
+        return SecurityEvent(
+            name=Event.AUTH_STEP_UP,
+            actor=Actor(type="user", id=session.account_id),
+            resource=ResourceRef(type="account", id=session.account_id),
+            source=source,
+            session=session.reference,
+            details={} if factor is None else {"factor": factor.value},
+        )
