@@ -94,7 +94,7 @@ test: $(VENV)/.installed-test
 
 # Where the counts are larger under PORTALSEC_SOAK: races of every store, kills, statistics.
 SOAKED := tests/soak tests/stores tests/django/test_contracts.py tests/audit/test_kill.py \
-  tests/sqlalchemy/test_rotation_kill.py tests/auth/test_strength.py
+  tests/sqlalchemy/test_rotation_kill.py tests/auth/test_strength.py tests/auth/passkeys/test_malformed.py
 
 soak: $(VENV)/.installed-test
 	@PORTALSEC_SOAK=1 $(PY) -m pytest --write-measured docs/reference/measured.md $(SOAKED) $(ARGS)

@@ -24,6 +24,7 @@ NEEDS = {  # module that must refuse without its extra -> name of the extra
     "portalsec.fastapi": "fastapi",
     "portalsec.django": "django",
     "portalsec.testing.contracts": "testing",
+    "portalsec.testing.fixtures": "testing",
 }
 BASE = {"argon2", "cryptography", "pyotp", "webauthn", "zxcvbn"}
 
