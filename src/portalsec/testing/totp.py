@@ -39,7 +39,8 @@ def current_totp(
         parameters: of a seed in base32; RFC 6238's usual ones where there are none.
 
     Raises:
-        portalsec.auth.otpauth.ImportRefused: the URI or the seed cannot be read.
+        portalsec.auth.otpauth.ImportRefused: the URI cannot be read.
+        ValueError: the seed is no base32.
     """
     from portalsec.auth import otpauth
 
