@@ -17,7 +17,7 @@ from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Proof
 from portalsec.auth.session_list import ListedSession, listed
 from portalsec.auth.session_policy import Limits, SessionPolicy, SessionRule
-from portalsec.auth.session_standing import ANYTHING, Active, Ended, Required, evaluate, may_rest
+from portalsec.auth.session_standing import ANYTHING, Active, Ended, Required, evaluate, may_rest, measured
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason
 from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
@@ -66,12 +66,14 @@ class ActiveSession:
 
     Attributes:
         record: the session as the store holds it.
-        left: what is left of each limit, as of this check.
+        idle_left: time left without activity, as of this check.
+        absolute_left: time left in any case, as of this check.
     """
 
     # Few fields and the rest on demand: this is made for every request.
     record: SessionRecord
-    left: Active
+    idle_left: timedelta
+    absolute_left: timedelta
     _refer: Callable[[bytes], str] = field(compare=False)
 
     @property
@@ -137,16 +139,6 @@ class ActiveSession:
         """
         if self.record.impersonator is not None:
             raise Denied(Reason.IMPERSONATED)
-
-    @property
-    def idle_left(self) -> timedelta:
-        """Time left without activity, as of this check."""
-        return self.left.idle_left
-
-    @property
-    def absolute_left(self) -> timedelta:
-        """Time left in any case, as of this check."""
-        return self.left.absolute_left
 
     @property
     def digest(self) -> bytes:
@@ -228,10 +220,11 @@ class Sessions:
         record = loaded.record
         # The clock is read after the store, so that another thread's newer `last_seen_at` is not in the future.
         now = self._clock()
-        standing = evaluate(record, now, self.policy, loaded.current_epoch, self._required)
-        if isinstance(standing, Ended):
-            self._end_for(record, standing.reason, source, now)
-            raise Denied(standing.reason)
+        found = measured(record, now, self.policy, loaded.current_epoch, self._required)
+        if isinstance(found, Reason):
+            self._end_for(record, found, source, now)
+            raise Denied(found)
+        idle_left, absolute_left = found
         if record.behind is not None and not self._stands(record.behind, record.impersonator, now):
             self._end_for(record, Reason.SESSION_REVOKED, source, now)
             raise Denied(Reason.SESSION_REVOKED)
@@ -243,11 +236,10 @@ class Sessions:
             moved = self._store.touch(digest, last_seen_at=now)
             if not moved and self._gone(digest):  # ended while we looked
                 raise Denied(Reason.SESSION_UNKNOWN)
-            standing = Active(
-                idle_left=min(self._idle(record), standing.absolute_left),
-                absolute_left=standing.absolute_left,
-            )
-        return ActiveSession(record=record, left=standing, _refer=self._reference)
+            idle_left = min(self._idle(record), absolute_left)
+        return ActiveSession(
+            record=record, idle_left=idle_left, absolute_left=absolute_left, _refer=self._reference
+        )
 
     def resumable(self, token: object, *, source: Source) -> SessionRecord:
         """The session of a token that idleness ended and that one factor of its account can resume.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from portalsec.auth.ports import SessionRecord
@@ -69,8 +70,13 @@ def encoded(record: SessionRecord) -> bytes:
     return head + json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
+@lru_cache(maxsize=2048)
 def decoded(digest: bytes, value: bytes) -> SessionRecord:
-    """The inverse; `Tampered` for anything else."""
+    """The inverse; `Tampered` for anything else.
+
+    The same bytes are not read twice: a page's requests come within the second in which a session is not touched. What
+    is kept is a frozen value under the digest and all of its bytes, so nobody gets another's, or an older one.
+    """
     record = None
     try:
         if value[:4] == _VERSION:
