@@ -484,7 +484,7 @@ def test_a_forced_change_is_the_last_step_of_a_sign_in(client: Client, world: Wo
     world.portal.password_change.require(person.id, "breached", actor=SYSTEM, source=_SOURCE)
     password_step(client, person, next="/records/1")
     third = client.post("/sign-in/code", {"code": person.code(), "next": "/records/1"})
-    assert third["Location"] == "/sign-in/new-password?next=%2Frecords%2F1"
+    assert third["Location"] == "/sign-in/new-password?next=/records/1"
     assert who(client) == ""
     form = client.get(third["Location"]).content.decode()
     assert 'name="next" value="/records/1"' in form

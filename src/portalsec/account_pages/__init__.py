@@ -4,13 +4,14 @@ An adapter makes one `AccountPages` for its portal and serves every `Route` of i
 
 1. Refuse what another site caused (`portalsec.web.check_same_site`), before anything else.
 2. Read the form of a POST strictly (one value a name, UTF-8, no NUL, bounded), or the query of a GET; the body of
-   ``POST /password/strength`` is one flat JSON object of texts.
+   a route with ``asks_json`` is one flat JSON object of texts.
 3. Make an `Asked` of it: the form, the source, the four cookies (a tossed one is refused and recorded), and the language:
    `language_of` the Accept-Language header, among the ``languages`` of its `AccountPages`.
 4. Call the operation, one hop into a thread of the route's `Lane`.
 5. Answer with the `Reply`: a redirect (303), JSON, or the application's page of that name with those values; then the
    headers, over the usual ones, and the Set-Cookie lines. What an operation raises, the adapter answers as ever.
-6. Serve ``portalsec/browser/meter.js`` of the package as ``/portalsec/meter.js``.
+6. Serve each of `SCRIPTS` as ``/portalsec/<name>``, and ``/session/left``, ``/session/stay``, ``/sign-out`` and
+   ``/signed-out`` by the operations of `SessionPages`.
 
 Pages, and what each shows besides ``errors`` (a tuple of `Trouble`) and, where a budget is used up, ``wait`` (seconds):
 
@@ -39,10 +40,15 @@ email               session, contacts (`ContactView`), removing (one of them or 
 messages, activity  session, notices (`NoticeView`), older; activity: disavowing (`NoticeView`, of ``?notice=``) or None
 incident            session, incident (`IncidentView`), lines (`SeenLine`), before
 devices             session, devices (`DeviceView`), removed
+sessions            session, sessions (`portalsec.auth.session_list.ListedSession`), ended: "one", "others" or ""
+signed_out          nothing: after the button
+session_ended       next (a path): after the server's end
 secure              session, signed_out, password_changed_at, factors, factor_added, incidents (`IncidentView`)
 factor              session, factors (labels): with any, it only says so
 factor_code         session, qr (`Drawing`), key: both once, empty after a wrong code; posts to
                     ``/account/factor/confirm``
+passkey             next, others: a passkey as second factor, and what would do instead ("totp", "recovery_code", ...)
+passkey_set_up      next, others: one that the policy asks for
 close               session
 closed              nothing
 ==================  ==================================================================================================
@@ -62,6 +68,8 @@ from portalsec.account_pages.exchange import (
     step_page,
 )
 from portalsec.account_pages.pages import AccountPages
+from portalsec.account_pages.scripts import SCRIPTS, guard_hash, script
+from portalsec.account_pages.sessions import SessionPages, who
 from portalsec.account_pages.views import (
     ContactView,
     DeviceView,
@@ -72,6 +80,7 @@ from portalsec.account_pages.views import (
 )
 
 __all__ = [
+    "SCRIPTS",
     "AccountPages",
     "Asked",
     "ContactView",
@@ -83,9 +92,13 @@ __all__ = [
     "Operation",
     "Reply",
     "Route",
+    "SessionPages",
     "Trouble",
+    "guard_hash",
     "incident_view",
     "language_of",
+    "script",
     "step_cookies",
     "step_page",
+    "who",
 ]

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import TypeAlias
+from urllib.parse import urlencode
 
 from portalsec.account_pages.views import masked
 from portalsec.auth.disavowal import Disavowed
@@ -41,6 +42,7 @@ __all__ = [
     "disavowed",
     "language_of",
     "link_cookie",
+    "others_of",
     "refused",
     "step_cookies",
     "step_page",
@@ -54,7 +56,7 @@ class Asked:
     """A request, as far as a page needs to know it.
 
     Attributes:
-        form: the fields of a POST, or of a GET's query; of `/password/strength`, the members of its JSON object.
+        form: the fields of a POST, or of a GET's query; of a route that asks for JSON, the members of its object.
         source: where it came from.
         session, pending, device, link: the values of the four cookies (`portalsec.web`), or None.
         language: "en" or "es", from `language_of` among `AccountPages.languages`.
@@ -94,7 +96,7 @@ class Reply:
         cookies: whole Set-Cookie values, in order.
         session: the one that a cookie of `SESSION_COOKIE` among them gives out, for an adapter that keeps more with it.
         headers: further headers. Put them over the defaults of `portalsec.web.security_headers`.
-        json: of `/password/strength`: the answer's object instead of a page.
+        json: of a route that asks for JSON, and of `/session/left`: the answer's object instead of a page.
     """
 
     status: int = 200
@@ -126,6 +128,7 @@ class Route:
     path: str
     operation: Operation
     lane: Lane = Lane.STORES
+    asks_json: bool = False  # the body is one flat JSON object of texts, not a form
 
 
 def language_of(accept_language: str | None, *, known: tuple[str, ...] = ("en", "es")) -> str:
@@ -189,16 +192,49 @@ def step_cookies(step: Step) -> tuple[str, ...]:
     return () if step.pending is None else (set_cookie(PENDING_COOKIE, step.pending.reveal()),)
 
 
+# The strongest first: whoever has a passkey is asked for it, and finds the others on its page.
 _PAGE_OF = {
+    "passkey": "/sign-in/passkey",
     "totp": "/sign-in/code",
     "totp_enrolment": "/sign-in/set-up",
+    "passkey_enrolment": "/sign-in/passkey/set-up",
     "new_password": "/sign-in/new-password",
 }
 
 
-def step_page(step: Step) -> str:
-    """Where a sign-in goes on: a path, "/" for one that is complete."""
-    return "/" if step.session is not None else next(_PAGE_OF[kind] for kind in step.next if kind in _PAGE_OF)
+def step_page(step: Step, *, next: str = "/") -> str:
+    """Where a sign-in goes on: a path, "/" for one that is complete.
+
+    Its query says ``next`` (a `safe_next`), and in ``or`` what would do instead, for links of that page: words of a
+    closed list, which whoever gave the first factor may know.
+    """
+    if step.session is not None:
+        return "/"
+    kind, *_ = (name for name in _PAGE_OF if name in step.next)
+    others = [name for name in step.next if name != kind]
+    query = {"next": next} if next != "/" else {}
+    if others and kind.startswith("passkey"):
+        query["or"] = " ".join(others)
+    return _PAGE_OF[kind] + (f"?{urlencode(query, safe='/?=:')}" if query else "")
+
+
+def others_of(text: str) -> tuple[str, ...]:
+    """What ``or`` of a page's query says, as far as it is known: it only chooses links."""
+    return tuple(name for name in text.split(" ")[:8] if name in _KNOWN)
+
+
+_KNOWN = frozenset(
+    {
+        "totp",
+        "recovery_code",
+        "email_code",
+        "sms_code",
+        "password",
+        "passkey",
+        "totp_enrolment",
+        "passkey_enrolment",
+    }
+)
 
 
 def troubles_of(denied: Denied, language: str, *, field: str = "password") -> tuple[Trouble, ...]:
@@ -254,6 +290,18 @@ _SENTENCES = {
     "wrong_code": (
         "That code was not accepted. Check the six digits, or wait for the next code.",
         "Ese código no se ha aceptado. Compruebe las seis cifras o espere al siguiente.",
+    ),
+    "passkey_refused": (
+        "This passkey was not accepted. Try again, or sign in another way.",
+        "Esta clave de acceso no se ha aceptado. Inténtelo de nuevo o inicie sesión de otra forma.",
+    ),
+    "passkey_taken": (
+        "This passkey belongs to an account already.",
+        "Esta clave de acceso ya pertenece a una cuenta.",
+    ),
+    "wait": (
+        "Too many tries. Please wait a while and try again.",
+        "Demasiados intentos. Espere un momento e inténtelo de nuevo.",
     ),
     "begin_again": (
         "That took too long, or had too many tries. Please begin again.",

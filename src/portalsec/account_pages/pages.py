@@ -5,6 +5,8 @@ from __future__ import annotations
 from portalsec.account_pages.exchange import Route
 from portalsec.account_pages.factors import FactorPages
 from portalsec.account_pages.owners import OwnerPages
+from portalsec.account_pages.passkeys import PasskeyPages
+from portalsec.account_pages.sessions import SessionPages
 from portalsec.account_pages.visitors import VisitorPages
 from portalsec.auth.words import LANGUAGES
 from portalsec.errors import ConfigurationError
@@ -25,7 +27,10 @@ class AccountPages:
         self.visitors = VisitorPages(portal)
         self.owners = OwnerPages(portal, least=self.visitors.least)
         self.factors = FactorPages(portal)
+        self.sessions = SessionPages(portal)
+        self.passkeys = PasskeyPages(portal)
 
     def routes(self) -> tuple[Route, ...]:
         """What an adapter serves."""
-        return (*self.visitors.routes(), *self.owners.routes(), *self.factors.routes())
+        parts = (self.visitors, self.owners, self.factors, self.sessions, self.passkeys)
+        return tuple(route for part in parts for route in part.routes())

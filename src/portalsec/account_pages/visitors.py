@@ -68,7 +68,7 @@ class VisitorPages:
             Route(method=post, path="/password/link", operation=self.exchange_reset),
             Route(method=get, path="/password/new", operation=self.new_password),
             Route(method=post, path="/password/new", operation=self.choose_password, lane=choosing),
-            Route(method=post, path="/password/strength", operation=self.strength),
+            Route(method=post, path="/password/strength", operation=self.strength, asks_json=True),
             Route(method=get, path="/sign-in/new-password", operation=self.forced_password),
             Route(method=post, path="/sign-in/new-password", operation=self.submit_forced, lane=choosing),
             Route(method=get, path="/unlock", operation=self.unlock),
@@ -138,7 +138,7 @@ class VisitorPages:
             if denied.reason in (Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED):
                 return Reply(redirect="/sign-in", cookies=(clear_cookie(PENDING_COOKIE),))
             return self._not_chosen(asked, denied, "forced_password", "reset", next=next)
-        onward = next if step.session else step_page(step)
+        onward = next if step.session else step_page(step, next=next)
         return Reply(redirect=onward, cookies=step_cookies(step), session=step.session)
 
     def _forced(self, asked: Asked, next: str) -> Reply:

@@ -3,8 +3,8 @@
 // Clear-Site-Data does this: Chromium shows a no-store page again after the server ended its session, and clears
 // nothing of the page that was signed out from.
 //
-// <script src="/portalsec/guard.js" data-who="..."></script> stands in the head of every page, without defer, so that
-// it is there before what it covers. data-who is `portalsec.account_pages.who` of the session that the page was made
+// A script element with src="/portalsec/guard.js" and data-who="..." stands in the head of every page, without defer, so
+// that it is there before what it covers. data-who is `portalsec.account_pages.who` of the session that the page was made
 // for. A page without one (a sign-in, a code, a mailed link) is asked for anew. data-left is where to ask
 // (/session/left), which is no activity. Inline, its text has a hash for the policy: `portalsec.account_pages.guard_hash`.
 "use strict";

@@ -12,7 +12,7 @@
 // and -cancel, the name of the button that gives up. Words in the server's answer come first. They go into the element
 // whose id data-says holds, or one after the button; it is a live region.
 //
-// <... data-passkey-signal='{"rpId": "...", "userId": "...", "ids": [...], "name": "...", "displayName": "..."}'> on a
+// <... data-passkey-signal='{"rpId": "...", "userId": "...", "allAcceptedCredentialIds": [...]}'> (`Passkeys.signal`) on a
 // page tells the browser which passkeys are left, so that it stops offering those that were removed.
 "use strict";
 
@@ -41,7 +41,9 @@
     return made;
   }
 
-  function asJson({ id, rawId, type, authenticatorAttachment, response, getClientExtensionResults }) {
+  function asJson(credential) {
+    const { id, rawId, type, authenticatorAttachment, response } = credential;
+    const { credProps } = credential.getClientExtensionResults();
     const found = {};
     for (const name of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
       // A registration has an authenticatorData too, inside the attestation: the server reads that one.
@@ -49,7 +51,8 @@
       if (response[name]) found[name] = text(response[name]);
     }
     if (found.attestationObject) found.transports = response.getTransports?.() ?? [];
-    return { id, rawId: text(rawId), type, authenticatorAttachment, response: found, clientExtensionResults: {} };
+    const clientExtensionResults = credProps ? { credProps } : {};
+    return { id, rawId: text(rawId), type, authenticatorAttachment, response: found, clientExtensionResults };
   }
 
   // -- one ceremony -------------------------------------------------------------------------------------------------
@@ -86,9 +89,11 @@
     button.after(cancel);
     button.hidden = false;
 
+    const names = send.split(/\s+/).filter(Boolean);
+
     function fields() {
       const found = {};
-      for (const name of send.split(/\s+/).filter(Boolean)) {
+      for (const name of names) {
         const field = button.form?.elements.namedItem(name);
         if (field && field.type !== "password" && (field.type !== "checkbox" || field.checked)) found[name] = field.value;
       }
@@ -169,13 +174,16 @@
       if (!can) return;
       offer();
       document.addEventListener("visibilitychange", offer);
+      // What the form says goes along at the beginning: "this is a shared computer" ticked later begins anew.
+      button.form?.addEventListener("change", ({ target }) => {
+        if (running && cancel.hidden && target.type === "checkbox" && names.includes(target.name)) run("conditional");
+      });
     });
   }
 
-  async function signal({ rpId, userId, ids, name, displayName }) {
+  async function signal(told) {
     try {
-      await known.signalAllAcceptedCredentials?.({ rpId, userId, allAcceptedCredentialIds: ids });
-      if (name) await known.signalCurrentUserDetails?.({ rpId, userId, name, displayName: displayName || name });
+      await known.signalAllAcceptedCredentials?.(JSON.parse(told));
     } catch {
       // A courtesy: the server refuses what was removed in any case.
     }
@@ -183,5 +191,5 @@
 
   if (!fits) return;
   for (const button of document.querySelectorAll("button[data-passkey]")) watch(button);
-  for (const told of document.querySelectorAll("[data-passkey-signal]")) signal(JSON.parse(told.dataset.passkeySignal));
+  for (const told of document.querySelectorAll("[data-passkey-signal]")) signal(told.dataset.passkeySignal);
 })();

@@ -4,9 +4,9 @@
 //
 // <dialog data-session data-who="..." data-ended="/signed-out" data-title="{left} left" data-back="Your text is back."
 //   aria-labelledby="..." aria-describedby="..."> holds the words, so that they translate: each element with data-idle
-// or data-limit gets that text, with {left} and {time} filled in in the language of the page; [data-session-say] is the
-// live region, [data-session-stay] and [data-session-leave] are the buttons. data-who is `account_pages.who`.
-// data-left and data-stay are the addresses to ask (/session/left, /session/stay).
+// or data-limit gets that text, with {left} and {limit} (a time of day) filled in in the language of the page.
+// [data-session-say] is the live region, [data-session-stay] and [data-session-leave] are the buttons; data-who is
+// `portalsec.account_pages.who`, data-left and data-stay are the addresses to ask (/session/left, /session/stay).
 //
 // Two events on the document let others take part (kept.js does): "portalsec:session" with the server's answer each
 // time it says that the session lives, and "portalsec:end" right before the screen is cleared. Its detail.until takes a
@@ -45,17 +45,22 @@
     const gone = elapsed();
     const idle = known.idle - gone;
     const limit = known.absolute - gone;
-    const kind = limit <= idle ? "limit" : "idle";
     const left = Math.min(idle, limit);
     // The limit is told early, since nothing lengthens it; once read it may be put away until the end is near.
-    const from = kind === "idle" ? known.warn : [known.warn_absolute, Math.min(60, known.warn_absolute), 0][seen];
-    return { kind, left, due: left <= from };
+    const early = [known.warn_absolute, Math.min(60, known.warn_absolute), 0][seen];
+    const kind = idle < limit && idle <= known.warn ? "idle" : limit <= early ? "limit" : "";
+    return { kind, left: kind === "limit" ? limit : left, limit, over: left <= 0 };
   }
 
   function words(seconds) {
     const minutes = seconds > 90;
     const unit = { style: "unit", unit: minutes ? "minute" : "second", unitDisplay: "long" };
     return new Intl.NumberFormat(language, unit).format(minutes ? Math.round(seconds / 60) : seconds);
+  }
+
+  function clock(seconds) {
+    const at = new Date(Date.now() + seconds * 1000);
+    return at.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
   }
 
   // -- what is shown ------------------------------------------------------------------------------------------------
@@ -69,11 +74,9 @@
     if (element.textContent !== text) element.textContent = text;
   }
 
-  function draw({ kind, left }) {
+  function draw({ kind, left, limit }) {
     const seconds = Math.max(1, Math.ceil(left));
-    const ends = new Date(Date.now() + left * 1000);
-    const time = ends.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
-    const filled = (text) => text.replace("{left}", words(seconds)).replace("{time}", time);
+    const filled = (text) => text.replace("{left}", words(seconds)).replace("{limit}", clock(limit));
     for (const element of dialog.querySelectorAll("[data-idle], [data-limit]")) {
       if (element !== say) write(element, filled(element.dataset[kind] ?? ""));
     }
@@ -102,10 +105,10 @@
     clearTimeout(timer);
     if (over) return;
     const now = known && standing();
-    if (!now || now.left <= 0) {
+    if (!now || now.over) {
       if (known) cover(true); // by all that this page knows it is over; only the server can say
       if (!fresh) ask();
-    } else if (!now.due) {
+    } else if (!now.kind) {
       put();
     } else if (fresh || dialog.open) {
       draw(now);
@@ -121,8 +124,8 @@
     if (over) return;
     if (answer.who !== who) return gone(); // somebody else has signed in in this browser
     known = { ...answer, wall, ticks: performance.now() - Math.max(0, Date.now() - wall) };
-    if (known.idle < known.absolute && known.absolute > known.warn_absolute) seen = 0;
-    if (standing().left > 0) cover(false);
+    if (known.absolute > known.warn_absolute) seen = 0;
+    if (!standing().over) cover(false);
     document.dispatchEvent(new CustomEvent("portalsec:session", { detail: answer }));
     look(true);
   }
@@ -149,7 +152,7 @@
       learn(answer);
     } catch {
       // Out of reach. Past the end no record may be on the screen; until then the page counts on by itself.
-      if (known && standing().left <= 0) gone();
+      if (known && standing().over) gone();
       else look(true);
     }
   }
@@ -164,12 +167,7 @@
   }
 
   function stay() {
-    if (known && standing().kind === "limit") {
-      seen = Math.min(2, seen + 1); // nothing to ask: the limit stays where it is
-      put();
-      look();
-      return;
-    }
+    if (known && standing().kind === "limit") seen = Math.min(2, seen + 1); // it was read, and stays where it is
     queue = queue.then(() => (over ? null : send(stayAt, "POST")));
   }
 
@@ -199,14 +197,14 @@
     stay();
   });
   dialog.addEventListener("close", () => {
-    if (!over && known && standing().due) stay();
+    if (!over && known && standing().kind) stay();
   });
   // After a sleep a button may be pressed before any timer ran: what was typed must not go into a closed door.
   addEventListener(
     "submit",
     (event) => {
       if (event.target === signOut()) tabs?.postMessage({ leaving: true });
-      else if (known && standing().left <= 0) {
+      else if (known && standing().over) {
         event.preventDefault();
         look();
       }

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +25,7 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
-from portalsec.account_pages import AccountPages, Asked, Reply, Trouble, language_of
+from portalsec.account_pages import AccountPages, Asked, Reply, Trouble, language_of, script
 from portalsec.django.conf import get_portal, page_languages
 from portalsec.django.doors import View, door, open_session
 from portalsec.django.request import (
@@ -43,7 +41,7 @@ from portalsec.django.request import (
 from portalsec.errors import Denied, Reason
 from portalsec.web import SESSION_COOKIE, clear_cookie
 
-__all__ = ["ADDRESSES", "account_view", "meter"]
+__all__ = ["ADDRESSES", "account_view", "script_view"]
 
 ADDRESSES: Mapping[str, str] = MappingProxyType(
     {
@@ -52,6 +50,10 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "new-password": "/password/new",
         "strength": "/password/strength",
         "forced-password": "/sign-in/new-password",
+        "passkey": "/sign-in/passkey",
+        "passkey-begin": "/sign-in/passkey/begin",
+        "passkey-set-up": "/sign-in/passkey/set-up",
+        "passkey-set-up-begin": "/sign-in/passkey/set-up/begin",
         "unlock": "/unlock",
         "unlock-link": "/unlock/link",
         "not-me": "/not-me",
@@ -66,6 +68,7 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "disavow": "/account/not-me",
         "incident": "/account/incident",
         "devices": "/account/devices",
+        "sessions": "/account/sessions",
         "secure": "/account/secure",
         "factor": "/account/factor",
         "confirm-factor": "/account/factor/confirm",
@@ -74,6 +77,9 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
 )
 """The name of each address in `portalsec.django.urls`, and the address. Mailed links and redirects use these as they are."""
 
+_JSON = frozenset(
+    {"strength", "passkey-begin", "passkey", "passkey-set-up-begin", "passkey-set-up"}
+)  # posted by scripts, which have no token of Django's
 _MAILED = frozenset({"reset-link", "unlock-link", "register-link", "email-link", "not-me"})
 _OWN = "/account/"
 _SESSION_OVER = clear_cookie(SESSION_COOKIE)
@@ -81,7 +87,7 @@ _SESSION_OVER = clear_cookie(SESSION_COOKIE)
 
 def account_view(name: str) -> View:
     """The view of one address: whichever of the portal's routes has it answers."""
-    address, asks_json, mailed = ADDRESSES[name], name == "strength", name in _MAILED
+    address, asks_json, mailed = ADDRESSES[name], name in _JSON, name in _MAILED
     owners = address.startswith(_OWN) and not mailed
 
     @door("GET", "HEAD", "POST")
@@ -119,10 +125,14 @@ def account_view(name: str) -> View:
     return csrf_exempt(view) if mailed or asks_json else view
 
 
-@door("GET", "HEAD")
-def meter(request: HttpRequest) -> HttpResponse:
-    """The script beside a password that is being chosen."""
-    return HttpResponse(_meter(), content_type="text/javascript")
+def script_view(name: str) -> View:
+    """The view of one of portalsec's scripts."""
+
+    @door("GET", "HEAD")
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(script(name), content_type="text/javascript")
+
+    return view
 
 
 # -- what a request says --------------------------------------------------------------------------------------------
@@ -218,8 +228,3 @@ def _page(request: HttpRequest, reply: Reply) -> HttpResponse:
         )
     shown = {"portal_name": get_portal().name, **values, "errors": errors, "wrong": wrong}
     return render(request, f"portalsec/account/{reply.page}.html", shown, status=reply.status)
-
-
-@cache
-def _meter() -> bytes:
-    return files("portalsec").joinpath("browser", "meter.js").read_bytes()

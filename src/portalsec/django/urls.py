@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from django.urls import path
 
+from portalsec.account_pages import SCRIPTS
 from portalsec.django import views
-from portalsec.django.account_views import ADDRESSES, account_view, meter
+from portalsec.django.account_views import ADDRESSES, account_view, script_view
 
 app_name = "portalsec"
 
@@ -21,6 +22,9 @@ urlpatterns = [
     path("signed-out", views.signed_out, name="signed-out"),
     path("session/left", views.session_left, name="session-left"),
     path("session/stay", views.session_stay, name="session-stay"),
-    path("portalsec/meter.js", meter, name="meter"),
+    *(
+        path(f"portalsec/{script}", script_view(script), name=script.removesuffix(".js"))
+        for script in SCRIPTS
+    ),
     *(path(address[1:], account_view(name), name=name) for name, address in ADDRESSES.items()),
 ]

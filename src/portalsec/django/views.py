@@ -6,8 +6,6 @@ that is being hashed holds no database open.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,6 +14,7 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
+from portalsec.account_pages import SessionPages, step_page
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
@@ -53,11 +52,6 @@ __all__ = [
     "signed_out",
 ]
 
-_NAME_OF = {
-    "totp": "portalsec:code",
-    "totp_enrolment": "portalsec:set-up",
-    "new_password": "portalsec:forced-password",
-}
 _START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
 
 
@@ -185,8 +179,8 @@ def session_stay(request: HttpRequest) -> HttpResponse:
 
 @door("GET", "HEAD")
 def signed_out(request: HttpRequest) -> HttpResponse:
-    """Where a page goes when its session has ended."""
-    return _page(request, "signed_out")
+    """Where a page goes when its session has ended. ``next``: the page that was open."""
+    return _page(request, "session_ended", next=_next(request.GET))
 
 
 # -- parts of the above ---------------------------------------------------------------------------------------------
@@ -197,16 +191,7 @@ def _left(request: HttpRequest, *, passive: bool) -> HttpResponse:
         active = live_session(request, passive=passive)
     except Denied as denied:
         return JsonResponse({"signed_in": False}, status=status_of(denied))
-    warn = get_portal().policies.sessions.warn_before
-    return JsonResponse(
-        {
-            "signed_in": True,
-            "left": min(active.idle_left, active.absolute_left) / timedelta(seconds=1),
-            # Near the absolute limit staying does not help, and the page should not offer it.
-            "can_stay": active.absolute_left > active.idle_left,
-            "warn": warn / timedelta(seconds=1),
-        }
-    )
+    return JsonResponse(dict(SessionPages(get_portal()).told(active).json or {}))
 
 
 def _form(request: HttpRequest) -> dict[str, str]:
@@ -256,9 +241,7 @@ def _onward(request: HttpRequest, step: Step, onward: str) -> HttpResponse:
     if step.session is not None:
         response: HttpResponse = redirect(onward)
     else:
-        response = redirect(
-            _with_next(next(_NAME_OF[kind] for kind in step.next if kind in _NAME_OF), onward)
-        )
+        response = redirect(step_page(step, next=onward))
     response.status_code = 303
     return finish_step(request, response, step)
 

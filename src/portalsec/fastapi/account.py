@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
+from functools import partial
 from typing import Protocol
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from portalsec.account_pages import AccountPages, Asked, Lane, Reply, Route, language_of
+from portalsec.account_pages import (
+    SCRIPTS,
+    AccountPages,
+    Asked,
+    Lane,
+    Reply,
+    Route,
+    language_of,
+    script,
+)
 from portalsec.errors import Denied, Reason
 from portalsec.fastapi.dependencies import Portalsec
 from portalsec.fastapi.forms import read_form
@@ -49,7 +57,7 @@ def account_router(
             Lane.CHOOSING: ps.lanes.choosing,
             Lane.STORES: ps.lanes.offload,
         }[route.lane]
-        read = read_json if route.path == "/password/strength" else read_form
+        read = read_json if route.asks_json else read_form
 
         async def answer(request: Request) -> Response:
             form = await read(request) if route.method == "POST" else _query(request)
@@ -69,16 +77,14 @@ def account_router(
     for route in todo.routes():
         add(route)
 
-    @router.get("/portalsec/meter.js")
-    async def meter() -> Response:
-        return Response(_meter(), media_type="text/javascript")
+    for name in SCRIPTS:
+        router.add_api_route(f"/portalsec/{name}", partial(_script, name), methods=["GET"])
 
     return router
 
 
-@cache
-def _meter() -> bytes:
-    return files("portalsec").joinpath("browser", "meter.js").read_bytes()
+async def _script(name: str) -> Response:
+    return Response(script(name), media_type="text/javascript")
 
 
 def _response(request: Request, reply: Reply, pages: AccountViews) -> Response:

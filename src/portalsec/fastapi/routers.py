@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Protocol
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from portalsec.account_pages import step_page
+from portalsec.account_pages import Asked, Operation, SessionPages, step_page
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.errors import Denied, Reason
@@ -80,7 +79,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     def onward(step: Step, next: str) -> Response:
         if step.session is not None:
             return finish_step(RedirectResponse(next, status_code=303), step)
-        return finish_step(RedirectResponse(_with_next(step_page(step), next), status_code=303), step)
+        return finish_step(RedirectResponse(step_page(step, next=next), status_code=303), step)
 
     def refused(request: Request, next: str, denied: Denied, again: Callable[[Denied], Response]) -> Response:
         """The page once more, with the status of the refusal; a dead pending sign-in starts over."""
@@ -198,37 +197,27 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
 
 
 def session_router(ps: Portalsec) -> APIRouter:
-    """What a page's idle warning asks: ``GET /session/left`` (asking is not activity), ``POST /session/stay``."""
+    """What session.js asks: ``GET /session/left`` (asking is not activity), ``POST /session/stay``."""
     router = APIRouter(include_in_schema=False)
-    warn = ps.portal.policies.sessions.warn_before
+    pages = SessionPages(ps.portal)
 
-    async def left(request: Request, *, passive: bool) -> Response:
+    async def answer(request: Request, operation: Operation) -> Response:
         source = ps.source(request)
         try:
             token = await ps.session_token(request)
-            active = await ps.lanes.offload(
-                lambda: ps.portal.guard.session(token, source=source, passive=passive)
-            )
         except Denied as denied:
             return JSONResponse({"signed_in": False}, status_code=status_of(denied))
-        seconds = min(active.idle_left, active.absolute_left) / timedelta(seconds=1)
-        return JSONResponse(
-            {
-                "signed_in": True,
-                "left": seconds,
-                # Near the absolute limit staying does not help, and the page should not offer it.
-                "can_stay": active.absolute_left > active.idle_left,
-                "warn": warn / timedelta(seconds=1),
-            }
-        )
+        asked = Asked(form={}, source=source, session=token)
+        reply = await ps.lanes.offload(lambda: operation(asked))
+        return JSONResponse(dict(reply.json or {}), status_code=reply.status)
 
     @router.get("/session/left")
-    async def ask(request: Request) -> Response:
-        return await left(request, passive=True)
+    async def left(request: Request) -> Response:
+        return await answer(request, pages.left)
 
     @router.post("/session/stay")
     async def stay(request: Request) -> Response:
-        return await left(request, passive=False)
+        return await answer(request, pages.stay)
 
     return router
 

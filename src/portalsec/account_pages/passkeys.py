@@ -1,0 +1,152 @@
+"""What passkeys.js asks: options for the browser, and what became of its answer."""
+
+from __future__ import annotations
+
+import json
+
+from portalsec.account_pages.exchange import (
+    Asked,
+    Reply,
+    Route,
+    others_of,
+    refused,
+    step_cookies,
+    step_page,
+    trouble,
+)
+from portalsec.auth.passkeys.options import PasskeyOptions
+from portalsec.auth.signin import Step
+from portalsec.errors import Denied, Reason
+from portalsec.portal import Portal
+from portalsec.web import PENDING_COOKIE, clear_cookie, safe_next, set_cookie
+
+__all__ = ["PasskeyPages"]
+
+_START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
+_SENTENCE = {
+    Reason.FLOW_UNKNOWN: "begin_again",
+    Reason.FLOW_EXHAUSTED: "begin_again",
+    Reason.THROTTLED: "wait",
+    Reason.PASSKEY_TAKEN: "passkey_taken",
+}
+
+
+class PasskeyPages:
+    """Passkeys at the door: as the first factor, as the second, and set up because the policy asks for one.
+
+    Every POST is JSON both ways. What goes well answers ``{"options": ...}`` for the browser, or ``{"go": path}``; what is
+    refused ``{"words": ...}``, one sentence in the visitor's language that says no more than a form's would.
+    """
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+
+    def routes(self) -> tuple[Route, ...]:
+        if self._portal.passkeys is None:
+            return ()  # an address at which browsers have none
+        at = "/sign-in/passkey"
+        return (
+            Route(method="GET", path=at, operation=self.second),
+            Route(method="POST", path=f"{at}/begin", operation=self.begin, asks_json=True),
+            Route(method="POST", path=at, operation=self.submit, asks_json=True),
+            Route(method="GET", path=f"{at}/set-up", operation=self.set_up),
+            Route(method="POST", path=f"{at}/set-up/begin", operation=self.begin_set_up, asks_json=True),
+            Route(method="POST", path=f"{at}/set-up", operation=self.confirm_set_up, asks_json=True),
+        )
+
+    # -- signing in -------------------------------------------------------------------------------------------------
+
+    def second(self, asked: Asked) -> Reply:
+        """The page of a passkey as second factor. Shows: next, others (what would do instead: "totp", ...)."""
+        return self._page(asked, "passkey")
+
+    def begin(self, asked: Asked) -> Reply:
+        """``second=yes`` goes on with the sign-in under way; without it a new one begins: ``login`` (empty: whichever
+        passkey the visitor has, also from autofill), ``shared``, ``trust``.
+        """
+        try:
+            if asked.text("second"):
+                options, pending = self._portal.sign_in.begin_passkey(
+                    asked.pending or "", source=asked.source
+                )
+            else:
+                options, pending = self._portal.sign_in.begin_passkey(
+                    source=asked.source,
+                    login=asked.text("login").strip() or None,
+                    replaces=asked.pending,
+                    shared="shared" in asked.form,
+                    trust="trust" in asked.form,
+                )
+        except Denied as denied:
+            return _refused(denied, asked.language)
+        return _options(options, set_cookie(PENDING_COOKIE, pending.reveal()))
+
+    def submit(self, asked: Asked) -> Reply:
+        """``response``: the credential's JSON as a text; ``next``."""
+        try:
+            step = self._portal.sign_in.submit_passkey(
+                asked.pending, asked.form.get("response"), source=asked.source, device=asked.device
+            )
+        except Denied as denied:
+            return _refused(denied, asked.language)
+        return self._onward(asked, step)
+
+    # -- setting one up at the door ---------------------------------------------------------------------------------
+
+    def set_up(self, asked: Asked) -> Reply:
+        """The page where the policy asks for a passkey. Shows: next, others ("totp_enrolment")."""
+        return self._page(asked, "passkey_set_up")
+
+    def begin_set_up(self, asked: Asked) -> Reply:
+        """Options for a new passkey; once, as the answer to a POST."""
+        try:
+            options = self._portal.sign_in.begin_passkey_enrolment(asked.pending, source=asked.source)
+        except Denied as denied:
+            return _refused(denied, asked.language)
+        return _options(options)
+
+    def confirm_set_up(self, asked: Asked) -> Reply:
+        """``response``, ``label``, ``next``."""
+        try:
+            step = self._portal.sign_in.confirm_passkey_enrolment(
+                asked.pending,
+                asked.form.get("response"),
+                asked.text("label"),
+                source=asked.source,
+                device=asked.device,
+            )
+        except Denied as denied:
+            return _refused(denied, asked.language)
+        return self._onward(asked, step)
+
+    # -- parts of the above -----------------------------------------------------------------------------------------
+
+    def _page(self, asked: Asked, page: str) -> Reply:
+        if asked.pending is None:
+            return Reply(redirect="/sign-in")
+        values = {
+            "next": safe_next(asked.form.get("next")),
+            "others": others_of(asked.text("or")),
+            "errors": (),
+        }
+        return Reply(page=page, values=values)
+
+    def _onward(self, asked: Asked, step: Step) -> Reply:
+        if step.session is not None and asked.session is not None:
+            # Somebody signs in over a session: the older one ends, also on a shared computer.
+            self._portal.sign_in.logout(asked.session, source=asked.source)
+        next = safe_next(asked.form.get("next"))
+        go = next if step.session is not None else step_page(step, next=next)
+        return Reply(json={"go": go}, cookies=step_cookies(step), session=step.session)
+
+
+def _options(options: PasskeyOptions, *cookies: str) -> Reply:
+    return Reply(json={"options": json.loads(options.json)}, cookies=cookies)
+
+
+def _refused(denied: Denied, language: str) -> Reply:
+    """One face for whatever was wrong with a passkey: whose it is, whether it is known, which check failed."""
+    reply = refused(denied, "")
+    words = trouble("", _SENTENCE.get(denied.reason, "passkey_refused"), language).text
+    cookies = (clear_cookie(PENDING_COOKIE),) if denied.reason in _START_AGAIN else ()
+    return Reply(status=reply.status, json={"words": words}, headers=reply.headers, cookies=cookies)
