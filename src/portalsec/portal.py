@@ -16,7 +16,7 @@ from portalsec.audit.vault import KeyedVault
 from portalsec.audit.writer import AuditWriter
 from portalsec.auth._creating import Creating
 from portalsec.auth._current import CurrentPassword
-from portalsec.auth._last_factor import LastFactor
+from portalsec.auth._last_factor import LastFactor, needs_authenticator
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._own_words import About, OwnWords
 from portalsec.auth._replacing import Replacing
@@ -34,6 +34,7 @@ from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices
 from portalsec.auth.disavowal import Disavowal, disavow_token
 from portalsec.auth.dormancy import Dormancy, DormancyPolicy
 from portalsec.auth.endings import Endings
+from portalsec.auth.factors import Factors
 from portalsec.auth.hash_costs import Argon2Parameters, Cost
 from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy, MayImpersonate
 from portalsec.auth.incidents import Incidents
@@ -237,6 +238,7 @@ class Portal:
     out_of_band: OutOfBand
     sign_in: SignIn
     step_up: StepUp
+    factors: Factors
     accounts: Accounts
     roles: Roles
     contacts: Contacts
@@ -441,7 +443,9 @@ def build_portal(
     last_factor = LastFactor(
         codes=recovery_codes,
         trust=trust,
-        required=lambda account_id: policies.sign_in.second_factor == "required",
+        required=lambda account_id: needs_authenticator(
+            policies.sign_in.demand(Facts() if facts_of is None else facts_of(account_id), clock())
+        ),
     )
     watch = SignInNotices(
         notices=notices, budgets=stores.throttle, policy=policies.notices, mac=mac, clock=clock
@@ -511,6 +515,23 @@ def build_portal(
         passkey_store=stores.passkeys,
         recovery_codes=recovery_codes,
         facts_of=facts_of,
+        emit=emit,
+        clock=clock,
+    )
+    factors = Factors(
+        authenticators=authenticators,
+        totp=totp,
+        passkeys=passkeys,
+        codes=recovery_codes,
+        trust=trust,
+        last=last_factor,
+        accounts=stores.accounts,
+        flows=stores.flows,
+        step_up=step_up,
+        throttle=throttle,
+        endings=endings,
+        notices=notices,
+        mac=mac,
         emit=emit,
         clock=clock,
     )
@@ -735,6 +756,7 @@ def build_portal(
         out_of_band=out_of_band,
         sign_in=sign_in,
         step_up=step_up,
+        factors=factors,
         accounts=accounts,
         roles=Roles(
             accounts=stores.accounts,

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from portalsec.auth.demands import Demand
+from portalsec.auth.proof import Factor
 from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.auth.trust import Trust
 from portalsec.events import Source
 
-__all__ = ["LastFactor"]
+__all__ = ["LastFactor", "needs_authenticator"]
+
+
+def needs_authenticator(demand: Demand) -> bool:
+    """Whether a password alone never meets this demand."""
+    asks_another = any(Factor.PASSWORD not in kinds for kinds in demand.factors)
+    return demand.second or demand.phishing_resistant or demand.level > 1 or asks_another
 
 
 class LastFactor:
