@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from portalsec.auth.budgets import ThrottlePolicy
+from portalsec.auth.totp import TotpParameters, TotpPolicy
 from portalsec.config import load_settings
 from portalsec.config.mail import open_notifier
 from portalsec.config.policies import open_policies
@@ -34,6 +35,7 @@ def opened(folder: Path, more: str) -> Policies:
     [
         ("passwords", 'max_age = "1h"', "max_age is at least a day"),
         ("sign_in", 'pending_lifetime = "10s"', "pending_lifetime goes from"),
+        ("totp", 'period = "10m"', "period goes from 15 to 120 seconds"),
         ("sessions", 'idle = "20m"\nabsolute = "10m"', "idle is longer"),
         ("sessions", 'warn_before = "15m"', "warn_before must"),
         ("recovery", 'reset = "2d"', "reset goes from"),
@@ -87,3 +89,13 @@ def test_thresholds_of_attacks_and_the_portals_budget_are_settings(tmp_path: Pat
 def test_without_them_the_usual_numbers_hold_and_follow_the_candidates_budget(tmp_path: Path) -> None:
     assert opened(tmp_path, "").throttle == ThrottlePolicy()
     assert opened(tmp_path, '[throttle]\ncandidate = "4/1h"\n').throttle.detection.password == 4
+
+
+def test_what_authenticators_are_like_is_a_setting(tmp_path: Path) -> None:
+    usual = opened(tmp_path, "")
+    assert (usual.codes, usual.authenticators) == (TotpParameters(), TotpPolicy())
+    chosen = opened(
+        tmp_path, '[totp]\nalgorithm = "SHA256"\ndigits = 8\nperiod = "1m"\ncap = 20\ndevices = 2\n'
+    )
+    assert chosen.codes == TotpParameters(algorithm="SHA256", digits=8, period=60)
+    assert chosen.authenticators == TotpPolicy(cap=20, max_devices=2)

@@ -8,16 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
 from portalsec.auth.dormancy import DormancyPolicy
 from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
 from portalsec.auth.links import RecoveryPolicy
 from portalsec.auth.notice_policy import NoticePolicy
+from portalsec.auth.passkeys import PasskeyPolicy
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.sessions import SessionPolicy
 from portalsec.auth.signin import SignInPolicy
-from portalsec.config.settings import Settings
+from portalsec.auth.totp import TotpParameters, TotpPolicy
+from portalsec.config.settings import KEYS, Settings
 from portalsec.errors import ConfigurationError
 from portalsec.portal import Policies
 from portalsec.rbac.load import load_policy
@@ -47,6 +50,9 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         require_pepper=settings["passwords", "require_pepper"],
         throttle=_throttle(settings),
         sign_in=_sign_in(settings),
+        passkeys=_passkeys(settings),
+        codes=_codes(settings),
+        authenticators=TotpPolicy(cap=settings["totp", "cap"], max_devices=settings["totp", "devices"]),
         notices=_notices(settings),
         dormancy=dormancy_policy(settings),
         support_by_two=settings["accounts", "support_by_two"],
@@ -108,6 +114,31 @@ def _sign_in(settings: Settings) -> SignInPolicy:
     names = ("second_factor", "pending_lifetime", "pending_attempts")
     chosen = {name: settings["sign_in", name] for name in names}
     return _made(settings, "sign_in", lambda: SignInPolicy(**chosen))
+
+
+def _codes(settings: Settings) -> TotpParameters:
+    chosen = {name: settings["totp", name] for name in ("algorithm", "digits")}
+    period = int(settings["totp", "period"].total_seconds())
+    return _made(settings, "totp", lambda: TotpParameters(period=period, **chosen))
+
+
+def _passkeys(settings: Settings) -> PasskeyPolicy | None:
+    """None where nothing is said about them: a portal at an address that can have no passkeys starts too."""
+    said = {
+        name: value
+        for name, key in KEYS["passkeys"].items()
+        if (value := settings["passkeys", name]) != key.default
+    }
+    if not said:
+        return None
+    page = settings["portal", "base_url"]
+    chosen = {
+        "rp_id": urlsplit(page).hostname,
+        "origins": (page,),
+        "rp_name": settings["portal", "name"],
+        "timeout": settings["passkeys", "challenge_lifetime"],
+    }
+    return _made(settings, "passkeys", lambda: PasskeyPolicy(**chosen | said))
 
 
 def _sessions(settings: Settings) -> SessionPolicy:

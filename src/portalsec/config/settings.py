@@ -121,6 +121,14 @@ def _places(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _pages(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, list) or not all(isinstance(page, str) and page for page in value):
+        raise ValueError('write a list of origins, as ["https://portal.example"]')
+    return tuple(value)
+
+
 def _switch(value: object) -> bool:
     known = {"true": True, "false": False}
     if isinstance(value, bool):
@@ -256,6 +264,39 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
             "pending_lifetime": Key(_duration, timedelta(minutes=10), "time from the password to the code"),
             "pending_attempts": Key(_count(1, 20), 5, "codes to try in one sign-in"),
+        },
+        "passkeys": {
+            "rp_id": Key(_text, None, "the domain that passkeys belong to, for good; else the host of base_url"),
+            "origins": Key(_pages, None, "pages and apps that may use them, as browsers send them; else base_url"),
+            "related_origins": Key(_pages, (), "pages of other domains that may use them too"),
+            "top_origins": Key(_pages, (), "pages that may show the portal in a frame; none by default"),
+            "resident_key": Key(
+                _choice("required", "preferred", "discouraged"),
+                "preferred",
+                "whether a new one works without a name being typed",
+            ),
+            "clone": Key(
+                _choice("step_up", "disable", "record"),
+                "step_up",
+                "what follows where a copy of one is suspected, besides the record: another factor, or its end",
+            ),
+            "max_passkeys": Key(_count(1, 50), 20, "passkeys that one account may have"),
+            "challenge_lifetime": Key(_duration, timedelta(minutes=5), "how long the answer may take"),
+        },
+        "totp": {
+            "algorithm": Key(
+                _choice("SHA1", "SHA256", "SHA512"),
+                "SHA1",
+                "of new authenticators; SHA1 is the one that every app knows. Those that are there keep theirs",
+            ),
+            "digits": Key(_count(6, 8), 6, "digits of a new authenticator's codes, 6 to 8"),
+            "period": Key(_duration, timedelta(seconds=30), "how long a new authenticator shows one code"),
+            "cap": Key(
+                _count(1, 100),
+                100,
+                "wrong codes in a row that are tested before an authenticator is dead for good (SP 800-63B-4, 3.2.2)",
+            ),
+            "devices": Key(_count(1, 20), 5, "authenticators that one account may have"),
         },
         "throttle": {
             "account": Key(_rate, (20, timedelta(minutes=15)), "password tries by strangers at one name"),
