@@ -1,7 +1,9 @@
-"""What lies in the databases of a portal tells nobody's address, sign-in name or what happened to them."""
+"""What lies in the databases of a portal tells nobody's address, sign-in name, seed or codes, or what happened to them."""
 
 from __future__ import annotations
 
+import base64
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -70,6 +72,8 @@ def test_no_address_and_no_detail_is_readable_at_rest(folder: Path, database: st
         assert portal.incidents.open_for(told, actor=SYSTEM, source=source)
         assert [each.address for each in portal.stores.contacts.by_address(ADDRESS)] == [ADDRESS]
         assert portal.notices.details(told)["by"] == DETAIL
+        codes = [code.reveal() for code in portal.recovery_codes.make(account.id).codes]
+        seed = portal.totp.begin(account.id, account_name=LOGIN).secret.reveal()
     finally:
         close_portal(portal)
 
@@ -82,6 +86,12 @@ def test_no_address_and_no_detail_is_readable_at_rest(folder: Path, database: st
     assert files
     held += b"".join(path.read_bytes() for path in files)
     assert account.id.encode() in held, "the search looks at what was written"
-    for needle in NEEDLES:
+    written = [spelled for code in codes for spelled in (code, code.replace("-", ""), code[:9])]
+    for needle in [*NEEDLES, *written, seed]:
         for spelled in (needle.encode(), needle.encode().hex().encode(), needle.encode("utf-16-le")):
-            assert spelled not in held, needle
+            assert spelled not in held, "a secret is readable"
+    assert base64.b32decode(seed) not in held
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: a code is 120 bits
+    for code in codes:
+        value = functools.reduce(lambda sum_, char: sum_ * 32 + digits.index(char), code.replace("-", ""), 0)
+        assert value.to_bytes(15, "big") not in held
