@@ -1,0 +1,197 @@
+"""Step-up: what counts as fresh, what would do, and what happens to the session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from portalsec.auth.proof import Factor
+from portalsec.auth.sessions import ActiveSession
+from portalsec.auth.step_up import StepUpRequired
+from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError
+from portalsec.events import Event, Outcome, SecurityEvent
+from tests.auth.door import Door, refused
+from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE
+
+WITHIN = timedelta(minutes=5)
+F = Factor
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+def asked(door: Door, held: ActiveSession, **kwargs: object) -> tuple[str, ...] | None:
+    """What would do; None where nothing is asked."""
+    try:
+        door.step_up.require(held, **{"within": WITHIN, **kwargs})  # type: ignore[arg-type]
+    except StepUpRequired as required:
+        assert required.reason is Reason.STEP_UP_REQUIRED
+        return required.next
+    return None
+
+
+def test_the_sign_in_is_no_step_up_and_a_step_up_lasts_for_its_time(door: Door) -> None:
+    robin = door.person()
+    opened = door.session(robin)
+    held = door.active(opened)
+    assert asked(door, held) == ("totp",)
+    assert asked(door, held, explicit=False) is None  # fresh enough where the way in counts
+    door.clock.advance(timedelta(seconds=60))
+    new = door.step_up.submit_totp(held, door.code(robin), source=SOURCE)
+    assert refused(lambda: door.active(opened)) is Reason.SESSION_UNKNOWN  # the old id is dead
+    stepped = door.active(new)
+    assert asked(door, stepped) is None
+    event = door.events.named(Event.AUTH_STEP_UP)[-1]
+    assert (event.outcome, event.details["factor"]) == (Outcome.SUCCESS, "totp")
+    door.clock.advance(WITHIN - timedelta(seconds=1))
+    assert asked(door, door.active(new)) is None
+    door.clock.advance(timedelta(seconds=1))
+    assert asked(door, door.active(new)) == ("totp",)
+
+
+def test_activity_makes_no_proof_younger(door: Door) -> None:
+    opened = door.session(door.person())
+    for _ in range(6):
+        door.clock.advance(timedelta(minutes=1))
+        door.active(opened)
+    assert asked(door, door.active(opened), explicit=False) == ("totp",)
+
+
+def test_a_password_alone_is_no_step_up_for_whoever_has_a_second_factor(door: Door) -> None:
+    robin = door.person()
+    door.with_passkey(robin)
+    held = door.active(door.session(robin))
+    new = door.step_up.submit_password(held, PASSWORD, source=SOURCE)
+    stepped = door.active(new)
+    assert asked(door, stepped) == ("totp", "passkey")
+    assert asked(door, stepped, factors={F.PASSWORD}) is None
+
+
+def test_what_is_asked_is_what_is_named(door: Door) -> None:
+    robin = door.person()
+    door.with_passkey(robin)
+    codes = door.with_codes(robin)
+    held = door.active(door.session(robin))
+    assert asked(door, held, factors={F.PASSKEY}) == ("passkey",)
+    assert asked(door, held, phishing_resistant=True) == ("passkey",)
+    assert asked(door, held, level=2) == ("password", "totp", "passkey", "recovery_code")
+    held = door.active(door.step_up.submit_recovery_code(held, codes[0], source=SOURCE))
+    assert asked(door, held) is None
+    assert asked(door, held, level=2) == ("password", "totp", "passkey", "recovery_code")
+    held = door.active(door.step_up.submit_password(held, PASSWORD, source=SOURCE))
+    assert asked(door, held, level=2) is None  # two fresh ones of two kinds
+    assert asked(door, held, phishing_resistant=True) == ("passkey",)
+    options = door.step_up.begin_passkey(held, source=SOURCE)
+    held = door.active(door.step_up.submit_passkey(held, door.answer(robin, options), source=SOURCE))
+    assert asked(door, held, phishing_resistant=True) is None
+
+
+def test_byp_16_an_account_with_nothing_to_show_is_never_let_through(door: Door) -> None:
+    robin = door.person()
+    held = door.active(door.session(robin))
+    (device,) = door.totp_store.devices(robin.id)
+    door.totp_store.remove(robin.id, device.id)
+    account = door.account_store.get(robin.id)
+    assert door.account_store.set_password(robin.id, None, expected=account.password_hash)
+    assert asked(door, held) == ()
+    assert asked(door, held, factors={F.PASSWORD}) == ()
+    assert (
+        refused(lambda: door.step_up.submit_password(held, PASSWORD, source=SOURCE))
+        is Reason.FACTOR_NOT_ENROLLED
+    )
+
+
+def test_a_passkey_of_another_session_or_another_person_is_refused(door: Door) -> None:
+    robin, kim = door.person(), door.person("kim")
+    door.with_passkey(robin)
+    door.with_passkey(kim)
+    one, other = door.active(door.session(robin)), door.active(door.session(kim))
+    options = door.step_up.begin_passkey(one, source=SOURCE)
+    answer = door.answer(robin, options)
+    assert refused(lambda: door.step_up.submit_passkey(other, answer, source=SOURCE)) is Reason.FLOW_UNKNOWN
+    options = door.step_up.begin_passkey(one, source=SOURCE)
+    door.keys[robin.id], mine = door.keys[kim.id], door.keys[robin.id]
+    with pytest.raises(Exception):
+        door.answer(robin, options)
+    door.keys[robin.id] = mine
+
+
+def test_wrong_ones_use_up_a_budget_of_their_own(door: Door) -> None:
+    robin = door.person()
+    held = door.active(door.session(robin))
+    wrong = door.wrong_code(robin)
+    for _ in range(5):
+        assert refused(lambda: door.step_up.submit_totp(held, wrong, source=SOURCE)) is Reason.WRONG_CODE
+    door.clock.advance(timedelta(seconds=60))
+    assert (
+        refused(lambda: door.step_up.submit_totp(held, door.code(robin), source=SOURCE)) is Reason.THROTTLED
+    )
+    # Signing in gives the thief of a session no new tries, and takes none from the owner.
+    opened = door.session(robin)
+    door.clock.advance(timedelta(seconds=60))
+    again = door.active(opened)
+    assert (
+        refused(lambda: door.step_up.submit_totp(again, door.code(robin), source=SOURCE)) is Reason.THROTTLED
+    )
+
+
+def test_nothing_is_stepped_up_that_is_not_recorded(door: Door) -> None:
+    robin = door.person()
+    opened = door.session(robin)
+    held = door.active(opened)
+
+    def emit(event: SecurityEvent) -> None:
+        if event.name == Event.AUTH_STEP_UP:
+            raise AuditUnavailable("down")
+        door.events(event)
+
+    door.emit = emit
+    door.wire()
+    with pytest.raises(AuditUnavailable):
+        door.step_up.submit_password(held, PASSWORD, source=SOURCE)
+    assert asked(door, door.active(opened), factors={F.PASSWORD}) == ("password",)
+
+
+def test_a_session_that_ended_meanwhile_is_not_stepped_up(door: Door) -> None:
+    robin = door.person()
+    opened = door.session(robin)
+    held = door.active(opened)
+    door.sign_in.logout(opened.token.reveal(), source=SOURCE)
+    assert (
+        refused(lambda: door.step_up.submit_password(held, PASSWORD, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    )
+    assert door.events.last.outcome is Outcome.ERROR
+    door.session_store.failing["load"] = StoreError("down")
+    with pytest.raises(StoreError):
+        door.active(opened)
+
+
+def test_nobody_steps_up_in_anothers_name(door: Door) -> None:
+    robin = door.person()
+    held = door.active(door.session(robin))
+    acting = replace(held, record=replace(held.record, impersonator="support"))
+    for work in (
+        lambda: door.step_up.require(acting, within=WITHIN),
+        lambda: door.step_up.submit_password(acting, PASSWORD, source=SOURCE),
+        lambda: door.step_up.submit_totp(acting, "123456", source=SOURCE),
+        lambda: door.step_up.begin_passkey(acting, source=SOURCE),
+    ):
+        assert refused(work) is Reason.IMPERSONATED
+
+
+def test_wrong_things_to_ask_are_the_developers(door: Door) -> None:
+    held = door.active(door.session(door.person()))
+    for wrong in ({"within": timedelta(0)}, {"factors": {F.EMAIL_CODE}}, {"factors": ()}):
+        with pytest.raises(ConfigurationError):
+            door.step_up.require(held, **{"within": WITHIN, **wrong})  # type: ignore[arg-type]
+
+
+def test_a_refusal_is_one_face(door: Door) -> None:
+    held = door.active(door.session(door.person()))
+    with pytest.raises(Denied) as refusal:
+        door.step_up.submit_password(held, OTHER_PASSWORD, source=SOURCE)
+    assert str(refusal.value) == str(StepUpRequired(("totp",))) == "The request was refused."
