@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from portalsec.auth.anomalies import AnomalyPolicy
 from portalsec.auth.budgets import ThrottlePolicy
+from portalsec.auth.sessions import SessionPolicy, SessionRule
 from portalsec.auth.totp import TotpParameters, TotpPolicy
 from portalsec.config import load_settings
 from portalsec.config.mail import open_notifier
@@ -35,9 +37,17 @@ def opened(folder: Path, more: str) -> Policies:
     [
         ("passwords", 'max_age = "1h"', "max_age is at least a day"),
         ("sign_in", 'pending_lifetime = "10s"', "pending_lifetime goes from"),
+        ("passkeys", 'rp_id = "co.uk"', "co.uk is a public suffix"),
+        ("passkeys", 'origins = ["https://other.example"]', "https://other.example is not on portal.example"),
         ("totp", 'period = "10m"', "period goes from 15 to 120 seconds"),
         ("sessions", 'idle = "20m"\nabsolute = "10m"', "idle is longer"),
         ("sessions", 'warn_before = "15m"', "warn_before must"),
+        ("sessions", 'policy = "KIOSK"\nwarn_before = "2m"', "warn_before must"),
+        ("sessions", 'rules = [{ roles = ["admin"] }]', "it tightens nothing"),
+        (
+            "sessions",
+            "min_level and max_level go from",
+        ),
         ("recovery", 'reset = "2d"', "reset goes from"),
         ("notices", 'keep = "1d"', "keep is shorter than disavow_for"),
         ("notices", 'unfinished_after = "1s"', "unfinished_after goes from"),
@@ -99,3 +109,40 @@ def test_what_authenticators_are_like_is_a_setting(tmp_path: Path) -> None:
     )
     assert chosen.codes == TotpParameters(algorithm="SHA256", digits=8, period=60)
     assert chosen.authenticators == TotpPolicy(cap=20, max_devices=2)
+
+
+def test_passkeys_are_of_the_portals_address_unless_settings_say_otherwise(tmp_path: Path) -> None:
+    assert opened(tmp_path, "").passkeys is None  # then they are of the portal's own, where it can have any
+    app = "android:apk-key-hash:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    chosen = opened(tmp_path, f'[passkeys]\norigins = ["https://portal.example", "{app}"]\n').passkeys
+    assert chosen is not None
+    assert (chosen.rp_id, chosen.rp_name, chosen.clone) == ("portal.example", "Riverside", "step_up")
+    assert chosen.accepted_origins == {"https://portal.example", app}
+    ended = opened(tmp_path, '[passkeys]\nclone = "disable"\n').passkeys
+    assert ended is not None
+    assert (ended.clone, ended.origins) == ("disable", ("https://portal.example",))
+
+
+def test_sessions_follow_a_preset_and_what_is_set_beside_it(tmp_path: Path) -> None:
+    assert opened(tmp_path, "").sessions == SessionPolicy.HIPAA_CLINIC
+    found = opened(
+        tmp_path,
+        """[sessions]
+policy = "NIST_AAL2"
+idle = "30m"
+shared_idle = "1m"
+rules = [{ roles = ["admin"], min_level = 2, absolute = "4h" }, { shared = false, idle = "20m" }]
+resume = false
+max = 3
+at_most = "refuse"
+address_changed = "step_up"
+""",
+    ).sessions
+    assert (found.idle, found.absolute) == (timedelta(minutes=30), timedelta(hours=24))
+    assert found.rules == (
+        SessionRule(shared=True, idle=timedelta(minutes=1), absolute=timedelta(hours=1)),
+        SessionRule(roles=frozenset({"admin"}), min_level=2, absolute=timedelta(hours=4)),
+        SessionRule(shared=False, idle=timedelta(minutes=20)),
+    )
+    assert (found.resume, found.max_sessions, found.at_most) == (False, 3, "refuse")
+    assert found.anomalies == AnomalyPolicy(browser="step_up", address="step_up")

@@ -23,7 +23,7 @@ def problem(source: object, env: dict[str, str] | None = None) -> str:
 
 def test_two_keys_are_enough() -> None:
     settings = load_settings(GOOD, env={})
-    assert settings["sessions", "idle"] == timedelta(minutes=15)
+    assert settings["sessions", "policy"] == "HIPAA_CLINIC"
     assert settings["throttle", "account"] == (20, timedelta(minutes=15))
     assert settings["sign_in", "second_factor"] == "required"
 

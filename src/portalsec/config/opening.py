@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from types import MappingProxyType
 
 from portalsec._encoding import uuid7
@@ -13,13 +14,13 @@ from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
 from portalsec.auth.hash_costs import Argon2Parameters
 from portalsec.auth.impersonation import MayImpersonate
-from portalsec.auth.ports import Notifier
+from portalsec.auth.ports import Notifier, SessionStore
 from portalsec.clock import Clock, system_clock
 from portalsec.config.breaches import open_breach_sources
 from portalsec.config.keys import resolve_reference
 from portalsec.config.keysets import KeysetFiles, audit_origin
 from portalsec.config.mail import open_notifier
-from portalsec.config.policies import open_policies
+from portalsec.config.policies import open_policies, open_session_policy
 from portalsec.config.settings import Settings
 from portalsec.crypto.keyring import Keyring
 from portalsec.crypto.prf import KeyedHash
@@ -175,15 +176,24 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             subjects = open_engine(settings.url("stores", "subjects"))
             undo.callback(subjects.dispose)
         create_schema(subjects, "subjects")
+        sessions: SessionStore = SqlSessions(security)
         short_lived = settings["stores", "short_lived"]
         if short_lived is None:
+            if settings["sessions", "store"] == "short_lived":
+                raise ConfigurationError(
+                    f'{settings.source}: [sessions] store is "short_lived", but [stores] short_lived is not set: '
+                    "name a redis:// URL there, or keep sessions in security"
+                )
             throttle, flows = SqlThrottle(security), SqlFlows(security)
         else:
-            from portalsec.stores.redis import RedisFlows, RedisThrottle, open_redis
+            from portalsec.stores.redis import RedisFlows, RedisSessions, RedisThrottle, open_redis
 
             client = open_redis(short_lived)
             undo.callback(client.close)
             throttle, flows = RedisThrottle(client), RedisFlows(client)  # type: ignore[assignment]
+            if settings["sessions", "store"] == "short_lived":
+                longest = open_session_policy(settings).absolute
+                sessions = RedisSessions(client, keep=max(longest, timedelta(days=1)))
         return Stores(
             accounts=SqlAccounts(security, mac=mac, sealer=sealer),
             throttle=throttle,
@@ -192,7 +202,7 @@ def open_stores(settings: Settings, keys: Keys) -> Stores:
             totp=SqlTotp(security),
             recovery_codes=SqlRecoveryCodes(security),
             passkeys=SqlPasskeys(security),
-            sessions=SqlSessions(security),
+            sessions=sessions,
             assignments=SqlAssignments(security),
             audit=SqlAudit(audit),
             subjects=SqlSubjectKeys(subjects),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from portalsec.auth.anomalies import AnomalyPolicy
 from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
 from portalsec.auth.dormancy import DormancyPolicy
 from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
@@ -17,7 +18,7 @@ from portalsec.auth.links import RecoveryPolicy
 from portalsec.auth.notice_policy import NoticePolicy
 from portalsec.auth.passkeys import PasskeyPolicy
 from portalsec.auth.password_policy import PasswordPolicy
-from portalsec.auth.sessions import SessionPolicy
+from portalsec.auth.sessions import SessionPolicy, SessionRule
 from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.totp import TotpParameters, TotpPolicy
 from portalsec.config.settings import KEYS, Settings
@@ -26,7 +27,7 @@ from portalsec.portal import Policies
 from portalsec.rbac.load import load_policy
 from portalsec.rbac.policy import Policy
 
-__all__ = ["dormancy_policy", "open_policies", "said_of"]
+__all__ = ["dormancy_policy", "open_policies", "open_session_policy", "said_of"]
 
 _Made = TypeVar("_Made")
 _CLASS = re.compile(r"^[A-Z]\w*: ")
@@ -56,7 +57,7 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         notices=_notices(settings),
         dormancy=dormancy_policy(settings),
         support_by_two=settings["accounts", "support_by_two"],
-        sessions=_sessions(settings),
+        sessions=open_session_policy(settings),
         recovery=_recovery(settings),
         events=settings["portal", "events"],
         checkpoint_interval=settings["audit", "checkpoint_interval"],
@@ -136,14 +137,34 @@ def _passkeys(settings: Settings) -> PasskeyPolicy | None:
         "rp_id": urlsplit(page).hostname,
         "origins": (page,),
         "rp_name": settings["portal", "name"],
-        "timeout": settings["passkeys", "challenge_lifetime"],
     }
     return _made(settings, "passkeys", lambda: PasskeyPolicy(**chosen | said))
 
 
-def _sessions(settings: Settings) -> SessionPolicy:
-    chosen = {name: settings["sessions", name] for name in ("idle", "absolute", "warn_before")}
-    return _made(settings, "sessions", lambda: SessionPolicy(**chosen))
+def open_session_policy(settings: Settings) -> SessionPolicy:
+    """When sessions end, as ``[sessions]`` says."""
+    preset: SessionPolicy = getattr(SessionPolicy, settings["sessions", "policy"])
+    names = ("idle", "absolute", "warn_before", "resume")
+    chosen = {name: settings["sessions", name] for name in names if settings["sessions", name] is not None}
+
+    def make() -> SessionPolicy:
+        shared = {key: settings["sessions", f"shared_{key}"] for key in ("idle", "absolute")}
+        return replace(
+            preset,
+            **chosen,
+            rules=(
+                SessionRule(shared=True, **shared),
+                *(SessionRule(**rule) for rule in settings["sessions", "rules"]),
+            ),
+            max_sessions=settings["sessions", "max"],
+            at_most=settings["sessions", "at_most"],
+            anomalies=AnomalyPolicy(
+                browser=settings["sessions", "browser_changed"],
+                address=settings["sessions", "address_changed"],
+            ),
+        )
+
+    return _made(settings, "sessions", make, max_sessions="max")
 
 
 def _notices(settings: Settings) -> NoticePolicy:

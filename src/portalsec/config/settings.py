@@ -138,6 +138,26 @@ def _switch(value: object) -> bool:
     raise ValueError("write true or false, without quotes")
 
 
+def _session_rules(value: object) -> tuple[Mapping[str, Any], ...]:
+    parsers: dict[str, Callable[[object], Any]] = {
+        "roles": _words,
+        "min_level": _count(0, 3),
+        "max_level": _count(0, 3),
+        "shared": _switch,
+        "idle": _duration,
+        "absolute": _duration,
+    }
+    wanted = 'write a list of rules, as [{ roles = ["admin"], idle = "10m" }]'
+    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
+        raise ValueError(wanted)
+    rules = []
+    for rule in value:
+        if unknown := sorted(set(rule) - set(parsers)):
+            raise ValueError(f"{unknown[0]!r} is none of {', '.join(parsers)}")
+        rules.append(MappingProxyType({name: parsers[name](given) for name, given in rule.items()}))
+    return tuple(rules)
+
+
 def _hashing(value: object) -> str:
     try:
         parameters_of_text(_text(value))
@@ -266,22 +286,17 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "pending_attempts": Key(_count(1, 20), 5, "codes to try in one sign-in"),
         },
         "passkeys": {
-            "rp_id": Key(_text, None, "the domain that passkeys belong to, for good; else the host of base_url"),
-            "origins": Key(_pages, None, "pages and apps that may use them, as browsers send them; else base_url"),
-            "related_origins": Key(_pages, (), "pages of other domains that may use them too"),
-            "top_origins": Key(_pages, (), "pages that may show the portal in a frame; none by default"),
-            "resident_key": Key(
-                _choice("required", "preferred", "discouraged"),
-                "preferred",
-                "whether a new one works without a name being typed",
+            "rp_id": Key(
+                _text, None, "the domain that passkeys belong to, for good; else the host of base_url"
+            ),
+            "origins": Key(
+                _pages, None, "pages and apps that may use them, as browsers send them; else base_url"
             ),
             "clone": Key(
                 _choice("step_up", "disable", "record"),
                 "step_up",
-                "what follows where a copy of one is suspected, besides the record: another factor, or its end",
+                "what follows where a copy of one is suspected: another factor is asked for, it ends, or a record alone",
             ),
-            "max_passkeys": Key(_count(1, 50), 20, "passkeys that one account may have"),
-            "challenge_lifetime": Key(_duration, timedelta(minutes=5), "how long the answer may take"),
         },
         "totp": {
             "algorithm": Key(
@@ -351,10 +366,49 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
         },
         "sessions": {
-            "idle": Key(_duration, timedelta(minutes=15), "ends after this long without activity"),
-            "absolute": Key(_duration, timedelta(hours=12), "ends after this long in any case"),
+            "policy": Key(
+                _choice("NIST_AAL1", "NIST_AAL2", "NIST_AAL3", "HIPAA_CLINIC", "KIOSK"),
+                "HIPAA_CLINIC",
+                "limits, named after their source",
+            ),
+            "idle": Key(_duration, None, "ends after this long without activity; else the policy's"),
+            "absolute": Key(_duration, None, "ends after this long in any case; else the policy's"),
             "warn_before": Key(
-                _duration, timedelta(minutes=2), "how long before the idle end the page warns"
+                _duration, None, "how long before either end the page warns; else the policy's"
+            ),
+            "shared_idle": Key(_duration, timedelta(minutes=5), "`idle` on a computer that others use too"),
+            "shared_absolute": Key(
+                _duration, timedelta(hours=1), "`absolute` on a computer that others use too"
+            ),
+            "rules": Key(
+                _session_rules,
+                (),
+                'tighter limits for some: a list as `[{ roles = ["admin"], min_level = 2, idle = "10m" }]`',
+            ),
+            "resume": Key(
+                _switch, None, "whether one factor resumes a session that idleness ended; else the policy's"
+            ),
+            "max": Key(_count(1, 1000), None, "sessions that one account may have at once; no limit by default"),
+            "at_most": Key(
+                _choice("end_oldest", "refuse"),
+                "end_oldest",
+                "what one more does: ends the one unused the longest, or does not open",
+            ),
+            "browser_changed": Key(
+                _choice("step_up", "record", "ignore"),
+                "step_up",
+                "a session that suddenly comes from another browser or operating system",
+            ),
+            "address_changed": Key(
+                _choice("step_up", "record", "ignore"),
+                "record",
+                "a session that suddenly comes from another network, as telephones do all day",
+            ),
+            "store": Key(
+                _choice("security", "short_lived"),
+                "security",
+                "which of [stores] keeps them: in short_lived (Redis) a check is one GET, and a crash of Redis may bring "
+                "back a session that was just ended",
             ),
         },
         "recovery": {
@@ -495,9 +549,10 @@ def load_settings(
                 problems.append(f"{name}: [{table}] {key} is missing: it is {spec.about}")
             else:
                 values[table, key] = spec.default
-    if not problems and values["sessions", "idle"] > values["sessions", "absolute"]:
+    idle, absolute, warn = (values.get(("sessions", key)) for key in ("idle", "absolute", "warn_before"))
+    if not problems and idle and absolute and idle > absolute:
         problems.append(f"{name}: [sessions] idle is longer than absolute: shorten idle or lengthen absolute")
-    if not problems and values["sessions", "warn_before"] >= values["sessions", "idle"]:
+    if not problems and idle and warn and warn >= idle:
         problems.append(f"{name}: [sessions] warn_before must be shorter than idle")
     if not problems and "sqlite" in values["stores", "audit"]:
         problems += [
