@@ -65,7 +65,7 @@ class AttestationPolicy:
 
     def __post_init__(self) -> None:
         loaded: tuple[Certificate, ...] | None = None
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(certificates.UnsoundCertificate):
             loaded = certificates.load_roots(self.roots)
         if loaded is None:
             raise ConfigurationError("attestation.roots: one of them is no certificate in PEM or DER")

@@ -6,6 +6,7 @@ in order (WebAuthn Level 3 section 6.5.5, "x5c"), so it is followed and never se
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate, ExtensionNotFound
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
@@ -24,6 +26,7 @@ __all__ = [
     "extension",
     "is_authority",
     "load",
+    "load_root",
     "load_roots",
     "verifies",
 ]
@@ -65,27 +68,52 @@ def load(der: object) -> Certificate:
     """One certificate of at most 16 KiB. Raises `UnsoundCertificate`."""
     if not isinstance(der, bytes) or not 0 < len(der) <= LONGEST:
         raise UnsoundCertificate
-    certificate = None
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        # Read now what would raise only when it is asked for.
-        _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.not_valid_after_utc
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
-        pass
+    certificate = _whole(der)
     if certificate is None or certificate.version is not x509.Version.v3:
         raise UnsoundCertificate
     return certificate
 
 
+def load_root(der: bytes) -> Certificate:
+    """A root as DER, of any version. Raises `UnsoundCertificate`."""
+    root = _whole(der)
+    if root is None:
+        raise UnsoundCertificate
+    return root
+
+
 def load_roots(texts: Sequence[bytes]) -> tuple[Certificate, ...]:
-    """Roots that were configured, as PEM (one or more certificates) or DER. Raises `ValueError`."""
+    """Roots that were configured, as PEM (one or more certificates) or DER. Raises `UnsoundCertificate`."""
     roots: list[Certificate] = []
     for text in texts:
+        pem = None
         if text.lstrip().startswith(b"-----"):
-            roots += x509.load_pem_x509_certificates(text)
+            with contextlib.suppress(ValueError):
+                pem = x509.load_pem_x509_certificates(text)
+            if pem is None:
+                raise UnsoundCertificate
+            roots += [load_root(each.public_bytes(Encoding.DER)) for each in pem]
         else:
-            roots.append(x509.load_der_x509_certificate(text))
+            roots.append(load_root(text))
     return tuple(roots)
+
+
+def _whole(der: bytes) -> Certificate | None:
+    """The certificate, where all that is asked of it later can be read; `cryptography` reads it only then."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.version
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.public_key()
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ):
+        return None
+    return certificate
 
 
 def extension(certificate: Certificate, oid: str) -> bytes | None:
@@ -169,7 +197,8 @@ def _usable(certificate: Certificate, *, now: datetime, below: int) -> bool:
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except ExtensionNotFound:
-        return False
+        # Roots of the first version have no extensions; what comes in a chain is of the third.
+        return certificate.version is x509.Version.v1
     if not constraints.ca or (constraints.path_length is not None and constraints.path_length < below - 1):
         return False
     try:

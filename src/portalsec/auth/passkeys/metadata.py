@@ -120,7 +120,7 @@ def load_metadata(
     if not raw:
         raise wrong("is empty or larger than 64 MiB: fetch it from https://mds3.fidoalliance.org")
     trusted: tuple[Certificate, ...] = ()
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(certificates.UnsoundCertificate):
         trusted = certificates.load_roots(roots)
     if not trusted:
         raise wrong("needs the root certificate that its signature chains to, in PEM or DER")
@@ -186,8 +186,8 @@ def _make(entry: Mapping[str, Any]) -> Make:
     roots = []
     for text in statement.get("attestationRootCertificates", ()):
         try:
-            roots.append(x509.load_der_x509_certificate(base64.b64decode("".join(text.split()))))
-        except ValueError:
+            roots.append(certificates.load_root(base64.b64decode("".join(text.split()))))
+        except (ValueError, certificates.UnsoundCertificate):
             continue  # one maker's unreadable certificate vouches for nothing; the others stay
     return Make(
         name=str(statement.get("description", ""))[:200],
