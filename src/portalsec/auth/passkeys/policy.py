@@ -64,26 +64,26 @@ class PasskeyPolicy:
     max_passkeys: int = 20
 
     def __post_init__(self) -> None:
-        check_rp_id(self.rp_id, place="PasskeyPolicy.rp_id")
-        check_origins(self.rp_id, self.origins, related=self.related_origins, place="PasskeyPolicy.origins")
+        check_rp_id(self.rp_id, place="PasskeyPolicy: rp_id")
+        check_origins(self.rp_id, self.origins, related=self.related_origins, place="PasskeyPolicy: origins")
         for origin in self.top_origins:
             _check_top(origin)
         unknown = [number for number in self.algorithms if number not in ALGORITHMS]
         if unknown or not self.algorithms or len(set(self.algorithms)) != len(self.algorithms):
             raise ConfigurationError(
-                "PasskeyPolicy.algorithms: name each COSE algorithm once, of "
+                "PasskeyPolicy: algorithms: name each COSE algorithm once, of "
                 f"{', '.join(str(number) for number in ALGORITHMS)}"
             )
         if self.clone not in ("step_up", "disable", "record"):
-            raise ConfigurationError("PasskeyPolicy.clone is one of step_up, disable, record")
+            raise ConfigurationError("PasskeyPolicy: clone is one of step_up, disable, record")
         if self.resident_key not in ("required", "preferred", "discouraged"):
-            raise ConfigurationError("PasskeyPolicy.resident_key is one of required, preferred, discouraged")
+            raise ConfigurationError("PasskeyPolicy: resident_key is one of required, preferred, discouraged")
         if not timedelta(seconds=30) <= self.challenge_lifetime <= timedelta(minutes=15):
-            raise ConfigurationError("PasskeyPolicy.challenge_lifetime goes from 30 seconds to 15 minutes")
+            raise ConfigurationError("PasskeyPolicy: challenge_lifetime goes from 30 seconds to 15 minutes")
         if not timedelta(seconds=15) <= self.timeout <= self.challenge_lifetime:
-            raise ConfigurationError("PasskeyPolicy.timeout goes from 15 seconds to challenge_lifetime")
+            raise ConfigurationError("PasskeyPolicy: timeout goes from 15 seconds to challenge_lifetime")
         if not 1 <= self.max_passkeys <= _MAX_PASSKEYS:
-            raise ConfigurationError(f"PasskeyPolicy.max_passkeys goes from 1 to {_MAX_PASSKEYS}")
+            raise ConfigurationError(f"PasskeyPolicy: max_passkeys goes from 1 to {_MAX_PASSKEYS}")
 
     @classmethod
     def for_page(cls, base_url: str, *, rp_name: str = "") -> PasskeyPolicy:
@@ -104,5 +104,5 @@ class PasskeyPolicy:
 def _check_top(origin: str) -> None:
     parts = urlsplit(origin)
     host = parts.hostname or ""
-    check_rp_id(host, place="PasskeyPolicy.top_origins") if host != "localhost" else None
-    check_origins(host, (origin,), place="PasskeyPolicy.top_origins")
+    check_rp_id(host, place="PasskeyPolicy: top_origins") if host != "localhost" else None
+    check_origins(host, (origin,), place="PasskeyPolicy: top_origins")
