@@ -21,9 +21,6 @@ WAITING: Mapping[str, str] = MappingProxyType(
         "BYP-15": _FACTORS + "step-up",
         "BYP-16": _FACTORS + "step-up",
         **{f"KEY-{number:02}": _FACTORS + "passkeys at the door" for number in (10,)},
-        "SES-09": _FACTORS
-        + "there are no refresh tokens; a session's id changes and the one before is dead (ATK-12)",
-        "AUZ-04": _FACTORS + "there is no impersonation",
         "AUZ-06": "stores take no patterns: each look-up is by an exact value, and one contract holds them all",
         "ATK-18": _FACTORS + "passkeys at the door",
     }

@@ -93,10 +93,12 @@ def sql_backing(url: str) -> Iterator[Backing]:
 
 
 def redis_backing(url: str) -> Iterator[Backing]:
-    from portalsec.stores.redis import RedisFlows, RedisThrottle, open_redis
+    from portalsec.stores.redis import RedisFlows, RedisSessions, RedisThrottle, open_redis
 
     with closing(open_redis(url)) as client:
-        yield Backing(flows=RedisFlows(client), throttle=RedisThrottle(client))
+        yield Backing(
+            flows=RedisFlows(client), throttle=RedisThrottle(client), sessions=RedisSessions(client)
+        )
 
 
 @pytest.fixture(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import FrozenInstanceError, replace
 from datetime import timedelta
 
 import pytest
 
 from portalsec._encoding import new_token
+from portalsec.auth._door import DOOR
 from portalsec.auth._pending import open_data
 from portalsec.auth.endings import Why
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.ports import Account
-from portalsec.auth.sessions import ActiveSession
-from portalsec.errors import Reason, StoreError, Tampered
+from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy
+from portalsec.errors import Denied, Reason, StoreError, Tampered
 from portalsec.events import Actor, Event
 from tests.abuse.test_auth import MakeWorld, make, refused, sessions_of, start, submit
 from tests.auth.mail import active, alive, browser_token, signed_in, with_address
@@ -23,6 +26,7 @@ from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, World, session, t
 __all__ = ["make"]
 
 SHORT = "kx7!qVw2"
+OWNER = Actor(type="user", id="robin")
 
 
 @pytest.fixture
@@ -150,6 +154,183 @@ def test_rec_09_a_sign_in_ends_in_the_browser_that_began_it(world: World) -> Non
     victim = token(start(world, "mallory", replaces=pending).pending)  # the same browser begins again
     assert refused(lambda: submit(world, pending, world.code(mallory))) is Reason.FLOW_UNKNOWN
     session(submit(world, victim, world.code(mallory)))
+
+
+# -- rotation, resume and ends that race --------------------------------------------------------------------------
+
+CROWD = 50
+
+
+def code(world: World) -> tuple[Proof, ...]:
+    return (Proof(factor=Factor.TOTP, at=world.clock(), explicit=True),)
+
+
+def test_ses_09_atk_12_of_fifty_rotations_at_once_one_wins_and_the_old_id_is_dead(world: World) -> None:
+    account = world.person()
+    old = signed_in(world, account)
+    results = together(
+        CROWD, lambda _: world.sessions.rotate_through(DOOR, old, proofs=code(world), source=SOURCE)
+    )
+    (won,) = [result for result in results if isinstance(result, NewSession)]
+    assert {r.reason for r in results if isinstance(r, Denied)} == {Reason.SESSION_UNKNOWN}
+    assert sessions_of(world, account) == 1
+    assert not alive(world, old)
+    assert world.sessions.check(won.token.reveal(), source=SOURCE).account_id == account.id
+    # The copy that lost is of no use for another rotation either, and takes nothing from the one that won.
+    assert refused(lambda: world.sessions.rotate_through(DOOR, old, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    world.sessions.check(won.token.reveal(), source=SOURCE)
+
+
+def test_atk_12_requests_in_flight_with_the_old_id_are_refused_and_sign_nobody_out(world: World) -> None:
+    account = world.person()
+    opened = world.session(account)
+    text, session = opened.token.reveal(), world.sessions.check(opened.token.reveal(), source=SOURCE)
+
+    def work(number: int) -> object:
+        if number == CROWD // 2:
+            return world.sessions.rotate_through(DOOR, session, proofs=code(world), source=SOURCE)
+        return world.sessions.check(text, source=SOURCE)
+
+    results = together(CROWD, work)
+    (rotated,) = [result for result in results if isinstance(result, NewSession)]
+    for result in results:
+        assert isinstance(result, (ActiveSession, NewSession)) or result.reason is Reason.SESSION_UNKNOWN
+    world.sessions.logout(text, source=SOURCE)  # a late answer's sign-out names an id that is nobody's
+    world.sessions.check(rotated.token.reveal(), source=SOURCE)
+    assert refused(lambda: world.sessions.check(text, source=SOURCE)) is Reason.SESSION_UNKNOWN
+
+
+def test_ses_03_atk_14_no_request_passes_once_all_sessions_were_ended(world: World) -> None:
+    account = world.person()
+    opened = [world.session(account)]
+    for _ in range(3):
+        world.clock.advance(timedelta(seconds=60))
+        opened.append(world.session(account))
+    texts = [each.token.reveal() for each in opened]
+    ended = threading.Event()
+
+    def work(number: int) -> object:
+        if number == 0:
+            world.endings.apply(account.id, Why.SIGNED_OUT_EVERYWHERE, actor=OWNER, source=SOURCE)
+            ended.set()
+            return None
+        late = ended.is_set()
+        try:
+            world.sessions.check(texts[number % len(texts)], source=SOURCE)
+        except Denied as denied:
+            return denied.reason
+        return "late" if late else None
+
+    allowed = {None, Reason.SESSION_UNKNOWN, Reason.SESSION_REVOKED}
+    assert set(together(CROWD, work)) <= allowed
+    for text in texts:
+        reason = refused(lambda t=text: world.sessions.check(t, source=SOURCE))
+        assert reason in (Reason.SESSION_UNKNOWN, Reason.SESSION_REVOKED)
+    assert sessions_of(world, account) == 0
+
+
+def test_ses_01_ses_02_a_session_that_rests_ends_with_the_account_and_is_not_resumed(world: World) -> None:
+    account = world.person()
+    opened = world.session(account)
+    text = opened.token.reveal()
+    world.clock.advance(world.sessions.policy.idle)
+    assert refused(lambda: world.sessions.check(text, source=SOURCE)) is Reason.SESSION_IDLE
+    record = world.sessions.resumable(text, source=SOURCE)
+    world.accounts.disable(account.id, actor=OWNER, source=SOURCE)
+    assert refused(lambda: world.sessions.resumable(text, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    # Nor with what a request held before the account was disabled.
+    reason = refused(lambda: world.sessions.resume_through(DOOR, record, proofs=code(world), source=SOURCE))
+    assert reason is Reason.SESSION_UNKNOWN
+    assert sessions_of(world, account) == 0
+
+
+def test_ses_04_a_resume_or_rotation_races_the_end_of_all_and_leaves_nothing(world: World) -> None:
+    account = world.person()
+    old = signed_in(world, account)
+    end = threading.Barrier(8)
+
+    def work(number: int) -> object:
+        end.wait()
+        if number == 0:
+            return world.sessions.end_all(account.id, source=SOURCE, actor=OWNER)
+        return world.sessions.rotate_through(DOOR, old, proofs=code(world), source=SOURCE)
+
+    results = together(8, work)
+    assert sessions_of(world, account) == 0
+    for result in results:
+        if isinstance(result, NewSession):
+            reason = refused(lambda r=result: world.sessions.check(r.token.reveal(), source=SOURCE))
+            assert reason in (Reason.SESSION_UNKNOWN, Reason.SESSION_REVOKED)
+
+
+@pytest.mark.parametrize("at_most", ["end_oldest", "refuse"])
+def test_ses_08_fifty_sign_ins_at_once_never_pass_the_cap(make: MakeWorld, at_most: str) -> None:
+    policy = replace(SessionPolicy.HIPAA_CLINIC, max_sessions=3, at_most=at_most)
+    world = make(session_policy=policy)
+    account = world.person()
+    epoch, proofs = (
+        world.sessions.epoch(account.id),
+        (*code(world), Proof(factor=Factor.PASSWORD, at=world.clock())),
+    )
+    results = together(
+        CROWD,
+        lambda _: world.sessions.open_through(
+            DOOR, account_id=account.id, epoch=epoch, proofs=proofs, source=SOURCE
+        ),
+    )
+    tokens = {result.token.reveal() for result in results if isinstance(result, NewSession)}
+    assert len(tokens) == sum(
+        isinstance(result, NewSession) for result in results
+    )  # no two browsers share one
+    assert sessions_of(world, account) == 3
+    living = [text for text in tokens if _lives(world, text)]
+    assert len(living) == 3
+
+
+def test_ses_06_atk_15_atk_42_no_clock_wakes_a_session_that_rests(world: World) -> None:
+    account = world.person()
+    opened = world.session(account)
+    text = opened.token.reveal()
+    world.clock.advance(world.sessions.policy.idle)
+    assert refused(lambda: world.sessions.check(text, source=SOURCE)) is Reason.SESSION_IDLE
+    for jump in (timedelta(seconds=-1), -world.sessions.policy.idle, timedelta(days=-1)):
+        world.clock.advance(jump)
+        assert not _lives(world, text)
+        world.clock.advance(-jump)
+    for _ in range(3):  # nor does asking keep it any longer than it may be resumed
+        world.clock.advance(timedelta(hours=3))
+        refused(lambda: world.sessions.check(text, source=SOURCE, passive=True))
+    world.clock.advance(timedelta(days=1))
+    assert not _lives(world, text)
+    assert sessions_of(world, account) == 0
+
+
+def test_ses_07_a_list_of_sessions_names_none_by_its_id(world: World) -> None:
+    account = world.person()
+    opened = world.session(account)
+    page = repr(world.sessions.listed(account.id))
+    for secret in (opened.token.reveal(), opened.digest.hex(), SOURCE.address or "?"):
+        assert secret not in page
+    assert opened.reference in page
+    assert refused(lambda: world.sessions.check(opened.reference, source=SOURCE)) is Reason.SESSION_UNKNOWN
+
+
+def test_atk_11_a_step_up_adopts_no_planted_id(world: World) -> None:
+    account, planted = world.person(), new_token()
+    session = signed_in(world, account)
+    rotated = world.sessions.rotate_through(DOOR, session, proofs=code(world), source=SOURCE)
+    assert rotated.token.reveal() != planted
+    for verb in (world.sessions.check, world.sessions.resumable):
+        assert refused(lambda v=verb: v(planted, source=SOURCE)) is Reason.SESSION_UNKNOWN
+    assert world.events.last.name == Event.AUTH_SESSION_REFUSED
+
+
+def _lives(world: World, text: str) -> bool:
+    try:
+        world.sessions.check(text, source=SOURCE)
+    except Denied:
+        return False
+    return True
 
 
 # -- a password that was one of two factors -----------------------------------------------------------------------
