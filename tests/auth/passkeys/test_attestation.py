@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -232,7 +233,7 @@ MISMADE = {
     "packed: no country": ("packed", renamed(C="")),
     "packed: another make": ("packed", custom(AAGUID, b"\x04\x10" + bytes(16))),
     "packed: a make that is no octets": ("packed", custom(AAGUID, bytes(16))),
-    "packed: critical make": ("packed", custom(AAGUID, b"\x04\x10" + bytes(16), critical=True)),
+    "packed: critical make": ("packed", custom(AAGUID, b"\x04\x10" + UUID(SOFT_AAGUID).bytes, critical=True)),
     "tpm: a subject": ("tpm", lambda it: setattr(it, "_subject_name", x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])) or it),
     "tpm: no use": ("tpm", dropping(x509.ExtendedKeyUsage)),
     "tpm: another use": ("tpm", replacing(x509.ExtendedKeyUsage, x509.ExtendedKeyUsage([ObjectIdentifier("1.3.6.1.5.5.7.3.1")]))),
