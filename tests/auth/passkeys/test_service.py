@@ -16,6 +16,7 @@ from webauthn import verify_authentication_response
 from portalsec._encoding import b64url, unb64url
 from portalsec.auth.passkeys.challenges import REGISTER, Challenge
 from portalsec.auth.passkeys.labels import label_text
+from portalsec.auth.passkeys.makes import PROVIDERS
 from portalsec.auth.ports import Account
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, Tampered
 from portalsec.testing import SoftAuthenticator
@@ -428,6 +429,15 @@ def test_labels_are_one_short_line(label):
 def test_labels():
     assert label_text("  My\tkey\n\u202e ") == "My key"
     assert label_text(None) == label_text("") == label_text("\0") == "Passkey"
+
+
+def test_a_passkey_without_a_label_is_called_by_its_make(s):
+    known = next(iter(PROVIDERS))
+    assert s.register(SoftAuthenticator(aaguid=known)).label == PROVIDERS[known]
+    assert s.register(SoftAuthenticator()).label == "Passkey"
+    response = SoftAuthenticator(aaguid=known).create(s.creation(), origin=ORIGIN)
+    named = s.service.complete_registration(PLACE, MARIA.id, response, label="Telephone")
+    assert named.label == "Telephone"
 
 
 def test_importing_and_signing_in_loads_no_webauthn_package():
