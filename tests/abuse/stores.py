@@ -88,6 +88,9 @@ class _OverSql(Over):
         "session": "portalsec_session",
         "device": "portalsec_known_device",
         "throttle": "portalsec_throttle",
+        "totp": "portalsec_totp_device",
+        "recovery_codes": "portalsec_recovery_code",
+        "passkeys": "portalsec_passkey",
     }
 
     def __init__(self, url: str) -> None:

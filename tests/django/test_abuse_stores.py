@@ -50,6 +50,9 @@ class OverDjango(Over):
         "session": models.Session._meta.db_table,
         "device": models.KnownDevice._meta.db_table,
         "throttle": models.Throttle._meta.db_table,
+        "totp": models.TotpDevice._meta.db_table,
+        "recovery_codes": models.RecoveryCode._meta.db_table,
+        "passkeys": models.Passkey._meta.db_table,
     }
 
     def __init__(self, users: str, security: str) -> None:

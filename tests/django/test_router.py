@@ -34,6 +34,8 @@ def test_portalsecs_state_lies_in_its_own_database_and_the_link_beside_the_users
         "portalsec_subjectkey",
         "portalsec_throttle",
         "portalsec_totpdevice",
+        "portalsec_recoverycode",
+        "portalsec_passkey",
     }
     assert {name for name in projects if name.startswith("portalsec_")} == {"portalsec_accountlink"}
     assert "auth_user" in projects

@@ -228,7 +228,7 @@ class PasskeyStoreContract(StoreContract):
 
     def test_race_for_one_count_has_one_winner(self, store: PasskeyStore) -> None:
         store.add(_passkey(), at_most=_MANY)
-        for turn in self.rounds(5, soak=1000):
+        for turn in self.rounds(5, soak=300):
             results = self.race(partial(self._use, store, turn, turn + 1))
             assert winners(results) == 1
             assert store.of_account("account-1")[0].sign_count == turn + 1

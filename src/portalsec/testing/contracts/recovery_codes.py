@@ -98,7 +98,7 @@ class RecoveryCodeStoreContract(StoreContract):
         assert _same(store.of_account("account-2"), _codes(account="account-2"))
 
     def test_race_for_one_code_has_one_winner(self, store: RecoveryCodeStore) -> None:
-        codes = _codes(count=len(self.rounds(5, soak=1000)))
+        codes = _codes(count=len(self.rounds(5, soak=300)))
         store.replace("account-1", codes)
         for code in codes:
             results = self.race(partial(store.spend, "account-1", [code.digest], at=NOW))
