@@ -43,4 +43,4 @@ class ClinicAccountViews:
 
     def _viewer(self, session: ActiveSession) -> object:
         roles = self._ps.portal.guard.subject(session).roles
-        return viewer(self._directory.person(session.account_id), roles)
+        return viewer(self._directory, session.account_id, roles)

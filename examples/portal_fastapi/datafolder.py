@@ -22,10 +22,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import make_url
 
+from portalsec.account_pages import who
 from portalsec.auth.notifiers.file import FileNotifier
 from portalsec.auth.passwords import Argon2Parameters
 from portalsec.auth.ports import Account
@@ -241,7 +243,7 @@ def open_site(folder: Path, how: Opening) -> Site:
         portal=portal,
         clinic=clinic,
         ties=ties,
-        directory=Directory(portal.stores.accounts, clinic),
+        directory=Directory(portal.stores.accounts, clinic, who=partial(who, portal)),
         erasure=Erasure(portal, clinic, ties),
         anchor=settings.path("audit", "anchor"),
     )

@@ -40,7 +40,7 @@ def desk_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Page
             request,
             "desk.html",
             status=status,
-            viewer=viewer(directory.person(session.account_id), subject.roles),
+            viewer=viewer(directory, session.account_id, subject.roles),
             q=q,
             results=results,
             code=code,

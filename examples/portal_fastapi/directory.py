@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from portalsec.auth.ports import AccountStore
@@ -44,9 +45,10 @@ def row_of(accounts: AccountStore, account_id: str) -> tuple[str, str]:
 class Directory:
     """From account ids, which the session and the audit log know, to people, whom only the clinic knows."""
 
-    def __init__(self, accounts: AccountStore, clinic: Clinic) -> None:
+    def __init__(self, accounts: AccountStore, clinic: Clinic, *, who: Callable[[str], str]) -> None:
         self._accounts = accounts
         self._clinic = clinic
+        self.who = who
 
     def row_of(self, account_id: str) -> tuple[str, str]:
         """(kind, id) of the account's row, or two empty texts. Cheap: nothing is decrypted."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from portalsec.auth.words import say
 from portalsec.errors import Denied, Reason
 from portalsec.events import SYSTEM, Actor
 from portalsec.fastapi import Portalsec, finish_step, read_form
-from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_of
+from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, safe_next, status_of
 
 from .directory import Directory
 from .pages import Errors, Pages, Viewer, duration, viewer, wait
@@ -45,6 +46,7 @@ _OWN = (
     ("/account/messages", "Messages we sent you", "Is a mail really from us? Compare its code."),
     ("/account/password", "Change your password", "With a meter that says how good the new one is."),
     ("/account/email", "E-mail addresses", "Where we write when something happens."),
+    ("/account/factors", "Your second keys", "Authenticator apps, passkeys and recovery codes: what you show besides your password."),
     ("/account/devices", "Your devices", "Browsers in which you have signed in."),
 )
 
@@ -63,7 +65,7 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
     portal = ps.portal
 
     def view(session: ActiveSession) -> Viewer:
-        return viewer(directory.person(session.account_id), portal.guard.subject(session).roles)
+        return viewer(directory, session.account_id, portal.guard.subject(session).roles)
 
     @router.get("/")
     async def home(request: Request) -> Response:
@@ -83,8 +85,13 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
         return pages.message(
             request,
             heading="You were signed out",
-            texts=("Nobody used the page for a while, so the portal closed it to keep the record private.",),
-            links=(("/sign-in", "Sign in again"), ("/", "Home")),
+            texts=(
+                "Your session has ended, to keep the record private: nobody used the page for a while, or it was open "
+                "for as long as it may be, or it was ended elsewhere.",
+                "What you had written and not sent comes back when you sign in again here. On a shared computer it is "
+                "gone.",
+            ),
+            links=((_sign_in_again(request), "Sign in again"), ("/", "Home")),
         )
 
     # -- sign-up ----------------------------------------------------------------------------------------------------
@@ -186,6 +193,11 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
         return response
 
     return router
+
+
+def _sign_in_again(request: Request) -> str:
+    after = safe_next(request.query_params.get("next"))
+    return "/sign-in" if after == "/" else f"/sign-in?{urlencode({'next': after})}"
 
 
 def _what_to_mend(denied: Denied, language: str) -> Errors:

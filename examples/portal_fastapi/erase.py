@@ -48,7 +48,7 @@ def erase_router(  # noqa: PLR0917 - the parts of a page, in the order of app.py
             request,
             "erase_find.html",
             status=400 if errors else 200,
-            viewer=viewer(directory.person(session.account_id), subject.roles),
+            viewer=viewer(directory, session.account_id, subject.roles),
             q=q,
             results=results,
             unfinished=[found for each in clinic.unfinished_erasures() if (found := clinic.patient(each))],
@@ -59,7 +59,7 @@ def erase_router(  # noqa: PLR0917 - the parts of a page, in the order of app.py
         request: Request, access: Access, patient: Patient, *, typed: str = "", errors: Errors = ()
     ) -> Response:
         """The question, or the receipt of an answer that was given."""
-        looking = viewer(directory.person(access.session.account_id), access.subject.roles)
+        looking = viewer(directory, access.session.account_id, access.subject.roles)
         receipt = erasure.receipt(patient.id)
         if receipt is not None:
             return pages.render(

@@ -20,7 +20,7 @@ from portalsec.errors import Denied, Reason
 from portalsec.fastapi import Refusal
 from portalsec.web import retry_after_seconds
 
-from .directory import ROLE_WORDS, Person
+from .directory import ROLE_WORDS, Directory
 from .domain import Patient, age_on
 from .words import ACTION_WORDS, PURPOSE_WORDS, REASON_WORDS
 
@@ -33,10 +33,12 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """Who looks at a page: for the greeting and the menu, never for a decision."""
+    """Who looks at a page: for the greeting and the menu, never for a decision. ``who``: for the scripts that clear a
+    page which is another's (`portalsec.account_pages.who`)."""
 
     name: str
     role_words: str
+    who: str
     menu: tuple[tuple[str, str], ...]
 
 
@@ -49,11 +51,13 @@ _MENU = {
 }
 
 
-def viewer(person: Person | None, roles: frozenset[str]) -> Viewer:
+def viewer(directory: Directory, account_id: str, roles: frozenset[str]) -> Viewer:
+    person = directory.person(account_id)
     known = [role for role in _MENU if role in roles]
     entries = tuple(entry for role in known for entry in _MENU[role])
     return Viewer(
         name=person.name if person else "",
+        who=directory.who(account_id),
         role_words=" and ".join(ROLE_WORDS[role] for role in known) or "This account has no role yet.",
         menu=(*entries, ("/account", "My account")),
     )
@@ -74,6 +78,7 @@ class Pages:
         self._templates.filters |= {"day": day, "moment": moment, "told": told, "described": self._described}
         self._templates.filters["scalable"] = lambda drawing: Markup(_scalable(drawing))  # noqa: S704 - a `Drawing`
         self._templates.filters["duration"] = duration
+        self._templates.filters["factor_words"] = lambda factor: _FACTOR_WORDS.get(factor, factor)
         self._templates.globals |= {
             "portal": portal_name,
             "purpose_words": PURPOSE_WORDS,
@@ -185,6 +190,15 @@ class Pages:
         parts += [patient.sex] if patient.sex else []
         return " · ".join(parts) or "no details recorded"
 
+
+_FACTOR_WORDS = {
+    "password": "a password",
+    "totp": "a code",
+    "passkey": "a passkey",
+    "recovery_code": "a recovery code",
+    "email_code": "a mailed code",
+    "sms_code": "a code by SMS",
+}
 
 _REFUSALS = {
     400: ("That did not arrive in one piece", "Please go back and try again."),

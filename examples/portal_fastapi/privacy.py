@@ -96,7 +96,7 @@ def privacy_router(ps: Portalsec, directory: Directory, pages: Pages, *, anchor:
         return pages.render(
             request,
             "audit.html",
-            viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
+            viewer=viewer(directory, access.session.account_id, access.subject.roles),
             check=check,
             rows=[_row(line, directory, names) for line in lines],
             damaged=damaged,

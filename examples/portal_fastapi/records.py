@@ -103,7 +103,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         return pages.render(
             request,
             "record.html",
-            viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
+            viewer=viewer(directory, access.session.account_id, access.subject.roles),
             heading=heading(patient),
             patient=patient,
             facts=_facts(patient),
@@ -120,7 +120,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         return pages.render(
             request,
             "seen.html",
-            viewer=viewer(directory.person(me), access.subject.roles),
+            viewer=viewer(directory, me, access.subject.roles),
             heading="Who has seen my record"
             if back == "/record"
             else f"Who has seen the record of {patient.name}",
@@ -143,7 +143,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
             people = find(row) if mine == kind else []
             listed = Resource(type="record", attributes={"patient_id": [p.id for p in people]})
             access = portal.guard.authorise(session, "record:list", listed, source=source, purpose=purpose)
-            return viewer(directory.person(session.account_id), access.subject.roles), people
+            return viewer(directory, session.account_id, access.subject.roles), people
 
         return await ps.lanes.offload(operation)
 

@@ -48,7 +48,7 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
         return pages.render(
             request,
             "incidents.html",
-            viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
+            viewer=viewer(directory, access.session.account_id, access.subject.roles),
             incidents=rows,
             closed="closed" in request.query_params,
         )
@@ -74,7 +74,7 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
         return pages.render(
             request,
             "incident.html",
-            viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
+            viewer=viewer(directory, access.session.account_id, access.subject.roles),
             name=person.name if person else "An account that is gone",
             incident=incident_view(portal, found, "en"),
             lines=seen.lines,
@@ -113,7 +113,7 @@ def safety_router(ps: Portalsec, directory: Directory, pages: Pages) -> APIRoute
             request,
             "support.html",
             status=status,
-            viewer=viewer(directory.person(access.session.account_id), access.subject.roles),
+            viewer=viewer(directory, access.session.account_id, access.subject.roles),
             waiting=waiting,
             said=said,
             errors=errors,

@@ -153,11 +153,11 @@ def test_the_page_warns_before_the_idle_end_and_stays_when_asked(demo: Demo, con
     with page.expect_response("**/session/left"):
         page.clock.fast_forward("13:00")
     expect(dialog).to_be_visible()
-    expect(dialog).to_contain_text("You will be signed out in 2 minutes")
+    expect(dialog).to_contain_text("You will be signed out in 2 minutes, and at ")
     stay = dialog.get_by_role("button", name="Stay signed in")
     expect(stay).to_be_focused()
     page.clock.run_for(60_000)
-    expect(dialog.locator("#idle-left")).to_have_text("60 seconds")
+    expect(dialog).to_contain_text("in 60 seconds")
     expect(dialog.get_by_role("status")).to_have_text("You will be signed out in 60 seconds.")
 
     # The keyboard alone: Enter on the focused button is activity, and the server counts from here.
@@ -180,7 +180,7 @@ def test_the_server_ends_the_session_and_the_page_clears_itself(demo: Demo, cont
     expect(page.get_by_role("main")).to_contain_text(name)
     demo.clock.advance(timedelta(minutes=15))
     page.evaluate("dispatchEvent(new Event('focus'))")  # as when the computer wakes
-    page.wait_for_url("**/signed-out")
+    page.wait_for_url("**/signed-out*")
     assert heading(page) == "You were signed out"
 
     # ATK-38: neither the back button nor the address shows the record again.
@@ -205,7 +205,7 @@ def test_atk_15_a_page_left_open_does_not_keep_the_session_alive(demo: Demo, con
         assert asked.value.status == 200
     demo.clock.advance(timedelta(minutes=1))
     page.evaluate("dispatchEvent(new Event('focus'))")
-    page.wait_for_url("**/signed-out")
+    page.wait_for_url("**/signed-out*")
 
 
 def test_atk_38_after_signing_out_the_back_button_shows_no_record(demo: Demo, context: Contexts) -> None:

@@ -425,7 +425,6 @@ def test_no_page_asks_another_site_for_anything_or_runs_inline_script(demo: Demo
     ("path", "kind"),
     [
         ("portal.css", "text/css"),
-        ("idle.js", "javascript"),
         ("portal.js", "javascript"),
         ("icon.svg", "image/svg"),
     ],

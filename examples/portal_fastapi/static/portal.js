@@ -19,11 +19,3 @@ for (const input of document.querySelectorAll("input[data-reveal]")) {
   show(false);
   input.after(button);
 }
-
-// A page that the browser kept whole for its back button may show what has ended since: ask for it anew.
-addEventListener("pageshow", (event) => {
-  if (event.persisted) {
-    document.documentElement.hidden = true;
-    location.reload();
-  }
-});

@@ -291,6 +291,22 @@ _SENTENCES = {
         "That code was not accepted. Check the six digits, or wait for the next code.",
         "Ese código no se ha aceptado. Compruebe las seis cifras o espere al siguiente.",
     ),
+    "no_such_factor": (
+        "This is not on your list any more. Nothing was changed.",
+        "Esto ya no está en su lista. No se ha cambiado nada.",
+    ),
+    "factor_required": (
+        "This is your only second key, and your account needs one. Add another one first.",
+        "Es su única segunda llave y su cuenta necesita una. Añada otra antes.",
+    ),
+    "factor_limit": (
+        "You have as many of these as there can be. Remove one first.",
+        "Tiene tantas como se permiten. Quite una antes.",
+    ),
+    "missing_label": (
+        "Give it a name that tells you which one it is.",
+        "Póngale un nombre que le diga cuál es.",
+    ),
     "passkey_refused": (
         "This passkey was not accepted. Try again, or sign in another way.",
         "Esta clave de acceso no se ha aceptado. Inténtelo de nuevo o inicie sesión de otra forma.",
@@ -302,6 +318,10 @@ _SENTENCES = {
     "wait": (
         "Too many tries. Please wait a while and try again.",
         "Demasiados intentos. Espere un momento e inténtelo de nuevo.",
+    ),
+    "missing_factor": (
+        "Enter your password or a code.",
+        "Escriba su contraseña o un código.",
     ),
     "begin_again": (
         "That took too long, or had too many tries. Please begin again.",

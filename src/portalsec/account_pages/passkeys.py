@@ -20,7 +20,7 @@ from portalsec.errors import Denied, Reason
 from portalsec.portal import Portal
 from portalsec.web import PENDING_COOKIE, clear_cookie, safe_next, set_cookie
 
-__all__ = ["PasskeyPages"]
+__all__ = ["PasskeyPages", "passkey_options", "passkey_refused"]
 
 _START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
 _SENTENCE = {
@@ -78,8 +78,8 @@ class PasskeyPages:
                     trust="trust" in asked.form,
                 )
         except Denied as denied:
-            return _refused(denied, asked.language)
-        return _options(options, set_cookie(PENDING_COOKIE, pending.reveal()))
+            return passkey_refused(denied, asked.language)
+        return passkey_options(options, set_cookie(PENDING_COOKIE, pending.reveal()))
 
     def submit(self, asked: Asked) -> Reply:
         """``response``: the credential's JSON as a text; ``next``."""
@@ -88,7 +88,7 @@ class PasskeyPages:
                 asked.pending, asked.form.get("response"), source=asked.source, device=asked.device
             )
         except Denied as denied:
-            return _refused(denied, asked.language)
+            return passkey_refused(denied, asked.language)
         return self._onward(asked, step)
 
     # -- setting one up at the door ---------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ class PasskeyPages:
         try:
             options = self._portal.sign_in.begin_passkey_enrolment(asked.pending, source=asked.source)
         except Denied as denied:
-            return _refused(denied, asked.language)
-        return _options(options)
+            return passkey_refused(denied, asked.language)
+        return passkey_options(options)
 
     def confirm_set_up(self, asked: Asked) -> Reply:
         """``response``, ``label``, ``next``."""
@@ -116,7 +116,7 @@ class PasskeyPages:
                 device=asked.device,
             )
         except Denied as denied:
-            return _refused(denied, asked.language)
+            return passkey_refused(denied, asked.language)
         return self._onward(asked, step)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
@@ -140,11 +140,12 @@ class PasskeyPages:
         return Reply(json={"go": go}, cookies=step_cookies(step), session=step.session)
 
 
-def _options(options: PasskeyOptions, *cookies: str) -> Reply:
+def passkey_options(options: PasskeyOptions, *cookies: str) -> Reply:
+    """The answer to "begin"."""
     return Reply(json={"options": json.loads(options.json)}, cookies=cookies)
 
 
-def _refused(denied: Denied, language: str) -> Reply:
+def passkey_refused(denied: Denied, language: str) -> Reply:
     """One face for whatever was wrong with a passkey: whose it is, whether it is known, which check failed."""
     reply = refused(denied, "")
     words = trouble("", _SENTENCE.get(denied.reason, "passkey_refused"), language).text

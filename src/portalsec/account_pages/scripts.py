@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["SCRIPTS", "guard_hash", "script"]
 
-SCRIPTS: Final = ("guard.js", "kept.js", "meter.js", "passkeys.js", "session.js")
+SCRIPTS: Final = ("guard.js", "kept.js", "meter.js", "passkeys.js", "print.js", "session.js")
 """An adapter serves each as ``/portalsec/<name>``, as ``text/javascript``."""
 
 

@@ -71,7 +71,14 @@
     });
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return answer;
+    if (answer.go) go(answer.go); // something else comes first
     throw new Said(typeof answer.words === "string" ? answer.words : "");
+  }
+
+  function go(path) {
+    const target = new URL(path, location.href);
+    if (target.origin !== location.origin) throw new Said("");
+    location.assign(target);
   }
 
   function watch(button) {
@@ -92,7 +99,7 @@
     const names = send.split(/\s+/).filter(Boolean);
 
     function fields() {
-      const found = {};
+      const found = { page: location.pathname };
       for (const name of names) {
         const field = button.form?.elements.namedItem(name);
         if (field && field.type !== "password" && (field.type !== "checkbox" || field.checked)) found[name] = field.value;
@@ -142,10 +149,7 @@
         clearTimeout(timer);
         if (quiet) says.textContent = words.waiting || "";
         const response = JSON.stringify(asJson(credential));
-        const { go } = await post(finish, { ...fields(), response }, mine.signal);
-        const target = new URL(go, location.href);
-        if (target.origin !== location.origin) throw new Said("");
-        location.assign(target);
+        go((await post(finish, { ...fields(), response }, mine.signal)).go);
         return;
       } catch (error) {
         clearTimeout(timer);

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 
+from portalsec.account_pages.step_up import step_up_page
 from portalsec.django.conf import get_portal
 from portalsec.django.request import source_of
-from portalsec.errors import Denied, PortalsecError, StoreError, SubjectErased
+from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
 from portalsec.web import retry_after_seconds, status_of
 
 __all__ = ["refusal"]
@@ -22,6 +23,10 @@ _TRY_AGAIN = timedelta(seconds=30)
 def refusal(request: HttpRequest, error: PortalsecError) -> HttpResponse | None:
     """The page of a refusal; None for an error that is the application's or the developer's to see (a 500)."""
     wait: str | None = None
+    if isinstance(error, Denied) and error.reason is Reason.STEP_UP_REQUIRED:
+        again = HttpResponseRedirect(step_up_page(request.path))
+        again.status_code = 303
+        return again
     if isinstance(error, Denied):
         status, wait = status_of(error), retry_after_seconds(error.retry_after)
     elif isinstance(error, StoreError):

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from portalsec.account_pages.step_up import step_up_page
 from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
 from portalsec.events import Event, Outcome, SecurityEvent
 from portalsec.fastapi.dependencies import Portalsec
@@ -183,6 +184,8 @@ class PortalsecMiddleware:
         return limited
 
     def _page(self, scope: Scope, receive: Receive, error: Exception) -> Response:
+        if isinstance(error, Denied) and error.reason is Reason.STEP_UP_REQUIRED:
+            return RedirectResponse(step_up_page(scope["path"]), status_code=303)
         refusal = refusal_of(error)
         response = self._pages(
             Request(scope, receive),

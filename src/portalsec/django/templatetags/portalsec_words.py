@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django import template
 
+from portalsec.account_pages import who
+from portalsec.django.conf import get_portal
 from portalsec.events import Event
 
-__all__ = ["did", "lasting", "waiting"]
+__all__ = ["did", "lasting", "portalsec_who", "waiting"]
 
 register = template.Library()
 
@@ -60,3 +63,9 @@ def waiting(seconds: int) -> str:
 def lasting(duration: timedelta) -> str:
     """A duration as `waiting` has it."""
     return waiting(int(duration.total_seconds()))
+
+
+@register.simple_tag
+def portalsec_who(user: Any) -> str:
+    """``data-who`` of the scripts that clear a page which is another's."""
+    return who(get_portal(), str(user.portalsec_account.pk))
