@@ -28,6 +28,25 @@ def redis_throttle(url: str) -> Iterator[Any]:
 
 
 @contextmanager
+def sql_sessions(url: str) -> Iterator[Any]:
+    from portalsec.sqlalchemy import SqlSessions, open_engine
+
+    engine = open_engine(url)
+    try:
+        yield SqlSessions(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def redis_sessions(url: str) -> Iterator[Any]:
+    from portalsec.stores.redis import RedisSessions, open_redis
+
+    with closing(open_redis(url)) as client:
+        yield RedisSessions(client)
+
+
+@contextmanager
 def django_throttle(database: dict[str, Any]) -> Iterator[Any]:
     with _django(database) as alias:
         from portalsec.django.stores import DjangoThrottle

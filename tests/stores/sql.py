@@ -48,7 +48,7 @@ from portalsec.testing.contracts import (
     TotpStoreContract,
 )
 from portalsec.testing.processes import Opener
-from tests.stores.openers import sql_throttle
+from tests.stores.openers import sql_sessions, sql_throttle
 from tests.stores.support import TestingMac, TestingSealer, testing_mac
 
 
@@ -136,6 +136,10 @@ class SqlSessionsContract(_Sql, SessionStoreContract):
     @pytest.fixture
     def store(self, security: Engine) -> SqlSessions:
         return SqlSessions(security)
+
+    @pytest.fixture
+    def in_processes(self, security: Engine) -> Opener:
+        return partial(sql_sessions, security.url.render_as_string(hide_password=False))
 
     @pytest.fixture
     def failing_store(self, failing: Engine) -> SqlSessions:

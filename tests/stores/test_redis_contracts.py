@@ -18,7 +18,7 @@ from portalsec.testing.contracts import FlowStoreContract, SessionStoreContract,
 from portalsec.testing.contracts.base import NOW
 from portalsec.testing.processes import Opener
 from tests.servers import REDIS_URL, run_redis, wait_until
-from tests.stores.openers import redis_throttle
+from tests.stores.openers import redis_sessions, redis_throttle
 
 redis = pytest.importorskip("redis", reason="wants redis: the package redis is not installed")
 
@@ -155,6 +155,10 @@ class TestSessionsAlone(SessionStoreContract):
         return RedisSessions(alone)
 
     @pytest.fixture
+    def in_processes(self, redis_url: str) -> Opener:
+        return partial(redis_sessions, redis_url)
+
+    @pytest.fixture
     def failing_store(self, gone: Client) -> RedisSessions:
         return RedisSessions(gone)
 
@@ -163,3 +167,11 @@ class TestSessionsInACluster(SessionStoreContract):
     @pytest.fixture
     def store(self, clustered: Client) -> RedisSessions:
         return RedisSessions(clustered)
+
+    @pytest.fixture
+    def in_processes(self, clustered: Client) -> Opener:
+        return partial(redis_sessions, f"redis://127.0.0.1:{clustered.get_primaries()[0].port}")
+
+    @pytest.fixture
+    def failing_store(self, gone: Client) -> RedisSessions:
+        return RedisSessions(gone)

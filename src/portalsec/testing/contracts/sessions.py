@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from portalsec.auth.ports import Created, LoadedSession, SessionRecord, SessionS
 from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Factor, Proof
 from portalsec.testing.contracts.base import MICROSECOND, NOW, THREADS, StoreContract, winners
+from portalsec.testing.processes import Opener, race_processes
 
 __all__ = ["SessionStoreContract"]
 
@@ -63,6 +65,27 @@ _FULL = replace(
     posture=DevicePosture(at=NOW, platform="ios", os_version="17.4.1", attested=True, rooted=False),
     place="Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}terwoude, NL",
 )
+
+
+def _race(
+    store: SessionStore, wait: Callable[[], None], number: int, rounds: int
+) -> list[tuple[bool, bool, int]]:
+    """Every process replaces the same session, opens two of an account that may have three, and ends the rest of a third."""
+    done = []
+    for turn in range(rounds):
+        base = 10_000 * (turn + 1) + 100 * number
+        wait()
+        swapped = store.replace(_session(turn).digest, _session(base))
+        capped = f"capped-{turn}"
+        for each in (1, 2):
+            store.create(_session(base + each, account=capped), cap=3)
+        wait()
+        ended = store.end(_session(turn + 5_000).digest)
+        left = store.end_all(f"ending-{turn}")
+        store.create(_session(base + 3, account=f"ending-{turn}", epoch=left - 1))
+        wait()
+        done.append((swapped, ended, left))
+    return done
 
 
 class SessionStoreContract(StoreContract):
@@ -318,6 +341,23 @@ class SessionStoreContract(StoreContract):
             for record in records:
                 loaded = store.load(record.digest)
                 assert loaded is None or loaded.record.epoch < loaded.current_epoch
+
+    def test_four_processes_have_one_winner_and_never_pass_the_cap(
+        self, store: SessionStore, in_processes: Opener
+    ) -> None:
+        rounds = self.rounds(4)
+        for turn in rounds:
+            for record in (_session(turn), _session(turn + 5_000)):
+                assert store.create(record)
+        reports = race_processes(in_processes, _race, len(rounds))
+        for turn in rounds:
+            swapped, ended, epochs = zip(*(report[turn] for report in reports), strict=True)
+            assert winners(swapped) == winners(ended) == 1
+            assert sorted(epochs) == [1, 2, 3, 4]
+            assert store.load(_session(turn).digest) is None
+            assert len(store.of_account(f"capped-{turn}")) == 3
+            assert [record.epoch for record in store.of_account(f"ending-{turn}")] == []
+        assert len(store.of_account("account-1")) == len(rounds)
 
     def test_verbs_neither_wait_for_nor_roll_back_with_the_callers_open_write(
         self, store: SessionStore, open_write: AbstractContextManager[object]
