@@ -9,7 +9,8 @@ An adapter makes one `AccountPages` for its portal and serves every `Route` of i
    `language_of` the Accept-Language header, among the ``languages`` of its `AccountPages`.
 4. Call the operation, one hop into a thread of the route's `Lane`.
 5. Answer with the `Reply`: a redirect (303), JSON, or the application's page of that name with those values; then the
-   headers, over the usual ones, and the Set-Cookie lines. What an operation raises, the adapter answers as ever.
+   headers, over the usual ones, and the Set-Cookie lines. What an operation raises, the adapter answers as ever; for
+   STEP_UP_REQUIRED of a page it redirects (303) to `step_up_page` of the request's path.
 6. Serve each of `SCRIPTS` as ``/portalsec/<name>``, and ``/session/left``, ``/session/stay``, ``/sign-out`` and
    ``/signed-out`` by the operations of `SessionPages`.
 
@@ -19,7 +20,7 @@ Pages, and what each shows besides ``errors`` (a tuple of `Trouble`) and, where 
 forgot              typed: what was posted as ``name``
 forgot_sent         lives: how long the link is good (timedelta); the same whoever asked, whoever was asked about
 reset_link          token: a button that posts it to ``/password/link``
-link_dead           what: "reset", "unlock", "register", "email" or "not_me"
+link_dead           what: "reset", "unlock", "register", "email", "not_me" or "undo"
 new_password        least (characters)
 forced_password     next, least
 unlock              typed: as above
@@ -41,21 +42,34 @@ messages, activity  session, notices (`NoticeView`), older; activity: disavowing
 incident            session, incident (`IncidentView`), lines (`SeenLine`), before
 devices             session, devices (`DeviceView`), removed
 sessions            session, sessions (`portalsec.auth.session_list.ListedSession`), ended: "one", "others" or ""
-signed_out          nothing: after the button
-session_ended       next (a path): after the server's end
 secure              session, signed_out, password_changed_at, factors, factor_added, incidents (`IncidentView`)
 factor              session, factors (labels): with any, it only says so
 factor_code         session, qr (`Drawing`), key: both once, empty after a wrong code; posts to
                     ``/account/factor/confirm``
 passkey             next, others: a passkey as second factor, and what would do instead ("totp", "recovery_code", ...)
 passkey_set_up      next, others: one that the policy asks for
+step_up             session, next, ways ("password", "totp", "passkey", "recovery_code"): a factor is shown again
+factors             session, held, removed (`HeldView`), codes_left, codes_made_at, few_codes, trusted (`TrustedView`),
+                    removing, renaming (one of held or None), passkeys, signal (JSON for passkeys.js), done; posts ``do``
+factor_new          session; posts ``label``
+factor_confirm      session, qr (`Drawing`), key: both once, empty after a wrong code; posts to
+                    ``/account/factors/totp/confirm``
+passkey_new         session: a button for passkeys.js, ``/account/passkeys/begin`` and ``/account/passkeys/add``
+codes_new           session, codes_left: a button that makes new ones
+recovery_codes      session, codes (texts), made_at, download (a data address): once, in the answer to a POST
+undo                notice (`NoticeView`), adds, token, posted to ``/undo``
+undone              adds: whether it put one back, or took one away
 close               session
 closed              nothing
 ==================  ==================================================================================================
 
+Beside these an application has ``signed_out`` (nothing; after the button) and ``session_ended`` (next, a path; after the
+server's end).
+
 A form posts to the address that showed it, with the fields that its operation's docstring names.
 """
 
+from portalsec.account_pages.authenticators import HeldView, TrustedView
 from portalsec.account_pages.exchange import (
     Asked,
     Lane,
@@ -70,6 +84,7 @@ from portalsec.account_pages.exchange import (
 from portalsec.account_pages.pages import AccountPages
 from portalsec.account_pages.scripts import SCRIPTS, guard_hash, script
 from portalsec.account_pages.sessions import SessionPages, who
+from portalsec.account_pages.step_up import step_up_page
 from portalsec.account_pages.views import (
     ContactView,
     DeviceView,
@@ -86,6 +101,7 @@ __all__ = [
     "ContactView",
     "DeviceView",
     "Drawing",
+    "HeldView",
     "IncidentView",
     "Lane",
     "NoticeView",
@@ -94,11 +110,13 @@ __all__ = [
     "Route",
     "SessionPages",
     "Trouble",
+    "TrustedView",
     "guard_hash",
     "incident_view",
     "language_of",
     "script",
     "step_cookies",
     "step_page",
+    "step_up_page",
     "who",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from portalsec.account_pages.authenticators import AuthenticatorPages
 from portalsec.account_pages.exchange import Route
 from portalsec.account_pages.factors import FactorPages
 from portalsec.account_pages.owners import OwnerPages
 from portalsec.account_pages.passkeys import PasskeyPages
 from portalsec.account_pages.sessions import SessionPages
+from portalsec.account_pages.step_up import StepUpPages
+from portalsec.account_pages.undo import UndoPages
 from portalsec.account_pages.visitors import VisitorPages
 from portalsec.auth.words import LANGUAGES
 from portalsec.errors import ConfigurationError
@@ -29,8 +32,20 @@ class AccountPages:
         self.factors = FactorPages(portal)
         self.sessions = SessionPages(portal)
         self.passkeys = PasskeyPages(portal)
+        self.step_up = StepUpPages(portal)
+        self.authenticators = AuthenticatorPages(portal)
+        self.undo = UndoPages(portal)
 
     def routes(self) -> tuple[Route, ...]:
         """What an adapter serves."""
-        parts = (self.visitors, self.owners, self.factors, self.sessions, self.passkeys)
+        parts = (
+            self.visitors,
+            self.owners,
+            self.factors,
+            self.sessions,
+            self.passkeys,
+            self.step_up,
+            self.authenticators,
+            self.undo,
+        )
         return tuple(route for part in parts for route in part.routes())

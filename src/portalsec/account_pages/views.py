@@ -10,6 +10,7 @@ from portalsec.auth.disavowal import Disavowable
 from portalsec.auth.notice_words import CATALOGUES, catalogue
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Contact, Incident, Notice
+from portalsec.auth.undo import Undoable
 from portalsec.errors import Tampered
 from portalsec.portal import Portal
 
@@ -24,6 +25,7 @@ __all__ = [
     "masked",
     "notice_view",
     "notice_views",
+    "undoable_view",
 ]
 
 
@@ -131,6 +133,11 @@ def _view(
 
 def disavowable_view(portal: Portal, found: Disavowable, language: str) -> NoticeView:
     """What a mailed link's page shows before anybody confirms."""
+    return _view(portal, found.notice, found.details, language)
+
+
+def undoable_view(portal: Portal, found: Undoable, language: str) -> NoticeView:
+    """The same of a link that takes back one change."""
     return _view(portal, found.notice, found.details, language)
 
 

@@ -70,17 +70,38 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "devices": "/account/devices",
         "sessions": "/account/sessions",
         "secure": "/account/secure",
+        "step-up": "/account/step-up",
+        "step-up-begin": "/account/step-up/begin",
+        "step-up-passkey": "/account/step-up/passkey",
+        "passkeys-begin": "/account/passkeys/begin",
+        "passkeys-add": "/account/passkeys/add",
         "factor": "/account/factor",
         "confirm-factor": "/account/factor/confirm",
+        "factors": "/account/factors",
+        "new-totp": "/account/factors/totp",
+        "confirm-totp": "/account/factors/totp/confirm",
+        "new-passkey": "/account/factors/passkey",
+        "recovery-codes": "/account/factors/codes",
+        "undo": "/undo",
         "close": "/account/close",
     }
 )
 """The name of each address in `portalsec.django.urls`, and the address. Mailed links and redirects use these as they are."""
 
 _JSON = frozenset(
-    {"strength", "passkey-begin", "passkey", "passkey-set-up-begin", "passkey-set-up"}
+    {
+        "strength",
+        "passkey-begin",
+        "passkey",
+        "passkey-set-up-begin",
+        "passkey-set-up",
+        "step-up-begin",
+        "step-up-passkey",
+        "passkeys-begin",
+        "passkeys-add",
+    }
 )  # posted by scripts, which have no token of Django's
-_MAILED = frozenset({"reset-link", "unlock-link", "register-link", "email-link", "not-me"})
+_MAILED = frozenset({"reset-link", "unlock-link", "register-link", "email-link", "not-me", "undo"})
 _OWN = "/account/"
 _SESSION_OVER = clear_cookie(SESSION_COOKIE)
 
