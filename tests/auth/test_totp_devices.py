@@ -257,6 +257,20 @@ def test_a_dead_one_keeps_no_other_from_working() -> None:
     ]
 
 
+def test_a_used_code_counts_too_and_can_be_the_last() -> None:
+    made = services(cap=2)
+    device, uri = made.enrol()
+    made.totp.verify("robin", made.code(uri))
+    disabled = []
+    for _ in range(2):
+        with pytest.raises(CodeRefused) as refusal:
+            made.totp.verify("robin", made.code(uri))
+        assert refusal.value.reason is Reason.CODE_REPLAYED
+        disabled.append(refusal.value.disabled)
+    assert disabled == [(), (device,)]
+    assert not made.totp.usable("robin")
+
+
 def test_several_that_end_with_one_code_are_all_told_of() -> None:
     made = services(cap=1)
     first, one = made.enrol()
