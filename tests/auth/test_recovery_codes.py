@@ -51,6 +51,19 @@ class Setting:
         return refusal.value.reason
 
 
+class Counted:
+    """A keyed hash that writes down each use."""
+
+    primary_id = KEYS.primary_id
+
+    def __init__(self, tag: Any, calls: list[str]) -> None:
+        self._tag, self._calls = tag, calls
+
+    def tag(self, key_id: int, data: bytes) -> bytes | None:
+        self._calls.append("hash")
+        return self._tag(key_id, data)
+
+
 def texts(made: RecoveryCodeSet) -> list[str]:
     return [code.reveal() for code in made.codes]
 
@@ -160,12 +173,14 @@ def test_an_account_without_codes_costs_what_one_with_codes_costs(setting: Setti
     code, *_ = setting.make("kim")
     spent, *rest = setting.make("robin")
     setting.codes.verify("robin", spent)
+    hashed = setting.codes._mac.tag
+    setting.codes._mac = Counted(hashed, setting.calls)  # type: ignore[assignment]
     work = []
     for account in ("robin", "nobody", "kim"):
         setting.calls.clear()
         assert setting.refused(code if account != "kim" else rest[0], account) is Reason.WRONG_CODE
         work.append(tuple(setting.calls))
-    assert set(work) == {("codes.of_account", "codes.spend")}
+    assert set(work) == {("codes.of_account", "hash", "codes.spend")}
 
 
 # -- at rest ------------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from portalsec.auth.totp_codes import TotpParameters, code_at, matching_step
 from tests.auth.guessing import ATTACKS, CAP, RIGHT, attacked, chance, scaled
 from tests.measured import Measure
 
-WORLDS = 4_000
-AUTHENTICATORS = 1_500_000  # each with the hundred guesses of one moment
-MONTHS = 30_000  # each with a hundred guesses of a hundred moments
+WORLDS = 2_000
+AUTHENTICATORS = 1_000_000  # each with the hundred guesses of one moment
+MONTHS = 10_000  # each with a hundred guesses of a hundred moments
 SIGMAS = 4
 
 
