@@ -28,6 +28,7 @@ from portalsec.testing import SoftAuthenticator
 from portalsec.testing.attestation import FORMATS, SoftMaker
 from portalsec.testing.authenticator import SOFT_AAGUID
 from portalsec.testing.cbor import encode
+from portalsec.testing.softkeys import new_key
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 MAKERS = {form: SoftMaker(form) for form in FORMATS}
@@ -183,6 +184,17 @@ def test_a_statement_of_other_client_data_or_another_credential_is_refused(form:
     mine, theirs = read(attestation_object), read(made(MAKERS[form])[0])
     mixed = encode(mine | {"attStmt": theirs["attStmt"]})
     assert refused(AttestationPolicy.NONE, (mixed, client_data)) is Check.R_ATTSTMT
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS.keys() - {"packed"}))
+def test_a_statement_is_about_the_credential_s_own_key(form: str):
+    """All of it is right, but for another key in the authenticator data. (Packed signs whatever key is there.)"""
+    other = encode(new_key(-7).cose)
+    assert refused(AttestationPolicy.NONE, made(MAKERS[form], key=other)) is Check.R_ATTSTMT
+
+
+def test_fido_u2f_has_one_certificate():
+    assert refused(AttestationPolicy.NONE, made(SoftMaker("fido-u2f", depth=1))) is Check.R_ATTSTMT
 
 
 def replacing(kind: type[x509.ExtensionType], value: x509.ExtensionType, *, critical: bool = True):

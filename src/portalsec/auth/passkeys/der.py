@@ -53,7 +53,8 @@ class Element(NamedTuple):
 
 def elements(data: bytes) -> list[Element]:
     """The elements that ``data`` is made of. Raises `MalformedDer`."""
-    found, at = [], 0
+    found: list[Element] = []
+    at = 0
     while at < len(data):
         if len(found) == _MOST:
             raise MalformedDer
