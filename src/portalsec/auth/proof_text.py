@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from portalsec.auth.proof import Factor, Proof
 from portalsec.clock import nearest_moment, unix_microseconds
@@ -42,7 +43,7 @@ def proofs_of(text: str | list[object]) -> tuple[Proof, ...]:
     try:
         listed = json.loads(text) if isinstance(text, str) else text
         if isinstance(listed, list):
-            made = tuple(_proof(*fields) for fields in listed)
+            made = tuple(_proof(*(fields if isinstance(fields, list) else ())) for fields in listed)
     except (ValueError, TypeError, KeyError, RecursionError):
         made = None
     if made is None:
@@ -69,8 +70,8 @@ def duration_or_none(microseconds: object) -> timedelta | None:
         return timedelta(0)
 
 
-def _proof(factor: str, at: int, authenticator: str | None, flags: int, through: str | None) -> Proof:
-    right = isinstance(flags, int) and 0 <= flags < 16 and type(at) is int
+def _proof(factor: Any, at: Any, authenticator: Any, flags: Any, through: Any) -> Proof:
+    right = type(flags) is int and 0 <= flags < 16 and type(at) is int
     if not right or not (authenticator is None or isinstance(authenticator, str)):
         raise ValueError(factor)
     return Proof(

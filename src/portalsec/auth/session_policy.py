@@ -45,7 +45,8 @@ class SessionRule:
     shared: bool | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.roles, str):
+        given: object = self.roles
+        if isinstance(given, str):  # each of its letters would be a role
             raise ConfigurationError("SessionRule: roles is a set of names, not one text")
         object.__setattr__(self, "roles", frozenset(self.roles))
         if self.idle is None and self.absolute is None:
