@@ -148,7 +148,7 @@ class Keys:
         fields: encrypts fields.
         mac: keyed hashes: sign-in names, counters, subjects of the audit log. What was stored under any enabled key
             is found; disable one only after `portalsec.sqlalchemy.account_cells` has run, and while nobody needs to
-            find people in what the log wrote under it.
+            find people in what the log wrote under it. Recovery codes that were made under a disabled key are void.
         index: blind indexes.
         audit: signs the audit log's checkpoints.
         pepper: goes into every password hash; None for none. Hashes under any enabled key verify, and are made anew
