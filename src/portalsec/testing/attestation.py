@@ -35,9 +35,11 @@ class SoftMaker:
         depth: certificates between the root and an authenticator's.
         valid_from, valid_until: of the authenticators' certificates.
         change: the builder of an authenticator's certificate -> the one that is signed; for what a maker must not do.
+        certified: what a TPM is about to sign (certInfo) -> what it signs.
 
     Attributes:
         root: its root certificate in PEM.
+        certified: as given.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class SoftMaker:
         valid_from: datetime = _FROM,
         valid_until: datetime = _UNTIL,
         change: Callable[[Build], Build] = lambda builder: builder,
+        certified: Callable[[bytes], bytes] = lambda info: info,
     ) -> None:
         self._statement = FORMATS[form]
         self._form = form
         self._valid = (valid_from, valid_until)
         self._change = change
+        self.certified = certified
         self._keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(depth + 1)]
         self._authorities: list[x509.Certificate] = []
         for level, key in enumerate(self._keys):
@@ -187,6 +191,7 @@ def _tpm(maker: SoftMaker, about: ToAttest) -> dict[str, Any]:
     name = numbers(0x0B) + hashlib.sha256(pub_area).digest()
     extra = hashlib.sha256(about.signed).digest()
     cert_info = b"\xff\x54\x43\x47\x80\x17" + sized(b"") + sized(extra) + bytes(25) + sized(name) + sized(b"")
+    cert_info = maker.certified(cert_info)
     key = ec.generate_private_key(ec.SECP256R1())
     tcg = x509.Name(
         [

@@ -193,6 +193,41 @@ def test_a_statement_is_about_the_credential_s_own_key(form: str):
     assert refused(AttestationPolicy.NONE, made(MAKERS[form], key=other)) is Check.R_ATTSTMT
 
 
+@pytest.mark.parametrize(
+    "certified",
+    [
+        lambda info: b"\0" + info[1:],  # nothing that a TPM made
+        lambda info: info[:5] + b"\x18" + info[6:],  # a quote and not a certification
+        lambda info: info[:8] + bytes(4) + info[12:],  # of other data
+        lambda info: info[:-5] + bytes(3) + info[-2:],  # of another key's name
+        lambda info: info + b"\0",
+        lambda info: info[:60],
+    ],
+)
+def test_what_a_tpm_signed_must_be_this_very_credential(certified: Any):
+    maker = SoftMaker("tpm", certified=certified)
+    assert refused(trusting(maker), made(maker)) is Check.R_ATTSTMT
+
+
+def test_a_tpm_s_certificate_may_name_a_make_which_is_then_the_one():
+    for aaguid, holds in ((UUID(SOFT_AAGUID).bytes, True), (bytes(16), False)):
+        maker = SoftMaker("tpm", change=custom(AAGUID, b"\x04\x10" + aaguid))
+        if holds:
+            assert attest(trusting(maker), made(maker))
+        else:
+            assert refused(trusting(maker), made(maker)) is Check.R_ATTSTMT
+
+
+def test_an_android_key_s_description_is_of_this_registration():
+    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        (value,) = (each.value.value for each in builder._extensions if each.oid.dotted_string == ANDROID)
+        at = value.index(b"\x04\x20") + 2
+        return custom(ANDROID, value[:at] + bytes(32) + value[at + 32 :])(builder)
+
+    maker = SoftMaker("android-key", change=change)
+    assert refused(trusting(maker), made(maker)) is Check.R_ATTSTMT
+
+
 def test_fido_u2f_has_one_certificate():
     assert refused(AttestationPolicy.NONE, made(SoftMaker("fido-u2f", depth=1))) is Check.R_ATTSTMT
 
