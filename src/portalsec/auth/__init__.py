@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from portalsec.auth.account import Accounts, SignUp, canonical_login
     from portalsec.auth.adding_factor import AddingFactor
+    from portalsec.auth.anomalies import AnomalyPolicy
     from portalsec.auth.breached import BreachFile, Bundled
     from portalsec.auth.breached_build import build_breach_file
     from portalsec.auth.breached_range import BreachRange
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from portalsec.auth.endings import Endings, What, Why
     from portalsec.auth.evidence import Evidence, Factor
     from portalsec.auth.hash_costs import OlderArgon2
+    from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy
     from portalsec.auth.incidents import Incidents
     from portalsec.auth.legacy_hashes import LegacyCost
     from portalsec.auth.links import RecoveryPolicy
@@ -35,10 +37,11 @@ if TYPE_CHECKING:
     from portalsec.auth.password_change import PasswordChange
     from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, PasswordReport, Problem
     from portalsec.auth.passwords import Argon2Parameters, Passwords, Verified
+    from portalsec.auth.posture import DevicePosture
     from portalsec.auth.recovery_codes import RecoveryCodes, RecoveryCodeSet
     from portalsec.auth.registration import Registration
     from portalsec.auth.reset import PasswordReset
-    from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, Sessions
+    from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, SessionRule, Sessions
     from portalsec.auth.signin import SignIn, SignInPolicy, Step
     from portalsec.auth.support import SupportDesk
     from portalsec.auth.throttle import Throttle
@@ -49,6 +52,7 @@ __all__ = [
     "Accounts",
     "ActiveSession",
     "AddingFactor",
+    "AnomalyPolicy",
     "Argon2Parameters",
     "Authenticator",
     "BreachFile",
@@ -61,6 +65,7 @@ __all__ = [
     "Courier",
     "Delivered",
     "DetectionPolicy",
+    "DevicePosture",
     "Disavowal",
     "Disavowed",
     "Dormancy",
@@ -69,6 +74,8 @@ __all__ = [
     "Enrolment",
     "Evidence",
     "Factor",
+    "Impersonation",
+    "ImpersonationPolicy",
     "ImportProblem",
     "ImportRefused",
     "Incidents",
@@ -93,6 +100,7 @@ __all__ = [
     "RecoveryPolicy",
     "Registration",
     "SessionPolicy",
+    "SessionRule",
     "Sessions",
     "SignIn",
     "SignInPolicy",
@@ -125,6 +133,9 @@ _HOMES = {
         "Courier",
         "Delivered",
     ),
+    "anomalies": ("AnomalyPolicy",),
+    "posture": ("DevicePosture",),
+    "impersonation": ("Impersonation", "ImpersonationPolicy"),
     "incidents": ("Incidents",),
     "support": ("SupportDesk",),
     "disavowal": ("Disavowal", "Disavowed"),
@@ -152,7 +163,7 @@ _HOMES = {
     "recovery_codes": ("RecoveryCodeSet", "RecoveryCodes"),
     "registration": ("Registration",),
     "reset": ("PasswordReset",),
-    "sessions": ("ActiveSession", "NewSession", "SessionPolicy", "Sessions"),
+    "sessions": ("ActiveSession", "NewSession", "SessionPolicy", "SessionRule", "Sessions"),
     "signin": ("SignIn", "SignInPolicy", "Step"),
     "throttle": ("Throttle",),
     "totp": ("Authenticator", "CodeRefused", "Enrolment", "Totp", "TotpParameters", "TotpPolicy"),
