@@ -350,15 +350,13 @@ CLOSED = {
 }
 # Each look at the pages of an erasure erases somebody else.
 ERASED = {
-    (360, "light"): "Octavia Placeholm",
     (360, "dark"): "Thaddeus Inventado",
     (1280, "light"): "Philippa Fictorova",
-    (1280, "dark"): "Leopold Exemplaris",
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+# Each width and each scheme once: the colours do not depend on the width.
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 def test_every_page_has_its_structure(demo: Demo, context: Contexts, width: int, scheme: str) -> None:
     found: dict[str, list[str]] = {}
 

@@ -14,6 +14,7 @@ from django.contrib.auth.hashers import (
     ScryptPasswordHasher,
 )
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import Client
 
 from portalsec.auth.legacy_hashes import LegacyCost
@@ -181,7 +182,10 @@ def test_a_password_that_changes_meanwhile_is_kept(
     fresh = world.portal.passwords.hash("harbour pickle saturn mitten", account_id=account_id)
 
     def slow(self: Any, *arguments: Any, **more: Any) -> str:
-        assert DjangoAccounts().set_password(account_id, fresh, expected=None)
+        try:
+            assert DjangoAccounts().set_password(account_id, fresh, expected=None)
+        finally:
+            connections.close_all()  # this runs in a thread of the command's own
         return wrap(self, *arguments, **more)
 
     monkeypatch.setattr(type(world.portal.passwords), "wrap", slow)
