@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from portalsec.audit.record import decode
+from portalsec.auth.posture import DevicePosture
 from portalsec.auth.signin import Step
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason
 from portalsec.events import Event, Purpose, SecurityEvent, Source
@@ -49,12 +52,12 @@ PASSWORD = "violet-anchor-mosaic-27"
 
 
 class World:
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, policy: Any = POLICY, **more: Any) -> None:
         self.clock = FrozenClock()
         self.relations = RelationTable()
         self.stamped: list[Access] = []
         self.portal: Portal = memory_portal(
-            POLICY,
+            policy,
             clock=self.clock,
             relations=self.relations,
             **{"obligations": {"stamp": self.stamped.append}, **more},
@@ -261,3 +264,66 @@ def test_an_obligation_that_fails_refuses_and_is_recorded() -> None:
     assert caught.value.reason is Reason.OBLIGATION_UNMET
     assert world.records()[-1].reason == "obligation_unmet"
     world.portal.audit_writer.close()
+
+
+def test_conditions_may_ask_about_the_session_and_no_caller_answers_for_it() -> None:
+    policy = {
+        **POLICY,
+        "context": {"attributes": {"session_level": "int", "device_rooted": "bool"}},
+        "grant": [
+            {
+                "id": "own",
+                "role": "clinician",
+                "to": ["record:read"],
+                "when": "context.session_level >= 2 and not context.device_rooted",
+            },
+            *POLICY["grant"][1:],
+        ],
+    }
+    world = World(policy=policy)
+    try:
+        token, account = world.sign_in()
+        world.portal.stores.assignments.assign(account, "clinician")
+        session = world.portal.guard.session(token, source=SOURCE)
+        for rooted, allowed in ((False, True), (True, False), (None, False)):
+            posture = DevicePosture(at=world.clock(), platform="ios", rooted=rooted)
+            held = replace(session, record=replace(session.record, posture=posture))
+            told = (
+                {"device_rooted": False, "session_level": 3} if rooted else None
+            )  # the caller says otherwise
+            with nullcontext() if allowed else pytest.raises(Denied):
+                world.portal.guard.authorise(
+                    held, "record:read", chart("p1"), source=SOURCE, purpose=Purpose.TREAT, attributes=told
+                )
+        with pytest.raises(Denied):
+            weak = replace(held, record=replace(held.record, level=1, posture=None))
+            world.portal.guard.authorise(
+                weak,
+                "record:read",
+                chart("p1"),
+                source=SOURCE,
+                attributes={"session_level": 3, "device_rooted": False},
+            )
+    finally:
+        world.portal.audit_writer.close()
+
+
+def test_auz_04_what_support_does_in_an_owners_name_is_recorded_as_theirs() -> None:
+    world = World(may_impersonate=lambda staff, account_id: True)
+    try:
+        token, owner = world.sign_in()
+        world.clock.advance(timedelta(minutes=1))
+        staff_token, staff = world.sign_in("helpdesk")
+        world.portal.stores.assignments.assign(owner, "clinician")
+        world.relations.facts.add(("care_team", owner, "chart-p1"))
+        mine = world.portal.guard.session(staff_token, source=SOURCE)
+        acting = world.portal.impersonation.start(mine, owner, reason="ticket-4711", source=SOURCE)
+        world.portal.guard(
+            acting.token.reveal(), "record:read", chart("p1"), source=SOURCE, purpose=Purpose.TREAT
+        )
+        last = world.records()[-1]
+        assert (last.name, last.actor.id) == ("record.read", staff)
+        assert last.actor.on_behalf_of not in (None, staff)  # the owner, as the log names people
+        world.portal.guard.session(token, source=SOURCE)
+    finally:
+        world.portal.audit_writer.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
+from portalsec.auth.impersonation import MayImpersonate
 from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock
 from portalsec.crypto.keyset import Keyset
@@ -96,6 +97,7 @@ def memory_portal(
     notifier: Notifier | None = None,
     accounts_of: Callable[[str], Sequence[str]] | None = None,
     about: About | None = None,
+    may_impersonate: MayImpersonate | None = None,
     **policies: Any,
 ) -> Portal:
     """A portal whose every part does its real work, in memory.
@@ -110,6 +112,7 @@ def memory_portal(
         notifier: keeps mail, or sends it: `portalsec.testing.SentMail`, say; none by default.
         accounts_of: the accounts of a subject, as the application knows them.
         about: a person's own words, as the application knows them.
+        may_impersonate: which of its staff may act as whom; by default nobody.
         policies: further fields of `portalsec.portal.Policies`.
     """
     return build_portal(
@@ -129,4 +132,5 @@ def memory_portal(
         notifier=notifier,
         accounts_of=accounts_of,
         about=about,
+        may_impersonate=may_impersonate,
     )
