@@ -141,10 +141,14 @@
         const asked = await post(begin, quiet ? { ...fields(), login: "" } : fields(), mine.signal);
         const publicKey = options(asked.options);
         // A browser without an authenticator may never answer: the wait is ours to end, as long as the challenge lives.
-        timer = setTimeout(() => mine.abort((late = true)), publicKey.timeout || 120_000);
+        timer = setTimeout(() => {
+          late = true;
+          mine.abort();
+        }, publicKey.timeout || 120_000);
         const request = { publicKey, signal: mine.signal };
         if (quiet) request.mediation = mediation;
-        const credential = await navigator.credentials[kind](request);
+        const given = new Promise((_, no) => mine.signal.addEventListener("abort", () => no(mine.signal.reason)));
+        const credential = await Promise.race([navigator.credentials[kind](request), given]);
         chosen = true;
         clearTimeout(timer);
         if (quiet) says.textContent = words.waiting || "";
@@ -173,6 +177,8 @@
     button.addEventListener("click", () => cancel.hidden && run());
     cancel.addEventListener("click", () => running?.abort());
     addEventListener("pagehide", () => running?.abort());
+    // A password is on its way: an answer to this file's question must not take the place of its pending sign-in.
+    button.form?.addEventListener("submit", () => running?.abort());
     if (!("autofill" in words)) return;
     known.isConditionalMediationAvailable?.().then((can) => {
       if (!can) return;

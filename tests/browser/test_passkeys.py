@@ -1,0 +1,344 @@
+"""passkeys.js and the endpoints behind it in a real browser with virtual authenticators (CDP), on the example portal.
+
+A virtual authenticator answers an autofill at once, without anybody choosing: only the tests of autofill let it be asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.test_walk import STRUCTURE, heading, sign_in, tab_to
+from tests.examples.support import Demo
+
+pytestmark = pytest.mark.browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, CDPSession, Page
+
+Contexts = Callable[..., "BrowserContext"]
+NO_AUTOFILL = (
+    "if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = async () => false"
+)
+_COUNTS = itertools.count(100, 100)
+
+
+class Key:
+    """A virtual authenticator of one page."""
+
+    def __init__(self, page: Page, **options: Any) -> None:
+        self.cdp: CDPSession = page.context.new_cdp_session(page)
+        self.cdp.send("WebAuthn.enable", {"enableUI": False})
+        given = {
+            "protocol": "ctap2",
+            "ctap2Version": "ctap2_1",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+            **options,
+        }
+        made = self.cdp.send("WebAuthn.addVirtualAuthenticator", {"options": given})
+        self.id: str = made["authenticatorId"]
+
+    def credentials(self) -> list[dict[str, Any]]:
+        found = self.cdp.send("WebAuthn.getCredentials", {"authenticatorId": self.id})
+        return list(found["credentials"])
+
+    def put(self, credential: dict[str, Any]) -> None:
+        """A copy of another's, whose counter goes on from where any copy may have been: else it would be a clone."""
+        credential = {**credential, "signCount": next(_COUNTS)}
+        self.cdp.send("WebAuthn.addCredential", {"authenticatorId": self.id, "credential": credential})
+
+    def verified(self, yes: bool) -> None:
+        self.cdp.send("WebAuthn.setUserVerified", {"authenticatorId": self.id, "isUserVerified": yes})
+
+    def present(self, yes: bool) -> None:
+        self.cdp.send("WebAuthn.setAutomaticPresenceSimulation", {"authenticatorId": self.id, "enabled": yes})
+
+
+def says(page: Page) -> str:
+    return page.locator("#passkey-says").inner_text()
+
+
+def step_up(demo: Demo, page: Page, login: str) -> None:
+    page.goto(f"{demo.how.base_url}/account/step-up?next=/account/factors/passkey")
+    page.get_by_label("Code from your authenticator app").fill(demo.code(demo.logins[login].uri))
+    page.get_by_role("button", name="Go on").click()
+    page.wait_for_url("**/account/factors/passkey")
+    demo.clock.advance(timedelta(seconds=30))
+
+
+def register(demo: Demo, page: Page, login: str) -> Key:
+    """``login`` signs in, shows a code again, and adds a passkey."""
+    key = Key(page)
+    sign_in(demo, page, login)
+    step_up(demo, page, login)
+    add(page)
+    return key
+
+
+def add(page: Page) -> None:
+    with page.expect_response("**/account/passkeys/add") as answer:
+        page.locator("button[data-passkey=create]").click()
+    assert answer.value.ok, says(page)
+    page.wait_for_load_state()
+
+
+def new_page(demo: Demo, context: Contexts, key: Key | None = None, **options: Any) -> tuple[Page, Key]:
+    """Another browser, whose authenticator has what ``key`` has."""
+    made = context()
+    made.add_init_script(NO_AUTOFILL)
+    page = made.new_page()
+    other = Key(page, **options)
+    for credential in key.credentials() if key else ():
+        other.put(credential)
+    page.goto(f"{demo.how.base_url}/sign-in")
+    return page, other
+
+
+@pytest.fixture(scope="module")
+def passkey(demo: Demo, chromium: Any) -> Iterator[Key]:
+    """The patient's, registered once for the file."""
+    made = chromium.new_context()
+    yield register(demo, made.new_page(), "patient")
+    made.close()
+
+
+def button(page: Page) -> Any:
+    return page.get_by_role("button", name="Sign in with a passkey")
+
+
+def home(demo: Demo, page: Page) -> None:
+    page.wait_for_url(f"{demo.how.base_url}/", timeout=15_000)
+    demo.clock.advance(timedelta(seconds=30))
+
+
+def test_it_is_registered_under_a_step_up_and_listed(demo: Demo, passkey: Key) -> None:
+    account = demo.site.portal.stores.accounts.by_login("patient")
+    assert account
+    (held,) = demo.site.portal.passkeys.of_account(account.id)  # type: ignore[union-attr]
+    assert held.user_verified
+    assert held.discoverable
+    assert len(passkey.credentials()) == 1
+
+
+def test_a_passkey_alone_signs_in(demo: Demo, context: Contexts, passkey: Key) -> None:
+    page, _ = new_page(demo, context, passkey)
+    button(page).click()
+    home(demo, page)
+    page.goto(f"{demo.how.base_url}/record")
+    assert heading(page) == "My record"
+
+
+def test_by_name_too(demo: Demo, context: Contexts, passkey: Key) -> None:
+    page, _ = new_page(demo, context, passkey)
+    page.get_by_label("User name").fill("patient")
+    with page.expect_request(
+        lambda asked: asked.url.endswith("/sign-in/passkey/begin") and '"patient"' in (asked.post_data or "")
+    ):
+        button(page).click()
+    home(demo, page)
+
+
+def test_after_a_password_it_is_the_second_factor(demo: Demo, context: Contexts, passkey: Key) -> None:
+    page, _ = new_page(demo, context, passkey)
+    page.get_by_label("User name").fill("patient")
+    page.get_by_label("Password", exact=True).fill(demo.logins["patient"].password)
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url("**/sign-in/passkey?*")
+    assert heading(page) == "Use your passkey"
+    assert page.evaluate(STRUCTURE) == []
+    # The other way leads to the code.
+    assert page.get_by_role("link", name="Use a code from my authenticator app").is_visible()
+    page.get_by_role("button", name="Use my passkey").click()
+    home(demo, page)
+
+
+def test_autofill_is_asked_for_and_the_button_takes_over(demo: Demo, context: Contexts, passkey: Key) -> None:
+    made = context()
+    made.add_init_script(
+        "if (window.PublicKeyCredential) {"
+        "window.asked = []; const real = navigator.credentials.get.bind(navigator.credentials);"
+        "PublicKeyCredential.isConditionalMediationAvailable = async () => true;"
+        "navigator.credentials.get = (o) => { asked.push([o.mediation ?? '', o.publicKey.allowCredentials.length]);"
+        " return o.mediation ? new Promise((_, no) => o.signal.addEventListener('abort', () => no(o.signal.reason)))"
+        " : real(o); }; }"
+    )
+    page = made.new_page()
+    key = Key(page)
+    key.put(passkey.credentials()[0])
+    page.goto(f"{demo.how.base_url}/sign-in")
+    page.wait_for_function("() => asked.length === 1")
+    assert page.evaluate("asked[0]") == ["conditional", 0]
+    assert page.get_by_label("User name").get_attribute("autocomplete") == "username webauthn"
+    assert says(page) == ""  # nobody asked for anything yet
+    # "This is a shared computer" goes along at the beginning, so it begins anew.
+    with page.expect_request(lambda asked: '"shared"' in (asked.post_data or "")):
+        page.get_by_label("This is a shared computer").check()
+    page.wait_for_function("() => asked.length === 2")
+    button(page).click()
+    home(demo, page)
+
+
+def test_a_passkey_that_autofill_offers_signs_in(demo: Demo, context: Contexts, passkey: Key) -> None:
+    page = context().new_page()
+    key = Key(page)
+    key.put(passkey.credentials()[0])
+    page.goto(f"{demo.how.base_url}/sign-in")
+    home(demo, page)  # the virtual authenticator chose
+
+
+def test_key_05_without_user_verification_it_is_no_first_factor(
+    demo: Demo, context: Contexts, passkey: Key
+) -> None:
+    from playwright.sync_api import expect
+
+    page, key = new_page(demo, context, passkey)
+    key.verified(False)
+    button(page).click()
+    expect(page.locator("#passkey-says")).to_have_text("Nothing was sent. Try again whenever you like.")
+    assert page.url == f"{demo.how.base_url}/sign-in"
+
+
+def test_cancelled_by_the_visitor_the_page_says_so_and_the_focus_stays(
+    demo: Demo, context: Contexts, passkey: Key
+) -> None:
+    from playwright.sync_api import expect
+
+    page, key = new_page(demo, context, passkey)
+    key.present(False)
+    button(page).click()
+    expect(page.locator("#passkey-says")).to_have_text("Follow what your browser asks.")
+    expect(button(page)).to_have_attribute("aria-busy", "true")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#passkey-says")).to_have_text("Nothing was sent. Try again whenever you like.")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(button(page)).to_be_focused()
+    key.present(True)
+    button(page).click()
+    home(demo, page)
+
+
+def test_without_an_authenticator_the_page_ends_the_wait_itself(demo: Demo, context: Contexts) -> None:
+    from playwright.sync_api import expect
+
+    page = context().new_page()
+    page.clock.install()
+    page.add_init_script(NO_AUTOFILL)
+    page.add_init_script(
+        "if (navigator.credentials) navigator.credentials.get = () => { window.called = true; return new Promise(() => {}); }"
+    )
+    page.goto(f"{demo.how.base_url}/sign-in")
+    with page.expect_response("**/sign-in/passkey/begin"):
+        button(page).click()
+    expect(page.locator("#passkey-says")).to_have_text("Follow what your browser asks.")
+    page.wait_for_function("() => window.called")
+    page.clock.fast_forward("10:00")
+    expect(page.locator("#passkey-says")).to_contain_text("Nothing answered.")
+    expect(button(page)).to_have_attribute("aria-busy", "false")
+
+
+def test_key_08_another_accounts_passkey_is_no_second_factor(
+    demo: Demo, context: Contexts, passkey: Key
+) -> None:
+    from playwright.sync_api import expect
+
+    page, _ = new_page(demo, context, passkey)
+    page.get_by_label("User name").fill("doctor")
+    page.get_by_label("Password", exact=True).fill(demo.logins["doctor"].password)
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url("**/sign-in/code")
+    answer = page.evaluate(
+        """async () => { const r = await fetch('/sign-in/passkey/begin', {method: 'POST', headers:
+        {'Content-Type': 'application/json'}, body: JSON.stringify({second: 'yes'})}); return [r.status, await r.json()]; }"""
+    )
+    assert answer[0] in (400, 401, 403)
+    assert "options" not in answer[1]
+    # By the doctor's name, with the patient's passkey in the browser: nothing fits, and nobody is signed in.
+    page.goto(f"{demo.how.base_url}/sign-in")
+    page.get_by_label("User name").fill("doctor")
+    with page.expect_response("**/sign-in/passkey/begin") as begun:
+        button(page).click()
+    assert len(begun.value.json()["options"]["allowCredentials"]) in (1, 2)  # made up
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#passkey-says")).to_have_text("Nothing was sent. Try again whenever you like.")
+    assert page.goto(f"{demo.how.base_url}/account").status == 401  # type: ignore[union-attr]
+
+
+def test_atk_23_a_framed_page_has_no_passkey_button(demo: Demo, context: Contexts, passkey: Key) -> None:
+    """The policy refuses the frame; where an application allowed one, the script would still not ask."""
+    made = context()
+    page = made.new_page()
+    Key(page).put(passkey.credentials()[0])
+    made.route(
+        "**/sign-in",
+        lambda route: route.fulfill(
+            response=(got := route.fetch()),
+            headers={
+                name: value
+                for name, value in got.headers.items()
+                if name not in ("content-security-policy", "x-frame-options")
+            },
+        ),
+    )
+    made.route(
+        "**/framing",
+        lambda route: route.fulfill(
+            body="<title>F</title><iframe src=/sign-in></iframe>", content_type="text/html"
+        ),
+    )
+    page.goto(f"{demo.how.base_url}/framing")
+    frame = page.frame_locator("iframe")
+    frame.get_by_label("User name").wait_for()
+    page.wait_for_load_state("networkidle")
+    assert frame.locator("button[data-passkey]").is_hidden()
+
+
+def test_a_keyboard_is_enough(demo: Demo, context: Contexts, passkey: Key) -> None:
+    page, _ = new_page(demo, context, passkey)
+    tab_to(page, "Sign in with a passkey")
+    page.keyboard.press("Enter")
+    home(demo, page)
+
+
+def test_what_a_screen_reader_hears(demo: Demo, context: Contexts) -> None:
+    page, _ = new_page(demo, context)
+    region = page.locator("#passkey-says")
+    assert (region.get_attribute("role"), region.get_attribute("aria-live")) == ("status", "polite")
+    assert page.evaluate(STRUCTURE) == []
+
+
+def test_without_scripts_there_is_no_button_and_the_password_works(demo: Demo, context: Contexts) -> None:
+    page = context(java_script_enabled=False).new_page()
+    page.goto(f"{demo.how.base_url}/sign-in")
+    assert page.locator("button[data-passkey]").is_hidden()
+    assert page.get_by_role("button", name="Continue").is_visible()
+
+
+def test_after_a_removal_the_browser_is_told_which_are_left(
+    demo: Demo, context: Contexts, passkey: Key
+) -> None:
+    told = demo.site.portal.passkeys.signal(  # type: ignore[union-attr]
+        demo.site.portal.stores.accounts.by_login("patient").id  # type: ignore[union-attr]
+    )
+    made = context()
+    made.add_init_script(
+        "if (window.PublicKeyCredential) PublicKeyCredential.signalAllAcceptedCredentials = async (told) => { window.told = told; };"
+    )
+    page = made.new_page()
+    sign_in(demo, page, "desk")
+    page.route(
+        "**/record-of-keys",
+        lambda route: route.fulfill(
+            body=f"<title>K</title><p data-passkey-signal='{told.json}'></p><script src=/portalsec/passkeys.js></script>",
+            content_type="text/html",
+        ),
+    )
+    page.goto(f"{demo.how.base_url}/record-of-keys")
+    page.wait_for_function("() => window.told?.allAcceptedCredentialIds.length === 1")
