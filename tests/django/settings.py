@@ -52,7 +52,10 @@ TEMPLATES = [
 _SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": ":memory:",
-    "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL", "timeout": 60},  # a busy machine
+    "OPTIONS": {
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+        "timeout": 60,
+    },  # a busy machine
 }
 DATABASES = {"default": _SQLITE, "portalsec": {**_SQLITE}}
 DATABASE_ROUTERS = ["portalsec.django.router.PortalsecRouter"]
