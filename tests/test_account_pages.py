@@ -84,7 +84,13 @@ def test_every_address_is_there_once_and_what_hashes_has_its_own_lane(portal: Po
     choosing = {route.path for route in routes(portal) if route.lane is Lane.CHOOSING}
     # A new password may wait for a service that knows leaked ones: nobody's sign-in waits with it.
     assert choosing == {"/password/new", "/sign-in/new-password", "/register/new", "/account/password"}
-    assert hashing == {"/account/email", "/account/close", "/account/factor", "/account/not-me"}
+    assert hashing == {
+        "/account/email",
+        "/account/close",
+        "/account/factor",
+        "/account/not-me",
+        "/account/step-up",
+    }
     assert all(route.method == "POST" for route in routes(portal) if route.lane is not Lane.STORES)
 
 
@@ -103,7 +109,9 @@ def test_every_page_that_an_operation_shows_is_documented() -> None:
         for name in line.split(", ")
     }
     shown: set[str] = set()
-    for module in ("visitors", "owners", "factors", "exchange"):
+    for module in (
+        "visitors", "owners", "factors", "exchange", "authenticators", "undo", "step_up", "passkeys",
+    ):  # fmt: skip
         text = Path(portalsec.account_pages.__path__[0], f"{module}.py").read_text("utf-8")
         shown |= set(re.findall(r'page="([a-z_]+)"', text))
     assert shown <= documented
@@ -124,6 +132,10 @@ def test_what_a_get_does_not_do(portal: Portal) -> None:
 def test_the_owners_pages_need_a_session(portal: Portal) -> None:
     for route in routes(portal):
         if route.path.startswith("/account/") and not route.path.endswith("/link"):
+            if route.asks_json:  # a script is told in words
+                reply = route.operation(ask())
+                assert (reply.status, reply.cookies) == (401, ()) and set(reply.json or ()) == {"words"}
+                continue
             with pytest.raises(Denied) as refusal:
                 route.operation(ask())
             assert refusal.value.reason is Reason.SESSION_MISSING

@@ -515,6 +515,7 @@ def build_portal(
         passkey_store=stores.passkeys,
         recovery_codes=recovery_codes,
         facts_of=facts_of,
+        notices=notices,
         emit=emit,
         clock=clock,
     )

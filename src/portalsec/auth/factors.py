@@ -365,11 +365,6 @@ class Factors:
         else:
             self._trust.revoke(session.account_id, str(device_id)[:128], source=source)
 
-    def code_was_used(self, account_id: str, *, source: Source) -> None:
-        """Tell the owner once few recovery codes are left; for the door, after one was spent."""
-        if self._codes.left(account_id) <= FEW_LEFT:
-            self._notices.tell(account_id, NoticeKind.RECOVERY_CODES_FEW, source=source)
-
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _may(self, session: ActiveSession, event: Event, source: Source) -> Account:

@@ -17,8 +17,10 @@ from portalsec.auth._door import DOOR
 from portalsec.auth._door_kit import PasskeyService, RecoveryCodeService, settled
 from portalsec.auth.demands import SECOND, Demand, Facts, meets
 from portalsec.auth.evidence import Evidence, mint
+from portalsec.auth.notices import NoticeKind, Notices
 from portalsec.auth.ports import Account, AccountStore, PasskeyStore
 from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.recovery_codes import FEW_LEFT
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.throttle import Throttle
 from portalsec.clock import Clock
@@ -59,6 +61,7 @@ class StepUp:
     Args:
         passkeys, passkey_store, recovery_codes: None where the portal has none.
         facts_of: as at `SignIn`.
+        notices: where the owner is told that a recovery code was used; None in a portal without.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class StepUp:
         passkey_store: PasskeyStore | None = None,
         recovery_codes: RecoveryCodeService | None = None,
         facts_of: Callable[[str], Facts] | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._accounts = accounts
         self._current = current
@@ -87,6 +91,7 @@ class StepUp:
         self._passkey_store = passkey_store
         self._codes = recovery_codes
         self._facts_of = facts_of
+        self._notices = notices
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -160,7 +165,13 @@ class StepUp:
         codes = self._codes
         if codes is None:
             self._refuse(session, Reason.FACTOR_NOT_ENROLLED, source)
-        return self._submit(session, lambda account: codes.verify(account.id, code, source=source), source)
+        new = self._submit(session, lambda account: codes.verify(account.id, code, source=source), source)
+        if self._notices is not None:
+            with suppress(StoreError):  # the new id must reach the browser; the log has it
+                self._notices.tell(session.account_id, NoticeKind.RECOVERY_CODE_USED, source=source)
+                if codes.left(session.account_id) <= FEW_LEFT:
+                    self._notices.tell(session.account_id, NoticeKind.RECOVERY_CODES_FEW, source=source)
+        return new
 
     def begin_passkey(self, session: ActiveSession, *, source: Source) -> PasskeyOptions:
         """Ask the browser for a passkey of this account; the challenge is this session's alone.
