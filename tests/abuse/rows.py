@@ -16,10 +16,6 @@ _FACTORS = "the issue of second factors and sessions: "
 
 WAITING: Mapping[str, str] = MappingProxyType(
     {
-        "MFA-19": _FACTORS + "there are no passkeys yet; their budget is one of its own already",
-        "BYP-14": _FACTORS + "step-up; a session keeps when each factor was proven, and no touch moves that",
-        "BYP-15": _FACTORS + "step-up",
-        "BYP-16": _FACTORS + "step-up",
         **{f"KEY-{number:02}": _FACTORS + "passkeys at the door" for number in (10,)},
         "AUZ-06": "stores take no patterns: each look-up is by an exact value, and one contract holds them all",
         "ATK-18": _FACTORS + "passkeys at the door",
