@@ -93,8 +93,6 @@ class ThrottlePolicy:
         second_factor: code tries for one account; one such budget each for sign-in and for enrolment.
         second_factor_long: the same over a long time. ``second_factor`` alone would let someone who has the password
             try 14,400 codes in 30 days, which is one chance in 24; with this it would be one in 220.
-        code_cap: consecutive tested failures of one account's second factor, whatever the time between them. A
-            complete sign-in with it begins it anew, as does a new authenticator; no mail does.
         recovery_code, passkey, step_up, disabling: tries for one account. Recovery codes and disabling have a
             ``second_factor_long`` of their own besides; a step-up counts into the password's ``cap_step_up``.
         request: mails asked for under one name, of each kind: a reset, an unlock, a registration.
@@ -121,7 +119,6 @@ class ThrottlePolicy:
     cap: int = NIST_CAP
     cap_devices: int = 20
     cap_step_up: int = 10
-    code_cap: int = NIST_CAP
     candidate: Lane = field(default_factory=lambda: _lane("candidate", 25, _HOUR))
     portal: Lane | None = None
     second_factor: Lane = field(default_factory=lambda: _lane("second_factor", 5, _QUARTER))
@@ -148,10 +145,6 @@ class ThrottlePolicy:
         if not (self.cap_devices >= 1 <= self.cap_step_up and self.cap_devices + self.cap_step_up < self.cap):
             raise ConfigurationError(
                 "ThrottlePolicy: cap_devices and cap_step_up are at least 1 each, and less than cap together"
-            )
-        if not 1 <= self.code_cap <= NIST_CAP:
-            raise ConfigurationError(
-                f"ThrottlePolicy: code_cap goes from 1 to {NIST_CAP} (SP 800-63B-4, 3.2.2)"
             )
         if not 2 <= self.detection.password <= self.candidate.limit:
             raise ConfigurationError(

@@ -48,9 +48,8 @@ _ADDRESS, _PORTAL, _NAME, _PAIR, _LOOK_ALIKE, _CAP = (
     "cap",
 )
 _DEVICE, _CANDIDATE, _TRIED, _CODE, _REQUEST = "device", "candidate", "tried", "code", "request"
-_CODE_CAP = "code_cap"
 _RETURNED = frozenset({_ADDRESS, _PORTAL, _CANDIDATE, _TRIED})  # by success: this sign-in's own unit, no more
-_CLEARED = frozenset({_NAME, _PAIR, _CAP, _DEVICE, _CODE, _CODE_CAP})  # by success: it is the account's own
+_CLEARED = frozenset({_NAME, _PAIR, _CAP, _DEVICE, _CODE})  # by success: it is the account's own
 
 _PARTS = ("strangers", "devices", "step_up")
 _CODES = ("second_factor", "enrolment", "recovery_code", "passkey", "step_up", "disabling")
@@ -178,7 +177,7 @@ class Throttle:
         ===============================  ==============  ===================================================
         password                         the name        address, (account and address), (account), (look-alike),
                                                          (cap), (candidate); with a device: address, (device), (cap)
-        second_factor, recovery_code,    the account id  its own, a long one, (the cap of codes)
+        second_factor, recovery_code,    the account id  its own, and a long one
         disabling
         enrolment                        the account id  its own, and a long one
         passkey                          the account id  its own; of the address where there is none
@@ -221,13 +220,7 @@ class Throttle:
         prefix = address_prefix(address)
         lanes = self._lanes(kind, account, prefix)
         try:
-            attempt = self._admit(lanes, prefix)
-            if kind == "enrolment":
-                # Once it is complete, codes are those of another authenticator.
-                attempt._taken += tuple(
-                    (u, key, 0) for u, _, key in self._code_cap("second_factor", account or "")
-                )
-            return attempt
+            return self._admit(lanes, prefix)
         except StoreError as failure:
             error = failure
         self._down(kind, error)
@@ -312,7 +305,7 @@ class Throttle:
                 raise
             if take.ok:
                 taken += ((unit, key, take.window),)
-            elif unit in (_REQUEST, _CAP, _CODE_CAP):
+            elif unit in (_REQUEST, _CAP):
                 # A mail that is not sent takes nothing: what it took of a budget before this one goes back.
                 self._give_back(tuple(each for each in taken if each[0] == _REQUEST))
                 taken = tuple(each for each in taken if each[0] != _REQUEST)
@@ -358,7 +351,7 @@ class Throttle:
         if kind == "step_up":
             # A part of its own: neither strangers nor a copied device keep the owner from it.
             return [*self._codes(kind, account), self._cap(account, "", "step_up")]
-        return [*self._codes(kind, account), *self._code_cap(kind, account)]
+        return self._codes(kind, account)
 
     def _codes(self, kind: str, account_id: str) -> list[_Budget]:
         policy = self.policy
@@ -370,16 +363,6 @@ class Throttle:
         }.get(kind, policy.second_factor)
         lanes = [short] if kind in ("passkey", "step_up") else [short, policy.second_factor_long]
         return [self._budget(_CODE, kind, lane, account_id) for lane in lanes]
-
-    def _code_cap(self, kind: str, account_id: str) -> list[_Budget]:
-        """Consecutive wrong codes of one authenticator, whatever the time between them."""
-        whose = {"second_factor": "second_factor", "disabling": "second_factor", "recovery_code": kind}.get(
-            kind
-        )
-        if whose is None:
-            return []
-        lane = Lane(name="code_cap", limit=self.policy.code_cap, window=_FOR_EVER)
-        return [self._budget(_CODE_CAP, whose, lane, account_id)]
 
     # -- the budgets of a name ---------------------------------------------------------------------------------------
 
