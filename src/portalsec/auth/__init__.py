@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from portalsec.auth.closing import Closing
     from portalsec.auth.contacts import Contacts, canonical_email
     from portalsec.auth.courier import Courier, Delivered
+    from portalsec.auth.demands import Demand, DemandRule, Facts
     from portalsec.auth.devices import KnownDevices
     from portalsec.auth.disavowal import Disavowal, Disavowed
     from portalsec.auth.dormancy import Dormancy, DormancyPolicy
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from portalsec.auth.reset import PasswordReset
     from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, SessionRule, Sessions
     from portalsec.auth.signin import SignIn, SignInPolicy, Step
+    from portalsec.auth.step_up import StepUp, StepUpRequired
     from portalsec.auth.support import SupportDesk
     from portalsec.auth.throttle import Throttle
     from portalsec.auth.totp import Authenticator, CodeRefused, Enrolment, Totp, TotpParameters, TotpPolicy
@@ -64,6 +66,8 @@ __all__ = [
     "Contacts",
     "Courier",
     "Delivered",
+    "Demand",
+    "DemandRule",
     "DetectionPolicy",
     "DevicePosture",
     "Disavowal",
@@ -74,6 +78,7 @@ __all__ = [
     "Enrolment",
     "Evidence",
     "Factor",
+    "Facts",
     "Impersonation",
     "ImpersonationPolicy",
     "ImportProblem",
@@ -106,6 +111,8 @@ __all__ = [
     "SignInPolicy",
     "SignUp",
     "Step",
+    "StepUp",
+    "StepUpRequired",
     "SupportDesk",
     "Throttle",
     "ThrottlePolicy",
@@ -150,6 +157,7 @@ _HOMES = {
     "account": ("Accounts", "SignUp", "canonical_login"),
     "budgets": ("DetectionPolicy", "Lane", "ThrottlePolicy"),
     "contacts": ("Contacts", "canonical_email"),
+    "demands": ("Demand", "DemandRule", "Facts"),
     "devices": ("KnownDevices",),
     "endings": ("Endings", "What", "Why"),
     "breached": ("BreachFile", "Bundled"),
@@ -165,6 +173,7 @@ _HOMES = {
     "reset": ("PasswordReset",),
     "sessions": ("ActiveSession", "NewSession", "SessionPolicy", "SessionRule", "Sessions"),
     "signin": ("SignIn", "SignInPolicy", "Step"),
+    "step_up": ("StepUp", "StepUpRequired"),
     "throttle": ("Throttle",),
     "totp": ("Authenticator", "CodeRefused", "Enrolment", "Totp", "TotpParameters", "TotpPolicy"),
     "otpauth": ("ImportProblem", "ImportRefused"),
