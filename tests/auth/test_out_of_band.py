@@ -321,3 +321,26 @@ def test_policies_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 def test_a_policy_with_sms_needs_somebody_to_send_it() -> None:
     with Mailing() as m, pytest.raises(ConfigurationError, match="CodeSender"):
         codes(m, factors=BOTH)
+
+
+@pytest.mark.parametrize("meanwhile", ["used", "another"])
+def test_one_that_another_request_used_or_replaced_meanwhile_is_nobody_s(
+    meanwhile: str, monkeypatch: Any
+) -> None:
+    with Mailing() as m:
+        robin, oob = m.person(), codes(m)
+        send(oob, robin)
+        code = mailed(m)
+        flows = m.portal.stores.flows
+        consume = flows.consume
+
+        def faster(*args: Any, **kwargs: Any) -> Any:
+            monkeypatch.undo()
+            if meanwhile == "used":
+                consume(*args, **kwargs)
+            else:
+                send(oob, robin)
+            return consume(*args, **kwargs)
+
+        monkeypatch.setattr(flows, "consume", faster)
+        assert refused(oob.verify, HERE, robin.id, code) is Reason.FLOW_UNKNOWN
