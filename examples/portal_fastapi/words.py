@@ -65,6 +65,14 @@ REASON_WORDS: dict[str, str] = {
     Reason.UNKNOWN_PERMISSION: "the policy does not know it",
     Reason.CONDITION_ERROR: "a rule could not be answered",
     Reason.OBLIGATION_UNMET: "a duty that goes with it was not met",
+    Reason.FACTOR_DISABLED: "too many wrong codes switched this key off",
+    Reason.FACTOR_LIMIT: "the account has as many keys as it may have",
+    Reason.FACTOR_REQUIRED: "the account must keep a second key",
+    Reason.PASSKEY_REFUSED: "the passkey was not accepted",
+    Reason.PASSKEY_TAKEN: "the passkey belongs to an account already",
+    Reason.SESSION_LIMIT: "signed in as often as the account may be",
+    Reason.IMPERSONATED: "support may not do this in the owner’s name",
+    Reason.STEP_UP_REQUIRED: "a key had to be shown again first",
 }
 
 # What was done, of the lines that an incident shows; anything else is shown as the log calls it.

@@ -178,7 +178,14 @@
     cancel.addEventListener("click", () => running?.abort());
     addEventListener("pagehide", () => running?.abort());
     // A password is on its way: an answer to this file's question must not take the place of its pending sign-in.
-    button.form?.addEventListener("submit", () => running?.abort());
+    // Where the form is for the passkey alone, Enter in one of its fields presses the button.
+    const alone = !button.form?.querySelector("button:not([type=button]), input[type=submit]");
+    button.form?.addEventListener("submit", (event) => {
+      running?.abort();
+      if (!alone) return;
+      event.preventDefault();
+      button.click();
+    });
     if (!("autofill" in words)) return;
     known.isConditionalMediationAvailable?.().then((can) => {
       if (!can) return;
