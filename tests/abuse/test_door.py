@@ -39,8 +39,8 @@ def sessions_of(door: Door, account_id: str) -> int:
 # -- second factors -------------------------------------------------------------------------------------------------
 
 
-def test_mfa_05_fifty_threads_with_one_right_code_open_one_session(door: Door) -> None:
-    door = Door(lanes=tight())
+def test_mfa_05_fifty_threads_with_one_right_code_open_one_session() -> None:
+    door = Door(lanes=tight(second_factor_long=1000))
     robin = door.person()
     code = door.code(robin)
     tokens = [begun(door.start()) for _ in range(50)]
@@ -61,7 +61,7 @@ def test_mfa_05_fifty_threads_with_one_passkeys_answer_open_one_session() -> Non
 
 
 def test_mfa_06_fifty_threads_with_one_recovery_code_open_one_session() -> None:
-    door = Door(lanes=tight(recovery_code=1000))
+    door = Door(lanes=tight(recovery_code=1000, second_factor_long=1000))
     robin = door.person()
     codes = door.with_codes(robin)
     tokens = [begun(door.start()) for _ in range(50)]
