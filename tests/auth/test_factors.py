@@ -223,16 +223,18 @@ def test_two_removals_at_once_that_leave_none_take_the_codes_along() -> None:
         assert m.ids(robin) == [] and m.portal.recovery_codes.left(robin.id) == 0
 
 
-def test_of_many_removals_of_one_all_leave_it_removed_once() -> None:
+def test_of_many_removals_at_once_at_most_one_wins_and_tells_of_it() -> None:
     with Factoring() as m:
         robin = m.person()
         added = m.add_totp(m.open())
         session = m.active(added.session)
         results = together(8, lambda _: m.factors.remove(session, added.authenticator_id, source=SOURCE))
         won = [each for each in results if not isinstance(each, Exception)]
-        assert len(won) == 1, "the session goes on once"
         assert all(isinstance(each, Denied) for each in results if each not in won)
-        assert m.kinds(robin).count(NoticeKind.FACTOR_REMOVED) == 1 and m.ids(robin) == []
+        # None wins where each ended the session of another: its holder signs in and asks again.
+        assert len(won) <= 1
+        assert m.kinds(robin).count(NoticeKind.FACTOR_REMOVED) == len(won)
+        assert len(m.ids(robin)) == 1 - len(won)
 
 
 @pytest.mark.parametrize("what", ["emit", "notice", "sessions"])

@@ -70,6 +70,7 @@ def test_passkeys_too() -> None:
         m.portal.undo.confirm(undo_of(m.mail_of("second step was added")), source=SOURCE)
         assert m.ids(robin) == []
         session = m.factors.restore(m.active(m.open()), added.authenticator_id, source=SOURCE)
+        m.clock.advance(timedelta(minutes=1))
         m.factors.remove(m.active(session), added.authenticator_id, source=THIEF)
         m.clock.advance(timedelta(minutes=1))
         m.portal.undo.confirm(undo_of(m.mail_of("second step was removed")), source=SOURCE)
