@@ -46,7 +46,11 @@ _OWN = (
     ("/account/messages", "Messages we sent you", "Is a mail really from us? Compare its code."),
     ("/account/password", "Change your password", "With a meter that says how good the new one is."),
     ("/account/email", "E-mail addresses", "Where we write when something happens."),
-    ("/account/factors", "Your second keys", "What you show besides your password, and codes for a lost phone."),
+    (
+        "/account/factors",
+        "Your second keys",
+        "What you show besides your password, and codes for a lost phone.",
+    ),
     ("/account/devices", "Your devices", "Browsers in which you have signed in."),
 )
 

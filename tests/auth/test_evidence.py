@@ -79,7 +79,6 @@ def test_only_these_modules_hold_the_key_to_the_door() -> None:
         "auth/_opening.py",
         "auth/_resuming.py",
         "auth/impersonation.py",
-        "auth/impersonation.py",
         "auth/invitations.py",
         "auth/password_change.py",
         "auth/registration.py",

@@ -388,7 +388,9 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "resume": Key(
                 _switch, None, "whether one factor resumes a session that idleness ended; else the policy's"
             ),
-            "max": Key(_count(1, 1000), None, "sessions that one account may have at once; no limit by default"),
+            "max": Key(
+                _count(1, 1000), None, "sessions that one account may have at once; no limit by default"
+            ),
             "at_most": Key(
                 _choice("end_oldest", "refuse"),
                 "end_oldest",
