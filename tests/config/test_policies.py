@@ -46,7 +46,7 @@ def opened(folder: Path, more: str) -> Policies:
         ("sessions", 'rules = [{ roles = ["admin"] }]', "it tightens nothing"),
         (
             "sessions",
-            'rules = [{ min_level = 4, idle = "5m" }]',
+            'rules = [{ min_level = 3, max_level = 1, idle = "5m" }]',
             "min_level and max_level go from",
         ),
         ("recovery", 'reset = "2d"', "reset goes from"),
