@@ -206,6 +206,12 @@ def test_a_bs(s, browser):
     assert s.answer_refused(browser, backed_up=True) == (REFUSED, "A-bs")
 
 
+@pytest.mark.parametrize("status", [[], {}, ["present"], None, 5, "none"])
+def test_a_token_bindings_status_is_one_of_two_texts(s, browser, status):
+    binding = {"tokenBinding": {"status": status}}
+    assert s.answer_refused(browser, client_data=lambda it: it | binding) == (MALFORMED, "A-json")
+
+
 def test_a_be_never_changes_and_is_recorded(s, browser):
     assert s.answer_refused(browser, backup_eligible=True) == (REFUSED, "A-be")  # auth-be-appeared
     s.keep(held(s), backup_eligible=True)

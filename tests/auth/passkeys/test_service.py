@@ -209,6 +209,50 @@ def test_an_answer_for_a_fake_is_checked_as_one_for_a_real_one(s, browser, monke
     assert checked == [1]
 
 
+SPOILT = {
+    "right but for the signature": {},
+    "backed up": {"backup_eligible": True, "backed_up": True},
+    "no client data": {"client_data": lambda _: b"{"},
+    "another challenge": {"challenge": "AAAA"},
+    "another origin": {"client_data": lambda it: it | {"origin": "https://evil.example"}},
+    "a token binding": {"client_data": lambda it: it | {"tokenBinding": {"status": "none"}}},
+    "short data": {"authenticator_data": lambda it: it[:20]},
+    "more data": {"authenticator_data": lambda it: it + b"\0"},
+    "another RP": {"rp_id": "evil.example"},
+    "not verified": {"user_verified": False},
+    "not there": {"user_present": False},
+    "a user handle": {"user_handle": b"somebody"},
+    "signed by nothing": {"signature": lambda _: b""},
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+@pytest.mark.parametrize("synced", [False, True])
+def test_atk_18_what_is_wrong_with_an_answer_says_nothing_of_whose_credential_it_is(
+    name, synced, monkeypatch
+):
+    """To a real passkey's id, one that nobody has, and an account's without a passkey: one face, and the same work."""
+    from portalsec.auth.passkeys import cose
+
+    checked, verifies = [], cose.PublicKey.verifies
+    monkeypatch.setattr(
+        cose.PublicKey, "verifies", lambda self, *args: checked.append(1) or verifies(self, *args)
+    )
+    s, stranger = Setting(), SoftAuthenticator(backup_eligible=synced, backed_up=synced)
+    s.register(SoftAuthenticator(backup_eligible=synced, backed_up=synced))
+    stranger.create(s.creation(ROBIN), origin=ORIGIN)
+    seen = []
+    for account, login in ((MARIA, "maria"), (ROBIN, "robin"), (None, "nobody")):
+        checked.clear()
+        options = s.request(account, login=login)
+        (first, *_) = options["allowCredentials"]
+        spoilt = {"user_handle": None} | SPOILT[name]
+        answer = json.loads(stranger.get(options | {"allowCredentials": []}, origin=ORIGIN, **spoilt))
+        face, _ = s.completion_refused(answer | {"id": first["id"], "rawId": first["id"]})
+        seen.append((face, len(checked)))
+    assert len(set(seen)) == 1
+
+
 @pytest.mark.parametrize("login", ["", "ab", "x" * 300, 7, "a\0b", "a\u202eb"])
 def test_names_that_can_be_none_are_malformed(s, login):
     assert reason_of(s.request, login=login) is Reason.MALFORMED
@@ -350,6 +394,10 @@ class Slow:
         self._meanwhile()
         return self._inner.advance(*args, **kwargs)
 
+    def suspect(self, *args, **kwargs):
+        self._meanwhile()
+        return self._inner.suspect(*args, **kwargs)
+
 
 def test_a_passkey_that_is_removed_or_disabled_meanwhile_is_no_evidence(s, browser):
     inner = s.store
@@ -362,6 +410,29 @@ def test_a_passkey_that_is_removed_or_disabled_meanwhile_is_no_evidence(s, brows
         s.store = Slow(inner, meanwhile)
         s.service = s.with_policy()
         assert s.answer_refused(browser) == (Reason.PASSKEY_REFUSED, check)
+        s.store = inner
+
+
+def test_a_passkey_that_is_deleted_and_registered_anew_meanwhile_has_not_signed(s, browser):
+    inner = s.store
+    (held,) = inner.of_account(MARIA.id)
+    s.store = Slow(inner, lambda: s.keep(held, id="another", public_key=b"another"))
+    s.service = s.with_policy()
+    assert s.answer_refused(browser) == (Reason.PASSKEY_REFUSED, "A-allow")
+
+
+def test_a_suspected_passkey_that_is_removed_or_disabled_meanwhile_is_no_evidence(s, browser):
+    s.answer(browser)
+    inner = s.store
+    (held,) = inner.of_account(MARIA.id)
+    for meanwhile, check in (
+        (lambda: inner.suspect(MARIA.id, held.id, at=s.clock(), disable=True), "A-disabled"),
+        (lambda: inner.remove(MARIA.id, held.id, at=s.clock()), "A-allow"),
+    ):
+        s.keep(held)
+        s.store = Slow(inner, meanwhile)
+        s.service = s.with_policy(clone="record")
+        assert s.answer_refused(browser, sign_count=1) == (Reason.PASSKEY_REFUSED, check)
         s.store = inner
 
 

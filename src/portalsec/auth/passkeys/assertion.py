@@ -137,11 +137,13 @@ def verify_assertion(
     check_client_data(message.client_data, ASSERTION, expected.challenge, party)
     data = _read(message.authenticator_data)
     check_flags(data, ASSERTION, party, user_present=True, user_verified=expected.user_verified)
+    # The signature before the record's flag: else a flag alone, which anybody can send, would decide whether it is checked,
+    # and time would tell a synced passkey from `NOBODY`.
+    if not _signed(passkey, message.signature, data.raw + hashlib.sha256(message.client_data).digest()):
+        raise Refusal(Check.A_SIG)
     if data.backup_eligible != passkey.backup_eligible:
         # It never changes (section 6.1.3): another authenticator answered, or the record is not this credential's.
         raise Refusal(Check.A_BE)
-    if not _signed(passkey, message.signature, data.raw + hashlib.sha256(message.client_data).digest()):
-        raise Refusal(Check.A_SIG)
     return Assertion(user_verified=data.user_verified, backed_up=data.backed_up, sign_count=data.sign_count)
 
 

@@ -235,7 +235,7 @@ def _discoverable(extensions: object) -> bool | None:
 
 def _binding(value: object) -> bool:
     """Token binding is gone from the standard; where an old browser names a status, it is one that Level 2 had."""
-    return not isinstance(value, dict) or value.get("status") in {"supported", "present"}
+    return not isinstance(value, dict) or value.get("status") in ("supported", "present")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Literal
 
 from portalsec._encoding import b64url
@@ -333,9 +332,12 @@ class Passkeys:
         except Refusal as refusal:
             refused = refusal.check
         if refused is not None:
-            # The work of a verification, so that time does not tell an id of `fake_descriptors` from one that is there.
-            with suppress(Refusal):
+            # The work of a verification, and its word on what is no answer at all: so neither time nor the visitor's face
+            # tells an id of `fake_descriptors` from one that is there.
+            try:
                 verify_assertion(message, NOBODY, expected, self._party)
+            except Refusal as refusal:
+                refused = refusal.check if refusal.malformed else refused
             raise Refusal(refused)
         return passkey, verify_assertion(message, passkey, expected, self._party)
 

@@ -40,10 +40,10 @@ class Uses:
         """
         check = Check.A_COUNT
         for _ in range(_TRIES):
-            if counter_regressed(passkey.sign_count, result.sign_count):
+            regressed = counter_regressed(passkey.sign_count, result.sign_count)
+            if regressed:
                 self._suspected(passkey, ask)
-                return self._evidence(passkey, result)
-            if self._store.advance(
+            elif self._store.advance(
                 passkey.account_id,
                 passkey.id,
                 expected=passkey.sign_count,
@@ -55,10 +55,16 @@ class Uses:
                 return self._evidence(passkey, result)
             found = self._store.by_credential_id(message.credential_id)
             try:
-                passkey = check_credential(message, found, expected)
+                newest = check_credential(message, found, expected)
             except Refusal as refusal:
                 check = refusal.check
                 break
+            if newest.id != passkey.id:
+                check = Check.A_ALLOW  # deleted and registered anew: the signature was the old key's
+                break
+            passkey = newest
+            if regressed:
+                return self._evidence(passkey, result)
         return self._recorder.refuse(check, ask)
 
     def _suspected(self, passkey: Passkey, ask: Ask) -> None:
