@@ -29,6 +29,7 @@ from portalsec.testing.attestation import FORMATS, SoftMaker
 from portalsec.testing.authenticator import SOFT_AAGUID
 from portalsec.testing.cbor import encode
 from portalsec.testing.softkeys import new_key
+from tests.auth.passkeys.setting import Setting
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 MAKERS = {form: SoftMaker(form) for form in FORMATS}
@@ -226,6 +227,17 @@ def test_an_android_key_s_description_is_of_this_registration():
 
     maker = SoftMaker("android-key", change=change)
     assert refused(trusting(maker), made(maker)) is Check.R_ATTSTMT
+
+
+def test_a_u2f_key_proves_no_make_of_its_own():
+    """Its signature has no AAGUID in it (section 8.6): one in the authenticator data is the sender's own word."""
+    maker = MAKERS["fido-u2f"]
+    wanted = trusting(maker, aaguids=frozenset({SOFT_AAGUID}))
+    assert refused(wanted, made(maker)) is Check.R_TRUST
+    assert attest(trusting(maker, aaguids=frozenset({str(UUID(int=0))})), made(maker))
+    s = Setting(attestation=trusting(maker))
+    passkey = s.register(SoftAuthenticator(attestation=maker))
+    assert (passkey.attested, passkey.aaguid) == (True, str(UUID(int=0)))
 
 
 def test_fido_u2f_has_one_certificate():

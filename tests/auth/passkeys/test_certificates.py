@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ObjectIdentifier
 
 from portalsec.auth.passkeys import certificates
-from portalsec.auth.passkeys.certificates import UnsoundCertificate, chains_to, load, load_root, verifies
+from portalsec.auth.passkeys.certificates import (
+    UnsoundCertificate,
+    chains_to,
+    load,
+    load_root,
+    load_roots,
+    verifies,
+)
 from portalsec.testing.attestation import SoftMaker
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -134,3 +142,18 @@ def test_without_roots_or_chain_nothing_is_proven():
     chain = [load(each) for each in maker.chain(NAME, ec.generate_private_key(ec.SECP256R1()).public_key())]
     assert not chains_to(chain, (), now=NOW)
     assert not chains_to([], certificates.load_roots((maker.root,)), now=NOW)
+
+
+def test_a_certificate_of_a_version_that_there_is_not_is_unsound():
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = certificate(key, key, ca=True).public_bytes(Encoding.DER)
+    version = b"\xa0\x03\x02\x01"
+    assert der.count(version + b"\x02") == 1
+    for number in (b"\x03", b"\x04", b"\xff"):
+        odd = der.replace(version + b"\x02", version + number)
+        for read in (load, load_root, lambda it: load_roots([it])):
+            with pytest.raises(UnsoundCertificate):
+                read(odd)
+        pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(odd) + b"-----END CERTIFICATE-----\n"
+        with pytest.raises(UnsoundCertificate):
+            load_roots([pem])

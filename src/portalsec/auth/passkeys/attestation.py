@@ -19,7 +19,7 @@ from uuid import UUID
 from cryptography.x509 import Certificate
 
 from portalsec.auth.passkeys import certificates
-from portalsec.auth.passkeys.authenticator_data import AuthenticatorData
+from portalsec.auth.passkeys.authenticator_data import AuthenticatorData, make_of
 from portalsec.auth.passkeys.cbor import Item
 from portalsec.auth.passkeys.checks import Check, Refusal
 from portalsec.auth.passkeys.metadata import Metadata
@@ -49,6 +49,7 @@ class AttestationPolicy:
         roots: certificates of makers, each as PEM or DER, for any make that they vouch for.
         metadata: FIDO's, whose roots count each for its own make alone, and whose warnings refuse one.
         aaguids: the only makes, as UUIDs in lower case; None for any. Needs ``required``: an unproven make is anybody's claim.
+            (Keys that attest as "fido-u2f" have none: zeros.)
         sha1: whether statements signed over SHA-1 count, as TPMs of Windows computers before 2022 make them.
         software: whether an Android key counts that only the software of the phone vouches for, not its hardware.
     """
@@ -152,7 +153,7 @@ def verify_attestation(
         if found is None:
             raise Refusal(Check.R_ATTSTMT)
         chain = found
-    aaguid = str(UUID(bytes=data.credential.aaguid))
+    aaguid = str(UUID(bytes=make_of(form, data.credential)))
     if policy.metadata is not None and policy.metadata.warns_of(aaguid):
         raise Refusal(Check.R_TRUST)
     roots = policy._roots

@@ -7,7 +7,7 @@ from typing import Final
 
 from portalsec.auth.passkeys.cbor import MalformedCbor, read_first
 
-__all__ = ["AttestedCredential", "AuthenticatorData", "MalformedData", "read_authenticator_data"]
+__all__ = ["AttestedCredential", "AuthenticatorData", "MalformedData", "make_of", "read_authenticator_data"]
 
 _FIXED: Final = 37  # 32 of the RP id's hash, one of flags, four of the counter
 _UP, _UV, _BE, _BS, _AT, _ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
@@ -53,6 +53,14 @@ class AuthenticatorData:
     backed_up: bool
     sign_count: int
     credential: AttestedCredential | None
+
+
+def make_of(form: object, credential: AttestedCredential) -> bytes:
+    """The AAGUID that counts under an attestation statement format: zeros for "fido-u2f".
+
+    What a U2F key signs (section 8.6) has no AAGUID in it, so that one in its authenticator data is the sender's word alone.
+    """
+    return bytes(16) if form == "fido-u2f" else credential.aaguid
 
 
 def read_authenticator_data(raw: bytes) -> AuthenticatorData:

@@ -88,7 +88,7 @@ def load_roots(texts: Sequence[bytes]) -> tuple[Certificate, ...]:
     for text in texts:
         pem = None
         if text.lstrip().startswith(b"-----"):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, x509.InvalidVersion):
                 pem = x509.load_pem_x509_certificates(text)
             if pem is None:
                 raise UnsoundCertificate
@@ -110,6 +110,7 @@ def _whole(der: bytes) -> Certificate | None:
         OverflowError,
         UnsupportedAlgorithm,
         x509.DuplicateExtension,
+        x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
     ):
         return None

@@ -11,6 +11,7 @@ from portalsec.auth.passkeys.authenticator_data import (
     AttestedCredential,
     AuthenticatorData,
     MalformedData,
+    make_of,
     read_authenticator_data,
 )
 from portalsec.auth.passkeys.cbor import Item, MalformedCbor, read
@@ -115,7 +116,7 @@ def verify_registration(
         public_key=credential.public_key,
         algorithm=algorithm,
         sign_count=data.sign_count,
-        aaguid=str(UUID(bytes=credential.aaguid)),
+        aaguid=str(UUID(bytes=make_of(statement.format, credential))),
         backup_eligible=data.backup_eligible,
         backed_up=data.backed_up,
         user_verified=data.user_verified,
