@@ -30,6 +30,7 @@ GOOD = {"rp_id": "portal.example", "origins": (ORIGIN,)}
         ({"top_origins": ("https://hospital.example/",)}, "top_origins"),
         ({"top_origins": ("http://hospital.example",)}, "top_origins"),
         ({"top_origins": ("*",)}, "top_origins"),
+        ({"top_origins": ("https://[",)}, "top_origins"),
         ({"algorithms": ()}, "algorithms"),
         ({"algorithms": (-7, -7)}, "algorithms"),
         ({"algorithms": (-65535,)}, "algorithms"),

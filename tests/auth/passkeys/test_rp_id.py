@@ -21,6 +21,8 @@ ANDROID = "android:apk-key-hash:" + "A" * 43
         "app.localhost",
         "clinic.github.io",
         "xn--mnchen-3ya.de",
+        "0xbeef.cafe",
+        "1.2.3.portal.example",
     ],
 )
 def test_domains_of_one_owner_pass(rp_id: str):
@@ -39,7 +41,8 @@ def test_atk_22_a_public_suffix_as_rp_id_is_an_error_at_start(rp_id: str):
     ("rp_id", "words"),
     [
         ("127.0.0.1", "addresses"), ("::1", "addresses"), ("[::1]", "addresses"), ("127.1", "addresses"),
-        ("2130706433", "addresses"), ("0x7f.1", "addresses"), ("", "not a domain"), ("Portal.example", "not a domain"),
+        ("2130706433", "addresses"), ("0x7f.1", "addresses"), ("127.0x1", "addresses"), ("portal.0x7f", "addresses"),
+        ("portal.0x", "addresses"), ("portal.123", "addresses"), ("", "not a domain"), ("Portal.example", "not a domain"),
         ("portal.example.", "not a domain"), (".portal.example", "not a domain"), ("https://portal.example", "not a domain"),
         ("portal.example:443", "not a domain"), ("portal.example/x", "not a domain"), ("a..example", "not a domain"),
         ("münchen.de", "not a domain"), ("-a.example", "not a domain"), ("a" * 64 + ".example", "not a domain"),

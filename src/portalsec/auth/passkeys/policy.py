@@ -93,7 +93,7 @@ class PasskeyPolicy:
             ConfigurationError: browsers have no passkeys there: an address instead of a name, or http elsewhere than on
                 localhost; or the host is a public suffix.
         """
-        return cls(rp_id=urlsplit(base_url).hostname or "", origins=(base_url,), rp_name=rp_name)
+        return cls(rp_id=_host(base_url), origins=(base_url,), rp_name=rp_name)
 
     @property
     def accepted_origins(self) -> frozenset[str]:
@@ -101,8 +101,15 @@ class PasskeyPolicy:
         return frozenset(self.origins + self.related_origins)
 
 
+def _host(url: str) -> str:
+    """The host, or nothing, which is no domain."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def _check_top(origin: str) -> None:
-    parts = urlsplit(origin)
-    host = parts.hostname or ""
+    host = _host(origin)
     check_rp_id(host, place="PasskeyPolicy: top_origins") if host != "localhost" else None
     check_origins(host, (origin,), place="PasskeyPolicy: top_origins")

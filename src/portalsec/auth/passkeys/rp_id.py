@@ -124,8 +124,9 @@ def _host(origin: str, *, place: str) -> str:
 
 
 def _is_address(host: str) -> bool:
+    """Whether browsers take it for one: any name whose last label is a number (URL Standard, "ends in a number checker")."""
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        return bool(re.fullmatch(r"[0-9.]+|0x[0-9a-f.x]+", host))
+        return bool(re.fullmatch(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", host))
     return True
