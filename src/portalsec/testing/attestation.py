@@ -36,10 +36,11 @@ class SoftMaker:
         valid_from, valid_until: of the authenticators' certificates.
         change: the builder of an authenticator's certificate -> the one that is signed; for what a maker must not do.
         certified: what a TPM is about to sign (certInfo) -> what it signs.
+        public_area: a TPM's key as it is (pubArea) -> what it certifies and sends.
 
     Attributes:
         root: its root certificate in PEM.
-        certified: as given.
+        certified, public_area: as given.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class SoftMaker:
         valid_until: datetime = _UNTIL,
         change: Callable[[Build], Build] = lambda builder: builder,
         certified: Callable[[bytes], bytes] = lambda info: info,
+        public_area: Callable[[bytes], bytes] = lambda area: area,
     ) -> None:
         self._statement = FORMATS[form]
         self._form = form
         self._valid = (valid_from, valid_until)
         self._change = change
         self.certified = certified
+        self.public_area = public_area
         self._keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(depth + 1)]
         self._authorities: list[x509.Certificate] = []
         for level, key in enumerate(self._keys):
@@ -187,7 +190,7 @@ def _tpm(maker: SoftMaker, about: ToAttest) -> dict[str, Any]:
     else:
         unique = numbers(0x10, 0x10, 3, 0x10) + sized(bytes(cose[-2])) + sized(bytes(cose[-3]))
     kind = 0x0001 if cose[1] == 3 else 0x0023
-    pub_area = numbers(kind, 0x0B) + b"\0\x06\0\x72" + sized(b"") + unique
+    pub_area = maker.public_area(numbers(kind, 0x0B) + b"\0\x06\0\x72" + sized(b"") + unique)
     name = numbers(0x0B) + hashlib.sha256(pub_area).digest()
     extra = hashlib.sha256(about.signed).digest()
     cert_info = b"\xff\x54\x43\x47\x80\x17" + sized(b"") + sized(extra) + bytes(25) + sized(name) + sized(b"")
@@ -223,4 +226,4 @@ FORMATS: Final[dict[str, Callable[[SoftMaker, ToAttest], dict[str, Any]]]] = {
     "android-key": _android_key,
     "tpm": _tpm,
 }
-"""Format -> what makes a statement of it. All take ES256 credentials; packed takes any, tpm RS256 too."""
+"""Format -> what makes a statement of it. All take ES256 credentials; packed takes any, tpm and android-key RS256 too, android-key ES384 and ES512."""

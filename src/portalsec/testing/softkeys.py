@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 __all__ = ["ALGORITHMS", "SoftKey", "new_key"]
@@ -66,11 +66,11 @@ def _ecdsa(algorithm: int, curve: int, kind: ec.EllipticCurve, digest: hashes.Ha
     return SoftKey(algorithm, cose, lambda data: private.sign(data, ec.ECDSA(digest)), private)
 
 
-def _eddsa() -> SoftKey:
-    private = ed25519.Ed25519PrivateKey.generate()
-    return SoftKey(
-        -8, {1: 1, 3: -8, -1: 6, -2: private.public_key().public_bytes(*_RAW)}, private.sign, private
-    )
+def _eddsa(algorithm: int, curve: int) -> SoftKey:
+    kind = ed25519.Ed25519PrivateKey if curve == 6 else ed448.Ed448PrivateKey
+    private = kind.generate()
+    public = private.public_key().public_bytes(*_RAW)
+    return SoftKey(algorithm, {1: 1, 3: algorithm, -1: curve, -2: public}, private.sign, private)
 
 
 def _rsa(algorithm: int, digest: hashes.HashAlgorithm, bits: int = 2048) -> SoftKey:
@@ -103,11 +103,18 @@ ALGORITHMS: dict[int, Callable[[], SoftKey]] = {
     -7: lambda: _ecdsa(-7, 1, ec.SECP256R1(), hashes.SHA256()),
     -35: lambda: _ecdsa(-35, 2, ec.SECP384R1(), hashes.SHA384()),
     -36: lambda: _ecdsa(-36, 3, ec.SECP521R1(), hashes.SHA512()),
-    -8: _eddsa,
+    -8: lambda: _eddsa(-8, 6),
     -257: lambda: _rsa(-257, hashes.SHA256()),
+    -258: lambda: _rsa(-258, hashes.SHA384()),
+    -259: lambda: _rsa(-259, hashes.SHA512()),
     -65535: lambda: _rsa(-65535, hashes.SHA1()),  # noqa: S303 (RS1, which every relying party shall refuse)
     -48: lambda: _ml_dsa(-48, 44),
     -49: lambda: _ml_dsa(-49, 65),
     -50: lambda: _ml_dsa(-50, 87),
+    -9: lambda: _ecdsa(-9, 1, ec.SECP256R1(), hashes.SHA256()),
+    -51: lambda: _ecdsa(-51, 2, ec.SECP384R1(), hashes.SHA384()),
+    -52: lambda: _ecdsa(-52, 3, ec.SECP521R1(), hashes.SHA512()),
+    -19: lambda: _eddsa(-19, 6),
+    -53: lambda: _eddsa(-53, 7),
 }
-"""COSE algorithm -> what makes a key of it (IANA COSE Algorithms; RFC 9964 for ML-DSA)."""
+"""COSE algorithm -> what makes a key of it (IANA COSE Algorithms; RFC 9864 for those of one curve, RFC 9964 for ML-DSA)."""

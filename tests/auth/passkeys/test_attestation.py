@@ -86,7 +86,12 @@ def test_an_honest_statement_proves_a_make_to_who_has_its_root(form: str, depth:
 
 
 @pytest.mark.parametrize(
-    ("form", "algorithm"), [("packed", -8), ("packed", -257), ("packed", -48), ("tpm", -257)]
+    ("form", "algorithm"),
+    [
+        *(("packed", number) for number in (-8, -257, -48, -9, -19, -53)),
+        ("tpm", -257),
+        *(("android-key", number) for number in (-257, -35, -36, -9)),
+    ],
 )
 def test_keys_of_other_algorithms(form: str, algorithm: int):
     assert attest(trusting(MAKERS[form]), made(MAKERS[form], algorithm=algorithm))
@@ -208,6 +213,26 @@ def test_a_statement_is_about_the_credential_s_own_key(form: str):
 def test_what_a_tpm_signed_must_be_this_very_credential(certified: Any):
     maker = SoftMaker("tpm", certified=certified)
     assert refused(trusting(maker), made(maker)) is Check.R_ATTSTMT
+
+
+@pytest.mark.parametrize("algorithm", [-7, -257])
+@pytest.mark.parametrize(
+    "area",
+    [
+        lambda area: area + b"\0",
+        lambda area: area + area[-34:],  # another point after it
+        lambda area: area[:-1],
+        lambda area: area[:8],
+        lambda area: area[:2],
+        lambda _: b"",
+    ],
+)
+def test_a_tpm_s_public_area_is_read_to_its_last_byte(area: Any, algorithm: int):
+    """It certified just these bytes: only their form is wrong."""
+    maker = SoftMaker("tpm", public_area=area)
+    assert refused(trusting(maker), made(maker, algorithm=algorithm)) is Check.R_ATTSTMT
+    changed = SoftMaker("tpm", public_area=lambda area: area[:4] + b"\0\0\0\0" + area[8:])
+    assert attest(trusting(changed), made(changed, algorithm=algorithm))  # it may certify other attributes
 
 
 def test_a_tpm_s_certificate_may_name_a_make_which_is_then_the_one():

@@ -470,7 +470,7 @@ def test_nothing_is_accepted_where_the_log_does_not_take_a_suspicion(s, browser)
 # -- the rest -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algorithm", [-7, -8, -257, -48])
+@pytest.mark.parametrize("algorithm", [-7, -8, -257, -36, -258, -259, -48, -49, -50])
 def test_the_webauthn_package_takes_what_we_take(algorithm):
     s, browser = Setting(algorithms=(algorithm,)), SoftAuthenticator()
     passkey = s.register(browser)

@@ -14,7 +14,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate, ExtensionNotFound
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
@@ -40,6 +40,9 @@ _EC_CURVES: dict[int, tuple[type[ec.EllipticCurve], hashes.HashAlgorithm]] = {
     -7: (ec.SECP256R1, hashes.SHA256()),
     -35: (ec.SECP384R1, hashes.SHA384()),
     -36: (ec.SECP521R1, hashes.SHA512()),
+    -9: (ec.SECP256R1, hashes.SHA256()),  # RFC 9864, as in `portalsec.auth.passkeys.cose`
+    -51: (ec.SECP384R1, hashes.SHA384()),
+    -52: (ec.SECP521R1, hashes.SHA512()),
 }
 _RSA_HASHES: dict[int, hashes.HashAlgorithm] = {
     -257: hashes.SHA256(),
@@ -112,6 +115,7 @@ def _whole(der: bytes) -> Certificate | None:
         x509.DuplicateExtension,
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
+        UserWarning,  # of a serial number or a name, where the application makes warnings errors
     ):
         return None
     return certificate
@@ -177,7 +181,9 @@ def verifies(certificate: Certificate, algorithm: int, signature: object, data: 
             if not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:
                 return False
             key.verify(signature, data, padding.PKCS1v15(), _RSA_HASHES[algorithm])
-        elif algorithm == -8 and isinstance(key, ed25519.Ed25519PublicKey):
+        elif (algorithm in (-8, -19) and isinstance(key, ed25519.Ed25519PublicKey)) or (
+            algorithm == -53 and isinstance(key, ed448.Ed448PublicKey)
+        ):
             key.verify(signature, data)
         else:
             return False

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate
 from cryptography.x509.oid import NameOID
@@ -30,6 +30,7 @@ _APPLE_NONCE: Final = "1.2.840.113635.100.8.2"
 _ANDROID_KEY: Final = "1.3.6.1.4.1.11129.2.1.17"
 _PURPOSE, _ALL_APPLICATIONS, _ORIGIN = 1, 600, 702  # of Android's AuthorizationList
 _SIGN, _GENERATED = 2, 0
+_CURVES: Final = {"secp256r1": 1, "secp384r1": 2, "secp521r1": 3}  # their names in SEC 2 -> COSE
 
 
 class WrongStatement(Exception):
@@ -99,13 +100,26 @@ def same_key(certificate: Certificate, public_key: bytes) -> bool:
         key = certificate.public_key()
     except (MalformedCbor, ValueError):
         return False
-    if not isinstance(members, dict) or not isinstance(key, ec.EllipticCurvePublicKey):
-        return False  # the formats that ask for this have keys on P-256 alone
-    x, y = members.get(-2), members.get(-3)
-    if members.get(-1) != 1 or not isinstance(key.curve, ec.SECP256R1):
+    if not isinstance(members, dict):
+        return False
+    first, second = members.get(-2), members.get(-3)
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers, modulus = key.public_numbers(), members.get(-1)
+        return (
+            members.get(1) == 3
+            and isinstance(modulus, bytes)
+            and isinstance(first, bytes)
+            and (int.from_bytes(modulus, "big"), int.from_bytes(first, "big")) == (numbers.n, numbers.e)
+        )
+    if not isinstance(key, ec.EllipticCurvePublicKey) or members.get(1) != 2:
         return False
     point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    return isinstance(x, bytes) and isinstance(y, bytes) and point == b"\x04" + x + y
+    return (
+        members.get(-1) == _CURVES.get(key.curve.name)
+        and isinstance(first, bytes)
+        and isinstance(second, bytes)
+        and point == b"\x04" + first + second
+    )
 
 
 def packed(claim: Claim) -> tuple[Certificate, ...]:
