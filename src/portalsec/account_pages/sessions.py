@@ -6,6 +6,7 @@ import base64
 from datetime import timedelta
 
 from portalsec.account_pages.exchange import Asked, Reply, Route
+from portalsec.auth.factors import WITHIN
 from portalsec.auth.sessions import ActiveSession
 from portalsec.crypto import KeyedHash
 from portalsec.errors import Denied, Reason
@@ -122,11 +123,16 @@ class SessionPages:
         return Reply(page="sessions", values=values)
 
     def end_session(self, asked: Asked) -> Reply:
-        """``session``: a reference of the page, or "others", after which this one has a new id. Its own is a sign-out."""
+        """``session``: a reference of the page, or "others", after which this one has a new id. Its own is a sign-out.
+
+        Ending another one takes a factor that was shown lately, on the way in or since (ASVS 5.0, V7.5.2): whoever finds
+        an open session must not sign its owner out elsewhere. Without one: `Denied`, STEP_UP_REQUIRED.
+        """
         session, which = self._session(asked), asked.text("session")
         owner = Actor(type="user", id=session.account_id)
         if which == session.reference:
             return self.sign_out(asked)
+        self._portal.step_up.require(session, within=WITHIN, explicit=False)
         if which == "others":
             new = self._portal.sessions.end_others(
                 session.account_id, keep=session.digest, source=asked.source, actor=owner

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import random
-import re
 import string
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import fields, replace
-from pathlib import Path
 
 import pytest
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
@@ -24,34 +20,11 @@ from portalsec.stores.memory import MemoryPasswordHistory
 from portalsec.testing import CapturedEvents
 from portalsec.testing.hashing import CHEAP_ARGON2
 from tests.auth.world import SOURCE
-from tests.support import shared
 
 NIST, ASVS = PasswordPolicy.NIST_800_63B_4, PasswordPolicy.OWASP_ASVS_5_0
 LISTED = "thequickbrownfox"  # of the list that comes with portalsec, and of no rule
 GOOD = "lantern orbit velvet cactus"
 PASSWORDS = Passwords(parameters=CHEAP_ARGON2, concurrency=4)
-
-# Rows of these sections that other parts show.
-_ELSEWHERE = {
-    "3.1.1.2-6b": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-7": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-8": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-9a": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-rl": "tests/auth/test_throttle_standards.py",
-    "3.1.1.2-pm": "the forms: tests/browser/test_account_walk.py",
-    "3.1.1.2-paste": "the forms: tests/browser/test_account_walk.py",
-    "3.1.1.2-show": "the forms: tests/browser/test_account_walk.py",
-    "3.1.1.2-typo": "a MAY that is not taken: what was typed is verified exactly",
-    "3.1.1.2-store-a": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-store-b": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-salt": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-ref": "tests/auth/test_recovery_standards.py",
-    "3.1.1.2-pepper": "tests/auth/test_recovery_standards.py",
-    "V6.2.2": "tests/auth/test_password_change.py",
-    "V6.2.3": "tests/auth/test_password_change.py",
-    "V6.2.6": "the forms: tests/browser/test_account_walk.py",
-    "V6.2.7": "the forms: tests/browser/test_account_walk.py",
-}
 
 
 @pytest.fixture(scope="module")
@@ -84,30 +57,6 @@ def ids(password: str, *sources: object, policy: PasswordPolicy = NIST, second: 
         return [problem.id for problem in refusal.problems]
     PASSWORDS.verify(hashed, password, account_id="account-1")
     return []
-
-
-def rows() -> Iterator[str]:
-    for name in ("nist_sp800_63b_4.csv", "owasp_asvs_5.0.0.csv"):
-        with shared("standards", name).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["id"].startswith(("3.1.1.1", "3.1.1.2", "V6.2.")):
-                    yield row["id"]
-
-
-def test_every_row_on_passwords_is_shown_here_or_elsewhere() -> None:
-    shown = [name for name in globals() if name.startswith(("test_3_1_1", "test_v6_2"))]
-    for row in rows():
-        prefix = "test_" + row.lower().replace(".", "_").replace("-", "_") + "_"
-        here = [name for name in shown if name.startswith(prefix)]
-        assert (len(here) == 1) is (row not in _ELSEWHERE), row
-
-
-def test_where_a_row_is_shown_elsewhere_that_place_exists() -> None:
-    root = Path(__file__).parents[2]
-    for row, where in _ELSEWHERE.items():
-        named = re.findall(r"tests/[\w/.]+", where)
-        assert all((root / name).is_file() for name in named), row
-        assert named or not re.search(r"\btests?\b|\.py", where), row
 
 
 # -- NIST SP 800-63B-4 ------------------------------------------------------------------------------------------

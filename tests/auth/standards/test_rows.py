@@ -1,0 +1,87 @@
+"""Every row of the standards names the tests that hold it, or says why there is none; and every such test is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+import pytest
+
+from tests.auth.standards import asvs, nist, others, rows, slug
+from tests.support import ROOT
+
+TESTS = ROOT / "tests"
+HELD = {**nist.HELD, **asvs.HELD, **others.HELD}
+NOT_TESTED = {**nist.NOT_TESTED, **asvs.NOT_TESTED, **others.NOT_TESTED}
+NAMED_BY_ROW = sorted((TESTS / "auth" / "standards").glob("test_*.py"))
+
+
+@cache
+def functions(path: str) -> Mapping[str, ast.FunctionDef]:
+    """Tests of a file, also of its classes."""
+    tree = ast.parse((TESTS / path).read_text("utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return {node.name: node for node in found if node.name.startswith("test_")}
+
+
+def places() -> Iterator[tuple[str, str, str]]:
+    for row, named in HELD.items():
+        for place in named:
+            path, _, name = place.partition("::")
+            yield row, path, name
+
+
+@pytest.mark.parametrize(
+    ("table", "sections", "module"),
+    [
+        ("nist_sp800_63b_4.csv", (), nist),
+        ("owasp_asvs_5.0.0.csv", ("V6.", "V7."), asvs),
+        (None, (), others),
+    ],
+)
+def test_no_row_is_missing_and_none_is_invented(
+    table: str | None, sections: tuple[str, ...], module: object
+) -> None:
+    held, untested = module.HELD, module.NOT_TESTED  # type: ignore[attr-defined]
+    if table is not None:
+        asked = rows(table, *sections)
+    else:
+        asked = [row for name, some in others.SECTIONS.items() for row in rows(name, *some)]
+    assert {*held, *untested} == set(asked)
+    assert set(held).isdisjoint(untested)
+    assert all(held.values())
+
+
+def test_every_named_test_is_there_and_runs() -> None:
+    for row, path, name in places():
+        function = functions(path).get(name)
+        assert function is not None, (row, path, name)
+        marks = " ".join(ast.unparse(each) for each in function.decorator_list)
+        assert not re.search(r"\b(skip|xfail)\b", marks), (row, name)
+        if not path.rpartition("/")[2].startswith("test_"):
+            # Cases that several stores share: some file that pytest collects must build a class of them.
+            module = path.removesuffix(".py").replace("/", ".")
+            text = [each.read_text("utf-8") for each in (TESTS / path).parent.glob("test_*.py")]
+            assert any(f"from tests.{module} import" in each for each in text), path
+
+
+def test_a_test_that_has_a_rows_id_in_its_name_is_named_by_that_row() -> None:
+    slugs = {slug(row): row for row in HELD}
+    for file in NAMED_BY_ROW:
+        path = str(file.relative_to(TESTS))
+        for name in functions(path):
+            ids = [each for each in slugs if name.startswith(f"test_{each}_")]
+            if ids:
+                row = slugs[max(ids, key=len)]
+                assert f"{path}::{name}" in HELD[row], name
+
+
+def test_reasons_are_one_short_sentence_and_what_they_name_is_there() -> None:
+    for row, reason in NOT_TESTED.items():
+        assert 20 <= len(reason) <= 130, row
+        for path in re.findall(r"(?:tests|docs)/[\w/]+\.(?:py|md)", reason):
+            assert (ROOT / path).is_file(), path
+        for other in re.findall(r"\b(?:V\d|\d)(?:\.\d+)+(?:-\w+)?", reason):
+            assert other in HELD or "issue" in reason, (row, other)
