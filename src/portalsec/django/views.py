@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
-from portalsec.account_pages import SessionPages, step_page
+from portalsec.account_pages import Asked, SessionPages, step_page
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
@@ -34,7 +34,6 @@ from portalsec.web import (
     DEVICE_COOKIE,
     DEVICE_COOKIE_AGE,
     PENDING_COOKIE,
-    logout_headers,
     retry_after_seconds,
     safe_next,
     status_of,
@@ -149,14 +148,21 @@ def confirm_set_up(request: HttpRequest) -> HttpResponse:
 @door("POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
     require_same_site(request)
-    portal, source = get_portal(), source_of(request)
-    portal.sign_in.logout(session_token(request), source=source, pending=pending_token(request))
+    asked = Asked(
+        form={},
+        source=source_of(request),
+        session=session_token(request),
+        pending=pending_token(request),
+        device=device_token(request),
+    )
+    reply = SessionPages(get_portal()).sign_out(asked)
     request.session.flush()
     forget(request)
     response = _page(request, "signed_out")
-    for name, value in logout_headers(known_device=device_token(request) is not None).items():
+    for name, value in reply.headers.items():
         response[name] = value
-    _clear_pending(response)
+    for cookie in reply.cookies:
+        response.cookies.load(cookie)
     return response
 
 

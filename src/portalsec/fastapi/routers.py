@@ -21,7 +21,6 @@ from portalsec.web import (
     PENDING_COOKIE,
     SESSION_COOKIE,
     clear_cookie,
-    logout_headers,
     retry_after_seconds,
     safe_next,
     set_cookie,
@@ -74,7 +73,7 @@ def finish_step(response: Response, step: Step) -> Response:
 def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     """``/sign-in``, its second factor and set-up, and ``/sign-out``."""
     router = APIRouter(include_in_schema=False)
-    sign_in = ps.portal.sign_in
+    sign_in, sessions = ps.portal.sign_in, SessionPages(ps.portal)
 
     def onward(step: Step, next: str) -> Response:
         if step.session is not None:
@@ -183,14 +182,18 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
-        source = ps.source(request)
-        token, pending = await ps.session_token(request), await ps.pending_token(request)
-        device = await ps.device_token(request)
-        await ps.lanes.offload(lambda: sign_in.logout(token, source=source, pending=pending))
+        asked = Asked(
+            form={},
+            source=ps.source(request),
+            session=await ps.session_token(request),
+            pending=await ps.pending_token(request),
+            device=await ps.device_token(request),
+        )
+        reply = await ps.lanes.offload(lambda: sessions.sign_out(asked))
         response = pages.signed_out(request)
-        response.headers.update(logout_headers(known_device=device is not None))
-        for name in (SESSION_COOKIE, PENDING_COOKIE):
-            response.headers.append("Set-Cookie", clear_cookie(name))
+        response.headers.update(reply.headers)
+        for cookie in reply.cookies:
+            response.headers.append("Set-Cookie", cookie)
         return response
 
     return router
