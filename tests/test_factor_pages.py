@@ -193,6 +193,17 @@ def test_what_no_form_sends_is_refused(visit: Visit) -> None:
     assert visit.get("/account/factors?done=<script>").values["done"] == ""
 
 
+def test_a_wrong_passkey_is_a_mistake_and_no_missing_session(m: Factoring, visit: Visit) -> None:
+    visit.step_up()
+    options = visit.post("/account/passkeys/begin").json
+    response = SoftAuthenticator().create(options["options"], origin="https://evil.example")
+    refused = visit.post("/account/passkeys/add", response=response, label="Key")
+    assert (refused.status, refused.cookies) == (400, ()) and refused.json["words"]
+    assert visit.get("/account/factors").page == "factors"
+    visit.session = "A" * 43
+    assert visit.post("/account/passkeys/add", response=response, label="Key").status == 401
+
+
 def test_a_passkey_is_added_by_the_script(m: Factoring, visit: Visit) -> None:
     visit.step_up()
     assert visit.get("/account/factors/passkey").page == "passkey_new"

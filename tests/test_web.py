@@ -236,7 +236,14 @@ def test_no_address_header_raises(peer: str | None, forwarded: str | None, hops:
 
 
 def test_every_sign_in_failure_has_one_status() -> None:
-    failures = [Reason.UNKNOWN_ACCOUNT, Reason.WRONG_PASSWORD, Reason.ACCOUNT_DISABLED, Reason.WRONG_CODE]
+    failures = [
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.WRONG_PASSWORD,
+        Reason.ACCOUNT_DISABLED,
+        Reason.WRONG_CODE,
+        Reason.PASSKEY_REFUSED,
+    ]
+    failures += [Reason.PASSKEY_REFUSED, Reason.FACTOR_DISABLED]
     assert {web.status_of(Denied(reason)) for reason in failures} == {401}
     assert web.status_of(Denied(Reason.THROTTLED)) == 429
     assert web.status_of(Denied(Reason.NO_GRANT)) == 403

@@ -54,6 +54,8 @@ _AUTHENTICATE = frozenset(
         Reason.PASSWORD_SPRAYED,
         Reason.WRONG_CODE,
         Reason.CODE_REPLAYED,
+        Reason.PASSKEY_REFUSED,
+        Reason.FACTOR_DISABLED,
         Reason.FACTOR_NOT_ENROLLED,
         Reason.EVIDENCE_MISSING,
         Reason.EVIDENCE_MIXED,

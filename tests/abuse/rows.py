@@ -12,13 +12,9 @@ from types import MappingProxyType
 
 __all__ = ["WAITING", "ids_in", "ids_of_tests", "rows_of"]
 
-_FACTORS = "the issue of second factors and sessions: "
-
 WAITING: Mapping[str, str] = MappingProxyType(
     {
-        **{f"KEY-{number:02}": _FACTORS + "passkeys at the door" for number in (10,)},
         "AUZ-06": "stores take no patterns: each look-up is by an exact value, and one contract holds them all",
-        "ATK-18": _FACTORS + "passkeys at the door",
     }
 )
 

@@ -1,4 +1,4 @@
-"""Passkeys under attack: rows ATK-19 to ATK-27 and KEY-01, KEY-02 of the abuse cases, on every store.
+"""Passkeys under attack: rows ATK-18 to ATK-27 and KEY-01, KEY-02, KEY-10 of the abuse cases, on every store.
 
 ATK-28 (malformed input) is in ``tests/auth/passkeys/test_malformed.py``.
 """
@@ -6,23 +6,26 @@ ATK-28 (malformed input) is in ``tests/auth/passkeys/test_malformed.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from portalsec._encoding import b64url
+from portalsec._encoding import b64url, unb64url
+from portalsec.account_pages.passkeys import passkey_refused
 from portalsec.auth.assurance import count, level, phishing_resistant
 from portalsec.auth.evidence import Evidence
 from portalsec.auth.passkeys import PasskeyPolicy
+from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor, Proof
 from portalsec.errors import ConfigurationError, Denied, Reason
-from portalsec.events import Event
+from portalsec.events import Actor, Event
 from portalsec.stores.memory import MemoryFlows
 from portalsec.testing import SoftAuthenticator
 from tests.abuse.stores import over_sql
+from tests.auth.door import Door, begun
 from tests.auth.passkeys.setting import (
     MARIA,
     ORIGIN,
@@ -35,7 +38,9 @@ from tests.auth.passkeys.setting import (
     TOP,
     Setting,
 )
-from tests.auth.world import together
+from tests.auth.world import ORIGIN as DOOR_ORIGIN
+from tests.auth.world import SOURCE as VISITOR
+from tests.auth.world import Recorder, together
 
 THREADS = 50
 REFUSED, UNKNOWN = Reason.PASSKEY_REFUSED, Reason.FLOW_UNKNOWN
@@ -76,6 +81,189 @@ def denied(call: Any) -> Reason:
     with pytest.raises(Denied) as caught:
         call()
     return caught.value.reason
+
+
+# -- who is registered ------------------------------------------------------------------------------------------
+
+NAMES = ("maria", "robin", "ended", "gone", "nobody")
+
+
+def people(setting: Setting) -> dict[str, Account | None]:
+    """Somebody with a passkey, without, with a disabled and with a removed one; and a name that nobody has."""
+    found: dict[str, Account | None] = {"maria": MARIA, "robin": ROBIN, "nobody": None}
+    setting.register(SoftAuthenticator(), MARIA)
+    for login in ("ended", "gone"):
+        account = Account(id=f"account-{login}", login=login, password_hash=None)
+        passkey = setting.register(SoftAuthenticator(), account)
+        if login == "ended":
+            assert setting.store.suspect(account.id, passkey.id, at=setting.clock(), disable=True)
+        else:
+            assert setting.store.remove(account.id, passkey.id, at=setting.clock())
+        found[login] = account
+    return found
+
+
+def test_atk_18_options_look_the_same_for_every_name_and_stay_the_same(setting):
+    everybody = people(setting)
+    asked = {login: setting.request(everybody[login], login=login) for login in NAMES}
+    for login, options in asked.items():
+        assert options.keys() == asked["maria"].keys()
+        assert {**options, "challenge": "", "allowCredentials": []} == {
+            **asked["maria"],
+            "challenge": "",
+            "allowCredentials": [],
+        }
+        assert 1 <= len(options["allowCredentials"]) <= 2
+        for each in options["allowCredentials"]:
+            assert list(each) == ["type", "id", "transports"]
+            assert len(unb64url(each["id"])) in {16, 20, 32, 48, 64}
+        setting.clock.advance(timedelta(days=30))
+        setting.service = setting.with_policy()  # a restart
+        again = setting.request(everybody[login], login=f" {login.upper()} ")
+        assert again["allowCredentials"] == options["allowCredentials"]
+    ids = [each["id"] for options in asked.values() for each in options["allowCredentials"]]
+    assert len(ids) == len(set(ids))
+    # What was removed or disabled is offered no more: that would say that it was there.
+    for login in ("ended", "gone"):
+        stored = setting.store.of_account(f"account-{login}") or setting.store.removed(f"account-{login}")
+        assert b64url(stored[0].credential_id) not in ids
+
+
+def test_atk_18_fakes_are_as_varied_as_authenticators_are(setting):
+    lists = [
+        setting.request(login=f"stranger {number}")["allowCredentials"] for number in range(400)
+    ]  # deterministic but for the key
+    lengths = {len(unb64url(each["id"])) for one in lists for each in one}
+    assert lengths == {16, 20, 32, 48, 64}
+    assert 50 < sum(len(one) == 2 for one in lists) < 150
+    assert {tuple(each["transports"]) for one in lists for each in one} == {
+        ("hybrid", "internal"),
+        ("internal",),
+        ("nfc", "usb"),
+        ("usb",),
+    }
+    assert len({each["id"] for one in lists for each in one}) == sum(map(len, lists))
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"authenticator_data": lambda it: it[:9]}, {"client_data": lambda _: b"["}]
+)
+def test_atk_18_beginning_and_answering_cost_and_say_the_same_for_every_name(setting, change):
+    everybody, calls = people(setting), []
+    setting.store = Recorder("passkeys", setting.store, calls)
+    setting.flows = Recorder("flows", setting.flows, calls)
+    setting.service = setting.with_policy()
+    stranger, seen = SoftAuthenticator(), {}
+    stranger.create(setting.creation(ROBIN), origin=ORIGIN)
+    for login in NAMES:
+        calls.clear()
+        options = setting.request(everybody[login], login=login)
+        allowed = options["allowCredentials"][0]["id"]
+        answer = json.loads(stranger.get(options | {"allowCredentials": []}, origin=ORIGIN, **change))
+        answer["response"]["userHandle"] = None
+        reason, _ = setting.completion_refused(answer | {"id": allowed, "rawId": allowed})
+        seen[login] = (reason, tuple(calls))
+    assert len(set(seen.values())) == 1
+    assert seen["nobody"][1][-1] == "passkeys.by_credential_id"
+
+
+def test_atk_18_nobodys_credentials_are_excluded_but_the_accounts_own(setting):
+    people(setting)
+    assert setting.creation(ROBIN)["excludeCredentials"] == []
+    (own,) = setting.store.of_account(MARIA.id)
+    assert [each["id"] for each in setting.creation(MARIA)["excludeCredentials"]] == [
+        b64url(own.credential_id)
+    ]
+    assert setting.request()["allowCredentials"] == []  # without a name, nobody is listed
+
+
+def test_atk_18_whoever_registers_a_fake_credential_signs_in_as_nobody_else(setting):
+    """A stranger can have any id made; a name's fake one among them."""
+    fake = unb64url(setting.request(login="nobody")["allowCredentials"][0]["id"])
+    mine = SoftAuthenticator()
+    response = mine.create(setting.creation(ROBIN), origin=ORIGIN, credential_id=fake)
+    setting.service.complete_registration(PLACE, ROBIN.id, response, source=SOURCE)
+    assert setting.complete(mine.get(setting.request(login="nobody"), origin=ORIGIN)).account_id == ROBIN.id
+    door = Door()
+    robin = door.person(enrolled=False)
+    options, _ = door.sign_in.begin_passkey(source=VISITOR, login="nobody")
+    ids = [each["id"] for each in json.loads(options.json)["allowCredentials"]]
+    place = b"a session"
+    registering = door.passkeys.begin_registration(place, robin)
+    mine = SoftAuthenticator()
+    made = mine.create(registering.json, origin=DOOR_ORIGIN, credential_id=unb64url(ids[0]))
+    door.passkeys.complete_registration(place, robin.id, made)
+    options, pending = door.sign_in.begin_passkey(source=VISITOR, login="nobody")
+    answer = mine.get(options.json, origin=DOOR_ORIGIN)
+    assert denied(lambda: door.sign_in.submit_passkey(pending.reveal(), answer, source=VISITOR)) is REFUSED
+
+
+# -- whose account is closed ------------------------------------------------------------------------------------
+
+ADMIN = Actor(type="user", id="admin")
+
+
+def face(call: Callable[[], object]) -> tuple[object, ...]:
+    """What a visitor sees of a refusal."""
+    with pytest.raises(Denied) as caught:
+        call()
+    reply = passkey_refused(caught.value, "en")
+    return str(caught.value), reply.status, dict(reply.json or {}), reply.headers, reply.cookies
+
+
+@pytest.mark.parametrize(
+    ("login", "when"),
+    [(None, "before"), ("robin", "before"), (None, "asked"), ("robin", "asked"), (None, "second")],
+)
+def test_key_10_the_passkey_of_a_disabled_account_opens_nothing_and_looks_like_any_wrong_one(login, when):
+    door = Door()
+    robin, kim = door.person(), door.person("kim")
+    browser = door.with_passkey(robin)
+    door.with_passkey(kim)
+
+    def disable() -> None:
+        door.accounts.disable(robin.id, actor=ADMIN, source=VISITOR)
+
+    if when == "before":
+        disable()
+    if when == "second":
+        token = begun(door.start())
+        options, _ = door.sign_in.begin_passkey(token, source=VISITOR)
+    else:
+        options, pending = door.sign_in.begin_passkey(source=VISITOR, login=login)
+        token = pending.reveal()
+    answer = browser.get(options.json, origin=DOOR_ORIGIN)
+    if when != "before":
+        disable()
+    refused = face(lambda: door.sign_in.submit_passkey(token, answer, source=VISITOR))
+    assert door.events.named(Event.AUTH_LOGIN) == []
+    assert not door.backing.sessions.of_account(robin.id)
+    # The same answer again, and after it the account is back: the ceremony is over.
+    door.accounts.enable(robin.id, actor=ADMIN, source=VISITOR)
+    assert denied(lambda: door.sign_in.submit_passkey(token, answer, source=VISITOR)) is UNKNOWN
+    assert not door.backing.sessions.of_account(robin.id)
+    # An account that is open, with a passkey that is not right.
+    options, pending = door.sign_in.begin_passkey(source=VISITOR, login=login and "kim")
+    spoilt = door.answer(kim, options, signature=lambda it: it[:-1] + bytes([it[-1] ^ 1]))
+    wrong = face(lambda: door.sign_in.submit_passkey(pending.reveal(), spoilt, source=VISITOR))
+    if when != "second":  # there a pending sign-in dies with its account, as any that is too old
+        assert refused == wrong
+    assert door.first(robin, login=login).session is not None
+
+
+def test_key_10_options_name_a_disabled_accounts_passkeys_as_before():
+    """That they were gone would say that the account is closed."""
+    door = Door()
+    robin = door.person()
+    door.with_passkey(robin)
+    asked = []
+    for disabled in (False, True):
+        if disabled:
+            door.accounts.disable(robin.id, actor=ADMIN, source=VISITOR)
+        door.calls.clear()
+        options, _ = door.sign_in.begin_passkey(source=VISITOR, login="robin")
+        asked.append((json.loads(options.json) | {"challenge": ""}, tuple(door.calls)))
+    assert asked[0] == asked[1]
 
 
 # -- downgrade --------------------------------------------------------------------------------------------------

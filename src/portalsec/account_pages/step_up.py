@@ -101,7 +101,7 @@ class StepUpPages:
                 self._session(asked), asked.form.get("response"), source=asked.source
             )
         except Denied as denied:
-            return passkey_refused(denied, asked.language)
+            return _wrong_passkey(denied, asked.language)
         return replace(_under_new_id(new), json={"go": safe_next(asked.form.get("next"))})
 
     def begin_new(self, asked: Asked) -> Reply:
@@ -134,7 +134,7 @@ class StepUpPages:
         return self._portal.sessions.check(asked.session, source=asked.source, stepping_up=True)
 
     def _refused(self, asked: Asked, denied: Denied) -> Reply:
-        reply = passkey_refused(denied, asked.language)
+        reply = _wrong_passkey(denied, asked.language)
         if denied.reason is not Reason.STEP_UP_REQUIRED or reply.json is None:
             return reply
         back = safe_next(asked.text("page"), default="/account/secure")
@@ -158,6 +158,12 @@ class StepUpPages:
         reply = refused(denied, "step_up", **values)
         # A wrong password or code of somebody who is signed in is a mistake on a form, and no missing session (401).
         return replace(reply, status=400) if reply.status == 401 else reply
+
+
+def _wrong_passkey(denied: Denied, language: str) -> Reply:
+    """A wrong passkey of somebody who is signed in is a mistake, too, and no missing session."""
+    reply = passkey_refused(denied, language)
+    return replace(reply, status=400) if denied.reason is Reason.PASSKEY_REFUSED else reply
 
 
 def _under_new_id(new: NewSession) -> Reply:

@@ -18,7 +18,8 @@ from portalsec.errors import ConfigurationError, StoreError, Tampered
 __all__ = ["PURPOSES", "REGISTER", "Challenge", "Challenges"]
 
 REGISTER: Final = "passkey.register"
-PURPOSES: Final = frozenset({REGISTER, "passkey.sign-in", "passkey.second", "passkey.step-up"})
+_BY_NAME: Final = "passkey.sign-in"
+PURPOSES: Final = frozenset({REGISTER, _BY_NAME, "passkey.second", "passkey.step-up"})
 _TRIES: Final = 5
 
 
@@ -59,17 +60,19 @@ class Challenges:
         """
         digest = _digest(place, purpose)
         payload = {"v": 1, **asdict(challenge)}
-        del payload["account_id"]
+        # A sign-in by name is of nobody in the store: what ends an account's flows would otherwise end these for names that
+        # somebody has and no others. That the account is still open is asked at the door.
+        owner = None if purpose == _BY_NAME else challenge.account_id
         flow = Flow(
             digest=digest,
             purpose=purpose,
-            account_id=challenge.account_id,
+            account_id=owner,
             data=seal_data(
                 self._mac,
                 json.dumps(payload, separators=(",", ":")).encode("ascii"),
                 digest=digest,
                 purpose=purpose,
-                account_id=challenge.account_id,
+                account_id=owner,
             ),
             expires_at=self._clock() + self._lifetime,
         )
@@ -88,7 +91,7 @@ class Challenges:
         flow = self._flows.consume(_digest(place, purpose), purpose, now=self._clock())
         if flow is None:
             return None
-        return _decode(open_data(self._mac, flow), flow.account_id)
+        return _decode(open_data(self._mac, flow))
 
 
 def _digest(place: bytes, purpose: str) -> bytes:
@@ -99,12 +102,12 @@ def _digest(place: bytes, purpose: str) -> bytes:
     return hashlib.sha256(b"passkey:" + purpose.encode("ascii") + b":" + place).digest()
 
 
-def _decode(data: bytes, account_id: str | None) -> Challenge:
+def _decode(data: bytes) -> Challenge:
     try:
         members = json.loads(data)
         if members.pop("v") != 1:
             raise ValueError
-        return Challenge(account_id=account_id, **members)
+        return Challenge(**members)
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
     raise Tampered("a passkey's challenge is damaged")
