@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from portalsec.auth.anomalies import AnomalyPolicy
 from portalsec.auth.budgets import ThrottlePolicy
+from portalsec.auth.demands import Demand, DemandRule
+from portalsec.auth.out_of_band import OutOfBandPolicy
+from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import SessionPolicy, SessionRule
+from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.totp import TotpParameters, TotpPolicy
+from portalsec.auth.trust import TrustPolicy
+from portalsec.clock import Clock, system_clock
 from portalsec.config import load_settings
 from portalsec.config.mail import open_notifier
 from portalsec.config.policies import open_policies
 from portalsec.config.settings import KEYS
 from portalsec.errors import ConfigurationError
 from portalsec.portal import Policies
+from portalsec.testing.authenticator import SOFT_AAGUID
+from tests.auth.passkeys.test_metadata import MAKER, NOW, SERVICE, entry, payload
 
 SETTINGS = '[portal]\nname = "Riverside"\nbase_url = "https://portal.example"\n'
 POLICY = 'schema = 1\n[resource.record]\nactions = ["read"]\n[role.patient]\n'
 
 
-def opened(folder: Path, more: str) -> Policies:
+def opened(folder: Path, more: str, *, clock: Clock = system_clock) -> Policies:
     (folder / "policy.toml").write_text(POLICY)
     file = folder / "portalsec.toml"
     file.write_text(SETTINGS + more)
     settings = load_settings(file, env={})
     open_notifier(settings, env={})
-    return open_policies(settings)
+    return open_policies(settings, clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +45,28 @@ def opened(folder: Path, more: str) -> Policies:
     [
         ("passwords", 'max_age = "1h"', "max_age is at least a day"),
         ("sign_in", 'pending_lifetime = "10s"', "pending_lifetime goes from"),
+        ("sign_in", 'factors = ["email_code"]', "one that is more than a code by mail or SMS"),
+        ("sign_in", 'factors = ["password", "sms_code"]', "factors has codes by SMS"),
+        ("sign_in", 'factors = ["password"]\nphishing_resistant = "required"', "list them in factors"),
+        ("sign_in", 'rules = [{ roles = ["admin"] }]', "one of them asks nothing"),
+        ("sign_in", 'rules = [{ rolls = ["admin"], level = 2 }]', "'rolls' is none of roles"),
+        ("sign_in", 'rules = [{ roles = "", level = 2 }]', "roles: write a list of words"),
+        ("sign_in", "rules = [{ since = 2027-01-31T00:00:00, level = 2 }]", "since: write a moment with its"),
+        ("sign_in", "enrol_by = 2027-01-31", "enrol_by: write a moment with its"),
+        ("sign_in", 'trust_browsers = "180d"', "trust_browsers goes from one hour to 90 days"),
         ("passkeys", 'rp_id = "co.uk"', "co.uk is a public suffix"),
         ("passkeys", 'origins = ["https://other.example"]', "https://other.example is not on portal.example"),
+        ("passkeys", 'related_origins = ["https://a.portal.example"]', "needs no entry among related"),
+        ("passkeys", 'top_origins = ["http://other.example"]', "is not https"),
+        (
+            "passkeys",
+            'attestation = "required"',
+            "attestation: no make can be proven without roots or metadata",
+        ),
+        ("passkeys", 'makes = ["ab"]', "makes: without attestation anybody can claim any make"),
+        ("passkeys", 'roots = ["none.pem"]', "none.pem cannot be read"),
+        ("passkeys", 'roots = ["policy.toml"]', "roots: one of them is no certificate"),
+        ("passkeys", 'metadata = "blob.jwt"', "give metadata and metadata_root together"),
         ("totp", 'period = "10m"', "period goes from 15 to 120 seconds"),
         ("sessions", 'idle = "20m"\nabsolute = "10m"', "idle is longer"),
         ("sessions", 'warn_before = "15m"', "warn_before must"),
@@ -122,6 +150,90 @@ def test_passkeys_are_of_the_portals_address_unless_settings_say_otherwise(tmp_p
     ended = opened(tmp_path, '[passkeys]\nclone = "disable"\n').passkeys
     assert ended is not None
     assert (ended.clone, ended.origins) == ("disable", ("https://portal.example",))
+
+
+def test_the_door_asks_what_settings_say_of_everyone_and_of_some(tmp_path: Path) -> None:
+    usual = opened(tmp_path, "")
+    assert (usual.sign_in, usual.out_of_band, usual.trust) == (
+        SignInPolicy(),
+        OutOfBandPolicy(),
+        TrustPolicy(),
+    )
+    found = opened(
+        tmp_path,
+        """[sign_in]
+phishing_resistant = "required"
+factors = ["password", "passkey", "totp", "email_code"]
+enrol_by = 2027-01-31T08:00:00+01:00
+trust_browsers = "14d"
+rules = [
+  { roles = ["admin"], permissions = ["record:export"], tenants = ["north"], risk = 2, level = 3 },
+  { since = 2027-01-31T00:00:00Z, second_factor = true, phishing_resistant = true },
+  { factors = ["totp", "passkey"], allowed = ["totp", "passkey"] },
+]
+""",
+    )
+    day = datetime(2027, 1, 31, tzinfo=UTC)
+    every = frozenset({Factor.PASSWORD, Factor.PASSKEY, Factor.TOTP, Factor.EMAIL_CODE})
+    two = frozenset({Factor.TOTP, Factor.PASSKEY})
+    assert found.sign_in == SignInPolicy(
+        phishing_resistant="required",
+        factors=every,
+        enrol_by=day + timedelta(hours=7),
+        rules=(
+            DemandRule(
+                demand=Demand(level=3),
+                roles=frozenset({"admin"}),
+                permissions=frozenset({"record:export"}),
+                tenants=frozenset({"north"}),
+                risk=2,
+            ),
+            DemandRule(demand=Demand(second=True, phishing_resistant=True), since=day),
+            DemandRule(demand=Demand(factors=(two,), allowed=two)),
+        ),
+    )
+    assert found.out_of_band == OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE}))
+    assert found.trust == TrustPolicy(enabled=True, lifetime=timedelta(days=14))
+
+
+def test_the_environment_says_who_counts_and_until_when(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    (tmp_path / "portalsec.toml").write_text(SETTINGS)
+    env = {
+        "PORTALSEC__SIGN_IN__FACTORS": "password, passkey",
+        "PORTALSEC__SIGN_IN__ENROL_BY": "2027-01-31T00:00:00+00:00",
+    }
+    found = open_policies(load_settings(tmp_path / "portalsec.toml", env=env)).sign_in
+    assert found.factors == {Factor.PASSWORD, Factor.PASSKEY}
+    assert found.enrol_by == datetime(2027, 1, 31, tzinfo=UTC)
+
+
+def test_passkeys_of_other_pages_and_of_proven_makes(tmp_path: Path) -> None:
+    (tmp_path / "maker.pem").write_bytes(MAKER.root)
+    (tmp_path / "fido.pem").write_bytes(SERVICE.authority.root)
+    (tmp_path / "blob.jwt").write_bytes(SERVICE.blob(payload(entry())))
+    found = opened(
+        tmp_path,
+        f"""[passkeys]
+related_origins = ["https://portal.example.org"]
+top_origins = ["https://kiosk.example"]
+attestation = "required"
+roots = ["maker.pem"]
+metadata = "blob.jwt"
+metadata_root = "fido.pem"
+makes = ["{SOFT_AAGUID}"]
+""",
+        clock=lambda: NOW,
+    ).passkeys
+    assert found is not None and found.attestation is not None
+    assert found.accepted_origins == {"https://portal.example", "https://portal.example.org"}
+    assert found.top_origins == ("https://kiosk.example",)
+    proof = found.attestation
+    assert (proof.required, proof.roots, proof.aaguids) == (True, (MAKER.root,), {SOFT_AAGUID})
+    assert proof.metadata is not None and proof.metadata.name_of(SOFT_AAGUID) == "Soft Key"
+    (tmp_path / "fido.pem").write_bytes(MAKER.root)
+    with pytest.raises(ConfigurationError, match=r"\[passkeys\] metadata: .*blob.jwt: is not signed by"):
+        opened(tmp_path, '[passkeys]\nmetadata = "blob.jwt"\nmetadata_root = "fido.pem"\n', clock=lambda: NOW)
 
 
 def test_sessions_follow_a_preset_and_what_is_set_beside_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock, system_clock
 from portalsec.config.keys import resolve_reference
-from portalsec.config.policies import said_of
+from portalsec.config.said import said_of
 from portalsec.config.settings import Settings
 from portalsec.errors import ConfigurationError
 from portalsec.secret import Secret

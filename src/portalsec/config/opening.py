@@ -12,9 +12,10 @@ from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
+from portalsec.auth.demands import Facts
 from portalsec.auth.hash_costs import Argon2Parameters
 from portalsec.auth.impersonation import MayImpersonate
-from portalsec.auth.ports import Notifier, SessionStore
+from portalsec.auth.ports import CodeSender, Notifier, SessionStore
 from portalsec.clock import Clock, system_clock
 from portalsec.config.breaches import open_breach_sources
 from portalsec.config.keys import resolve_reference
@@ -51,6 +52,8 @@ def open_portal(
     accounts_of: Callable[[str], Sequence[str]] | None = None,
     wrap_emit: Callable[[Emit], Emit] | None = None,
     may_impersonate: MayImpersonate | None = None,
+    code_sender: CodeSender | None = None,
+    facts_of: Callable[[str], Facts] | None = None,
 ) -> Portal:
     """Read the keys and the policy, open the stores, and wire a portal.
 
@@ -68,6 +71,8 @@ def open_portal(
             whose accounts a subject's are.
         wrap_emit: as `build_portal` has it: an application that listens to events too.
         may_impersonate: as `build_portal` has it: which of its staff may act as whom.
+        code_sender: as `build_portal` has it: sends codes by SMS, where ``[sign_in] factors`` has them.
+        facts_of: as `build_portal` has it: whom ``[sign_in] rules`` and ``[sessions] rules`` are about.
 
     Raises:
         ConfigurationError: a setting, key or policy is wrong; the text names file, key and remedy.
@@ -75,7 +80,9 @@ def open_portal(
         StoreError: a database does not answer.
     """
     keys = open_keys(settings, env=env) if keys is None else keys
-    policies = open_policies(settings, hashing=hashing)  # before the stores: a wrong policy opens no database
+    policies = open_policies(
+        settings, hashing=hashing, clock=clock
+    )  # before the stores: a wrong policy opens no database
     breach_sources = open_breach_sources(settings)
     if notifier is None:
         notifier = open_notifier(settings, env=os.environ if env is None else env, clock=clock)
@@ -101,6 +108,8 @@ def open_portal(
             accounts_of=accounts_of,
             wrap_emit=wrap_emit,
             may_impersonate=may_impersonate,
+            code_sender=code_sender,
+            facts_of=facts_of,
         )
     except BaseException:
         opened.close()  # parts that do not fit together leave no connection open

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
 
 from portalsec.auth.anomalies import AnomalyPolicy
 from portalsec.auth.budgets import DetectionPolicy, Lane, ThrottlePolicy
@@ -16,25 +12,24 @@ from portalsec.auth.dormancy import DormancyPolicy
 from portalsec.auth.hash_costs import Argon2Parameters, parameters_of_text
 from portalsec.auth.links import RecoveryPolicy
 from portalsec.auth.notice_policy import NoticePolicy
-from portalsec.auth.passkeys import PasskeyPolicy
 from portalsec.auth.password_policy import PasswordPolicy
 from portalsec.auth.sessions import SessionPolicy, SessionRule
-from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.totp import TotpParameters, TotpPolicy
-from portalsec.config.settings import KEYS, Settings
+from portalsec.clock import Clock, system_clock
+from portalsec.config.said import made
+from portalsec.config.settings import Settings
+from portalsec.config.sign_in import passkey_policy, sent_code_policy, sign_in_policy, trust_policy
 from portalsec.errors import ConfigurationError
 from portalsec.portal import Policies
 from portalsec.rbac.load import load_policy
 from portalsec.rbac.policy import Policy
 
-__all__ = ["dormancy_policy", "open_policies", "open_session_policy", "said_of"]
-
-_Made = TypeVar("_Made")
-_CLASS = re.compile(r"^[A-Z]\w*: ")
-_LANE = re.compile(r"^throttle lane '(\w+)': ")
+__all__ = ["dormancy_policy", "open_policies", "open_session_policy"]
 
 
-def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None) -> Policies:
+def open_policies(
+    settings: Settings, *, hashing: Argon2Parameters | None = None, clock: Clock = system_clock
+) -> Policies:
     """Turn settings into the policies of each part.
 
     Raises:
@@ -50,8 +45,10 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
         hashing_older=settings["passwords", "older"],
         require_pepper=settings["passwords", "require_pepper"],
         throttle=_throttle(settings),
-        sign_in=_sign_in(settings),
-        passkeys=_passkeys(settings),
+        sign_in=sign_in_policy(settings),
+        out_of_band=sent_code_policy(settings),
+        trust=trust_policy(settings),
+        passkeys=passkey_policy(settings, now=clock()),
         codes=_codes(settings),
         authenticators=TotpPolicy(cap=settings["totp", "cap"], max_devices=settings["totp", "devices"]),
         notices=_notices(settings),
@@ -64,37 +61,17 @@ def open_policies(settings: Settings, *, hashing: Argon2Parameters | None = None
     )
 
 
-def said_of(settings: Settings, table: str, problem: str, **keys: str) -> ConfigurationError:
-    """The same problem in the words of whoever writes settings: file, table and key, and no name of the code.
-
-    Args:
-        keys: the key of a field that is called otherwise.
-    """
-    text = _LANE.sub(r"\1: ", _CLASS.sub("", problem)).removesuffix(", or None")
-    for field, key in keys.items():
-        text = re.sub(rf"(?<!\w){re.escape(field)}(?!\w)", key, text)
-    return ConfigurationError(f"{settings.source}: [{table}] {text}")
-
-
 def dormancy_policy(settings: Settings) -> DormancyPolicy:
     """When accounts that nobody uses are disabled."""
     keys = {"after": "dormant_after", "notice": "dormant_notice"}
     chosen = {field: settings["accounts", key] for field, key in keys.items()}
-    return _made(settings, "accounts", lambda: DormancyPolicy(**chosen), **keys)
-
-
-def _made(settings: Settings, table: str, make: Callable[[], _Made], **keys: str) -> _Made:
-    try:
-        return make()
-    except ConfigurationError as error:
-        problem = str(error)
-    raise said_of(settings, table, problem, **keys)
+    return made(settings, "accounts", lambda: DormancyPolicy(**chosen), **keys)
 
 
 def _passwords(settings: Settings) -> PasswordPolicy:
     preset: PasswordPolicy = getattr(PasswordPolicy, settings["passwords", "policy"])
     kept = settings["passwords", "history"]
-    return _made(
+    return made(
         settings,
         "passwords",
         lambda: replace(
@@ -108,37 +85,13 @@ def _passwords(settings: Settings) -> PasswordPolicy:
 def _recovery(settings: Settings) -> RecoveryPolicy:
     names = ("reset", "verify", "unlock", "registration", "browser", "contacts", "open_registration")
     chosen = {name: settings["recovery", name] for name in names}
-    return _made(settings, "recovery", lambda: RecoveryPolicy(**chosen))
-
-
-def _sign_in(settings: Settings) -> SignInPolicy:
-    names = ("second_factor", "pending_lifetime", "pending_attempts")
-    chosen = {name: settings["sign_in", name] for name in names}
-    return _made(settings, "sign_in", lambda: SignInPolicy(**chosen))
+    return made(settings, "recovery", lambda: RecoveryPolicy(**chosen))
 
 
 def _codes(settings: Settings) -> TotpParameters:
     chosen = {name: settings["totp", name] for name in ("algorithm", "digits")}
     period = int(settings["totp", "period"].total_seconds())
-    return _made(settings, "totp", lambda: TotpParameters(period=period, **chosen))
-
-
-def _passkeys(settings: Settings) -> PasskeyPolicy | None:
-    """None where nothing is said about them: a portal at an address that can have no passkeys starts too."""
-    said = {
-        name: value
-        for name, key in KEYS["passkeys"].items()
-        if (value := settings["passkeys", name]) != key.default
-    }
-    if not said:
-        return None
-    page = settings["portal", "base_url"]
-    chosen = {
-        "rp_id": urlsplit(page).hostname,
-        "origins": (page,),
-        "rp_name": settings["portal", "name"],
-    }
-    return _made(settings, "passkeys", lambda: PasskeyPolicy(**chosen | said))
+    return made(settings, "totp", lambda: TotpParameters(period=period, **chosen))
 
 
 def open_session_policy(settings: Settings) -> SessionPolicy:
@@ -164,13 +117,13 @@ def open_session_policy(settings: Settings) -> SessionPolicy:
             ),
         )
 
-    return _made(settings, "sessions", make, max_sessions="max")
+    return made(settings, "sessions", make, max_sessions="max")
 
 
 def _notices(settings: Settings) -> NoticePolicy:
     names = ("links", "language", "keep", "unfinished_after", "disavow_for")
     chosen = {name: settings["notices", name] for name in names}
-    return _made(settings, "notices", lambda: NoticePolicy(**chosen))
+    return made(settings, "notices", lambda: NoticePolicy(**chosen))
 
 
 def _throttle(settings: Settings) -> ThrottlePolicy:
@@ -209,7 +162,7 @@ def _throttle(settings: Settings) -> ThrottlePolicy:
             ),
         )
 
-    return _made(settings, "throttle", make, **{"detection.password": "suspect_password"})
+    return made(settings, "throttle", make, **{"detection.password": "suspect_password"})
 
 
 def _access_policy(path: Path) -> Policy:

@@ -14,7 +14,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from portalsec.auth.hash_costs import Cost, cost_of_text, parameters_of_text
 from portalsec.auth.password_policy import MAX_HISTORY
+from portalsec.auth.proof import Factor
 from portalsec.errors import ConfigurationError
 from portalsec.web import origin_of
 
@@ -138,24 +139,79 @@ def _switch(value: object) -> bool:
     raise ValueError("write true or false, without quotes")
 
 
-def _session_rules(value: object) -> tuple[Mapping[str, Any], ...]:
-    parsers: dict[str, Callable[[object], Any]] = {
+def _moment(value: object) -> datetime:
+    if isinstance(value, str):  # from the environment
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ValueError("write a moment with its time zone, without quotes, as 2027-01-31T00:00:00Z")
+    return value
+
+
+def _factors(value: object) -> frozenset[Factor]:
+    names = [str(factor) for factor in Factor]
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, list) or not value or not all(each in names for each in value):
+        raise ValueError(f"write a list of {', '.join(names)}")
+    return frozenset(Factor(each) for each in value)
+
+
+_Parsers = Mapping[str, Callable[[object], Any]]
+
+
+def _tables(parsers: _Parsers, example: str) -> Callable[[object], tuple[Mapping[str, Any], ...]]:
+    """A list of tables: rules."""
+
+    def parse(value: object) -> tuple[Mapping[str, Any], ...]:
+        if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
+            raise ValueError(f"write a list of rules, as {example}")
+        rules = []
+        for rule in value:
+            if unknown := sorted(set(rule) - set(parsers)):
+                raise ValueError(f"{unknown[0]!r} is none of {', '.join(parsers)}")
+            rules.append(MappingProxyType({name: _of_rule(parsers, name, rule[name]) for name in rule}))
+        return tuple(rules)
+
+    return parse
+
+
+def _of_rule(parsers: _Parsers, name: str, given: object) -> Any:
+    try:
+        return parsers[name](given)
+    except ValueError as error:
+        problem = str(error)
+    raise ValueError(f"{name}: {problem}")
+
+
+_session_rules = _tables(
+    {
         "roles": _words,
         "min_level": _count(0, 3),
         "max_level": _count(0, 3),
         "shared": _switch,
         "idle": _duration,
         "absolute": _duration,
-    }
-    wanted = 'write a list of rules, as [{ roles = ["admin"], idle = "10m" }]'
-    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
-        raise ValueError(wanted)
-    rules = []
-    for rule in value:
-        if unknown := sorted(set(rule) - set(parsers)):
-            raise ValueError(f"{unknown[0]!r} is none of {', '.join(parsers)}")
-        rules.append(MappingProxyType({name: parsers[name](given) for name, given in rule.items()}))
-    return tuple(rules)
+    },
+    '[{ roles = ["admin"], idle = "10m" }]',
+)
+_demand_rules = _tables(
+    {
+        "roles": _words,
+        "permissions": _words,
+        "tenants": _words,
+        "risk": _count(0, 1000),
+        "since": _moment,
+        "level": _count(1, 3),
+        "second_factor": _switch,
+        "phishing_resistant": _switch,
+        "factors": _factors,
+        "allowed": _factors,
+    },
+    '[{ roles = ["admin"], phishing_resistant = true }]',
+)
 
 
 def _hashing(value: object) -> str:
@@ -284,6 +340,33 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
             "pending_lifetime": Key(_duration, timedelta(minutes=10), "time from the password to the code"),
             "pending_attempts": Key(_count(1, 20), 5, "codes to try in one sign-in"),
+            "phishing_resistant": Key(
+                _choice("required", "optional"), "optional", "whether one of the proofs must be a passkey's"
+            ),
+            "factors": Key(
+                _factors,
+                None,
+                "kinds that count: `password`, `totp`, `passkey`, `recovery_code`; listed here, `email_code` and "
+                "`sms_code` are sent too, which are no match for phishing",
+            ),
+            "enrol_by": Key(
+                _moment,
+                None,
+                "until then, as `2027-01-31T00:00:00Z`, who has no second factor gets in without; none by default",
+            ),
+            "rules": Key(
+                _demand_rules,
+                (),
+                'more of some: a list as `[{ roles = ["admin"], phishing_resistant = true }]`. Of whom: `roles`, '
+                "`permissions`, `tenants`, `risk`, `since` a moment; what: `level`, `second_factor`, "
+                "`phishing_resistant`, one of `factors`, none but `allowed`",
+            ),
+            "trust_browsers": Key(
+                _duration,
+                None,
+                "how long a browser is trusted whose owner asks for that; without it none is, and where a factor is "
+                "asked for, none is spared",
+            ),
         },
         "passkeys": {
             "rp_id": Key(
@@ -296,6 +379,30 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _choice("step_up", "disable", "record"),
                 "step_up",
                 "what follows where a copy of one is suspected: another factor is asked for, it ends, or a record alone",
+            ),
+            "related_origins": Key(
+                _pages,
+                (),
+                "pages on other domains that may use them too; the application serves their list "
+                "(`portalsec.auth.passkeys.rp_id.related_origins_document`)",
+            ),
+            "top_origins": Key(_pages, (), "pages that may show the portal's own in a frame"),
+            "attestation": Key(
+                _choice("optional", "required"),
+                "optional",
+                "whether a new one must prove its make, by `roots` or `metadata`",
+            ),
+            "makes": Key(_words, None, "the only makes, by AAGUID; any by default"),
+            "roots": Key(
+                _places, (), "files of makers' certificates (PEM or DER), for any make they vouch for"
+            ),
+            "metadata": Key(
+                _text, None, "the file of FIDO's metadata (its BLOB), which you fetch every month"
+            ),
+            "metadata_root": Key(
+                _text,
+                None,
+                "the file of the certificate that it must be signed under: GlobalSign Root CA - R3",
             ),
         },
         "totp": {
