@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -344,3 +345,35 @@ def test_one_that_another_request_used_or_replaced_meanwhile_is_nobody_s(
 
         monkeypatch.setattr(flows, "consume", faster)
         assert refused(oob.verify, HERE, robin.id, code) is Reason.FLOW_UNKNOWN
+
+
+def test_3_2_2_after_a_hundred_wrong_ones_in_a_row_none_is_looked_at_whatever_the_time() -> None:
+    with Mailing() as m:
+        robin, oob = m.person(), codes(m, attempts=5)
+
+        def guessed(times: int) -> str:
+            """So many wrong tries, a day's worth at a time; the code of the last mail."""
+            code = ""
+            for number in range(times):
+                if number % 5 == 0:
+                    m.clock.advance(timedelta(days=1))
+                    send(oob, robin)
+                    code = mailed(m)
+                assert refused(oob.verify, HERE, robin.id, wrong(code)) is Reason.WRONG_CODE
+            return code
+
+        guessed(99)
+        m.clock.advance(timedelta(days=1))
+        send(oob, robin)
+        assert oob.verify(HERE, robin.id, mailed(m))  # a right one begins the count anew
+        guessed(100)
+        m.clock.advance(timedelta(days=400))
+        send(oob, robin)
+        right = mailed(m)
+        assert refused(oob.verify, HERE, robin.id, right) is Reason.FACTOR_DISABLED
+        # Where it was confirmed anew it is another one.
+        (old,) = m.portal.stores.contacts.of_account(robin.id)
+        m.portal.stores.contacts.remove(robin.id, old.id)
+        m.portal.stores.contacts.add(replace(old, id="confirmed-anew"))
+        send(oob, robin)
+        assert oob.verify(HERE, robin.id, mailed(m))

@@ -84,7 +84,8 @@ class ThrottlePolicy:
         device: password tries from a device that the owner has signed in from before, in place of ``account`` and
             ``account_address``.
         cap: consecutive tested failures of one password, whatever the time between them; SP 800-63B-4 section 3.2.2
-            allows 100. Success, a mailed unlock or a reset begins it anew.
+            allows 100. Success, a mailed unlock or a reset begins it anew. As many wrong codes in a row are tested of those
+            that go to one mailbox or number; nothing but a right one begins that anew.
         cap_devices: of these, how many are kept for the owner's known devices; one of them gets at most half of
             them, and is forgotten then.
         cap_step_up: of these, how many are kept for step-ups.

@@ -7,7 +7,8 @@ counts it as such; e-mail proves no possession of anything (section 3.1.3.1).
 So it is bounded from all sides: it goes to what the account has verified and to nothing that a visitor typed; it is 6 to
 8 digits of the operating system's randomness, kept as a keyed hash; it lives for ten minutes at most, takes a few tries,
 works once, and only in the browser whose sign-in asked for it. Each place has one code of either sort: a new one voids
-the one before. A few go out until one comes back; what is over looks like somebody who has the password and waits for
+the one before. A hundred wrong ones in a row, over whatever time, and no code that goes there is looked at any more
+(section 3.2.2). A few go out until one comes back; what is over looks like somebody who has the password and waits for
 the owner to give in, and is recorded as that.
 
 There is nothing here to be approved: whoever holds the telephone has to type what another screen waits for.
@@ -222,7 +223,8 @@ class OutOfBand:
 
         Raises:
             Denied: MALFORMED, FLOW_UNKNOWN (none was sent for this place and account, or it is too old, used, or had
-                its tries), WRONG_CODE.
+                its tries), WRONG_CODE, FACTOR_DISABLED (100 wrong ones in a row were tested of those that go to this
+                mailbox or number, whatever the time between them: none is from here on, until it was confirmed anew).
             Tampered: what was kept is not what was written.
         """
         typed = normalise_code(code)
@@ -231,16 +233,21 @@ class OutOfBand:
         if flow is None or flow.account_id != account_id:
             raise Denied(Reason.FLOW_UNKNOWN)
         state = _State.decode(open_data(self._mac, flow))
+        tried = self._throttle.reserve("code_tried", account=f"{account_id} {state.to}", address=None)
+        if tried.locked is not None:
+            raise Denied(Reason.FACTOR_DISABLED)
         tags = self._mac.all(_PURPOSE, _bound(digest, account_id, state.factor, state.to, typed))
         if not any(hmac.compare_digest(state.tag, each) for each in tags):
+            tried.failed()
             raise Denied(Reason.WRONG_CODE)
         if state.factor not in self.policy.factors:
             raise Denied(Reason.FLOW_UNKNOWN)  # switched off since it was sent
         used = self._flows.consume(digest, _PURPOSE, now=now)
         if used is None or used.data != flow.data:
+            tried.succeeded()
             raise Denied(Reason.FLOW_UNKNOWN)  # somebody was faster with it, or asked for another one
         with suppress(StoreError):  # the code is used: its sign-in goes on
-            self._throttle.complete(state.units)
+            self._throttle.complete(state.units + tried.hold())
         return mint(Proof(factor=state.factor, at=now, authenticator=state.to), account_id)
 
     def abort(self, place: bytes) -> None:

@@ -138,6 +138,7 @@ class Throttle:
         "device_request",
         "verify",
         "code_sent",
+        "code_tried",
         *_MAILS,
         "mailed",
         "meter",
@@ -190,6 +191,7 @@ class Throttle:
         verify                           the account id  the account
         code_sent                        the account id  its own, which a code that comes back begins anew
                                          or a mailbox
+        code_tried                       where codes go  (100 in a row), which a code that comes back begins anew
         meter, ceremony, invitation      None            address
         ===============================  ==============  ===================================================
 
@@ -346,6 +348,9 @@ class Throttle:
             return [self._budget(_REQUEST, kind, policy.request, account)]
         if kind == "code_sent":
             return [self._budget(_CODE, kind, lane, account) for lane in (policy.code_sent, policy.mail_long)]
+        if kind == "code_tried":
+            in_a_row = Lane(name="code_cap", limit=policy.cap, window=_FOR_EVER)
+            return [self._budget(_CAP, kind, in_a_row, account)]
         if kind == "verify":
             return [self._budget(_CODE, kind, policy.verify, account)]
         if kind == "step_up":

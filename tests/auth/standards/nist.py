@@ -136,6 +136,7 @@ HELD: Mapping[str, tuple[str, ...]] = MappingProxyType({
         "test_3_2_2_a_at_most_100_in_a_row_and_then_it_is_off_until_its_owner_puts_it_on_again",
     )
     + at(_CASES, "test_atk_04_a_hundred_wrong_codes_in_a_month_and_it_is_dead")
+    + at(_SENT, "test_3_2_2_after_a_hundred_wrong_ones_in_a_row_none_is_looked_at_whatever_the_time")
     + at(_PAGE, "test_3_2_2_the_hard_caps_are_written_down_as_they_are"),
     "3.2.2-b": at(_THROTTLE, "test_3_2_2_b_every_authenticator_of_the_sign_in_is_off_with_it")
     + at(_DEVICES, "test_several_that_end_with_one_code_are_all_told_of"),
