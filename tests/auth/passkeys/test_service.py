@@ -18,6 +18,8 @@ from portalsec.auth.passkeys.challenges import REGISTER, Challenge
 from portalsec.auth.passkeys.labels import label_text
 from portalsec.auth.passkeys.makes import PROVIDERS
 from portalsec.auth.ports import Account
+from portalsec.crypto.keyset import Keyset
+from portalsec.crypto.prf import KeyedHash
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, Tampered
 from portalsec.testing import SoftAuthenticator
 from tests.auth.passkeys.setting import MARIA, ORIGIN, PLACE, ROBIN, SECOND, SIGN_IN, STEP_UP, Setting
@@ -296,6 +298,15 @@ def test_a_user_handle_is_the_accounts_own_and_says_nothing(s):
     passkey = s.register(SoftAuthenticator())
     s.keep(passkey, user_handle=b"from before")
     assert unb64url(s.creation()["user"]["id"]) == b"from before"
+
+
+def test_a_user_handle_outlives_the_key_it_was_made_with(s, browser):
+    (held,) = s.store.of_account(MARIA.id)
+    s.mac = KeyedHash(Keyset.generate("HMAC_SHA256_PRF"))
+    s.service = s.with_policy()
+    assert s.creation()["user"]["id"] == b64url(held.user_handle)
+    s.store.remove(MARIA.id, held.id, at=s.clock())  # and may be restored
+    assert s.creation()["user"]["id"] == b64url(held.user_handle)
 
 
 def test_options_say_nothing_that_a_page_could_run():

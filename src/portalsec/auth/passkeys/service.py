@@ -124,8 +124,10 @@ class Passkeys:
         held = self._store.of_account(account.id)
         if len(held) >= self.policy.max_passkeys:
             raise Denied(Reason.PASSKEY_REFUSED)
-        # One handle an account: an authenticator shows two accounts where it knows two handles.
-        handle = held[0].user_handle if held else self._handle(account.id)
+        # One handle an account: an authenticator shows two accounts where it knows two handles. Also that of those that were
+        # removed, since their owner may want them back, and `_handle` changes when its key rotates.
+        known = held or self._store.removed(account.id)
+        handle = known[0].user_handle if known else self._handle(account.id)
         challenge = Challenge(
             account_id=account.id,
             user_verified=user_verification == "required",
