@@ -90,6 +90,7 @@ def test_every_address_is_there_once_and_what_hashes_has_its_own_lane(portal: Po
         "/account/factor",
         "/account/not-me",
         "/account/step-up",
+        "/sign-in/resume",
     }
     assert all(route.method == "POST" for route in routes(portal) if route.lane is not Lane.STORES)
 

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portalsec.account_pages import language_of
+from portalsec.account_pages import language_of, resume_page
 from portalsec.auth.account import SignUp
 from portalsec.auth.browsers import browser_words
 from portalsec.auth.endings import Why
@@ -201,7 +200,7 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
 
 def _sign_in_again(request: Request) -> str:
     after = safe_next(request.query_params.get("next"))
-    return "/sign-in" if after == "/" else f"/sign-in?{urlencode({'next': after})}"
+    return resume_page(after)  # where one factor does, or else leads to the whole sign-in
 
 
 def _what_to_mend(denied: Denied, language: str) -> Errors:

@@ -149,7 +149,7 @@ class Pages:
     def refusal(self, request: Request, refusal: Refusal) -> Response:
         """The page of a status; it says nothing of what the portal knows and the visitor does not."""
         heading, *texts = _REFUSALS.get(refusal.status, _REFUSALS[500])
-        links = (("/sign-in", "Sign in"), ("/", "Home")) if refusal.status == 401 else (("/", "Home"),)
+        links = ((refusal.sign_in, "Sign in"), ("/", "Home")) if refusal.status == 401 else (("/", "Home"),)
         if refusal.status == 429 and refusal.retry_after:
             texts = [f"Please wait {seconds_in_words(int(refusal.retry_after))} and try again."]
         return self.message(

@@ -10,7 +10,8 @@ An adapter makes one `AccountPages` for its portal and serves every `Route` of i
 4. Call the operation, one hop into a thread of the route's `Lane`.
 5. Answer with the `Reply`: a redirect (303), JSON, or the application's page of that name with those values; then the
    headers, over the usual ones, and the Set-Cookie lines. What an operation raises, the adapter answers as ever; for
-   STEP_UP_REQUIRED of a page it redirects (303) to `step_up_page` of the request's path.
+   STEP_UP_REQUIRED of a page it redirects (303) to `step_up_page` of the request's path. Its page of a 401 leaves the
+   session's cookie where it is, and for SESSION_IDLE links to `resume_page` of the request's address.
 6. Serve each of `SCRIPTS` as ``/portalsec/<name>``, and ``/session/left``, ``/session/stay``, ``/sign-out`` and
    ``/signed-out`` by the operations of `SessionPages`.
 
@@ -48,6 +49,7 @@ factor_code         session, qr (`Drawing`), key: both once, empty after a wrong
                     ``/account/factor/confirm``
 passkey             next, others: a passkey as second factor, and what would do instead ("totp", "recovery_code", ...)
 passkey_set_up      next, others: one that the policy asks for
+resume              next, ways ("password", "passkey"): one of them goes on with a session that idleness ended
 step_up             session, next, ways ("password", "totp", "passkey", "recovery_code"): a factor is shown again
 factors             session, held, removed (`HeldView`), codes_left, codes_made_at, few_codes, trusted (`TrustedView`),
                     removing, renaming (one of held or None), passkeys, signal (JSON for passkeys.js), done; posts ``do``
@@ -64,7 +66,7 @@ closed              nothing
 ==================  ==================================================================================================
 
 Beside these an application has ``signed_out`` (nothing; after the button) and ``session_ended`` (next, a path; after the
-server's end).
+server's end, with a link to `resume_page` of it).
 
 A form posts to the address that showed it, with the fields that its operation's docstring names.
 """
@@ -82,6 +84,7 @@ from portalsec.account_pages.exchange import (
     step_page,
 )
 from portalsec.account_pages.pages import AccountPages
+from portalsec.account_pages.resume import resume_page
 from portalsec.account_pages.scripts import SCRIPTS, guard_hash, script
 from portalsec.account_pages.sessions import SessionPages, who
 from portalsec.account_pages.step_up import step_up_page
@@ -114,6 +117,7 @@ __all__ = [
     "guard_hash",
     "incident_view",
     "language_of",
+    "resume_page",
     "script",
     "step_cookies",
     "step_page",

@@ -7,6 +7,7 @@ from portalsec.account_pages.exchange import Route
 from portalsec.account_pages.factors import FactorPages
 from portalsec.account_pages.owners import OwnerPages
 from portalsec.account_pages.passkeys import PasskeyPages
+from portalsec.account_pages.resume import ResumePages
 from portalsec.account_pages.sessions import SessionPages
 from portalsec.account_pages.step_up import StepUpPages
 from portalsec.account_pages.undo import UndoPages
@@ -32,6 +33,7 @@ class AccountPages:
         self.factors = FactorPages(portal)
         self.sessions = SessionPages(portal)
         self.passkeys = PasskeyPages(portal)
+        self.resume = ResumePages(portal)
         self.step_up = StepUpPages(portal)
         self.authenticators = AuthenticatorPages(portal)
         self.undo = UndoPages(portal)
@@ -44,6 +46,7 @@ class AccountPages:
             self.factors,
             self.sessions,
             self.passkeys,
+            self.resume,
             self.step_up,
             self.authenticators,
             self.undo,

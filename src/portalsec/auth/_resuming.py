@@ -59,6 +59,13 @@ class Resuming:
 
         return self._resume(record, account, verify, source)
 
+    def ways(self, token: object, *, source: Source) -> tuple[Factor, ...]:
+        """`SignIn.resume_ways`."""
+        record = self._kit.sessions.resumable(token, source=source)
+        usable = self._standing.enrolled(self._account(record, source)).usable
+        known = (Factor.PASSWORD,) if self._kit.passkeys is None else (Factor.PASSKEY, Factor.PASSWORD)
+        return tuple(factor for factor in known if factor in usable)
+
     def begin_passkey(self, token: object, *, source: Source) -> PasskeyOptions:
         """`SignIn.begin_resume_passkey`."""
         record, service = self._kit.sessions.resumable(token, source=source), self._service(source)

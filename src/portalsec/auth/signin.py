@@ -498,6 +498,10 @@ class SignIn:
         """
         return self._resuming.with_password(token, password, source=source)
 
+    def resume_ways(self, token: object, *, source: Source) -> tuple[Factor, ...]:
+        """Which factors of its account could resume this session, for a page. Refusals: what `Sessions.resumable` raises."""
+        return self._resuming.ways(token, source=source)
+
     def begin_resume_passkey(self, token: object, *, source: Source) -> PasskeyOptions:
         """The same by a passkey that verifies its user.
 

@@ -26,8 +26,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from portalsec.account_pages import AccountPages, Asked, Reply, Trouble, language_of, script
+from portalsec.account_pages.resume import RESUME
 from portalsec.django.conf import get_portal, page_languages
-from portalsec.django.doors import View, door, open_session
+from portalsec.django.doors import View, door, open_session, resume_session
 from portalsec.django.request import (
     device_token,
     forget,
@@ -54,6 +55,9 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "passkey-begin": "/sign-in/passkey/begin",
         "passkey-set-up": "/sign-in/passkey/set-up",
         "passkey-set-up-begin": "/sign-in/passkey/set-up/begin",
+        "resume": "/sign-in/resume",
+        "resume-begin": "/sign-in/resume/begin",
+        "resume-passkey": "/sign-in/resume/passkey",
         "unlock": "/unlock",
         "unlock-link": "/unlock/link",
         "not-me": "/not-me",
@@ -95,6 +99,8 @@ _JSON = frozenset(
         "passkey",
         "passkey-set-up-begin",
         "passkey-set-up",
+        "resume-begin",
+        "resume-passkey",
         "step-up-begin",
         "step-up-passkey",
         "passkeys-begin",
@@ -140,7 +146,10 @@ def account_view(name: str) -> View:
                 language=language_of(request.headers.get("accept-language"), known=pages.languages),
             )
         )
-        _keep_session(request, reply, goes_on=address.startswith(_OWN))
+        if reply.session is not None and address.startswith(RESUME):
+            resume_session(request, reply.session)
+        else:
+            _keep_session(request, reply, goes_on=address.startswith(_OWN))
         return _response(request, reply)
 
     return csrf_exempt(view) if mailed or asks_json else view

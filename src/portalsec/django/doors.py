@@ -14,12 +14,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from portalsec.auth.sessions import NewSession
 from portalsec.django.conf import get_portal
-from portalsec.django.request import forget
+from portalsec.django.request import forget, session_token, source_of
 from portalsec.django.sessions import SessionStore
 from portalsec.django.stores.accounts import DjangoAccounts
 from portalsec.errors import Denied, Reason
+from portalsec.events import SYSTEM
 
-__all__ = ["View", "door", "open_session"]
+__all__ = ["View", "door", "open_session", "resume_session"]
 
 View: TypeAlias = Callable[[HttpRequest], HttpResponse]
 
@@ -65,3 +66,20 @@ def open_session(request: HttpRequest, session: NewSession, *, goes_on: bool = F
         raise
     rotate_token(request)
     forget(request, given=session.token.reveal())
+
+
+def resume_session(request: HttpRequest, session: NewSession) -> None:
+    """Let a sign-in that rested go on under the id that portalsec has just given out, with the data that rested with it.
+
+    Raises:
+        Denied: SESSION_REVOKED, where its user's password was changed behind portalsec's back meanwhile, or what was kept
+            is gone; what `open_session` raises. The session is over then.
+    """
+    kept, user = SessionStore(session_token(request)), DjangoAccounts().user(session.account_id)
+    if kept.belongs_to_visitor() or user is None or not kept.confirms(user):
+        get_portal().sessions.end(session.token.reveal(), source=source_of(request), actor=SYSTEM)
+        kept.discard()
+        raise Denied(Reason.SESSION_REVOKED)
+    kept.source = source_of(request)
+    request.session = kept
+    open_session(request, session, goes_on=True)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 
+from portalsec.account_pages.resume import resume_page
 from portalsec.account_pages.step_up import step_up_page
 from portalsec.django.conf import get_portal
 from portalsec.django.request import source_of
@@ -36,13 +37,16 @@ def refusal(request: HttpRequest, error: PortalsecError) -> HttpResponse | None:
         status = 410
     else:
         return None
+    next = request.get_full_path() if request.method == "GET" else "/"
+    rests = isinstance(error, Denied) and error.reason is Reason.SESSION_IDLE
     # Rendered without the request: no context processor runs, so the page needs no store, session or user.
     context = {
         "portal_name": get_portal().name,
         "status": status,
         "retry_after": wait,
         "request_id": source_of(request).request_id,
-        "next": request.get_full_path() if request.method == "GET" else "/",
+        "next": next,
+        "resume": resume_page(next) if rests else "",
     }
     response = HttpResponse(render_to_string("portalsec/refused.html", context), status=status)
     if wait is not None:

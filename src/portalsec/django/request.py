@@ -208,10 +208,24 @@ def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
             # The password was changed behind portalsec's back (an admin form, `set_password`).
             portal.sessions.end(token, source=source, actor=SYSTEM)
             raise Denied(Reason.SESSION_REVOKED)
-    except Denied:
-        kept.discard()
+    except Denied as denied:
+        # The cookie stays: a late answer to a request with an older id must not sign out the session that began
+        # meanwhile, and one that rests goes on by it. A dead id in a browser opens nothing.
+        request.COOKIES.pop(SESSION_COOKIE, None)
+        if denied.reason is Reason.SESSION_IDLE and _rests(token, source):
+            kept.leave()
+        else:
+            kept.discard()
         raise
     return session, user
+
+
+def _rests(token: str, source: Source) -> bool:
+    try:
+        get_portal().sessions.resumable(token, source=source)
+    except Denied as denied:
+        return denied.reason is Reason.EVIDENCE_MISSING  # not from here
+    return True
 
 
 def _cookie(request: HttpRequest, name: str) -> str | None:

@@ -92,6 +92,10 @@ class SessionStore(SessionBase):
         self._drop(self.session_key)
         self._forget()
 
+    def leave(self) -> None:
+        """Nobody's any more in this request; what is kept stays for when its owner shows a factor."""
+        self._forget()
+
     def save_now(self) -> None:
         """Save what changed while a failure can still be answered properly; Django's own save then has nothing to do."""
         if self.modified and not self.is_empty():

@@ -29,6 +29,7 @@ from portalsec.django.request import (
     session_token,
     source_of,
 )
+from portalsec.django.sessions import SessionStore
 from portalsec.errors import Denied, Reason
 from portalsec.web import (
     DEVICE_COOKIE,
@@ -157,6 +158,8 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     )
     reply = SessionPages(get_portal()).sign_out(asked)
     request.session.flush()
+    if asked.session is not None:
+        SessionStore(asked.session).discard()  # of one that rested, which is not this request's
     forget(request)
     response = _page(request, "signed_out")
     for name, value in reply.headers.items():
@@ -255,7 +258,12 @@ def _onward(request: HttpRequest, step: Step, onward: str) -> HttpResponse:
 def _end_session(request: HttpRequest) -> None:
     try:
         live_session(request)
-    except Denied:
+    except Denied as denied:
+        # One that rests is over too: whoever sits here now is somebody else, or has just shown everything anew.
+        token = session_token(request)
+        if token is not None and denied.reason is Reason.SESSION_IDLE:
+            get_portal().sign_in.logout(token, source=source_of(request))
+            SessionStore(token).discard()
         return
     request.session.flush()
     forget(request)

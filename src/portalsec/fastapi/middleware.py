@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from portalsec.account_pages.resume import resume_page
 from portalsec.account_pages.step_up import step_up_page
 from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
 from portalsec.events import Event, Outcome, SecurityEvent
@@ -33,6 +34,7 @@ class Refusal:
     status: int
     retry_after: str | None = None
     request_id: str | None = None
+    sign_in: str = "/sign-in"  # where to go on after a 401: one factor does where the session only rests
 
 
 class _TooLarge(Exception):
@@ -193,6 +195,7 @@ class PortalsecMiddleware:
                 status=refusal.status,
                 retry_after=refusal.retry_after,
                 request_id=scope.get("portalsec.request_id"),
+                sign_in=_entrance(scope, error),
             ),
         )
         if refusal.retry_after is not None:
@@ -212,3 +215,13 @@ class PortalsecMiddleware:
             )
         else:
             headers["Cache-Control"] = "no-store"
+
+
+def _entrance(scope: Scope, error: Exception) -> str:
+    if not isinstance(error, Denied) or error.reason is not Reason.SESSION_IDLE:
+        return "/sign-in"
+    if scope["method"] not in {"GET", "HEAD"}:
+        return resume_page("/")  # what a form posted to is no page to come back to
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1").partition("?")[0]
+    query = scope["query_string"].decode("latin-1")
+    return resume_page(f"{path}?{query}" if query else path)
