@@ -84,6 +84,48 @@ def test_an_end_of_all_that_died_half_way_is_finished_by_the_next(
     assert not list(client.scan_iter(match="portalsec:session:*"))
 
 
+@pytest.mark.parametrize("losing", ["replace", "cap"])
+def test_atk_12_a_session_that_lost_its_place_to_a_worker_that_died_is_ended_with_all_the_others(
+    client: Client, monkeypatch: pytest.MonkeyPatch, losing: str
+) -> None:
+    store = RedisSessions(client)
+    old, new = record(1), record(2)
+    store.create(old)
+    run, calls = type(store._scripts).run, []
+
+    def dying(self: object, script: str, key: object, *arguments: object) -> object:
+        calls.append(key)
+        if len(calls) == 2:  # the account knows of it, the session does not yet
+            raise StoreError("the connection was lost")
+        return run(self, script, key, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(store._scripts), "run", dying)
+    with pytest.raises(StoreError):
+        if losing == "replace":
+            store.replace(old.digest, new)
+        else:
+            store.create(new, cap=1)
+    monkeypatch.undo()
+    assert store.load(old.digest) is not None
+    assert not store.replace(old.digest, record(3)), "it has no place to give"
+    store.end_all("account-1")
+    assert store.load(old.digest) is None
+    assert not list(client.scan_iter(match="portalsec:session:*"))
+
+
+def test_a_value_that_was_written_over_keeps_nobody_from_ending_the_others(client: Client) -> None:
+    store = RedisSessions(client)
+    for number in (1, 2):
+        store.create(record(number))
+    client.set(store._key(record(1).digest), b"psr1 and nothing that can be read")
+    assert [each.digest for each in store.of_account("account-1")] == [record(2).digest]
+    assert store.create(record(3), cap=1).opened
+    client.set(store._key(record(3).digest), b"nor this")
+    assert store.end(record(3).digest)
+    assert store.end_all("account-1") == 1
+    assert not list(client.scan_iter(match="portalsec:session:*"))
+
+
 def test_a_check_is_one_get(client: Client) -> None:
     store, made = RedisSessions(client), record()
     store.create(made)

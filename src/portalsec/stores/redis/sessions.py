@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from portalsec.auth.ports import Created, LoadedSession, SessionRecord
 from portalsec.clock import unix_microseconds
-from portalsec.errors import ConfigurationError
+from portalsec.errors import ConfigurationError, Tampered
 from portalsec.stores.redis._client import GRACE_MS, Client, Scripts, checked_prefix, tag_of, translated
 from portalsec.stores.redis._session_value import ANOMALY, decoded, encoded, padded, place_of
 
@@ -25,7 +26,9 @@ local here = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 # -- of one account ----------------------------------------------------------------------------------------------
 
-# Digests whose session Redis has removed by now do not count.
+# A digest has "<last seen>:<end>" beside it; "-:<end>" where it lost its place to another and its session is about to be
+# removed. It stays in the hash until that is done, so that `end_all` finds every session there is.
+# Those, and digests whose session Redis has removed by now, do not count.
 _INDEX = (
     _HERE
     + """
@@ -34,9 +37,9 @@ local all = redis.call('HGETALL', KEYS[1])
 local own = {}
 for n = 1, #all, 2 do
   if all[n] ~= 'epoch' then
-    local seen, ends = string.match(all[n + 1], '^(%d+):(%d+)$')
+    local seen, ends = string.match(all[n + 1], '^([%d-]+):(%d+)$')
     if tonumber(ends) <= here then redis.call('HDEL', KEYS[1], all[n])
-    else own[#own + 1] = {seen, all[n]} end
+    elseif seen ~= '-' then own[#own + 1] = {seen, all[n], ends} end
   end
 end
 """
@@ -55,7 +58,7 @@ if cap > 0 and #own >= cap then
     return one[1] < other[1]
   end)
   for n = 1, #own - cap + 1 do
-    redis.call('HDEL', KEYS[1], own[n][2])
+    redis.call('HSET', KEYS[1], own[n][2], '-:' .. own[n][3])
     ended[#ended + 1] = own[n][2]
   end
 end
@@ -72,7 +75,9 @@ _SWAP = (
     _HERE
     + """
 if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then return 0 end
-if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 1 or redis.call('HDEL', KEYS[1], ARGV[2]) == 0 then return 0 end
+local ends = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '', '^%d+:(%d+)$')
+if not ends or redis.call('HEXISTS', KEYS[1], ARGV[3]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[2], '-:' .. ends)
 local life = math.max(tonumber(ARGV[5]) - here, 0) + tonumber(ARGV[6])
 redis.call('HSET', KEYS[1], ARGV[3], ARGV[4] .. ':' .. string.format('%.0f', here + life))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(redis.call('PTTL', KEYS[1]), life + tonumber(ARGV[6]))))
@@ -82,13 +87,13 @@ return 1
 
 _STANDS = """
 if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then return 0 end
-return redis.call('HEXISTS', KEYS[1], ARGV[2])
+return string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '', '^%d+:') and 1 or 0
 """
 
 _SEEN = """
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
-if not entry then return 0 end
-local seen, ends = string.match(entry, '^(%d+):(%d+)$')
+local seen, ends = string.match(entry or '', '^(%d+):(%d+)$')
+if not seen then return 0 end
 if seen < ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. ends) end
 return 1
 """
@@ -160,7 +165,8 @@ class RedisSessions:
       returns, each session that was opened before is gone, and each that is on its way will be refused. A worker that
       dies in between leaves sessions that live on until the call is repeated, which finds them.
     * `replace` swaps the digests, then removes the old session and writes the new one. A worker that dies in between
-      leaves neither: somebody signs in again.
+      leaves neither, or the old one, which `end_all` still finds: somebody signs in again.
+    * A session that loses its place, to a cap or a `replace`, stays listed until it is removed.
 
     **Loss.** A replica that takes over without the last second's writes may bring back a session that was just ended, and
     with it an epoch that was raised: where that is not acceptable keep sessions in an SQL store. A lost session is a
@@ -206,9 +212,13 @@ class RedisSessions:
         )
         if status != 1:
             return Created(opened=False, full=status == 2)
-        values = [(digest, self._scripts.run(_END, self._key(digest))) for digest in ended]
-        gone = tuple(decoded(digest, value) for digest, value in values if value is not None)
-        return Created(opened=self._written(record), ended=gone)
+        gone = []
+        for digest in ended:
+            value = self._scripts.run(_END, self._key(digest))
+            self._scripts.run(_LEAVE, account, digest)
+            if value is not None:
+                gone += _readable(((digest, value),))
+        return Created(opened=self._written(record), ended=tuple(gone))
 
     def replace(self, old: bytes, record: SessionRecord) -> bool:
         if self._scripts.get(self._key(record.digest)) is not None:
@@ -225,10 +235,11 @@ class RedisSessions:
         )
         if not swapped:
             return False
-        if (
-            self._scripts.run(_END, self._key(old)) is None
-        ):  # ended by another request, which is about to say so
-            self._scripts.run(_LEAVE, self._account(record.account_id), record.digest)
+        account = self._account(record.account_id)
+        before = self._scripts.run(_END, self._key(old))
+        self._scripts.run(_LEAVE, account, old)
+        if before is None:  # ended by another request, which is about to say so
+            self._scripts.run(_LEAVE, account, record.digest)
             return False
         return self._written(record)
 
@@ -258,7 +269,10 @@ class RedisSessions:
         value = self._scripts.run(_END, self._key(digest))
         if value is None:
             return False
-        self._scripts.run(_LEAVE, self._account(decoded(digest, value).account_id), digest)
+        for record in _readable(
+            ((digest, value),)
+        ):  # else whose it was nobody knows; the entry goes by its own end
+            self._scripts.run(_LEAVE, self._account(record.account_id), digest)
         return True
 
     def end_all(self, account_id: str) -> int:
@@ -275,8 +289,8 @@ class RedisSessions:
         with translated():
             fields: Any = self._client.hgetall(self._account(account_id))
         epoch = int(fields.pop(_EPOCH, b"0"))
-        found = [(digest, self._scripts.get(self._key(digest))) for digest in fields]
-        records = [decoded(digest, value) for digest, value in found if value is not None]
+        found = ((digest, self._scripts.get(self._key(digest))) for digest in fields)
+        records = _readable((digest, value) for digest, value in found if value is not None)
         own = [record for record in records if record.epoch == epoch and record.account_id == account_id]
         return tuple(sorted(own, key=lambda record: (record.created_at, record.digest), reverse=True))
 
@@ -312,3 +326,12 @@ class RedisSessions:
 
     def _account(self, account_id: str) -> str:
         return f"{self._prefix}:sessions-of:{{{tag_of(account_id)}}}"
+
+
+def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[SessionRecord]:
+    """Without values that somebody wrote over: they open nothing, and must keep nobody from ending the others."""
+    records = []
+    for digest, value in found:
+        with suppress(Tampered):
+            records.append(decoded(digest, value))
+    return records
