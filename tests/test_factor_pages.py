@@ -11,11 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from portalsec.account_pages import AccountPages, Asked, Reply
+from portalsec.auth._door import DOOR
 from portalsec.errors import Denied, Reason
 from portalsec.testing.authenticator import SoftAuthenticator
 from tests.auth.factoring import Factoring
 from tests.auth.mailing import PASSWORD, SOURCE
 from tests.auth.world import code_of
+
+MINUTE = timedelta(minutes=1)
 
 
 class Visit:
@@ -245,3 +248,30 @@ def test_somebody_who_acts_in_the_owner_s_name_sees_no_keys(m: Factoring, visit:
         with pytest.raises(Denied) as caught:
             work(impersonated)
         assert caught.value.reason is Reason.IMPERSONATED
+
+
+def test_auz_04_somebody_who_acts_in_the_owner_s_name_neither_sees_nor_ends_the_owner_s_sessions(
+    m: Factoring, visit: Visit
+) -> None:
+    m.person("kim")
+    theirs, visit.session = m.active(m.open("kim")), m.open()
+    owner, sessions = m.active(visit.session), m.portal.sessions
+    acting = sessions.impersonate_through(
+        DOOR, theirs, owner.account_id, epoch=sessions.epoch(owner.account_id), lasting=MINUTE, source=SOURCE
+    )
+    kept, visit.session = visit.session, acting.token.reveal()
+    for ask in (
+        lambda: visit.get("/account/sessions"),
+        lambda: visit.post("/account/sessions", session="others"),
+        lambda: visit.post("/account/sessions", session=owner.reference),
+    ):
+        with pytest.raises(Denied) as caught:
+            ask()
+        assert caught.value.reason is Reason.IMPERSONATED
+    assert m.active(kept).reference == owner.reference
+    visit.session = kept
+    shown = visit.get("/account/sessions").values["sessions"]
+    (seen,) = [each.reference for each in shown if each.impersonated]  # the owner sees it, and may end it
+    assert visit.post("/account/sessions", session=seen).redirect
+    with pytest.raises(Denied):
+        m.active(acting.token.reveal())

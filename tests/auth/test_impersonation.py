@@ -11,7 +11,7 @@ from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
-from portalsec.events import Actor, Event, Outcome
+from portalsec.events import Actor, Event, Outcome, Source
 from tests.auth.world import PASSWORD, SOURCE, World
 
 MINUTE = timedelta(minutes=1)
@@ -236,3 +236,25 @@ def test_stopping_ends_it_and_leaves_the_staffs_own(desk: Desk) -> None:
 def test_policies_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="ImpersonationPolicy"):
         ImpersonationPolicy(**change)
+
+
+def test_auz_04_signing_out_of_it_is_recorded_as_the_staffs_and_as_its_end(desk: Desk) -> None:
+    session = desk.start()
+    actor = desk.live(session).actor
+    desk.sign_in.logout(session.token.reveal(), source=SOURCE)
+    assert desk.refused(session) is Reason.SESSION_UNKNOWN
+    (event,) = desk.events.named(Event.AUTH_IMPERSONATION_ENDED)
+    assert event.actor == actor
+    assert not desk.events.named(Event.AUTH_LOGOUT)  # the owner did not sign out
+
+
+def test_auz_04_what_is_strange_about_it_is_strange_about_staff(desk: Desk) -> None:
+    here = Source(address=SOURCE.address, user_agent="Mozilla/5.0 (X11; Linux x86_64) Firefox/150.0")
+    elsewhere = Source(address=SOURCE.address, user_agent="Mozilla/5.0 (Windows NT 10.0) Chrome/150.0")
+    session = desk.start(source=here)
+    desk.sessions.check(session.token.reveal(), source=here)
+    with pytest.raises(Denied) as refusal:
+        desk.sessions.check(session.token.reveal(), source=elsewhere)
+    assert refusal.value.reason is Reason.STEP_UP_REQUIRED
+    (event,) = desk.events.named(Event.AUTH_SESSION_ANOMALY)
+    assert event.actor == Actor(type="user", id=desk.kim.id, on_behalf_of=desk.robin.id)

@@ -407,6 +407,15 @@ def test_another_browser_is_recorded_once_and_asks_for_a_factor_until_one_is_sho
     assert len(room.events.named(Event.AUTH_SESSION_ANOMALY)) == 2
 
 
+def test_a_new_id_without_a_proof_settles_nothing_that_is_strange(room: Room) -> None:
+    opened, stolen = room.open(), replace(HERE, user_agent=SAFARI)
+    assert room.refused(opened, stolen) is Reason.STEP_UP_REQUIRED
+    session = room.check(opened, stolen, stepping_up=True)
+    again = room.sessions.rotate_through(DOOR, session, source=stolen)
+    for source in (stolen, HERE):
+        assert room.refused(again, source) is Reason.STEP_UP_REQUIRED
+
+
 def test_another_network_is_recorded_and_hides_no_later_change_of_the_browser(room: Room) -> None:
     opened = room.open()
     room.events.clear()

@@ -6,6 +6,7 @@ import base64
 from datetime import timedelta
 
 from portalsec.account_pages.exchange import Asked, Reply, Route
+from portalsec.account_pages.step_up import STEP_UP
 from portalsec.auth.factors import WITHIN
 from portalsec.auth.sessions import ActiveSession
 from portalsec.crypto import KeyedHash
@@ -58,6 +59,8 @@ class SessionPages:
         the page warns; ``who`` is `who`; ``shared`` that others use the computer. ``key`` (base64, 32 bytes, the same
         for every session of the account, absent on a shared computer) seals what kept.js keeps in the browser; with a
         new key for keyed hashes it is another, and what was kept is lost.
+
+        401 where there is none. 403 with ``step_up``, a path, where the session is asked for a factor before anything else.
         """
         return self._left(asked, passive=True)
 
@@ -69,8 +72,14 @@ class SessionPages:
         try:
             session = self._portal.guard.session(asked.session, source=asked.source, passive=passive)
         except Denied as denied:
-            return Reply(status=status_of(denied), json={"signed_in": False})
+            return self.not_told(denied)
         return self.told(session)
+
+    def not_told(self, denied: Denied) -> Reply:
+        """The answer of `left` for a refusal: of a session that lives and is asked for a factor, with where to go."""
+        if denied.reason is Reason.STEP_UP_REQUIRED:
+            return Reply(status=status_of(denied), json={"signed_in": True, "step_up": STEP_UP})
+        return Reply(status=status_of(denied), json={"signed_in": False})
 
     def told(self, session: ActiveSession) -> Reply:
         """The answer of `left` for a session that the adapter has checked itself."""
@@ -146,4 +155,6 @@ class SessionPages:
         return Reply(redirect="/account/sessions?ended=one")
 
     def _session(self, asked: Asked) -> ActiveSession:
-        return self._portal.guard.session(asked.session, source=asked.source)
+        session = self._portal.guard.session(asked.session, source=asked.source)
+        session.require_owner()  # support that acts in the owner's name sees and ends none of the owner's sessions
+        return session

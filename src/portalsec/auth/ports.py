@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Proof
@@ -1012,9 +1012,8 @@ class SessionRecord:
         return max((proof.at for proof in self.proofs), default=self.created_at)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedSession:
-    """A session and the account's epoch as of the same read."""
+class LoadedSession(NamedTuple):
+    """A session and the account's epoch as of the same read. A tuple, since one is made for every request."""
 
     record: SessionRecord
     current_epoch: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,14 +13,14 @@ from portalsec.auth._door import require_door
 from portalsec.auth._input import token_text
 from portalsec.auth.anomalies import anomaly
 from portalsec.auth.assurance import level, phishing_resistant
-from portalsec.auth.ports import Created, Mac, SessionRecord, SessionStore
+from portalsec.auth.ports import Created, LoadedSession, Mac, SessionRecord, SessionStore
 from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Proof
 from portalsec.auth.session_list import ListedSession, listed
 from portalsec.auth.session_policy import Limits, SessionPolicy, SessionRule
 from portalsec.auth.session_standing import ANYTHING, Active, Ended, Required, evaluate, may_rest, measured
 from portalsec.clock import Clock
-from portalsec.errors import Denied, Reason
+from portalsec.errors import Denied, Reason, Tampered
 from portalsec.events import ANONYMOUS, SYSTEM, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
@@ -41,6 +42,7 @@ __all__ = [
 _TOUCH_EVERY = timedelta(seconds=1)
 _MAX_USER_AGENT = 256
 _MAX_PLACE = 128
+_sha256 = hashlib.sha256
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -109,9 +111,7 @@ class ActiveSession:
     @property
     def actor(self) -> Actor:
         """Who acts, for events: the owner, or support on the owner's behalf."""
-        if self.record.impersonator is None:
-            return Actor(type="user", id=self.record.account_id)
-        return Actor(type="user", id=self.record.impersonator, on_behalf_of=self.record.account_id)
+        return _holder(self.record)
 
     def attributes(self) -> dict[str, object]:
         """For conditions of the access policy, as ``context.session_level`` and so on.
@@ -213,7 +213,7 @@ class Sessions:
         if token is None or token == "":
             raise Denied(Reason.SESSION_MISSING)
         digest = _digest(token)
-        loaded = self._store.load(digest) if digest is not None else None
+        loaded = None if digest is None else self._load(digest)
         if digest is None or loaded is None:
             self._refuse_unknown(source)
             raise Denied(Reason.SESSION_UNKNOWN)
@@ -253,7 +253,7 @@ class Sessions:
         if token is None or token == "":
             raise Denied(Reason.SESSION_MISSING)
         digest = _digest(token)
-        loaded = self._store.load(digest) if digest is not None else None
+        loaded = None if digest is None else self._load(digest)
         if loaded is None:
             self._refuse_unknown(source)
             raise Denied(Reason.SESSION_UNKNOWN)
@@ -410,8 +410,8 @@ class Sessions:
     ) -> NewSession:
         """Give a session another id, with what was shown since; the old id is dead. For step-up and privilege changes.
 
-        It stays as old as it is, so the absolute limit does not move; limits only get tighter. What was strange about
-        it is settled: from here on it is compared with ``source``.
+        It stays as old as it is, so the absolute limit does not move; limits only get tighter. With a proof, what was
+        strange about it is settled: from here on it is compared with ``source``.
 
         Raises:
             Denied: SESSION_UNKNOWN where it ended meanwhile, or another request rotated it; IMPERSONATED.
@@ -506,7 +506,7 @@ class Sessions:
 
     def _take(self, account_id: str, digest: bytes) -> SessionRecord | None:
         """End a live session and return what it was; None where it was not alive, or another request took it."""
-        loaded = self._store.load(digest)
+        loaded = self._load(digest)
         if loaded is None or loaded.record.account_id != account_id:
             return None
         standing = evaluate(loaded.record, self._clock(), self.policy, loaded.current_epoch, self._required)
@@ -515,14 +515,18 @@ class Sessions:
 
     def _end(self, token: object, name: str, *, source: Source, actor: Actor | None) -> None:
         digest = _digest(token)
-        loaded = self._store.load(digest) if digest is not None else None
+        loaded = None if digest is None else self._load(digest)
         if digest is None or loaded is None or not self._store.end(digest):
             return
         account_id = loaded.record.account_id
+        if actor is None and loaded.record.impersonator is not None:
+            name = (
+                Event.AUTH_IMPERSONATION_ENDED
+            )  # whoever signs out here is not the owner, who may still be signed in
         self._emit(
             SecurityEvent(
                 name=name,
-                actor=actor or Actor(type="user", id=account_id),
+                actor=actor or _holder(loaded.record),
                 resource=ResourceRef(type="account", id=account_id),
                 source=source,
                 session=self._reference(digest),
@@ -581,12 +585,22 @@ class Sessions:
 
     def _gone(self, digest: bytes) -> bool:
         """Whether a session that could not be touched is no more, or rests; else another request touched it first."""
-        again = self._store.load(digest)
+        again = self._load(digest)
         return again is None or again.record.rested_at is not None
+
+    def _load(self, digest: bytes) -> LoadedSession | None:
+        """What the store has; None for what nobody can read, which is ended: it would be refused for ever."""
+        try:
+            return self._store.load(digest)
+        except Tampered:
+            pass
+        with suppress(Tampered):  # it is gone all the same
+            self._store.end(digest)
+        return None
 
     def _stands(self, digest: bytes, account_id: str | None, now: datetime) -> bool:
         """Whether the session of who acts in an owner's name lives."""
-        loaded = self._store.load(digest)
+        loaded = self._load(digest)
         if loaded is None or loaded.record.account_id != account_id:
             return False
         standing = evaluate(loaded.record, now, self.policy, loaded.current_epoch, self._required)
@@ -613,7 +627,7 @@ class Sessions:
                 Event.AUTH_SESSION_ANOMALY,
                 record,
                 source,
-                actor=Actor(type="user", id=record.account_id),
+                actor=_holder(record),
                 outcome=Outcome.DENIED if self.policy.anomalies.asks(found) else Outcome.SUCCESS,
                 what=found,
             )
@@ -650,10 +664,11 @@ class Sessions:
             idle=_shorter(before.idle, limits.idle),
             absolute=_shorter(before.absolute, limits.absolute),
             rested_at=None,
-            anomaly=None,
-            address=source.address,
-            user_agent=_cut(source.user_agent),
         )
+        if (
+            proofs
+        ):  # without one what is strange about it stays strange, and what it is compared with stays too
+            record = replace(record, anomaly=None, address=source.address, user_agent=_cut(source.user_agent))
         if not self._store.replace(before.digest, record):
             raise Denied(Reason.SESSION_UNKNOWN)
         return self._new(token, record)
@@ -680,7 +695,14 @@ class Sessions:
 
 def _digest(token: object) -> bytes | None:
     text = token_text(token)
-    return None if text is None else hashlib.sha256(text.encode("ascii")).digest()
+    return None if text is None else _sha256(text.encode()).digest()
+
+
+def _holder(record: SessionRecord) -> Actor:
+    """Who acts in a session, for events: the owner, or support on the owner's behalf."""
+    if record.impersonator is None:
+        return Actor(type="user", id=record.account_id)
+    return Actor(type="user", id=record.impersonator, on_behalf_of=record.account_id)
 
 
 def _hashed(token: str) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from portalsec.auth.posture import posture_of, posture_text
 from portalsec.auth.proof import Proof
 from portalsec.auth.proof_text import duration_or_none, old_proofs, proofs_of, proofs_text
 from portalsec.clock import microseconds_or_none, nearest_moment, unix_microseconds
+from portalsec.errors import Tampered
 from portalsec.sqlalchemy.tables import session as table
 from portalsec.sqlalchemy.tables import session_epoch as epochs
 from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
@@ -54,7 +56,7 @@ class SqlSessions:
                     return Created(opened=False, full=True)
                 oldest = own[: max(len(own) - cap + 1, 0)]
                 connection.execute(delete(table).where(table.c.digest.in_([row.digest for row in oldest])))
-                ended = tuple(_record(row) for row in oldest)
+                ended = _readable(oldest)
             if not self._inserted(connection, record):
                 return Created(opened=False)
             return Created(opened=True, ended=ended)
@@ -129,7 +131,7 @@ class SqlSessions:
             table.c.created_at.desc(), table.c.digest.desc()
         )
         with reading(self._engine) as connection:
-            return tuple(_record(row) for row in connection.execute(statement))
+            return _readable(connection.execute(statement))
 
     def purge(self, *, created_until: datetime) -> int:
         old = table.c.created_at <= unix_microseconds(created_until)
@@ -186,6 +188,16 @@ def _row(record: SessionRecord) -> dict[str, object]:
 
 
 def _record(row: Row[Any]) -> SessionRecord:
+    try:
+        record = _read(row)
+        if type(record.level) is int:
+            return record
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise Tampered("a stored session is not what portalsec wrote")
+
+
+def _read(row: Row[Any]) -> SessionRecord:
     proofs = _old(row) if row.proofs is None else proofs_of(row.proofs)
     return SessionRecord(
         digest=bytes(row.digest),
@@ -209,6 +221,15 @@ def _record(row: Row[Any]) -> SessionRecord:
         address=row.address,
         user_agent=row.user_agent,
     )
+
+
+def _readable(rows: Iterable[Row[Any]]) -> tuple[SessionRecord, ...]:
+    """Without rows that somebody wrote over: they open nothing, and must keep nobody from ending the others."""
+    records = []
+    for row in rows:
+        with suppress(Tampered):
+            records.append(_record(row))
+    return tuple(records)
 
 
 def _old(row: Row[Any]) -> tuple[Proof, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from portalsec.auth.proof_text import duration_or_none, old_proofs, proofs_of, p
 from portalsec.clock import microseconds_or_none, nearest_moment, unix_microseconds
 from portalsec.django.models import AccountEpoch, Session
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
+from portalsec.errors import Tampered
 
 __all__ = ["DjangoSessions"]
 
@@ -51,7 +53,7 @@ class DjangoSessions:
                         return Created(opened=False, full=True)
                     oldest = own[: max(len(own) - cap + 1, 0)]
                     self._rows.filter(digest__in=[row.digest for row in oldest]).delete()
-                    ended = tuple(_record(row) for row in oldest)
+                    ended = _readable(oldest)
                 self._rows.create(**_columns(record))
         except Conflict:
             return Created(opened=False)
@@ -121,7 +123,7 @@ class DjangoSessions:
                 .filter(account_id=account_id, epoch=F("account__epoch"))
                 .order_by("-created_at", "-digest")
             )
-        return tuple(_record(row) for row in rows)
+        return _readable(rows)
 
     def purge(self, *, created_until: datetime) -> int:
         moment = unix_microseconds(created_until)
@@ -173,6 +175,16 @@ def _columns(record: SessionRecord) -> dict[str, Any]:
 
 
 def _record(row: Session) -> SessionRecord:
+    try:
+        record = _read(row)
+        if type(record.level) is int:
+            return record
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise Tampered("a stored session is not what portalsec wrote")
+
+
+def _read(row: Session) -> SessionRecord:
     if row.proofs is None:
         proofs = old_proofs(row.factors.split(",") if row.factors else [], row.proven_at)
     else:
@@ -199,3 +211,12 @@ def _record(row: Session) -> SessionRecord:
         address=row.address,
         user_agent=row.user_agent,
     )
+
+
+def _readable(rows: Iterable[Session]) -> tuple[SessionRecord, ...]:
+    """Without rows that somebody wrote over: they open nothing, and must keep nobody from ending the others."""
+    records = []
+    for row in rows:
+        with suppress(Tampered):
+            records.append(_record(row))
+    return tuple(records)

@@ -57,7 +57,7 @@ class MemorySessions:
             record = self._sessions.get(digest)
             if record is None:
                 return None
-            return LoadedSession(record=record, current_epoch=self._epochs.get(record.account_id, 0))
+            return LoadedSession(record, self._epochs.get(record.account_id, 0))
 
     def touch(self, digest: bytes, *, last_seen_at: datetime) -> bool:
         with self._lock:
