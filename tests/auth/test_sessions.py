@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from portalsec._encoding import new_token
 from portalsec.auth._door import DOOR
+from portalsec.auth.evidence import mint
 from portalsec.auth.ports import SessionRecord
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.sessions import Active, Ended, Required, SessionPolicy, evaluate
-from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
 from portalsec.events import Actor, Event
 from portalsec.testing import FrozenClock
 from tests.auth.world import SOURCE, World, together
@@ -230,7 +231,9 @@ def test_an_idle_session_rests_recorded_once_and_never_wakes_by_itself(world: Si
     (event,) = world.events.named(Event.AUTH_SESSION_ENDED)
     assert event.reason is Reason.SESSION_IDLE
     assert event.session == world.opened.reference
-    world.clock.advance(timedelta(minutes=-15))  # the limit has not passed any more, and it rests all the same
+    world.clock.advance(
+        timedelta(minutes=-15)
+    )  # the limit has not passed any more, and it rests all the same
     assert world.refused(world.token) is Reason.SESSION_IDLE
     assert len(world.events) == 1
 
@@ -352,3 +355,51 @@ def test_no_session_opens_with_an_older_epoch(world: Signed) -> None:
         )
     assert refusal.value.reason is Reason.SESSION_REVOKED
     assert world.sessions.of_account(world.account.id) == ()
+
+
+def damaged(world: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a store can tell of the session is that somebody wrote over it."""
+    store = world.sessions._store
+    load = store.load
+
+    def tampered(digest: bytes) -> Any:
+        if load(digest) is None:
+            return None
+        raise Tampered("a stored session is not what portalsec wrote")
+
+    monkeypatch.setattr(world.sessions, "_store", Overriding(store, load=tampered))
+
+
+class Overriding:
+    def __init__(self, store: Any, **verbs: Any) -> None:
+        self._store, self._verbs = store, verbs
+
+    def __getattr__(self, verb: str) -> Any:
+        return self._verbs.get(verb) or getattr(self._store, verb)
+
+
+def test_a_session_that_was_written_over_is_refused_as_an_unknown_one_and_ended(
+    world: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(world.token.encode()).digest()
+    damaged(world, monkeypatch)
+    assert world.refused(world.token) is Reason.SESSION_UNKNOWN
+    assert [event.reason for event in world.events.named(Event.AUTH_SESSION_REFUSED)] == [
+        Reason.SESSION_UNKNOWN
+    ]
+    assert world.sessions._store.load(digest) is None
+    world.sessions.logout(world.token, source=SOURCE)
+    with pytest.raises(Denied):
+        world.sessions.resumable(world.token, source=SOURCE)
+
+
+def test_a_session_that_login_opened_is_remembered_nowhere_and_no_shorter_for_that(world: Signed) -> None:
+    known = len(world.devices.of_account(world.account.id))
+    evidence = [
+        mint(kind, world.account.id, world.clock(), epoch=0) for kind in (Factor.PASSWORD, Factor.TOTP)
+    ]
+    opened = world.sign_in.login(world.account.id, evidence, source=SOURCE)
+    active = world.sessions.check(opened.token.reveal(), source=SOURCE)
+    assert not active.shared
+    assert (active.idle_left, active.absolute_left) == (timedelta(minutes=15), timedelta(hours=12))
+    assert len(world.devices.of_account(world.account.id)) == known

@@ -112,8 +112,12 @@ class Opening:
         password: str | None = None,
         units: Units = (),
         device: object = None,
+        remember: bool = True,
     ) -> tuple[NewSession, Secret[str] | None]:
         """`SignIn.login`, and what a sign-in of several steps carries along: password's digest, budgets' units, browser.
+
+        Args:
+            remember: whether the browser becomes a known device, unless its user said that it is shared.
 
         Returns:
             The session, and the known devices' new cookie where the browser is to be known.
@@ -161,9 +165,10 @@ class Opening:
             recorded = True
             kit.throttle.complete(units)
             kit.accounts.signed_in(account.id, at=kit.clock())
-            cookie, new = self._remember(
-                account, browser, source, device, epoch=epoch, two=count(proofs) == 2
-            )
+            cookie, new = None, True  # who is not remembered is told of every sign-in
+            if remember and not browser.shared:
+                two = count(proofs) == 2
+                cookie, new = self._remember(account, browser, source, device, epoch=epoch, two=two)
             kit.watch.completed(
                 account, source=source, new_device=new, notice=browser.notice, folded=browser.folded
             )
@@ -251,13 +256,8 @@ class Opening:
     def _remember(
         self, account: Account, browser: Browser, source: Source, cookie: object, *, epoch: int, two: bool
     ) -> tuple[Secret[str] | None, bool]:
-        """The known devices' new cookie, and whether the owner is to be told of a new one.
-
-        Whoever says that a computer is shared is not remembered, and the owner is told all the same.
-        """
+        """The known devices' new cookie, and whether the owner is to be told of a new one."""
         kit = self._kit
-        if browser.shared:
-            return None, True
         shown = None if browser.device is None else bytes.fromhex(browser.device)
         remembered = kit.devices.remember(
             account.id, shown, source=source, cookie=cookie, family=browser.family

@@ -482,7 +482,8 @@ class SignIn:
                 collected).
             AuditUnavailable: the sign-in could not be recorded, so it did not happen.
         """
-        return self._opening.open(account_id, evidence, source=source, browser=Browser(shared=True))[0]
+        # No cookie can be handed over here, so the browser is not remembered; nobody said that it is shared.
+        return self._opening.open(account_id, evidence, source=source, browser=Browser(), remember=False)[0]
 
     # -- after an idle end ----------------------------------------------------------------------------------------------
 
