@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -181,6 +182,35 @@ def test_a_credential_that_is_not_discoverable_answers_only_by_its_id_and_withou
         authenticator.get({"challenge": "AA"}, origin=ORIGIN)
     ask = {"challenge": "AA", "allowCredentials": [{"id": created["id"], "type": "public-key"}]}
     assert json.loads(authenticator.get(ask, origin=ORIGIN))["response"]["userHandle"] is None
+
+
+@pytest.mark.parametrize(
+    ("selection", "discoverable"),
+    [
+        (None, False),
+        ({}, False),
+        ({"residentKey": None, "requireResidentKey": False}, False),
+        ({"requireResidentKey": True}, True),
+        ({"residentKey": "discouraged", "requireResidentKey": True}, False),
+        ({"residentKey": "preferred"}, True),
+    ],
+)
+def test_options_may_lack_members_or_have_them_empty(selection: Any, discoverable: bool):
+    options = {
+        "challenge": "AAAA",
+        "rp": {"id": "portal.example"},
+        "user": {"id": "AA"},
+        "pubKeyCredParams": [{"type": "public-key", "alg": -7}],
+        "authenticatorSelection": selection,
+        "excludeCredentials": None,
+        "attestation": None,
+        "extensions": None,
+    }
+    browser = SoftAuthenticator(attestation="packed-self")
+    made = json.loads(browser.create(options, origin=ORIGIN))
+    assert made["clientExtensionResults"]["credProps"]["rk"] is discoverable
+    asked = {"challenge": "AAAA", "allowCredentials": [{"id": made["id"]}] if not discoverable else None}
+    assert json.loads(browser.get(asked, origin=ORIGIN))["id"] == made["id"]
 
 
 def test_unknown_attestations_and_algorithms_are_errors():

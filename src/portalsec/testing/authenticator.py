@@ -212,7 +212,7 @@ class SoftAuthenticator:
         """
         asked = _options(options)
         rp_id = asked.get("rp", {}).get("id") or origin.partition("://")[2].partition(":")[0]
-        excluded = {unb64url(each["id"]) for each in asked.get("excludeCredentials", ())}
+        excluded = {unb64url(each["id"]) for each in asked.get("excludeCredentials") or ()}
         if excluded & {each.id for each in self.credentials} and not hostile.get("force"):
             raise AuthenticatorRefused("InvalidStateError: an excluded credential is on this authenticator")
         offered = [each["alg"] for each in asked.get("pubKeyCredParams", ())]
@@ -221,7 +221,7 @@ class SoftAuthenticator:
         )
         if algorithm is None:
             raise AuthenticatorRefused("NotSupportedError: none of the algorithms")
-        resident = asked.get("authenticatorSelection", {}).get("residentKey", "discouraged")
+        resident = _resident(asked.get("authenticatorSelection") or {})
         user = asked.get("user", {})
         credential = SoftCredential(
             id=hostile.get("credential_id", secrets.token_bytes(32)),
@@ -243,7 +243,7 @@ class SoftAuthenticator:
         cose = hostile.get("key", encode(credential.key.cose))
         attested = self.aaguid.bytes + len(credential.id).to_bytes(2, "big") + credential.id + cose
         data = self._authenticator_data(credential, hostile, attested)
-        maker = self.attestation if asked.get("attestation", "none") != "none" else "none"
+        maker = self.attestation if (asked.get("attestation") or "none") != "none" else "none"
         about = ToAttest(data, hashlib.sha256(client_data).digest(), credential, data[:32], self.aaguid.bytes)
         form, statement = _statement(maker, about)
         built: dict[str, Any] = {
@@ -359,6 +359,13 @@ class SoftAuthenticator:
 def _options(options: str | Mapping[str, Any]) -> dict[str, Any]:
     parsed = json.loads(options) if isinstance(options, str) else options
     return dict(parsed.get("publicKey", parsed))
+
+
+def _resident(selection: Mapping[str, Any]) -> str:
+    """What is asked for; options of Level 1 have ``requireResidentKey`` alone (section 5.4.4)."""
+    return selection.get("residentKey") or (
+        "required" if selection.get("requireResidentKey") else "discouraged"
+    )
 
 
 def _client_data(

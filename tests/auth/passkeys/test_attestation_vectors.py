@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pytest
+from cryptography import x509
 from webauthn.helpers import known_root_certs
 
 from portalsec.auth.passkeys.attestation import AttestationPolicy, verify_attestation
@@ -115,10 +116,22 @@ def test_real_statements_hold():
 
 
 def test_a_tpm_s_signature_over_sha_1_counts_only_where_the_policy_says_so():
+    """Windows computers of before 2022. A portal that asks for no proof takes them, as it takes those without any."""
     old = [each for each in real() if each[0] == "tpm"]
+    assert old
     for _, attestation_object, client_data in old:
+        chain = read(attestation_object)["attStmt"]["x5c"]
+        moment = max(x509.load_der_x509_certificate(each).not_valid_before_utc for each in chain)
+        roots = {"roots": (chain[-1],)}
+        for policy, proven in (
+            (AttestationPolicy.NONE, False),
+            (AttestationPolicy(**roots), False),
+            (AttestationPolicy(**roots, sha1=True), True),
+            (AttestationPolicy(**roots, sha1=True, required=True), True),
+        ):
+            assert attest(policy, attestation_object, client_data, moment) is proven
         with pytest.raises(Refusal, match=Check.R_ATTSTMT):
-            attest(AttestationPolicy.NONE, attestation_object, client_data)
+            attest(AttestationPolicy(**roots, required=True), attestation_object, client_data, moment)
 
 
 ROOTS = {

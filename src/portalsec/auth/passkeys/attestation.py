@@ -21,6 +21,7 @@ from cryptography.x509 import Certificate
 from portalsec.auth.passkeys import certificates
 from portalsec.auth.passkeys.authenticator_data import AuthenticatorData, make_of
 from portalsec.auth.passkeys.cbor import Item
+from portalsec.auth.passkeys.certificates import SHA1_ALGORITHMS
 from portalsec.auth.passkeys.checks import Check, Refusal
 from portalsec.auth.passkeys.metadata import Metadata
 from portalsec.auth.passkeys.statements import Claim, WrongStatement, android_key, apple, fido_u2f, packed
@@ -50,7 +51,8 @@ class AttestationPolicy:
         metadata: FIDO's, whose roots count each for its own make alone, and whose warnings refuse one.
         aaguids: the only makes, as UUIDs in lower case; None for any. Needs ``required``: an unproven make is anybody's claim.
             (Keys that attest as "fido-u2f" have none: zeros.)
-        sha1: whether statements signed over SHA-1 count, as TPMs of Windows computers before 2022 make them.
+        sha1: whether statements signed over SHA-1 prove anything, as TPMs of Windows computers before 2022 make them. Where
+            no proof is required they are taken without it.
         software: whether an Android key counts that only the software of the phone vouches for, not its hardware.
     """
 
@@ -144,7 +146,7 @@ def verify_attestation(
             aaguid=data.credential.aaguid,
             credential_id=data.credential.credential_id,
             public_key=data.credential.public_key,
-            sha1=policy.sha1,
+            sha1=policy.sha1 or not policy.required,
             software=policy.software,
         )
         found = None
@@ -152,7 +154,8 @@ def verify_attestation(
             found = verify(claim)
         if found is None:
             raise Refusal(Check.R_ATTSTMT)
-        chain = found
+        over_sha1 = statement.get("alg") in SHA1_ALGORITHMS
+        chain = () if over_sha1 and not policy.sha1 else found
     aaguid = str(UUID(bytes=make_of(form, data.credential)))
     if policy.metadata is not None and policy.metadata.warns_of(aaguid):
         raise Refusal(Check.R_TRUST)
