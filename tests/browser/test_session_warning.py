@@ -416,3 +416,14 @@ def test_each_is_a_few_kilobytes_and_has_nothing_that_a_strict_policy_stops(name
     for banned in ("innerHTML", "eval(", "console.", "localStorage", "document.cookie", "import ", "http:"):
         assert banned not in text
     assert "https:" not in text
+
+
+def test_a_session_that_must_show_a_factor_leads_to_where_it_can(web: SessionSite, context: Contexts) -> None:
+    page = web.page(context())
+    page.route(
+        "**/session/left",
+        lambda route: route.fulfill(status=403, json={"signed_in": True, "step_up": "/account/step-up"}),
+    )
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.wait_for_url("**/account/step-up?next=%2Fpage")
+    assert SECRET not in page.content()

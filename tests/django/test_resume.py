@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
@@ -120,3 +122,34 @@ def test_signing_out_ends_what_rests(rested: Client) -> None:
     rested.post("/sign-out")
     assert cookie(rested) == ""
     assert not models.SessionData.objects.exists()
+
+
+# -- a session that is asked for a factor, because it suddenly comes from elsewhere ----------------------------------
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.4 Safari/605.1.15"
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_ses_03_another_browser_shows_a_factor_and_goes_on_with_its_data(
+    client: Client, world: World, person: Someone, settings: Any, looked: bool
+) -> None:
+    if looked:
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.django.project.greets"]
+    client.defaults["HTTP_USER_AGENT"] = FIREFOX
+    signed_in(client, person)
+    client.get("/keep?value=half-written")
+    before = cookie(client)
+    client.defaults["HTTP_USER_AGENT"] = SAFARI
+    for path, method in (("/session/left", client.get), ("/session/stay", client.post)):
+        left = method(path)
+        assert (left.status_code, left.json()) == (403, {"signed_in": True, "step_up": "/account/step-up"})
+    assert client.get("/whoami").json() == {"user": "", "kept": {}}
+    asked = client.get("/account/secure")
+    assert (asked.status_code, asked["Location"]) == (303, "/account/step-up?next=/account/secure")
+    assert cookie(client) == before
+    assert client.get("/account/step-up?next=/account/secure").status_code == 200
+    world.later(seconds=60)
+    done = client.post("/account/step-up", {"code": person.code(), "next": "/account/secure"})
+    assert (done.status_code, done["Location"]) == (303, "/account/secure")
+    assert client.get("/whoami").json() == {"user": "olivia", "kept": {"kept": "half-written"}}

@@ -171,3 +171,16 @@ def test_signing_in_anew_ends_what_rests(site: AccountSite, rested: Browser) -> 
     site.site.sign_in(rested, "ada")
     late = rested.get(RESUME, headers={"cookie": f"{SESSION_COOKIE}={old}"})
     assert late.headers["location"] == "/sign-in"
+
+
+def test_ses_03_what_is_left_says_where_a_factor_is_asked_for(site: AccountSite) -> None:
+    site.person("ada")
+    firefox = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+    browser = site.client()
+    browser.post("/sign-in", {"login": "ada", "password": PASSWORD}, headers=firefox)
+    browser.post("/sign-in/code", {"code": site.site.code("ada")}, headers=firefox)
+    assert browser.get("/session/left", headers=firefox).status_code == 200
+    for method, path in (("GET", "/session/left"), ("POST", "/session/stay")):
+        answer = browser.request(method, path, headers={"user-agent": "curl/8"}, same_site=True)
+        assert (answer.status_code, answer.set_cookies()) == (403, {})
+        assert shown(answer) == {"signed_in": True, "step_up": "/account/step-up"}

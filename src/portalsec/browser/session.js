@@ -146,6 +146,10 @@
         if (response.status !== 401) break;
       }
       if (response.status === 401) return gone();
+      if (response.status === 403) {
+        const { step_up: stepUp } = await response.json();
+        if (stepUp) return gone(stepUp); // it lives, and must show a factor before it shows anything
+      }
       if (!response.ok) throw new Error(String(response.status));
       const answer = await response.json();
       tabs?.postMessage({ answer, wall: Date.now() });
@@ -171,20 +175,20 @@
     queue = queue.then(() => (over ? null : send(stayAt, "POST")));
   }
 
-  async function gone() {
+  async function gone(to = ended) {
     if (over) return;
     over = true;
     clearTimeout(timer);
     const until = [];
     document.dispatchEvent(new CustomEvent("portalsec:end", { detail: { until: (each) => until.push(each) } }));
     dialog.close();
-    document.title = dialog.dataset.endedTitle || new URL(ended, location.href).pathname;
+    document.title = (to === ended && dialog.dataset.endedTitle) || new URL(to, location.href).pathname;
     document.body.replaceChildren(); // nothing stays on the screen, whatever the network does
     cover(false);
     tabs?.postMessage({ ask: true });
     await Promise.race([Promise.allSettled(until), new Promise((done) => setTimeout(done, 1000))]);
     const back = known?.shared ? "" : `?next=${encodeURIComponent(location.pathname + location.search)}`;
-    location.replace(ended + back);
+    location.replace(to + back);
   }
 
   // -- what moves it ------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from portalsec.account_pages import AccountPages, Asked, Reply, Trouble, language_of, script
 from portalsec.account_pages.resume import RESUME
+from portalsec.account_pages.step_up import STEP_UP
 from portalsec.django.conf import get_portal, page_languages
 from portalsec.django.doors import View, door, open_session, resume_session
 from portalsec.django.request import (
@@ -115,7 +116,7 @@ _SESSION_OVER = clear_cookie(SESSION_COOKIE)
 def account_view(name: str) -> View:
     """The view of one address: whichever of the portal's routes has it answers."""
     address, asks_json, mailed = ADDRESSES[name], name in _JSON, name in _MAILED
-    owners = address.startswith(_OWN) and not mailed
+    owners, stepping_up = address.startswith(_OWN) and not mailed, address.startswith(STEP_UP)
 
     @door("GET", "HEAD", "POST")
     @sensitive_variables()
@@ -131,7 +132,7 @@ def account_view(name: str) -> View:
             require_same_site(request)
         if owners:
             # Django's side of it too: a user who was switched off, a password changed elsewhere.
-            live_session(request)
+            live_session(request, stepping_up=stepping_up)
         form = (_json if asks_json else _form)(request) if posted else _query(request)
         if mailed:
             _forget_query(request)
@@ -152,6 +153,7 @@ def account_view(name: str) -> View:
             _keep_session(request, reply, goes_on=address.startswith(_OWN))
         return _response(request, reply)
 
+    view.portalsec_stepping_up = stepping_up  # type: ignore[attr-defined]
     return csrf_exempt(view) if mailed or asks_json else view
 
 

@@ -98,7 +98,11 @@ class PortalsecMiddleware:
             if not getattr(view, "csrf_exempt", False):
                 require_same_site(request)
             with suppress(Denied):  # an anonymous visitor; the view says whether that will do
-                live_session(request, passive=getattr(view, "portalsec_passive", False))
+                live_session(
+                    request,
+                    passive=getattr(view, "portalsec_passive", False),
+                    stepping_up=getattr(view, "portalsec_stepping_up", False),
+                )
         except PortalsecError as error:
             return _page(request, error)
         return None

@@ -111,21 +111,27 @@ def link_token(request: HttpRequest) -> str | None:
     return _cookie(request, LINK_COOKIE)
 
 
-def live_session(request: HttpRequest, *, passive: bool = False) -> ActiveSession:
+def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bool = False) -> ActiveSession:
     """The request's live session; the core is asked once a request.
 
     Args:
         passive: the request does not count as activity (a page that asks how long is left).
+        stepping_up: the request shows a factor: it goes through where the session must show one.
 
     Raises:
-        Denied: there is none. Whatever Django kept for it is gone then.
+        Denied: there is none, or STEP_UP_REQUIRED. Whatever Django kept for it is gone then.
         StoreError: a store could not answer; nobody is let in.
     """
     kept = _kept(request)
+    if stepping_up and kept.denied is not None and kept.denied.reason is Reason.STEP_UP_REQUIRED:
+        # Somebody looked before it was known which view this is.
+        request.session = SessionStore(session_token(request))
+        request.session.source = source_of(request)  # type: ignore[attr-defined]
+        kept.asked = False
     if not kept.asked or (kept.session is not None and kept.passive and not passive):
-        kept.session = None
+        kept.session = kept.denied = None
         try:
-            kept.session, kept.user = _check(request, passive=passive)
+            kept.session, kept.user = _check(request, passive=passive, stepping_up=stepping_up)
         except Denied as denied:
             kept.denied = denied
         kept.asked, kept.passive = True, passive
@@ -189,7 +195,7 @@ def failure_of(request: HttpRequest) -> PortalsecError | None:
     return _kept(request).failure
 
 
-def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
+def _check(request: HttpRequest, *, passive: bool, stepping_up: bool) -> tuple[ActiveSession, Any]:
     portal, source = get_portal(), source_of(request)
     kept = request.session
     if not isinstance(kept, SessionStore):
@@ -198,7 +204,7 @@ def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
     if token is None or kept.belongs_to_visitor():
         raise Denied(Reason.SESSION_MISSING)
     try:
-        session = portal.guard.session(token, source=source, passive=passive)
+        session = portal.sessions.check(token, source=source, passive=passive, stepping_up=stepping_up)
         user = DjangoAccounts().user(session.account_id)
         if user is None or not user.is_active:
             # Switched off in the admin, or deleted: its sessions end here, wherever that was done.
@@ -212,7 +218,8 @@ def _check(request: HttpRequest, *, passive: bool) -> tuple[ActiveSession, Any]:
         # The cookie stays: a late answer to a request with an older id must not sign out the session that began
         # meanwhile, and one that rests goes on by it. A dead id in a browser opens nothing.
         request.COOKIES.pop(SESSION_COOKIE, None)
-        if denied.reason is Reason.SESSION_IDLE and _rests(token, source):
+        lives = denied.reason is Reason.STEP_UP_REQUIRED
+        if lives or (denied.reason is Reason.SESSION_IDLE and _rests(token, source)):
             kept.leave()
         else:
             kept.discard()

@@ -199,8 +199,10 @@ def _left(request: HttpRequest, *, passive: bool) -> HttpResponse:
     try:
         active = live_session(request, passive=passive)
     except Denied as denied:
-        return JsonResponse({"signed_in": False}, status=status_of(denied))
-    return JsonResponse(dict(SessionPages(get_portal()).told(active).json or {}))
+        reply = SessionPages(get_portal()).not_told(denied)
+    else:
+        reply = SessionPages(get_portal()).told(active)
+    return JsonResponse(dict(reply.json or {}), status=reply.status)
 
 
 def _form(request: HttpRequest) -> dict[str, str]:
