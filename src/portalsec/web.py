@@ -13,6 +13,7 @@ __all__ = [
     "DEVICE_COOKIE",
     "DEVICE_COOKIE_AGE",
     "LINK_COOKIE",
+    "PASSKEY_COOKIE",
     "PENDING_COOKIE",
     "SESSION_COOKIE",
     "check_same_site",
@@ -34,6 +35,9 @@ SESSION_COOKIE = "__Host-portalsec"
 PENDING_COOKIE = "__Host-portalsec-pending"
 DEVICE_COOKIE = "__Host-portalsec-device"  # a known device's budget; never a factor
 DEVICE_COOKIE_AGE = timedelta(days=400)  # the longest that browsers keep a cookie (RFC 6265bis section 5.5)
+PASSKEY_COOKIE = (
+    "__Host-portalsec-passkey"  # a question for a passkey that comes first; another tab may be further
+)
 LINK_COOKIE = "__Host-portalsec-link"  # what a mailed link was exchanged for
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -131,7 +131,7 @@ SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (
 
 
 @pytest.mark.parametrize("looked", [False, True])
-def test_ses_03_another_browser_shows_a_factor_and_goes_on_with_its_data(
+def test_another_browser_shows_a_factor_and_goes_on_with_its_data(
     client: Client, world: World, person: Someone, settings: Any, looked: bool
 ) -> None:
     if looked:

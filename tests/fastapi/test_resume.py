@@ -89,7 +89,7 @@ def test_what_was_mistyped_is_said_and_counted(site: AccountSite, rested: Browse
 @pytest.mark.parametrize(
     "evil", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:x"]
 )
-def test_atk_40_next_is_a_path_of_this_portal(site: AccountSite, rested: Browser, evil: str) -> None:
+def test_next_is_a_path_of_this_portal(site: AccountSite, rested: Browser, evil: str) -> None:
     assert shown(rested.get(f"{RESUME}?next={evil}"))["next"] == "/"
     assert rested.post(RESUME, {"current": PASSWORD, "next": evil}).headers["location"] == "/"
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_resumed_leads_to_the_sign_in(site: AccountSite, rested: 
     assert (over.headers["location"], over.set_cookies()) == ("/sign-in?next=/records/p1", {})
 
 
-def test_ses_06_on_a_shared_computer_nothing_is_resumed(site: AccountSite) -> None:
+def test_on_a_shared_computer_nothing_is_resumed(site: AccountSite) -> None:
     site.person("ada")
     browser = site.client()
     browser.post("/sign-in", {"login": "ada", "password": PASSWORD, "shared": "yes"})
@@ -161,7 +161,7 @@ def test_a_passkey_that_verifies_its_user_resumes(site: AccountSite) -> None:
     assert shown(again)["go"] == "/records/p1"
 
 
-def test_atk_22_another_site_posts_nothing(site: AccountSite, rested: Browser) -> None:
+def test_another_site_posts_nothing(site: AccountSite, rested: Browser) -> None:
     assert rested.post(RESUME, {"current": PASSWORD}, same_site=False).status_code == 403
     assert rested.get("/whoami").status_code == 401
 
@@ -173,7 +173,7 @@ def test_signing_in_anew_ends_what_rests(site: AccountSite, rested: Browser) -> 
     assert late.headers["location"] == "/sign-in"
 
 
-def test_ses_03_what_is_left_says_where_a_factor_is_asked_for(site: AccountSite) -> None:
+def test_what_is_left_says_where_a_factor_is_asked_for(site: AccountSite) -> None:
     site.person("ada")
     firefox = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
     browser = site.client()

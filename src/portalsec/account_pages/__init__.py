@@ -5,7 +5,7 @@ An adapter makes one `AccountPages` for its portal and serves every `Route` of i
 1. Refuse what another site caused (`portalsec.web.check_same_site`), before anything else.
 2. Read the form of a POST strictly (one value a name, UTF-8, no NUL, bounded), or the query of a GET; the body of
    a route with ``asks_json`` is one flat JSON object of texts.
-3. Make an `Asked` of it: the form, the source, the four cookies (a tossed one is refused and recorded), and the language:
+3. Make an `Asked` of it: the form, the source, the five cookies (a tossed one is refused and recorded), and the language:
    `language_of` the Accept-Language header, among the ``languages`` of its `AccountPages`.
 4. Call the operation, one hop into a thread of the route's `Lane`.
 5. Answer with the `Reply`: a redirect (303), JSON, or the application's page of that name with those values; then the

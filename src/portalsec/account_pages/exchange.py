@@ -58,7 +58,7 @@ class Asked:
     Attributes:
         form: the fields of a POST, or of a GET's query; of a route that asks for JSON, the members of its object.
         source: where it came from.
-        session, pending, device, link: the values of the four cookies (`portalsec.web`), or None.
+        session, pending, passkey, device, link: the values of the five cookies (`portalsec.web`), or None.
         language: "en" or "es", from `language_of` among `AccountPages.languages`.
     """
 
@@ -66,6 +66,7 @@ class Asked:
     source: Source
     session: str | None = field(default=None, repr=False)
     pending: str | None = field(default=None, repr=False)
+    passkey: str | None = field(default=None, repr=False)
     device: str | None = field(default=None, repr=False)
     link: str | None = field(default=None, repr=False)
     language: str = "en"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from portalsec.account_pages.exchange import (
     Asked,
@@ -18,7 +19,7 @@ from portalsec.auth.passkeys.options import PasskeyOptions
 from portalsec.auth.signin import Step
 from portalsec.errors import Denied, Reason
 from portalsec.portal import Portal
-from portalsec.web import PENDING_COOKIE, clear_cookie, safe_next, set_cookie
+from portalsec.web import PASSKEY_COOKIE, PENDING_COOKIE, clear_cookie, safe_next, set_cookie
 
 __all__ = ["PasskeyPages", "passkey_options", "passkey_refused"]
 
@@ -62,34 +63,46 @@ class PasskeyPages:
 
     def begin(self, asked: Asked) -> Reply:
         """``second=yes`` goes on with the sign-in under way; without it a new one begins: ``login`` (empty: whichever
-        passkey the visitor has, also from autofill), ``shared``, ``trust``.
+        passkey the visitor has), ``shared``, ``trust``. ``autofill=yes``: the page asks by itself, and a sign-in that is
+        under way in another tab goes on.
+
+        What a first passkey's question is bound to has a cookie of its own (`portalsec.web.PASSKEY_COOKIE`).
         """
         try:
             if asked.text("second"):
-                options, pending = self._portal.sign_in.begin_passkey(
-                    asked.pending or "", source=asked.source
-                )
+                options, token = self._portal.sign_in.begin_passkey(asked.pending or "", source=asked.source)
+                cookie = set_cookie(PENDING_COOKIE, token.reveal())
             else:
-                options, pending = self._portal.sign_in.begin_passkey(
+                options, token = self._portal.sign_in.begin_passkey(
                     source=asked.source,
                     login=asked.text("login").strip() or None,
-                    replaces=asked.pending,
+                    replaces=asked.passkey if asked.text("autofill") else asked.pending,
                     shared="shared" in asked.form,
                     trust="trust" in asked.form,
                 )
+                cookie = set_cookie(PASSKEY_COOKIE, token.reveal())
         except Denied as denied:
-            return passkey_refused(denied, asked.language)
-        return passkey_options(options, set_cookie(PENDING_COOKIE, pending.reveal()))
+            return passkey_refused(denied, asked.language, cookie=_cookie_of(asked))
+        return passkey_options(options, cookie)
 
     def submit(self, asked: Asked) -> Reply:
-        """``response``: the credential's JSON as a text; ``next``."""
+        """``response``: the credential's JSON as a text; ``second`` as it began; ``next``."""
+        first = not asked.text("second")
         try:
             step = self._portal.sign_in.submit_passkey(
-                asked.pending, asked.form.get("response"), source=asked.source, device=asked.device
+                asked.passkey if first else asked.pending,
+                asked.form.get("response"),
+                source=asked.source,
+                device=asked.device,
             )
         except Denied as denied:
-            return passkey_refused(denied, asked.language)
-        return self._onward(asked, step)
+            return passkey_refused(denied, asked.language, cookie=_cookie_of(asked))
+        reply = self._onward(asked, step)
+        if not first:
+            return reply
+        # Whatever was under way in this browser, this took its place.
+        self._portal.sign_in.abort(asked.pending)
+        return replace(reply, cookies=(*reply.cookies, clear_cookie(PASSKEY_COOKIE)))
 
     # -- setting one up at the door ---------------------------------------------------------------------------------
 
@@ -145,9 +158,16 @@ def passkey_options(options: PasskeyOptions, *cookies: str) -> Reply:
     return Reply(json={"options": json.loads(options.json)}, cookies=cookies)
 
 
-def passkey_refused(denied: Denied, language: str) -> Reply:
-    """One face for whatever was wrong with a passkey: whose it is, whether it is known, which check failed."""
+def _cookie_of(asked: Asked) -> str:
+    return PENDING_COOKIE if asked.text("second") else PASSKEY_COOKIE
+
+
+def passkey_refused(denied: Denied, language: str, *, cookie: str = PENDING_COOKIE) -> Reply:
+    """One face for whatever was wrong with a passkey: whose it is, whether it is known, which check failed.
+
+    ``cookie``: of what it belonged to, which is cleared where that is dead.
+    """
     reply = refused(denied, "")
     words = trouble("", _SENTENCE.get(denied.reason, "passkey_refused"), language).text
-    cookies = (clear_cookie(PENDING_COOKIE),) if denied.reason in _START_AGAIN else ()
+    cookies = (clear_cookie(cookie),) if denied.reason in _START_AGAIN else ()
     return Reply(status=reply.status, json={"words": words}, headers=reply.headers, cookies=cookies)

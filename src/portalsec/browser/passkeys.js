@@ -138,7 +138,7 @@
           busy(true);
           says.textContent = words.waiting || "";
         }
-        const asked = await post(begin, quiet ? { ...fields(), login: "" } : fields(), mine.signal);
+        const asked = await post(begin, quiet ? { ...fields(), login: "", autofill: "yes" } : fields(), mine.signal);
         const publicKey = options(asked.options);
         // A browser without an authenticator may never answer: the wait is ours to end, as long as the challenge lives.
         timer = setTimeout(() => {

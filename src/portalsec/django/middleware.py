@@ -24,7 +24,7 @@ from portalsec.django.request import (
 )
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
-from portalsec.web import DEVICE_COOKIE, LINK_COOKIE, PENDING_COOKIE, security_headers
+from portalsec.web import DEVICE_COOKIE, LINK_COOKIE, PASSKEY_COOKIE, PENDING_COOKIE, security_headers
 
 __all__ = ["PortalsecMiddleware", "SecurityHeadersMiddleware"]
 
@@ -72,7 +72,7 @@ class PortalsecMiddleware:
         adopt_session(request)
         request.session.source = source_of(request)  # type: ignore[attr-defined]
         # Read from the header where they are needed; here they would be printed in Django's error reports.
-        for name in (PENDING_COOKIE, DEVICE_COOKIE, LINK_COOKIE):
+        for name in (PENDING_COOKIE, PASSKEY_COOKIE, DEVICE_COOKIE, LINK_COOKIE):
             request.COOKIES.pop(name, None)
         ask_portalsec(request)
         response = self.get_response(request)

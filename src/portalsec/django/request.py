@@ -18,6 +18,7 @@ from portalsec.events import SYSTEM, Event, Outcome, SecurityEvent, Source
 from portalsec.web import (
     DEVICE_COOKIE,
     LINK_COOKIE,
+    PASSKEY_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
     check_same_site,
@@ -33,6 +34,7 @@ __all__ = [
     "keep_failure",
     "link_token",
     "live_session",
+    "passkey_token",
     "pending_token",
     "require_same_site",
     "session_token",
@@ -104,6 +106,11 @@ def pending_token(request: HttpRequest) -> str | None:
 def device_token(request: HttpRequest) -> str | None:
     """The cookie of a browser that was signed in before. Raises as `session_token`."""
     return _cookie(request, DEVICE_COOKIE)
+
+
+def passkey_token(request: HttpRequest) -> str | None:
+    """The cookie of a question for a passkey that comes first. Raises as `session_token`."""
+    return _cookie(request, PASSKEY_COOKIE)
 
 
 def link_token(request: HttpRequest) -> str | None:

@@ -66,6 +66,7 @@ def account_router(
                 source=ps.source(request),
                 session=await ps.session_token(request),
                 pending=await ps.pending_token(request),
+                passkey=await ps.passkey_token(request),
                 device=await ps.device_token(request),
                 link=await ps.link_token(request),
                 language=language_of(request.headers.get("accept-language"), known=todo.languages),

@@ -18,6 +18,7 @@ from portalsec.rbac.model import Resource
 from portalsec.web import (
     DEVICE_COOKIE,
     LINK_COOKIE,
+    PASSKEY_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
     client_address,
@@ -69,6 +70,10 @@ class Portalsec:
     async def device_token(self, request: HTTPConnection) -> str | None:
         """The cookie of a browser that was signed in before. Raises as `session_token`."""
         return await self._cookie(request, DEVICE_COOKIE)
+
+    async def passkey_token(self, request: HTTPConnection) -> str | None:
+        """The cookie of a question for a passkey that comes first. Raises as `session_token`."""
+        return await self._cookie(request, PASSKEY_COOKIE)
 
     async def link_token(self, request: HTTPConnection) -> str | None:
         """The cookie that a mailed link was exchanged for. Raises as `session_token`."""
