@@ -21,6 +21,7 @@ TOTP = Proof(factor=F.TOTP, at=NOW)
 KEY = Proof(factor=F.PASSKEY, at=NOW)
 VERIFIED = Proof(factor=F.PASSKEY, at=NOW, user_verified=True)
 CODE = Proof(factor=F.RECOVERY_CODE, at=NOW)
+MAILED = Proof(factor=F.EMAIL_CODE, at=NOW)
 TWO = Demand(second=True)
 RESISTANT = Demand(second=True, phishing_resistant=True)
 
@@ -76,7 +77,10 @@ DONE, STUCK = Next(done=True), Next()
         ((PASSWORD,), has(F.PASSWORD, enrolable=frozenset()), TWO, STUCK),
         # A mailed code leads on where the policy allows it, and not to level 2.
         ((PASSWORD,), has(F.PASSWORD, F.EMAIL_CODE), TWO, show(F.EMAIL_CODE)),
-        ((PASSWORD,), has(F.PASSWORD, F.EMAIL_CODE), Demand(level=2), enrol(F.TOTP, F.PASSKEY)),
+        ((PASSWORD,), has(F.PASSWORD, F.EMAIL_CODE), Demand(level=2), show(F.EMAIL_CODE)),
+        ((PASSWORD, MAILED), has(F.PASSWORD, F.EMAIL_CODE), Demand(level=2), enrol(F.TOTP, F.PASSKEY)),
+        ((PASSWORD,), has(F.PASSWORD, F.EMAIL_CODE), RESISTANT, show(F.EMAIL_CODE)),
+        ((PASSWORD, MAILED), has(F.PASSWORD, F.EMAIL_CODE), RESISTANT, enrol(F.PASSKEY)),
         (
             (Proof(factor=F.PASSWORD, at=NOW, through=F.EMAIL_CODE),),
             has(F.PASSWORD, F.EMAIL_CODE),
@@ -149,6 +153,12 @@ def test_done_is_never_said_of_less_than_is_asked(
         assert count(proofs) == 2  # a password alone adds no factor beside one that is there
     if told.enrol:
         assert proofs
+        # Nor does it where anything could be shown beside it.
+        shown, two = {proof.factor for proof in proofs}, Demand(second=True, allowed=demand.allowed)
+        for factor in enrolled.usable - shown:
+            if demand.allowed is None or factor in demand.allowed:
+                more = Proof(factor=factor, at=NOW, user_verified=factor is F.PASSKEY)
+                assert count(proofs) == 2 or not meets([*proofs, more], two)
 
 
 @given(PROOFS, DEMANDS, DEMANDS)

@@ -77,7 +77,7 @@ class Opening:
         token = self._pending.open(
             FACTOR if where.show else ENROLMENT,
             account.id,
-            replace(state, device_id=None, begun=0),
+            replace(state, device_id=None, begun=0, sent=0),
             expires_at=expires_at or state.proofs[0].at + kit.policy.pending_lifetime,
         )
         return Step(next=names_of(where), pending=token)
@@ -198,7 +198,7 @@ class Opening:
             )
             return Step(next=(), session=session, device=cookie)
         expires_at = kit.clock() + kit.policy.pending_lifetime
-        state = replace(state, device_id=None, begun=0)
+        state = replace(state, device_id=None, begun=0, sent=0)
         token = self._pending.open(NEW_PASSWORD, account.id, state, expires_at=expires_at)
         kit.emit(
             SecurityEvent(

@@ -55,7 +55,8 @@ class Pending:
         proofs: what was shown, oldest first; none before a passkey that comes first.
         password: `password_digest` of the account's hash as it was then; "" before a passkey that comes first.
         device_id: the authenticator that this sign-in is enrolling, if any.
-        begun: how many ceremonies (enrolments, passkeys, codes sent) this step has begun.
+        begun: how many ceremonies (enrolments, passkeys) this step has begun.
+        sent: how many codes it has sent.
         units: what it has taken of the throttle's budgets; they come back when it is complete.
         named: of a passkey that comes first, whose name was typed ("-": nobody's), or None without a name.
         short: the password is shorter than one that stands alone may be.
@@ -67,6 +68,7 @@ class Pending:
     password: str
     device_id: str | None = None
     begun: int = 0
+    sent: int = 0
     units: Units = ()
     named: str | None = None
     short: bool = False
@@ -74,7 +76,7 @@ class Pending:
 
     def encode(self) -> bytes:
         """One line of JSON with its version."""
-        fields = {"v": 6, **asdict(self), "proofs": proofs_text(self.proofs)}
+        fields = {"v": 7, **asdict(self), "proofs": proofs_text(self.proofs)}
         return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -84,7 +86,7 @@ class Pending:
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 6:
+            if version != 7:
                 raise ValueError(version)
             units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
             proofs = proofs_of(fields.pop("proofs"))

@@ -6,6 +6,7 @@ A pending token is good for one step. The store sees its digest only, and what i
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import NoReturn
@@ -83,9 +84,18 @@ class PendingSignIns:
         return flow, self.state(flow)
 
     def begun(
-        self, pending: object, purpose: str, source: Source, *, most: int = _MAX_BEGUN
+        self,
+        pending: object,
+        purpose: str,
+        source: Source,
+        *,
+        most: int = _MAX_BEGUN,
+        of: Callable[[Pending], int] = lambda state: state.begun,
     ) -> tuple[Flow, Pending, Account]:
-        """A sign-in that begins one more ceremony, taken out of the store: whatever fails before `put` ends it."""
+        """A sign-in that begins one more ceremony, taken out of the store: whatever fails before `put` ends it.
+
+        ``of`` is what there may be ``most`` of.
+        """
         kit = self._kit
         digest = token_digest(pending)
         flow = digest and kit.flows.consume(digest, purpose, now=kit.clock())
@@ -93,7 +103,7 @@ class PendingSignIns:
             kit.refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
         state = self.state(flow)
         account = self.holder(flow, state, source)
-        if state.begun >= most:
+        if of(state) >= most:
             kit.refuse(
                 Event.AUTH_MFA_CHALLENGE_FAILED,
                 Reason.FLOW_EXHAUSTED,
@@ -187,6 +197,10 @@ class PendingSignIns:
                 own = [*browser.folded, *([] if browser.notice is None else [browser.notice])]
                 found += [(flow.account_id or NOBODY, notice) for notice in own]
                 found += browser.left
+            if purpose == NEW_PASSWORD:
+                kit.flows.consume(
+                    _look_digest(str(pending)), _LOOK, now=now
+                )  # nothing of it is left to look at
         return found[-_MAX_FOLDED:]
 
     def looked_at(self, pending: object) -> tuple[Flow, Pending] | None:

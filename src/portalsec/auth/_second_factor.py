@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
+from portalsec.auth._dead_factor import telling_of_the_dead
 from portalsec.auth._door_kit import Kit, SentCodeService, settled
 from portalsec.auth._opening import Opening
 from portalsec.auth._pending_flows import FACTOR, PendingSignIns, token_digest
@@ -16,7 +17,7 @@ from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.step import Step
 from portalsec.errors import Denied, Reason, StoreError
-from portalsec.events import SYSTEM, Event, ResourceRef, SecurityEvent, Source
+from portalsec.events import Event, Source
 
 if TYPE_CHECKING:
     from portalsec.auth.out_of_band import Sent
@@ -66,8 +67,11 @@ class Codes:
     def send(self, pending: object, factor: Factor, *, source: Source) -> Sent:
         """`SignIn.send_code`."""
         service = self._sent(source)
-        flow, state, account = self._pending.begun(pending, FACTOR, source, most=_MAX_SENT)
-        self._pending.put_back(flow, replace(state, begun=state.begun + 1))
+        # Apart from passkeys: a dialog that was cancelled a few times must not leave a person without a code.
+        flow, state, account = self._pending.begun(
+            pending, FACTOR, source, most=_MAX_SENT, of=lambda state: state.sent
+        )
+        self._pending.put_back(flow, replace(state, sent=state.sent + 1))
         self._offered(account, state.proofs, factor, source)
         return service.send(flow.digest, account, factor, source=source)
 
@@ -140,29 +144,14 @@ class Codes:
             kit.notices.tell(account.id, NoticeKind.RECOVERY_CODES_FEW, source=source)
 
     def _totp_verified(self, account: Account, typed: str, source: Source) -> Evidence:
-        try:
-            return self._kit.totp.verify(account.id, typed)
-        except Denied as refusal:
-            refused = refusal
-        for device_id in getattr(refused, "disabled", ()):
-            self._disabled(account, device_id, source)
-        raise refused
-
-    def _disabled(self, account: Account, device_id: str, source: Source) -> None:
-        """Record an authenticator that this wrong code switched off for good, and tell its owner, once."""
-        from portalsec.auth.notices import NoticeKind  # imported by whoever built the notices
-
-        details = {"factor": Factor.TOTP.value, "device": device_id}
-        self._kit.emit(
-            SecurityEvent(
-                name=Event.AUTH_FACTOR_DISABLED,
-                actor=SYSTEM,
-                resource=ResourceRef(type="account", id=account.id),
-                source=source,
-                details=details,
-            )
+        kit = self._kit
+        return telling_of_the_dead(
+            lambda: kit.totp.verify(account.id, typed),
+            account.id,
+            emit=kit.emit,
+            notices=kit.notices,
+            source=source,
         )
-        self._kit.notices.tell(account.id, NoticeKind.FACTOR_DISABLED, source=source, details=details)
 
     def _offered(self, account: Account, proofs: tuple[Proof, ...], factor: Factor, source: Source) -> None:
         """Refuse a kind that would lead nowhere: it is not tested, and nothing of it is spent."""

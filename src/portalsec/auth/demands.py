@@ -190,14 +190,21 @@ def missing(proofs: Sequence[Proof], enrolled: Enrolled, demand: Demand, *, grac
     open_to = sorted((enrolled.usable & allowed) - shown)
     if ways := _ways(proofs, open_to, wanted):
         return Next(show=ways)
-    may_enrol = not enrolled.second or count(proofs) == 2
-    if not may_enrol:
+    two = Demand(second=True, allowed=demand.allowed)
+    beside = _ways(proofs, open_to, two) if count(proofs) < 2 else frozenset()
+    if enrolled.second and count(proofs) < 2:
         # First what is there, then what is to be added beside it.
-        return Next(show=_ways(proofs, open_to, Demand(second=True, allowed=demand.allowed)))
+        return Next(show=beside)
     if not proofs:
         return Next()
-    if grace and meets(proofs, Demand(second=enrolled.second, allowed=demand.allowed)):
+    # What can be shown of what is asked is no later's: a code by mail, say, where a passkey is to be set up.
+    if grace and meets(
+        proofs, two if enrolled.second or (demand.second and beside) else replace(two, second=False)
+    ):
         return Next(done=True, grace=True)
+    if beside:
+        # A code by mail is no factor of the owner's own, and still more than a password that a stranger may have.
+        return Next(show=beside)
     # Another passkey may be what the one at hand is not: bound to its device, of a known make.
     new = sorted((enrolled.enrolable & allowed) - (enrolled.usable - {Factor.PASSKEY}))
     return Next(enrol=frozenset(each for each in new if _ways(proofs, [*open_to, each], wanted)))

@@ -455,6 +455,9 @@ class SignIn:
     ) -> Step:
         """Open the session of a sign-in whose new password was chosen.
 
+        Another password is another set-up, so a browser that was trusted is none now: its owner goes on to the factor
+        that they were spared, as does whoever is asked for more since.
+
         Args:
             account: with its new hash.
             epoch: the epoch that the change led to, as counted from the one that the sign-in began with, so that
@@ -468,7 +471,13 @@ class SignIn:
         )
         password = password_digest(self._kit.mac, account.password_hash)
         state = replace(state, proofs=proofs, password=password, epoch=epoch, short=False)
-        return self._opening.complete(account, state, source=source, device=device)
+        return self._opening.go_on(
+            account,
+            state,
+            source=source,
+            device=device,
+            expires_at=at + self._kit.policy.pending_lifetime,
+        )
 
     # -- the door ---------------------------------------------------------------------------------------------------
 
@@ -524,5 +533,7 @@ class SignIn:
 
         Unknown tokens are no error.
         """
-        self.abort(pending)
-        self._kit.sessions.logout(token, source=source)
+        try:
+            self.abort(pending)
+        finally:  # the session ends, also where the store of half-finished sign-ins is down
+            self._kit.sessions.logout(token, source=source)

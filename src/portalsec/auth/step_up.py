@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from portalsec.auth._current import CurrentPassword
+from portalsec.auth._dead_factor import telling_of_the_dead
 from portalsec.auth._door import DOOR
 from portalsec.auth._door_kit import PasskeyService, RecoveryCodeService, settled
 from portalsec.auth.demands import SECOND, Demand, Facts, meets
@@ -110,7 +111,9 @@ class StepUp:
         Args:
             within: how old a proof may be, counted from when it was shown.
             factors: kinds of which one must be among them. None: a second factor where the account has one, since the
-                password alone may be a thief's; else the password.
+                password alone may be a thief's; else the password. As at the door, one that died of wrong codes or may
+                have been copied is one still: else whoever has a session and the password could guess it to death, and
+                then change all that guards the account.
             level: assurance level that the fresh proofs must reach by themselves.
             phishing_resistant: one of them must be a passkey.
             explicit: only what was shown because somebody asked counts, and not what was shown on the way in. False also
@@ -128,16 +131,17 @@ class StepUp:
             raise ConfigurationError(
                 "StepUp.require: a step-up takes a password, an authenticator, a passkey or a recovery code"
             )
-        has = self._has(session.account_id)
+        has, second = self._has(session.account_id)
         if wanted is None:
-            wanted = (has & SECOND) or frozenset({Factor.PASSWORD})
+            wanted = SECOND if second else frozenset({Factor.PASSWORD})
         demand = Demand(level=level or 1, phishing_resistant=phishing_resistant, factors=(wanted,))
         if not meets(self._fresh(session, within, explicit), demand):
             raise StepUpRequired(self._ways(has, wanted, demand))
 
     def ways(self, session: ActiveSession) -> tuple[str, ...]:
         """Kinds that the account of this session could show now, for a page."""
-        return tuple(factor.value for factor in Factor if factor in self._has(session.account_id))
+        has, _ = self._has(session.account_id)
+        return tuple(factor.value for factor in Factor if factor in has)
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
@@ -158,14 +162,29 @@ class StepUp:
             Denied: IMPERSONATED, MALFORMED, THROTTLED, ACCOUNT_LOCKED, ACCOUNT_DISABLED, FACTOR_NOT_ENROLLED, WRONG_CODE,
                 CODE_REPLAYED, FACTOR_DISABLED, SESSION_UNKNOWN.
         """
-        return self._submit(session, lambda account: self._totp.verify(account.id, code), source)
+        return self._submit(
+            session,
+            lambda account: telling_of_the_dead(
+                lambda: self._totp.verify(account.id, code),
+                account.id,
+                emit=self._emit,
+                notices=self._notices,
+                source=source,
+            ),
+            source,
+        )
 
     def submit_recovery_code(self, session: ActiveSession, code: object, *, source: Source) -> NewSession:
         """Show a recovery code, which is spent by it. Refusals as at `submit_totp`."""
         codes = self._codes
         if codes is None:
             self._refuse(session, Reason.FACTOR_NOT_ENROLLED, source)
-        new = self._submit(session, lambda account: codes.verify(account.id, code, source=source), source)
+        new = self._submit(
+            session,
+            lambda account: codes.verify(account.id, code, source=source),
+            source,
+            unspent=lambda: codes.unspend(session.account_id, code),
+        )
         if self._notices is not None:
             with suppress(StoreError):  # the new id must reach the browser; the log has it
                 self._notices.tell(session.account_id, NoticeKind.RECOVERY_CODE_USED, source=source)
@@ -213,7 +232,12 @@ class StepUp:
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _submit(
-        self, session: ActiveSession, verify: Callable[[Account], Evidence], source: Source
+        self,
+        session: ActiveSession,
+        verify: Callable[[Account], Evidence],
+        source: Source,
+        *,
+        unspent: Callable[[], None] | None = None,
     ) -> NewSession:
         session.require_owner()
         refused: Denied | None = None
@@ -231,8 +255,14 @@ class StepUp:
         proven = settled(lambda: verify(account), attempt)
         if isinstance(proven, Reason):
             self._refuse(session, proven, source)
-        attempt.succeeded()
-        return self._stepped_up(session, proven, source)
+        try:
+            attempt.succeeded()
+            return self._stepped_up(session, proven, source)
+        except StoreError:
+            if unspent is not None:  # plumbing failed: the owner has few of them
+                with suppress(StoreError):
+                    unspent()
+            raise
 
     def _stepped_up(self, session: ActiveSession, proven: Evidence, source: Source) -> NewSession:
         if proven.account_id != session.account_id:
@@ -262,21 +292,22 @@ class StepUp:
             if -tolerance <= now - proof.at < within and (proof.explicit or not explicit)
         ]
 
-    def _has(self, account_id: str) -> frozenset[Factor]:
-        """What the account can show in an open session."""
+    def _has(self, account_id: str) -> tuple[frozenset[Factor], bool]:
+        """What the account can show in an open session, and whether it has a second factor, usable or not."""
         account, has = self._accounts.get(account_id), set()
         if account is None or account.disabled:
-            return frozenset()
+            return frozenset(), False
         if account.password_hash is not None:
             has.add(Factor.PASSWORD)
-        if self._totp.usable(account_id):
+        devices = self._totp.devices(account_id)
+        if any(not each.dead for each in devices):
             has.add(Factor.TOTP)
-        store = self._passkey_store
-        if store is not None and any(each.disabled_at is None for each in store.of_account(account_id)):
+        passkeys = () if self._passkey_store is None else self._passkey_store.of_account(account_id)
+        if any(each.disabled_at is None for each in passkeys):
             has.add(Factor.PASSKEY)
         if self._codes is not None and self._codes.left(account_id):
             has.add(Factor.RECOVERY_CODE)
-        return frozenset(has)
+        return frozenset(has), bool(devices or passkeys or Factor.RECOVERY_CODE in has)
 
     @staticmethod
     def _ways(has: frozenset[Factor], wanted: frozenset[Factor], demand: Demand) -> tuple[str, ...]:
