@@ -186,6 +186,28 @@ def test_of_many_confirmations_one_wins() -> None:
         assert m.kinds(robin).count(NoticeKind.FACTOR_REMOVED) == 1
 
 
+def test_mfa_16_two_links_at_once_that_leave_none_take_the_codes_along(monkeypatch: Any) -> None:
+    with Factoring() as m:
+        robin = m.person()
+        added = m.add_totp(m.open())
+        first = undo_of(m.mail_of("second step was added"))
+        m.add_passkey(added.session)
+        second = undo_of(m.mail_of("second step was added"))
+        assert first != second and m.portal.recovery_codes.left(robin.id) == 10
+        others = [first]
+
+        def remove(account_id: str, device: str, *, at: Any) -> bool:
+            if others:  # between the look at what there is and the removal
+                m.portal.undo.confirm(others.pop(), source=SOURCE)
+            return bool(removing(account_id, device, at=at))
+
+        removing = m.portal.undo._authenticators.remove
+        monkeypatch.setattr(m.portal.undo._authenticators, "remove", remove)
+        m.portal.undo.confirm(second, source=SOURCE)
+        assert m.ids(robin) == []
+        assert m.portal.recovery_codes.left(robin.id) == 0
+
+
 def test_where_a_store_fails_the_link_still_works(monkeypatch: Any) -> None:
     with Factoring() as m:
         robin = m.person()

@@ -175,6 +175,8 @@ class Undo:
             if len(held) == 1:
                 self._last.went(account_id, source=source)
             done = self._authenticators.remove(account_id, device, at=now)
+            if done and len(held) > 1 and not self._authenticators.of_account(account_id):
+                self._last.went(account_id, source=source)  # two at once, each of which left one
         if done:
             self._endings.apply(account_id, why, actor=owner, source=source)
             kind = NoticeKind.FACTOR_RESTORED if adds else NoticeKind.FACTOR_REMOVED
