@@ -403,3 +403,11 @@ def test_a_session_that_login_opened_is_remembered_nowhere_and_no_shorter_for_th
     assert not active.shared
     assert (active.idle_left, active.absolute_left) == (timedelta(minutes=15), timedelta(hours=12))
     assert len(world.devices.of_account(world.account.id)) == known
+
+
+def test_an_active_session_is_nobody_s_to_change(world: Signed) -> None:
+    active = world.sessions.check(world.token, source=SOURCE)
+    for name in ("record", "idle_left", "absolute_left", "_refer", "anything"):
+        with pytest.raises((AttributeError, TypeError)):
+            setattr(active, name, None)
+    assert replace(active, idle_left=SECOND).record is active.record

@@ -62,7 +62,7 @@ class NewSession:
         return hashlib.sha256(self.token.reveal().encode("ascii")).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class ActiveSession:
     """A live session.
 
@@ -77,6 +77,20 @@ class ActiveSession:
     idle_left: timedelta
     absolute_left: timedelta
     _refer: Callable[[bytes], str] = field(compare=False)
+
+    def __init__(
+        self,
+        *,
+        record: SessionRecord,
+        idle_left: timedelta,
+        absolute_left: timedelta,
+        _refer: Callable[[bytes], str],
+    ) -> None:
+        # What the dataclass would do, in two thirds of its time.
+        _set_record(self, record)
+        _set_idle_left(self, idle_left)
+        _set_absolute_left(self, absolute_left)
+        _set_refer(self, _refer)
 
     @property
     def account_id(self) -> str:
@@ -165,6 +179,11 @@ class ActiveSession:
         return f"ActiveSession(account_id={self.account_id!r}, factors={self.factors!r}, idle_left={self.idle_left!r})"
 
 
+_set_record, _set_idle_left, _set_absolute_left, _set_refer = (
+    getattr(ActiveSession, name).__set__ for name in ("record", "idle_left", "absolute_left", "_refer")
+)
+
+
 class Sessions:
     """Checks, ends and lists sessions. Opening one is `SignIn`'s alone.
 
@@ -213,7 +232,10 @@ class Sessions:
         if token is None or token == "":
             raise Denied(Reason.SESSION_MISSING)
         digest = _digest(token)
-        loaded = None if digest is None else self._load(digest)
+        try:
+            loaded = None if digest is None else self._store.load(digest)
+        except Tampered:
+            loaded = None if digest is None else self._load(digest)
         if digest is None or loaded is None:
             self._refuse_unknown(source)
             raise Denied(Reason.SESSION_UNKNOWN)
@@ -221,7 +243,7 @@ class Sessions:
         # The clock is read after the store, so that another thread's newer `last_seen_at` is not in the future.
         now = self._clock()
         found = measured(record, now, self.policy, loaded.current_epoch, self._required)
-        if isinstance(found, Reason):
+        if not isinstance(found, tuple):
             self._end_for(record, found, source, now)
             raise Denied(found)
         idle_left, absolute_left = found
