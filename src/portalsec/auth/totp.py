@@ -271,7 +271,14 @@ class Totp:
             raise Denied(Reason.WRONG_CODE)
         # Two authenticators with one seed would let one code in twice.
         self._not_yet_here(account_id, seed, but=device_id)
-        if not self._store.confirm(account_id, device_id, step):
+        try:
+            confirmed = self._store.confirm(account_id, device_id, step)
+        except StoreError:
+            # Its answer may be what was lost. Then it would be a factor that no record and no mail knows of.
+            with suppress(StoreError):
+                self._store.remove(account_id, device_id)
+            raise
+        if not confirmed:
             raise Denied(Reason.FACTOR_ALREADY_ENROLLED)
         return mint(Proof(factor=Factor.TOTP, at=now, authenticator=device_id), account_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 from portalsec._encoding import b64url
@@ -49,7 +50,7 @@ from portalsec.auth.passkeys.second_opinion import WebauthnPackage
 from portalsec.auth.passkeys.use import Uses
 from portalsec.auth.ports import Account, FlowStore, Mac, Passkey, PasskeyStore
 from portalsec.clock import Clock
-from portalsec.errors import Denied, Reason
+from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Source
 from portalsec.typing import Emit, NewId
 
@@ -184,7 +185,14 @@ class Passkeys:
             check = refusal.check
         if passkey is None:
             self._recorder.refuse(check, ask)
-        if not self._store.add(passkey, at_most=self.policy.max_passkeys):
+        try:
+            added = self._store.add(passkey, at_most=self.policy.max_passkeys)
+        except StoreError:
+            # Its answer may be what was lost. Then it would be a factor that no record and no mail knows of.
+            with suppress(StoreError):
+                self._store.remove(account_id, passkey.id)
+            raise
+        if not added:
             full = len(self._store.of_account(account_id)) >= self.policy.max_passkeys
             self._recorder.refuse(Check.R_LIMIT if full else Check.R_DUP, ask)
         return passkey
