@@ -9,6 +9,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,6 +26,7 @@ from django.views.debug import ExceptionReporter
 
 from portalsec.account_pages import AccountPages
 from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.passkeys import PasskeyPolicy
 from portalsec.auth.ports import Contact
 from portalsec.auth.signin import SignInPolicy
 from portalsec.django import models
@@ -160,7 +162,10 @@ def in_again(client: Client, person: Someone) -> None:
 
 
 def test_every_route_of_the_pages_has_an_address_and_a_template(world: World) -> None:
-    assert {route.path for route in AccountPages(world.portal).routes()} == set(ADDRESSES.values())
+    served = {route.path for route in AccountPages(world.portal).routes()}
+    assert served | {"/.well-known/webauthn"} == set(
+        ADDRESSES.values()
+    )  # that one where related origins are declared
     folder = Path(models.__file__).parent / "templates" / "portalsec" / "account"
     table = re.search(r"={5,}\n(forgot .*?)\n={5,}", _contract(), re.DOTALL)
     assert table
@@ -189,6 +194,15 @@ def test_a_portal_that_is_not_open_has_no_registration_at_all(world: World) -> N
         assert browser().post(path, {"email": "new@mail.example"}).status_code == 404
 
 
+def test_related_origins_are_told_where_there_are_any(world: World) -> None:
+    assert browser().get("/.well-known/webauthn").status_code == 404
+    related = ("https://clinic.example", "https://portal.elsewhere.example")
+    policy = replace(PasskeyPolicy.for_page("https://portal.example"), related_origins=related)
+    project.current = World(passkeys=policy)
+    told = browser().get("/.well-known/webauthn")
+    assert (told["Content-Type"], told.json()) == ("application/json", {"origins": list(related)})
+
+
 def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
     person = someone(world)
     signed_in(client, person)
@@ -201,6 +215,9 @@ def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
             "/account/factors/totp/confirm",
             "/sign-in/passkey/begin",
             "/sign-in/passkey/set-up/begin",
+            "/sign-in/resume/begin",
+            "/sign-in/resume/passkey",
+            "/.well-known/webauthn",
             "/account/step-up/begin",
             "/account/step-up/passkey",
             "/account/passkeys/begin",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from portalsec.auth.passkeys import PasskeyPolicy
 from portalsec.events import Source
 from portalsec.testing.authenticator import SoftAuthenticator
 from portalsec.web import PASSKEY_COOKIE, PENDING_COOKIE, SESSION_COOKIE
@@ -83,3 +85,12 @@ def test_a_tossed_passkey_cookie_is_refused(site: AccountSite, key: SoftAuthenti
     twice = {"cookie": f"{PASSKEY_COOKIE}=a; {PASSKEY_COOKIE}=b", "content-type": "application/json"}
     answer = browser.request("POST", BEGIN, content=b"{}", headers=twice, same_site=True)
     assert answer.status_code == 401
+
+
+def test_related_origins_are_told_where_there_are_any(site: AccountSite) -> None:
+    assert site.client().get("/.well-known/webauthn").status_code == 404
+    related = ("https://clinic.example", "https://portal.elsewhere.example")
+    policy = replace(PasskeyPolicy.for_page(BASE), related_origins=related)
+    with account_site(passkeys=policy) as other:
+        told = other.client().get("/.well-known/webauthn")
+        assert (told.headers["content-type"], shown(told)) == ("application/json", {"origins": list(related)})

@@ -97,7 +97,8 @@ class Reply:
         cookies: whole Set-Cookie values, in order.
         session: the one that a cookie of `SESSION_COOKIE` among them gives out, for an adapter that keeps more with it.
         headers: further headers. Put them over the defaults of `portalsec.web.security_headers`.
-        json: of a route that asks for JSON, and of `/session/left`: the answer's object instead of a page.
+        json: of a route that asks for JSON, of `/session/left` and of `/.well-known/webauthn`: the answer's object instead
+            of a page.
     """
 
     status: int = 200

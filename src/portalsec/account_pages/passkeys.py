@@ -16,6 +16,7 @@ from portalsec.account_pages.exchange import (
     trouble,
 )
 from portalsec.auth.passkeys.options import PasskeyOptions
+from portalsec.auth.passkeys.rp_id import related_origins_document
 from portalsec.auth.signin import Step
 from portalsec.errors import Denied, Reason
 from portalsec.portal import Portal
@@ -46,13 +47,22 @@ class PasskeyPages:
         if self._portal.passkeys is None:
             return ()  # an address at which browsers have none
         at = "/sign-in/passkey"
+        listed = Route(method="GET", path="/.well-known/webauthn", operation=self.related_origins)
         return (
+            *((listed,) if self._portal.passkeys.policy.related_origins else ()),
             Route(method="GET", path=at, operation=self.second),
             Route(method="POST", path=f"{at}/begin", operation=self.begin, asks_json=True),
             Route(method="POST", path=at, operation=self.submit, asks_json=True),
             Route(method="GET", path=f"{at}/set-up", operation=self.set_up),
             Route(method="POST", path=f"{at}/set-up/begin", operation=self.begin_set_up, asks_json=True),
             Route(method="POST", path=f"{at}/set-up", operation=self.confirm_set_up, asks_json=True),
+        )
+
+    def related_origins(self, asked: Asked) -> Reply:
+        """Which pages of other domains may use this portal's passkeys (WebAuthn Level 3 section 5.11.1); for browsers."""
+        passkeys = self._portal.passkeys
+        return Reply(
+            json=json.loads(related_origins_document(passkeys.policy.related_origins if passkeys else ()))
         )
 
     # -- signing in -------------------------------------------------------------------------------------------------

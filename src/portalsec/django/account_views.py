@@ -53,6 +53,7 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "new-password": "/password/new",
         "strength": "/password/strength",
         "forced-password": "/sign-in/new-password",
+        "related-origins": "/.well-known/webauthn",
         "passkey": "/sign-in/passkey",
         "passkey-begin": "/sign-in/passkey/begin",
         "passkey-set-up": "/sign-in/passkey/set-up",
