@@ -347,3 +347,17 @@ def test_after_a_removal_the_browser_is_told_which_are_left(
     )
     page.goto(f"{demo.how.base_url}/record-of-keys")
     page.wait_for_function("() => window.told?.allAcceptedCredentialIds.length === 1")
+
+
+def test_after_an_idle_end_a_passkey_goes_on_where_it_was(
+    demo: Demo, context: Contexts, passkey: Key
+) -> None:
+    page, _ = new_page(demo, context, passkey)
+    button(page).click()
+    home(demo, page)
+    demo.clock.advance(timedelta(minutes=20))
+    page.goto(f"{demo.how.base_url}/record?from=mail")
+    page.get_by_role("link", name="Sign in").click()
+    assert heading(page) == "Go on where you were"
+    page.get_by_role("button", name="Use my passkey").click()
+    page.wait_for_url(f"{demo.how.base_url}/record?from=mail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pyotp
@@ -307,7 +308,7 @@ def test_pages_need_no_style_or_script_from_elsewhere_and_no_inline_one(client: 
     password_step(client, person)
     for path in ("/sign-in", "/sign-in/code", "/sign-in/set-up"):
         text = client.get(path).content.decode()
-        assert not re.search(r'<style|\sstyle="|<script|\son\w+="|https?://', text)
+        assert not re.search(r'<style|\sstyle="|<script(?! src="/portalsec/)|\son\w+="|https?://', text)
         assert '<html lang="en">' in text
 
 
@@ -433,3 +434,33 @@ def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
             assert (head.status_code, head.content) == (get.status_code, b""), path
         if not signed:
             signed_in(client, someone(world))
+
+
+def test_the_package_s_own_pages_have_the_passkey_button_the_guard_and_the_warning(
+    client: Client, world: World
+) -> None:
+    page = client.get("/sign-in").content.decode()
+    assert 'autocomplete="username webauthn"' in page
+    assert 'data-send="login next shared" data-autofill' in page
+    assert '<script src="/portalsec/passkeys.js" defer>' in page
+    # A page of nobody's is asked for anew when the browser shows it again, and has no session to warn of.
+    assert '<script src="/portalsec/guard.js"></script>' in page
+    assert "<dialog" not in page
+    person = someone(world)
+    signed_in(client, person)
+    own = client.get("/account/secure").content.decode()
+    name = client.get("/session/left").json()["who"]
+    assert f'<script src="/portalsec/guard.js" data-who="{name}"></script>' in own
+    assert f'<dialog data-session data-who="{name}"' in own
+    for script in ("session", "kept"):
+        assert f'<script src="/portalsec/{script}.js" defer>' in own
+    assert "<dialog" not in client.post("/sign-out").content.decode()
+
+
+def test_without_passkeys_the_sign_in_page_offers_none(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "portal", replace(world.portal, passkeys=None))
+    page = client.get("/sign-in").content.decode()
+    assert "passkey" not in page
+    assert "webauthn" not in page

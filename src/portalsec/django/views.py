@@ -223,7 +223,9 @@ def _next(fields: QueryDict) -> str:
 
 def _page(request: HttpRequest, name: str, **context: object) -> HttpResponse:
     # The visitor of these pages is whoever sits there: no template needs a user.
-    return render(request, f"portalsec/{name}.html", {"portal_name": get_portal().name, **context})
+    portal = get_portal()
+    shown = {"portal_name": portal.name, "passkeys": portal.passkeys is not None, **context}
+    return render(request, f"portalsec/{name}.html", shown)
 
 
 def _pending_page(request: HttpRequest, name: str) -> HttpResponse:
