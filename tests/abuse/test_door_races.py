@@ -1,0 +1,142 @@
+"""Fifty requests at once at each step of the door, in memory and on databases: cases MFA-05, MFA-06, ATK-07, ATK-32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portalsec.auth.signin import SignInPolicy
+from portalsec.errors import Denied
+from portalsec.events import Event, Outcome
+from portalsec.testing import SoftAuthenticator
+from tests.abuse.stores import over_sql
+from tests.auth.door import Door, begun
+from tests.auth.world import ORIGIN, PASSWORD, SOURCE, Backing, code_of, session, tight, together
+
+MakeDoor = Callable[..., Door]
+MANY = 50
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeDoor]:
+    if request.param == "memory":
+        yield lambda policy=None: Door(policy, lanes=lanes(), backing=Backing())
+        return
+    url = (
+        f"sqlite:///{tmp_path}/security.db"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_url")
+    )
+    with over_sql(url) as over:
+        yield lambda policy=None: Door(policy, lanes=lanes(), backing=over.backing)
+
+
+def lanes() -> Any:
+    return tight(second_factor_long=1000, recovery_code=1000, passkey=1000, step_up=1000)
+
+
+def opened(door: Door, robin: Any, results: list[Any]) -> int:
+    """How many of them got a session; the others were refused, and nothing broke."""
+    assert all(not isinstance(each, Exception) or isinstance(each, Denied) for each in results), results
+    won = [each for each in results if not isinstance(each, Exception) and each.session is not None]
+    assert len(door.backing.sessions.of_account(robin.id)) == len(won)
+    return len(won)
+
+
+def test_mfa_05_one_right_code_opens_one_session(make: MakeDoor) -> None:
+    door = make()
+    robin = door.person()
+    code, tokens = door.code(robin), [begun(door.start()) for _ in range(MANY)]
+    results = together(MANY, lambda n: door.sign_in.submit_totp(tokens[n], code, source=SOURCE))
+    assert opened(door, robin, results) == 1
+
+
+def test_mfa_06_atk_32_one_recovery_code_opens_one_session(make: MakeDoor) -> None:
+    door = make()
+    robin = door.person()
+    codes = door.with_codes(robin)
+    tokens = [begun(door.start()) for _ in range(MANY)]
+    results = together(MANY, lambda n: door.sign_in.submit_recovery_code(tokens[n], codes[0], source=SOURCE))
+    assert opened(door, robin, results) == 1
+    assert door.recovery_codes.left(robin.id) == 9
+
+
+def test_one_pending_sign_in_opens_one_session_whatever_is_shown_at_once(make: MakeDoor) -> None:
+    door = make(SignInPolicy(pending_attempts=100))
+    robin = door.person()
+    door.with_passkey(robin)
+    codes, pending = door.with_codes(robin), begun(door.start())
+    options, _ = door.sign_in.begin_passkey(pending, source=SOURCE)
+    answer, code = door.answer(robin, options), door.code(robin)
+
+    def show(n: int) -> Any:
+        if n % 3 == 0:
+            return door.sign_in.submit_passkey(pending, answer, source=SOURCE)
+        if n % 3 == 1:
+            return door.sign_in.submit_totp(pending, code, source=SOURCE)
+        return door.sign_in.submit_recovery_code(pending, codes[n % 10], source=SOURCE)
+
+    assert opened(door, robin, together(MANY, show)) == 1
+
+
+def test_atk_19_one_answer_of_a_passkey_opens_one_session(make: MakeDoor) -> None:
+    door = make()
+    robin = door.person(enrolled=False)
+    door.with_passkey(robin)
+    options, pending = door.sign_in.begin_passkey(source=SOURCE, login="robin")
+    answer = door.answer(robin, options)
+    results = together(MANY, lambda _: door.sign_in.submit_passkey(pending.reveal(), answer, source=SOURCE))
+    assert opened(door, robin, results) == 1
+
+
+@pytest.mark.parametrize("kind", ["totp", "passkey"])
+def test_of_many_browsers_that_set_a_first_factor_up_at_once_at_most_one_has_it(
+    make: MakeDoor, kind: str
+) -> None:
+    door = make()
+    robin, ready = door.person(enrolled=False), []
+    tokens = [begun(door.start()) for _ in range(10)]
+    if kind == "totp":
+        # The store keeps one enrolment that is not confirmed: the last one begun.
+        for token in tokens:
+            seed = door.sign_in.begin_totp_enrolment(token, source=SOURCE).secret.reveal()
+            ready.append(code_of(seed, door.clock()))
+    else:
+        for token in tokens:
+            options = door.sign_in.begin_passkey_enrolment(token, source=SOURCE)
+            ready.append(SoftAuthenticator().create(options.json, origin=ORIGIN))
+
+    def confirm(n: int) -> Any:
+        if kind == "totp":
+            return door.sign_in.confirm_totp_enrolment(tokens[n], ready[n], source=SOURCE)
+        return door.sign_in.confirm_passkey_enrolment(tokens[n], ready[n], "key", source=SOURCE)
+
+    results = together(10, confirm)
+    assert opened(door, robin, results) <= 1
+    held = len(door.totp.devices(robin.id)) + len(door.passkey_store.of_account(robin.id))
+    assert held <= 1
+    if any(not isinstance(each, Exception) for each in results):
+        assert held == 1
+
+
+def test_atk_07_one_code_steps_one_session_up(make: MakeDoor) -> None:
+    door = make()
+    robin = door.person()
+    held = [door.active(session(by_recovery_code(door, robin))) for _ in range(8)]
+    code = door.code(robin)
+    results = together(8, lambda n: door.step_up.submit_totp(held[n], code, source=SOURCE))
+    assert sum(not isinstance(each, Exception) for each in results) == 1
+    done = [each for each in door.events.named(Event.AUTH_STEP_UP) if each.outcome is Outcome.SUCCESS]
+    assert len(done) == 1
+    # And one session is stepped up once, whatever is shown in it at once.
+    results = together(8, lambda _: door.step_up.submit_password(held[-1], PASSWORD, source=SOURCE))
+    assert sum(not isinstance(each, Exception) for each in results) <= 1
+
+
+def by_recovery_code(door: Door, robin: Any) -> Any:
+    """A sign-in by a recovery code, so that no code of the authenticator is used."""
+    codes = door.recovery_codes.make(robin.id).codes
+    return door.sign_in.submit_recovery_code(begun(door.start()), codes[0].reveal(), source=SOURCE)
