@@ -3,7 +3,8 @@
 `SignIn`, `Sessions`, `Endings` and the stores of accounts, flows and sessions are the real ones. What looks at a factor
 is a model that can be copied and put back (the real ones have tests of their own), there are no budgets, and time moves
 only where an event says so. Besides the tokens that a browser holds, each browser remembers its last pending token, as a
-tab or a thief would, and every event is tried with either.
+tab or a thief would, and every event is tried with either. Sessions are stepped up, rest and are resumed
+(`tests.auth.exploration_sessions`); codes are mailed; browsers are trusted, with the real `KnownDevices` and `Trust`.
 
 Beside the world runs a ghost: which secrets were really shown on the way to which token. It knows nothing of `Proof`,
 `Demand` or `Next`; `enough` says by itself, in one line a policy, what a session needs.
@@ -22,17 +23,20 @@ from typing import Any
 
 from portalsec.auth._door import DOOR
 from portalsec.auth._pending import Pending
+from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.evidence import Evidence, mint
 from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor, Proof
-from portalsec.auth.sessions import SessionPolicy, Sessions
+from portalsec.auth.sessions import Sessions
 from portalsec.auth.signin import SignIn, SignInPolicy, Step
+from portalsec.auth.trust import Trust, TrustPolicy
 from portalsec.errors import Denied, Reason
 from portalsec.events import SYSTEM, Source
 from portalsec.stores.memory import MemoryAccounts, MemoryDevices, MemoryFlows, MemorySessions
+from tests.auth.exploration_sessions import LIMITS, Ghost, Hole, OpenSessions, SentCodes
 
-__all__ = ["POLICIES", "Explored", "Hole", "explore", "wander"]
+__all__ = ["POLICIES", "STARTS", "Explored", "Hole", "explore", "wander"]
 
 F = Factor
 SOURCE = Source()
@@ -41,6 +45,8 @@ BROWSERS = (0, 1)
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 GRACE = START + timedelta(days=1)
 SECONDS = frozenset({F.TOTP, F.PASSKEY, F.RECOVERY_CODE})
+SECRETS = {"password", "totp", "recovery_code", "email_code"}
+WHATS = SECRETS | {"passkey", "verified"}
 
 POLICIES = {
     "optional": SignInPolicy(second_factor="optional"),
@@ -48,16 +54,23 @@ POLICIES = {
     "resistant": SignInPolicy(phishing_resistant="required"),
     "grace": SignInPolicy(enrol_by=GRACE),
     "passkeys": SignInPolicy(factors=frozenset({F.PASSKEY, F.PASSWORD})),
+    "mailed": SignInPolicy(factors=SECONDS | {F.PASSWORD, F.EMAIL_CODE}),
+    "trusting": SignInPolicy(second_factor="optional"),
 }
-
-
-class Hole(AssertionError):
-    """A path to something that must not be."""
+TRUSTS = {
+    "mailed",
+    "trusting",
+    "resistant",
+}  # where browsers are trusted: it must spare nothing that policy asks for
+TRUST = TrustPolicy(enabled=True, lifetime=timedelta(hours=6))
+STARTS = ("bare", "factors", "session")
 
 
 def enough(policy: str, shown: frozenset[str], had_second: bool) -> bool:
     """What a session needs, in words of this test: ``shown`` are the secrets of its account that were really shown."""
     held = shown & {"totp", "passkey", "verified", "recovery_code"}
+    if policy == "mailed":
+        held |= shown & {"email_code"}
     two = "verified" in shown or ("password" in shown and bool(held))
     key = bool(shown & {"passkey", "verified"})
     return {
@@ -66,6 +79,8 @@ def enough(policy: str, shown: frozenset[str], had_second: bool) -> bool:
         "resistant": two and key,
         "grace": two or ("password" in shown and not had_second),
         "passkeys": "verified" in shown or ("password" in shown and "passkey" in shown),
+        "mailed": two,
+        "trusting": two or ("password" in shown and not had_second),
     }[policy]
 
 
@@ -88,6 +103,7 @@ class Model:
     passkeys: dict[str, str] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)
     challenges: dict[tuple[bytes, str], str | None] = field(default_factory=dict)
+    sent: dict[bytes, tuple[str, int]] = field(default_factory=dict)
     made: list[int] = field(default_factory=lambda: [0])
 
 
@@ -99,6 +115,9 @@ class Totp:
         return account_id in self.world.model.totp
 
     usable = enrolled
+
+    def devices(self, account_id: str) -> list[Any]:
+        return [SimpleNamespace(id="app", confirmed=True, dead=False)] if self.enrolled(account_id) else []
 
     def begin(self, account_id: str, account_name: str) -> Any:
         self.world.model.made[0] += 1
@@ -218,7 +237,7 @@ class Anything:
 _ANSWERS: dict[str, Any] = {
     "admit": Attempt(),
     "narrow": Attempt(),
-    "remember": SimpleNamespace(cookie=None, new=False),
+    "reserve": Attempt(),
     "tell": SimpleNamespace(id="notice"),
 }
 
@@ -233,25 +252,34 @@ class Browser:
     pending: str | None = None
     stale: str | None = None
     session: str | None = None
+    before: str | None = None  # the id that the session had before
+    cookie: str | None = None  # of known devices
+    trusts: frozenset[tuple[str, Any, datetime]] = (
+        frozenset()
+    )  # the ghost: who trusted it, how guarded, until when
 
 
 class World:
+    names = ACCOUNTS
+
     def __init__(self, policy: str) -> None:
         self.policy = policy
         self.now = START
         self.model = Model(codes=dict.fromkeys(ACCOUNTS, 0))
         self.accounts, self.flows, self.session_store = MemoryAccounts(), MemoryFlows(), MemorySessions()
+        self.devices = MemoryDevices()
+        self.stores = (self.accounts, self.flows, self.session_store, self.devices)
         anything: Any = Anything()
         self.sessions = Sessions(
             store=self.session_store,
-            policy=SessionPolicy(idle=timedelta(days=2), absolute=timedelta(days=2)),
+            policy=LIMITS,
             clock=lambda: self.now,
             mac=MAC,
             emit=anything.emit,
         )
         self.endings = Endings(
             sessions=self.sessions,
-            devices=MemoryDevices(),
+            devices=self.devices,
             flows=self.flows,
             links=MemoryFlows(),
             emit=anything.emit,
@@ -263,14 +291,31 @@ class World:
             "passkeys": passkeys,
             "passkey_store": passkeys,
             "recovery_codes": Codes(self),
+            "throttle": anything,
         }
+        known = KnownDevices(
+            store=self.devices, clock=lambda: self.now, new_id=lambda: "", emit=anything.emit
+        )
+        self.trust = Trust(
+            devices=self.devices,
+            totp=parts["totp"],
+            passkeys=passkeys,
+            notices=anything,
+            mac=MAC,
+            policy=TRUST,
+            emit=anything.emit,
+            clock=lambda: self.now,
+        )
+        self.mails = F.EMAIL_CODE in POLICIES[policy].factors
+        self.trusting = policy in TRUSTS
         self.sign_in = SignIn(
             accounts=self.accounts,
-            throttle=anything,
             sessions=self.sessions,
             flows=self.flows,
             endings=self.endings,
-            devices=anything,
+            devices=known,
+            sent_codes=SentCodes(self) if self.mails else None,  # type: ignore[arg-type]
+            trust=self.trust if self.trusting else None,
             watch=anything,
             notices=anything,
             policy=POLICIES[policy],
@@ -283,7 +328,8 @@ class World:
             self.accounts.create(Account(id=name, login=name, password_hash=f"{name} 0"), now=START)
         self.browsers = [Browser() for _ in BROWSERS]
         self.shown: dict[str, frozenset[tuple[str, str]]] = {}  # the ghost: token -> (whose, what)
-        self.opened: dict[str, frozenset[str]] = {}
+        self.ghosts: dict[str, Ghost] = {}  # the same of sessions
+        self.open = OpenSessions(self, parts)
 
     # -- copies -----------------------------------------------------------------------------------------------------
 
@@ -291,19 +337,19 @@ class World:
         return (
             self.now,
             _copied(vars(self.model)),
-            [_copied(vars(store)) for store in (self.accounts, self.flows, self.session_store)],
+            [_copied(vars(store)) for store in self.stores],
             [replace(browser) for browser in self.browsers],
             dict(self.shown),
-            dict(self.opened),
+            dict(self.ghosts),
         )
 
     def load(self, saved: Any) -> None:
-        self.now, model, stores, browsers, shown, opened = saved
+        self.now, model, stores, browsers, shown, ghosts = saved
         vars(self.model).update(_copied(model))
-        for store, values in zip((self.accounts, self.flows, self.session_store), stores, strict=True):
+        for store, values in zip(self.stores, stores, strict=True):
             vars(store).update(_copied(values))
         self.browsers = [replace(browser) for browser in browsers]
-        self.shown, self.opened = dict(shown), dict(opened)
+        self.shown, self.ghosts = dict(shown), dict(ghosts)
 
     def key(self) -> Any:
         """What two worlds have in common from which the same is possible."""
@@ -320,7 +366,13 @@ class World:
                 )
             )
         held = tuple(
-            (self.told(each.pending), self.told(each.stale), self.told_session(each.session))
+            (
+                self.told(each.pending),
+                self.told(each.stale),
+                self.told_session(each.session),
+                self.told_session(each.before) is not None,
+                frozenset(name for name in ACCOUNTS if self.trusted(each, name)),
+            )
             for each in self.browsers
         )
         return (
@@ -342,14 +394,38 @@ class World:
         )
         ours = flow.account_id is not None and state.device_id == self.model.begun.get(flow.account_id)
         proofs = tuple((proof.factor, proof.user_verified) for proof in state.proofs)
-        rest = (flow.attempts, state.begun > 0, ours and state.device_id is not None, state.named)
+        seen = (state.browser.trust, state.browser.device is not None, flow.digest in self.model.sent)
+        rest = (flow.attempts, state.begun > 0, ours and state.device_id is not None, state.named, seen)
         return (flow.purpose, flow.account_id, current, proofs, asked, rest, self.shown.get(token))
 
     def told_session(self, token: str | None) -> Any:
-        loaded = None if token is None else self.session_store.load(_digest(token))
-        if loaded is None or loaded.record.epoch != loaded.current_epoch:
+        record = None if token is None else self.record(token)
+        if token is None or record is None or self.now - record.created_at >= LIMITS.absolute:
             return None
-        return (loaded.record.account_id, loaded.record.factors)
+        asked = tuple(purpose for place, purpose in self.model.challenges if place == _digest(token))
+        fresh = frozenset(self.open.fresh(token))
+        idle = self.now - record.last_seen_at >= LIMITS.idle
+        return (record.account_id, record.factors, self.ghosts[token].opened, idle, fresh, asked)
+
+    def record(self, token: str) -> Any:
+        """Of a session that nobody ended."""
+        loaded = self.session_store.load(_digest(token))
+        return None if loaded is None or loaded.record.epoch != loaded.current_epoch else loaded.record
+
+    def enough(self, shown: frozenset[str], name: str) -> bool:
+        """Whether this would be enough now."""
+        policy = "required" if self.policy == "grace" and self.now >= GRACE else self.policy
+        return enough(policy, shown, self.has_second(name))
+
+    def guards(self, name: str) -> Any:
+        return (self.account(name).password_hash, name in self.model.totp, self.model.passkeys.get(name))
+
+    def trusted(self, browser: Browser, name: str) -> bool:
+        """The ghost's word: its owner trusted it after two factors, a while ago, and nothing has changed since."""
+        guards = self.guards(name)
+        return any(
+            whose == name and had == guards and self.now < until for whose, had, until in browser.trusts
+        )
 
     def flow(self, token: str) -> tuple[Any, Pending] | None:
         flow = self.flows._flows.get(_digest(token))
@@ -363,7 +439,16 @@ class World:
         return account
 
     def has_second(self, name: str) -> bool:
-        return name in self.model.totp or name in self.model.passkeys or self.model.codes[name] > 0
+        return bool(self.seconds(name))
+
+    def seconds(self, name: str) -> set[str]:
+        held = {"totp": self.model.totp, "passkey": self.model.passkeys}
+        return {kind for kind, whose in held.items() if name in whose} | (
+            {"recovery_code"} if self.model.codes[name] else set()
+        )
+
+    def next_code(self, name: str) -> str:
+        return code_of(name, self.model.totp.get(name, 0) + 1)
 
     # -- events -----------------------------------------------------------------------------------------------------
 
@@ -385,6 +470,11 @@ class World:
         browser = self.browsers[number]
         for name in ACCOUNTS:
             yield f"{number}: password of {name}", lambda n=name: self.start(number, n)
+            if self.trusting:
+                yield (
+                    f"{number}: password of {name}, trust this browser",
+                    lambda n=name: self.start(number, n, trust=True),
+                )
             yield f"{number}: passkey first, as {name}", lambda n=name: self.begin_first(number, n)
         yield f"{number}: passkey first", lambda: self.begin_first(number, None)
         for which, token in (("pending", browser.pending), ("stale", browser.stale)):
@@ -401,19 +491,19 @@ class World:
                     lambda: self.sign_in.logout(browser.session, source=SOURCE, pending=browser.pending),
                 ),
             )
+        yield from self.open.events(number)
 
     def events_with(self, says: str, number: int, token: str) -> Iterator[tuple[str, Callable[[], None]]]:
-        door = self.sign_in
+        door, cookie = self.sign_in, self.browsers[number].cookie
         for name in ACCOUNTS:
-            used = self.model.totp.get(name, 0)
             yield (
                 f"{says}code of {name}",
-                lambda n=name, u=used: self.show(
+                lambda n=name: self.show(
                     number,
                     token,
                     n,
                     "totp",
-                    lambda: door.submit_totp(token, code_of(n, u + 1), source=SOURCE),
+                    lambda: door.submit_totp(token, self.next_code(n), source=SOURCE, device=cookie),
                 ),
             )
             yield (
@@ -423,7 +513,7 @@ class World:
                     token,
                     n,
                     "recovery_code",
-                    lambda: door.submit_recovery_code(token, n, source=SOURCE),
+                    lambda: door.submit_recovery_code(token, n, source=SOURCE, device=cookie),
                 ),
             )
             for verified in (False, True):
@@ -434,9 +524,22 @@ class World:
                         token,
                         n,
                         "verified" if v else "passkey",
-                        lambda: door.submit_passkey(token, (n, v), source=SOURCE),
+                        lambda: door.submit_passkey(token, (n, v), source=SOURCE, device=cookie),
                     ),
                 )
+        if self.mails:
+            yield f"{says}mail a code", lambda: door.send_code(token, F.EMAIL_CODE, source=SOURCE)
+        for whose, made in sorted(self.model.sent.values(), key=lambda sent: sent[1])[-2:]:
+            yield (
+                f"{says}code {made}, mailed to {whose}",
+                lambda w=whose, m=made: self.show(
+                    number,
+                    token,
+                    w,
+                    "email_code",
+                    lambda: door.submit_sent_code(token, SentCodes.code(w, m), source=SOURCE, device=cookie),
+                ),
+            )
         yield f"{says}used code", lambda: self.used_code(number, token)
         yield f"{says}begin passkey", lambda: door.begin_passkey(token, source=SOURCE)
         yield f"{says}begin enrolment", lambda: door.begin_totp_enrolment(token, source=SOURCE)
@@ -445,14 +548,21 @@ class World:
         yield f"{says}confirm passkey", lambda: self.confirm_passkey(number, token)
         yield f"{says}new password", lambda: self.choose(number, token)
 
-    def start(self, number: int, name: str) -> None:
+    def start(self, number: int, name: str, *, trust: bool = False) -> None:
         browser = self.browsers[number]
         old = browser.pending
         try:
-            step = self.sign_in.start(name, self.account(name).password_hash, source=SOURCE, replaces=old)
+            step = self.sign_in.start(
+                name,
+                self.account(name).password_hash,
+                source=SOURCE,
+                replaces=old,
+                device=browser.cookie,
+                trust=trust,
+            )
         finally:
             browser.pending, browser.stale = None, old
-        self.arrived(number, None, step, name, "password")
+        self.arrived(number, None, step, name, "password", asks=trust)
 
     def begin_first(self, number: int, name: str | None) -> None:
         browser = self.browsers[number]
@@ -481,7 +591,9 @@ class World:
         device = None if found is None else found[1].device_id
         whose = "" if found is None else str(found[0].account_id)
         had = {each: self.has_second(each) for each in ACCOUNTS}
-        step = self.sign_in.confirm_totp_enrolment(token, code_of(device), source=SOURCE)
+        step = self.sign_in.confirm_totp_enrolment(
+            token, code_of(device), source=SOURCE, device=self.browsers[number].cookie
+        )
         self.added(token, whose, had)
         self.arrived(number, token, step, whose, "totp", had=had)
 
@@ -489,14 +601,17 @@ class World:
         found = self.flow(token)
         whose = "" if found is None else str(found[0].account_id)
         had = {each: self.has_second(each) for each in ACCOUNTS}
-        step = self.sign_in.confirm_passkey_enrolment(token, True, source=SOURCE)
+        step = self.sign_in.confirm_passkey_enrolment(
+            token, True, source=SOURCE, device=self.browsers[number].cookie
+        )
         self.added(token, whose, had)
         self.arrived(number, token, step, whose, "verified", had=had)
 
     def added(self, token: str, whose: str, had: dict[str, bool]) -> None:
         """A factor was set up at the door: never beside another one by a password alone."""
         shown = {what for name, what in self.shown[token] if name == whose}
-        if had[whose] and not enough("required", frozenset(shown), True):
+        policy = "mailed" if self.mails else "required"
+        if had[whose] and not enough(policy, frozenset(shown), True):
             raise Hole(f"a factor was added beside {whose}'s own, with {sorted(shown)}")
 
     def choose(self, number: int, token: str) -> None:
@@ -531,6 +646,11 @@ class World:
 
     def end_all(self, name: str) -> None:
         self.endings.apply(name, Why.SIGNED_OUT_EVERYWHERE, actor=SYSTEM, source=SOURCE)
+        for browser in self.browsers:
+            browser.trusts = frozenset(each for each in browser.trusts if each[0] != name)
+            record = None if browser.session is None else self.record(browser.session)
+            if record is not None and record.account_id == name:
+                raise Hole(f"a session of {name} is there still")
 
     def wait(self, time: timedelta) -> None:
         if self.now < GRACE:
@@ -546,9 +666,11 @@ class World:
         name: str,
         what: str,
         had: dict[str, bool] | None = None,
+        *,
+        asks: bool = False,
     ) -> None:
         before = frozenset() if token is None else self.shown[token]
-        shown = before | ({(name, what)} if what else set())
+        shown = before | ({(name, what)} if what else set()) | ({(name, "asks for trust")} if asks else set())
         browser = self.browsers[number]
         if step.pending is not None:
             new = step.pending.reveal()
@@ -564,13 +686,20 @@ class World:
         account = self.account(whose)
         second = (had or {each: self.has_second(each) for each in ACCOUNTS})[whose]
         policy = "required" if self.policy == "grace" and self.now >= GRACE else self.policy
-        if account.disabled or account.must_change or not enough(policy, mine, second):
+        spared = self.policy == "trusting" and "password" in mine and self.trusted(browser, whose)
+        if account.disabled or account.must_change or not (spared or enough(policy, mine, second)):
             raise Hole(f"a session of {whose} with {sorted(mine)} under {policy!r}: {account.must_change}")
         record = self.session_store.load(step.session.digest)
-        claimed = {"password", "totp", "recovery_code"} & set(record.record.factors if record else ())
+        claimed = SECRETS & set(record.record.factors if record else ())
         if record is None or not claimed <= mine:
             raise Hole(f"a session claims {sorted(claimed)} and was shown {sorted(mine)}")
         browser.session, browser.pending, browser.stale = step.session.token.reveal(), None, token
+        browser.before, self.ghosts[browser.session] = None, Ghost(mine & WHATS)
+        if step.device is not None:
+            browser.cookie = step.device.reveal()
+        if "asks for trust" in mine and enough("mailed", mine, True):
+            until = self.now + TRUST.lifetime
+            browser.trusts |= {(whose, self.guards(whose), until)}
 
     def can_go_on(self, step: Step, token: str) -> None:
         """Each kind that is offered is one that the account has, or one that may be set up; and there is some."""
@@ -583,6 +712,7 @@ class World:
             "totp": name in self.model.totp,
             "passkey": name in self.model.passkeys,
             "recovery_code": self.model.codes[name] > 0,
+            "email_code": self.mails,
             "totp_enrolment": name not in self.model.totp,
             "passkey_enrolment": True,
             "new_password": self.account(name).must_change is not None,
@@ -601,20 +731,36 @@ class Explored:
     sessions: int
 
 
-def begin(policy: str, *, bare: bool) -> World:
-    """Two accounts without a second factor, or one with an authenticator and a recovery code and one with a passkey."""
+def begin(policy: str, start: str) -> World:
+    """Where it begins: two accounts without a second factor ("bare"), or one with an authenticator and a recovery code and
+    one with a passkey ("factors"), or the first has a passkey too and is signed in with it ("session")."""
     world = World(policy)
-    if not bare:
+    if start != "bare":
         world.model.totp["robin"], world.model.codes["robin"] = 0, 1
         world.model.passkeys["kim"] = "key of kim"
+    if start == "session":
+        world.model.passkeys["robin"] = "key of robin"
+        world.begin_first(0, None)
+        token = world.browsers[0].pending or ""
+        world.show(
+            0,
+            token,
+            "robin",
+            "verified",
+            lambda: world.sign_in.submit_passkey(token, ("robin", True), source=SOURCE),
+        )
     return world
 
 
-def wander(policy: str, *, bare: bool, seed: int, steps: int) -> int:
+def wander(policy: str, start: str, *, seed: int, steps: int) -> int:
     """One long path at random, where breadth does not reach; how many sessions it opened on its way."""
-    random, world, opened, path = Random(seed), begin(policy, bare=bare), 0, []
+    random, world, opened, path = Random(seed), begin(policy, start), 0, []
     for _ in range(steps):
-        name, event = random.choice(list(world.events()))
+        events = list(world.events())
+        about = random.choice(
+            ("", ": pending: ", ": in the session: ")
+        )  # or few walks would come past a door
+        name, event = random.choice([each for each in events if about in each[0]] or events)
         path.append(name)
         was = [browser.session for browser in world.browsers]
         try:
@@ -630,9 +776,9 @@ def wander(policy: str, *, bare: bool, seed: int, steps: int) -> int:
     return opened
 
 
-def explore(policy: str, *, bare: bool, depth: int, limit: int) -> Explored:
+def explore(policy: str, start: str, *, depth: int, limit: int) -> Explored:
     """Breadth first, to a depth or until so many transitions were made; `Hole` with its path where one is found."""
-    world = begin(policy, bare=bare)
+    world = begin(policy, start)
     seen = {world.key()}
     waiting = deque([(world.save(), ())])
     transitions = sessions = deepest = 0

@@ -11,16 +11,21 @@ import pytest
 from portalsec.auth import _enrolment, _pending_flows, _standing
 from portalsec.auth.demands import Enrolled, Next
 from portalsec.auth.ports import Account
-from tests.auth.exploration import POLICIES, Hole, explore, wander
+from portalsec.auth.step_up import StepUp
+from portalsec.auth.trust import Trust
+from portalsec.stores.memory import MemorySessions
+from tests.auth.exploration import POLICIES, STARTS, Hole, explore, wander
+
+DOOR = ["bare", "factors"]
 
 
-@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_no_path_leads_past_the_policy(policy: str, bare: bool) -> None:
-    found = explore(policy, bare=bare, depth=3, limit=1_200)
-    assert found.transitions >= 1_200
-    assert found.states > 200
-    assert sum(wander(policy, bare=bare, seed=seed, steps=250) for seed in range(3)) > 0
+def test_no_path_leads_past_the_policy(policy: str, start: str) -> None:
+    found = explore(policy, start, depth=3, limit=700)
+    assert found.transitions >= 700
+    assert found.states > 100
+    assert sum(wander(policy, start, seed=seed, steps=250) for seed in range(2)) + found.sessions > 0
 
 
 # -- the exploration itself: each of these holes is found ------------------------------------------------------------
@@ -58,23 +63,58 @@ def always_kim(real: Callable[..., Account]) -> Callable[..., Account]:
     return lambda self, flow, state, source: self._kit.accounts.get("kim")
 
 
+def any_browser(real: Callable[..., bool]) -> Callable[..., bool]:
+    """Whatever browser is known is trusted."""
+    return lambda self, account, known, now: known is not None
+
+
+def any_proof(real: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """What was shown on the way in, hours ago, is a step-up."""
+    return lambda self, session, within, explicit: list(session.record.proofs)
+
+
+def still_there(real: Callable[..., bool]) -> Callable[..., bool]:
+    """A passkey that was removed since goes on counting."""
+    return lambda self, account, proofs: True
+
+
+def two_ids(real: Callable[..., Any]) -> Callable[..., Any]:
+    """A session that goes on keeps the id that it had."""
+
+    def replaced(self: Any, old: bytes, record: Any) -> bool:
+        kept, done = self._sessions[old], real(self, old, record)
+        self._sessions[old] = kept
+        return bool(done)
+
+    return replaced
+
+
 @pytest.mark.parametrize(
-    ("place", "name", "broken", "policy"),
+    ("place", "name", "broken", "policy", "starts"),
     [
-        (_standing, "missing", second_forgotten, "optional"),
-        (_standing, "missing", anything_is_enough, "required"),
-        (_standing.Standing, "must_change", no_change, "optional"),
-        (_pending_flows.PendingSignIns, "abort", never_left, "required"),
-        (_enrolment.Enrolling, "_due", never_asked, "required"),
-        (_pending_flows.PendingSignIns, "holder", always_kim, "optional"),
+        (_standing, "missing", second_forgotten, "optional", DOOR),
+        (_standing, "missing", anything_is_enough, "required", DOOR),
+        (_standing.Standing, "must_change", no_change, "optional", DOOR),
+        (_pending_flows.PendingSignIns, "abort", never_left, "required", DOOR),
+        (_enrolment.Enrolling, "_due", never_asked, "required", DOOR),
+        (_pending_flows.PendingSignIns, "holder", always_kim, "optional", DOOR),
+        (Trust, "holds", any_browser, "trusting", ["factors"]),
+        (StepUp, "_fresh", any_proof, "required", ["session"]),
+        (_standing.Standing, "still_there", still_there, "required", ["session"]),
+        (MemorySessions, "replace", two_ids, "required", ["session"]),
     ],
 )
 def test_a_hole_is_found(
-    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, broken: Callable[..., Any], policy: str
+    monkeypatch: pytest.MonkeyPatch,
+    place: Any,
+    name: str,
+    broken: Callable[..., Any],
+    policy: str,
+    starts: list[str],
 ) -> None:
     monkeypatch.setattr(place, name, broken(getattr(place, name)))
     with pytest.raises(Hole, match="after:"):
-        for bare in (True, False):
-            explore(policy, bare=bare, depth=3, limit=4_000)
+        for start in starts:
+            explore(policy, start, depth=3, limit=4_000)
             for seed in range(40):
-                wander(policy, bare=bare, seed=seed, steps=300)
+                wander(policy, start, seed=seed, steps=300)
