@@ -62,7 +62,9 @@ class Reason(StrEnum):
     CODE_REPLAYED = "code_replayed"  # a step that was used, or one older than a used one (RFC 6238 5.2)
     FACTOR_NOT_ENROLLED = "factor_not_enrolled"
     FACTOR_ALREADY_ENROLLED = "factor_already_enrolled"
-    FACTOR_DISABLED = "factor_disabled"  # too many wrong codes in a row were tested: nothing is looked at any more
+    FACTOR_DISABLED = (
+        "factor_disabled"  # too many wrong codes in a row were tested: nothing is looked at any more
+    )
     FACTOR_LIMIT = "factor_limit"  # the account has as many of this kind as it may have
     FACTOR_REQUIRED = "factor_required"  # the last one of an account whose policy asks for one
     PASSKEY_REFUSED = "passkey_refused"  # a step of the relying party; the event's `check` says which

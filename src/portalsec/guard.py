@@ -111,7 +111,10 @@ class Guard:
         """The second half of `__call__`, for a session that was checked in this request already."""
         target = resource if resource is not None else Resource(type=permission.partition(":")[0] or "?")
         subject = self.subject(session)
-        facts = {**(attributes or {}), **session.attributes()}  # what the server knows is not for a caller to change
+        facts = {
+            **(attributes or {}),
+            **session.attributes(),
+        }  # what the server knows is not for a caller to change
         context = Context(purpose=purpose, now=self._clock(), attributes=facts)
         decision = self._pdp.decide(subject, permission, target, context)
         access = Access(session=session, subject=subject, resource=target, decision=decision, source=source)

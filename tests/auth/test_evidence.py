@@ -53,9 +53,7 @@ def test_sessions_open_through_the_door_only() -> None:
     world = World()
     account = world.person()
     with pytest.raises(TypeError, match="sign in through SignIn"):
-        world.sessions.open_through(
-            None, account_id=account.id, epoch=0, proofs=(), source=SOURCE
-        )
+        world.sessions.open_through(None, account_id=account.id, epoch=0, proofs=(), source=SOURCE)
     with pytest.raises(TypeError, match="sign in through SignIn"):
         world.sign_in.after_password(object(), account, epoch=0, at=NOW, source=SOURCE)
     assert "sessions.create" not in world.calls
@@ -89,6 +87,7 @@ def test_only_these_modules_hold_the_key_to_the_door() -> None:
         "auth/_enrolment.py",
         "auth/_opening.py",
         "auth/_resuming.py",
+        "auth/factors.py",
         "auth/out_of_band.py",
         "auth/passkeys/use.py",
         "auth/recovery_codes.py",

@@ -346,7 +346,10 @@ def test_purge_removes_what_is_over_and_nothing_else(
 
     signed_in(client, someone(world))
     call_command("portalsec_purge")
-    assert "0 sessions, 0 flows, 0 devices, 0 notices, 0 authenticators and 0 counters" in capsys.readouterr().out
+    assert (
+        "0 sessions, 0 flows, 0 devices, 0 notices, 0 authenticators and 0 counters"
+        in capsys.readouterr().out
+    )
     assert who(client) == "olivia"
     world.later(hours=12)
     call_command("portalsec_purge")

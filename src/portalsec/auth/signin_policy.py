@@ -55,7 +55,9 @@ class SignInPolicy:
             )
         if Factor.SMS_CODE in self.factors and not self.factors & {Factor.TOTP, Factor.PASSKEY}:
             # A restricted authenticator: whoever is offered it is offered one that is none (SP 800-63B-4, 3.2.9).
-            raise ConfigurationError("SignInPolicy: factors has codes by SMS: list TOTP or PASSKEY beside them")
+            raise ConfigurationError(
+                "SignInPolicy: factors has codes by SMS: list TOTP or PASSKEY beside them"
+            )
         if self.phishing_resistant == "required" and Factor.PASSKEY not in self.factors:
             raise ConfigurationError(
                 "SignInPolicy: phishing_resistant asks for passkeys: list them in factors"

@@ -133,7 +133,7 @@ def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bo
     if stepping_up and kept.denied is not None and kept.denied.reason is Reason.STEP_UP_REQUIRED:
         # Somebody looked before it was known which view this is.
         request.session = SessionStore(session_token(request))
-        request.session.source = source_of(request)  # type: ignore[attr-defined]
+        request.session.source = source_of(request)
         kept.asked = False
     if not kept.asked or (kept.session is not None and kept.passive and not passive):
         kept.session = kept.denied = None
