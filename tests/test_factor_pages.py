@@ -100,6 +100,7 @@ def test_removing_asks_once_more_after_a_step_up_and_keeps_what_it_is_about(
 ) -> None:
     visit.step_up()
     visit.add()
+    m.clock.advance(6 * MINUTE)  # so long its own proof was enough
     (held,) = visit.get("/account/factors").values["held"]
     reply = visit.get(f"/account/factors?remove={held.id}")
     assert reply.redirect == f"/account/step-up?next=/account/factors%3Fremove%3D{held.id}"
@@ -218,9 +219,21 @@ def test_a_passkey_is_added_by_the_script(m: Factoring, visit: Visit) -> None:
     done = visit.post(
         "/account/passkeys/add", response=response, label="Key", next="/account/factors?done=added"
     )
-    assert done.json == {"go": "/account/factors?done=added"}
+    assert done.json == {"go": "/account/factors/codes"}
+    # Its proof is in the session: the codes are made without showing it once more, in a page and no script's answer.
+    assert visit.get("/account/factors/codes").page == "codes_new"
+    made = visit.post("/account/factors/codes")
+    assert made.page == "recovery_codes" and len(made.values["codes"]) == 10
+    assert visit.m.active(visit.session).factors == ("password", "passkey")
     shown = visit.get("/account/factors?done=added").values
-    assert [each.factor for each in shown["held"]] == ["passkey"] and shown["few_codes"]
+    assert [each.factor for each in shown["held"]] == ["passkey"] and not shown["few_codes"]
+    options = visit.post("/account/passkeys/begin").json
+    assert options is not None
+    response = SoftAuthenticator().create(json.dumps(options["options"]), origin="https://portal.example")
+    again = visit.post(
+        "/account/passkeys/add", response=response, label="Other", next="/account/factors?done=added"
+    )
+    assert again.json == {"go": "/account/factors?done=added"}
     assert shown["held"][0].id not in shown["signal"] and "allAcceptedCredentialIds" in shown["signal"]
 
 

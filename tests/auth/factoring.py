@@ -7,10 +7,12 @@ from typing import Any
 
 from portalsec.auth._last_factor import LastFactor
 from portalsec.auth.authenticators import Authenticators
+from portalsec.auth.evidence import Evidence
 from portalsec.auth.factors import Factors
 from portalsec.auth.ports import Account, Message, Passkey
 from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.errors import Denied, Reason
+from portalsec.events import Source
 from portalsec.testing.authenticator import SoftAuthenticator
 from tests.auth.mailing import PASSWORD, SOURCE, Mailing
 from tests.auth.world import code_of
@@ -29,6 +31,9 @@ class Gate:
         self.asked.append((within, explicit))
         if not self.open:
             raise Denied(Reason.STEP_UP_REQUIRED)
+
+    def by_new_factor(self, new: NewSession, proven: Evidence, *, source: Source) -> NewSession:
+        return new
 
 
 class Factoring(Mailing):

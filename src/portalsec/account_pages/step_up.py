@@ -14,6 +14,7 @@ from portalsec.web import SESSION_COOKIE, safe_next, set_cookie
 __all__ = ["STEP_UP", "StepUpPages", "step_up_page"]
 
 STEP_UP = "/account/step-up"
+CODES = "/account/factors/codes"
 _MISTAKES = frozenset(
     {
         Reason.WRONG_PASSWORD,
@@ -113,7 +114,11 @@ class StepUpPages:
             return self._refused(asked, denied)
 
     def confirm_new(self, asked: Asked) -> Reply:
-        """``response``, ``label``, ``next``. Every other session ends; this one goes on under a new id."""
+        """``response``, ``label``, ``next``. Every other session ends; this one goes on under a new id.
+
+        Where the account has no recovery codes, it leads to the page that makes them and shows them once: an answer to a
+        script has none.
+        """
         try:
             session = self._portal.guard.session(asked.session, source=asked.source)
             added = self._portal.factors.confirm_passkey(
@@ -126,6 +131,8 @@ class StepUpPages:
         except Denied as denied:
             return self._refused(asked, denied)
         go = safe_next(asked.form.get("next"), default="/account/secure?done=factor")
+        if not self._portal.recovery_codes.left(added.session.account_id):
+            go = CODES
         return replace(_under_new_id(added.session), json={"go": go})
 
     # -- parts of the above -----------------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ from portalsec.auth._last_factor import LastFactor
 from portalsec.auth._pending import is_password, open_data, password_digest, seal_data
 from portalsec.auth.authenticators import Authenticators, Held
 from portalsec.auth.endings import Endings, Why
+from portalsec.auth.evidence import Evidence, mint
 from portalsec.auth.notices import NoticeKind, Notices
 from portalsec.auth.passkeys.labels import label_text
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, KnownDevice, Mac
-from portalsec.auth.proof import Factor
+from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.recovery_codes import FEW_LEFT, RecoveryCodes, RecoveryCodeSet
 from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.auth.throttle import Attempt, Throttle
@@ -54,6 +55,10 @@ class StepUpGate(Protocol):
 
     def require(self, session: ActiveSession, *, within: timedelta, explicit: bool = True) -> None:
         """Return where a factor was shown for this, so recently; raise `Denied` (STEP_UP_REQUIRED) else."""
+        ...
+
+    def by_new_factor(self, new: NewSession, proven: Evidence, *, source: Source) -> NewSession:
+        """The session with the proof of a factor that was set up in it."""
         ...
 
 
@@ -213,7 +218,7 @@ class Factors:
         device_id, attempt = self._under_way(session, code, source)
         refused: Reason | None = None
         try:
-            self._totp.confirm(session.account_id, device_id, code)
+            proven = self._totp.confirm(session.account_id, device_id, code)
         except Denied as denied:
             refused = denied.reason
         except StoreError:
@@ -222,7 +227,7 @@ class Factors:
         if refused is not None:
             attempt.failed()
             self._refuse(session, Event.AUTH_MFA_CHALLENGE_FAILED, refused, source, {"factor": "totp"})
-        added = self._added(session, device_id, Factor.TOTP, source)
+        added = self._added(session, device_id, proven, source)
         with suppress(StoreError):  # the new id must reach the browser
             self._flows.consume(_place(session), _PURPOSE, now=self._clock())
             self._throttle.complete(attempt.hold())
@@ -261,7 +266,16 @@ class Factors:
         passkey = self._of_passkeys(session, source).complete_registration(
             session.digest, session.account_id, response, label=label, source=source
         )
-        return self._added(session, passkey.id, Factor.PASSKEY, source, with_codes=with_codes)
+        proof = Proof(
+            factor=Factor.PASSKEY,
+            at=self._clock(),
+            authenticator=passkey.id,
+            user_verified=passkey.user_verified,
+            device_bound=not passkey.backup_eligible,
+            attested=passkey.attested,
+        )
+        proven = mint(proof, session.account_id)
+        return self._added(session, passkey.id, proven, source, with_codes=with_codes)
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -296,7 +310,9 @@ class Factors:
             self._refuse(session, event, Reason.FACTOR_NOT_ENROLLED, source)
         details = {"factor": found.factor.value, "device": found.id}
         last = len(held) == 1
-        if last and self._last.required(account.id):
+        # A dead one lets nobody in: beside it the last that works is the last.
+        useless = all(each.dead for each in held if each.id != found.id)
+        if useless and (last or not found.dead) and self._last.required(account.id):
             self._refuse(session, event, Reason.FACTOR_REQUIRED, source, details)
         self._record(session, event, source, details, changed=("factor",))
         kept = self._end_others(session, Why.FACTOR_REMOVED, event, source)
@@ -336,6 +352,7 @@ class Factors:
         if not self._authenticators.restore(account.id, found.id, now=now):
             self._notices.withdraw(told)
             self._refuse(session, event, Reason.FACTOR_NOT_ENROLLED, source, details)
+        self._last.distrust(account.id, source=source)
         return self._end_others(session, Why.FACTOR_ADDED, event, source)
 
     def new_recovery_codes(self, session: ActiveSession, *, source: Source) -> RecoveryCodeSet:
@@ -445,13 +462,13 @@ class Factors:
         self,
         session: ActiveSession,
         authenticator_id: str,
-        factor: Factor,
+        proven: Evidence,
         source: Source,
         *,
         with_codes: bool = True,
     ) -> Added:
         """Record a new one, tell of it, end other sessions; where one of these fails, it is void."""
-        details, kept, told = {"factor": factor.value, "device": authenticator_id}, None, None
+        details, kept, told = {"factor": proven.factor.value, "device": authenticator_id}, None, None
         try:
             self._record(session, Event.AUTH_MFA_ENROLLED, source, details, changed=("factor",))
             told = self._notices.tell(
@@ -465,6 +482,10 @@ class Factors:
                 if told is not None:
                     self._notices.withdraw(told)
         codes = None
+        with suppress(StoreError, Denied):  # the new id must reach the browser; it can be shown again
+            if len(self._authenticators.of_account(session.account_id)) == 1:
+                # The first one: from here on the account asks for it, and this session has just shown it.
+                kept = self._step_up.by_new_factor(kept, proven, source=source)
         with suppress(StoreError):  # the new id must reach the browser; codes can be made later
             if with_codes and not self._codes.left(session.account_id):
                 codes = self._codes.make(session.account_id, source=source, session=kept.reference)

@@ -229,6 +229,18 @@ class StepUp:
             source,
         )
 
+    def by_new_factor(self, new: NewSession, proven: Evidence, *, source: Source) -> NewSession:
+        """Keep the proof of a factor that was just set up in this session; for `portalsec.auth` alone.
+
+        Returns:
+            The session under another id; the old one is dead.
+
+        Raises:
+            Denied: it ended meanwhile. StoreError: it goes on as it was, or not at all.
+        """
+        session = self._sessions.check(new.token.reveal(), source=source, stepping_up=True)
+        return self._stepped_up(session, proven, source)
+
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _submit(
