@@ -14,6 +14,7 @@ from portalsec.errors import Denied, Reason
 from portalsec.events import Actor
 from portalsec.portal import Portal
 from portalsec.web import (
+    PASSKEY_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
     clear_cookie,
@@ -110,7 +111,7 @@ class SessionPages:
         self._portal.sign_in.logout(asked.session, source=asked.source, pending=asked.pending)
         return Reply(
             page="signed_out",
-            cookies=(clear_cookie(SESSION_COOKIE), clear_cookie(PENDING_COOKIE)),
+            cookies=tuple(map(clear_cookie, (SESSION_COOKIE, PENDING_COOKIE, PASSKEY_COOKIE))),
             headers=logout_headers(known_device=asked.device is not None),
         )
 
