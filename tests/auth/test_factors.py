@@ -188,6 +188,23 @@ def test_where_one_is_asked_for_the_last_one_stays() -> None:
         assert m.ids(robin) == [second.authenticator_id]
 
 
+def test_where_one_is_asked_for_the_last_one_that_works_stays_beside_a_dead_one() -> None:
+    with Factoring(required=True) as m:
+        robin = m.person()
+        dead = m.add_totp(m.open())
+        works = m.add_passkey(dead.session)
+        for _ in range(100):
+            assert m.portal.stores.totp.try_(robin.id, dead.authenticator_id, cap=100)
+        session = m.active(works.session)
+        assert refused(m.factors.remove, session, works.authenticator_id) is Reason.FACTOR_REQUIRED
+        done = m.factors.remove(session, dead.authenticator_id, source=SOURCE)
+        assert (
+            refused(m.factors.remove, m.active(done.session), works.authenticator_id)
+            is Reason.FACTOR_REQUIRED
+        )
+        assert m.ids(robin) == [works.authenticator_id]
+
+
 def test_two_removals_at_once_leave_one_where_one_is_asked_for() -> None:
     with Factoring(required=True) as m:
         robin = m.person()

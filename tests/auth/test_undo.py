@@ -12,6 +12,7 @@ from portalsec.auth.disavowal import disavow_token
 from portalsec.auth.notice_policy import NoticePolicy
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Message
+from portalsec.auth.trust import TrustPolicy
 from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Actor, Event
 from tests.auth.factoring import Factoring
@@ -61,6 +62,28 @@ def test_one_that_was_removed_is_put_back() -> None:
         assert m.events.named(Event.AUTH_MFA_RESTORED)[-1].actor.id == robin.id
         assert m.kinds(robin)[-1] == NoticeKind.FACTOR_RESTORED
         assert m.portal.sign_in.start("robin", "lantern orbit velvet cactus", source=SOURCE).next
+
+
+@pytest.mark.parametrize("way", ["undone", "put back", "removed by undo"])
+def test_a_browser_that_was_trusted_before_is_not_trusted_anew_by_it(way: str) -> None:
+    with Factoring(trust=TrustPolicy(enabled=True)) as m:
+        robin = m.person()
+        added = m.add_passkey(m.add_totp(m.open()).session)
+        account = m.portal.stores.accounts.get(robin.id)
+        device = m.portal.devices.remember(robin.id, None, source=SOURCE).device
+        if way == "removed by undo":
+            assert m.portal.trust.trust(account, device, source=SOURCE)
+            m.add_passkey(added.session)
+            m.portal.undo.confirm(undo_of(m.mail_of("second step was added")), source=SOURCE)
+        else:
+            assert m.portal.trust.trust(account, device, source=SOURCE)
+            done = m.factors.remove(m.active(added.session), added.authenticator_id, source=SOURCE)
+            if way == "undone":
+                m.portal.undo.confirm(undo_of(m.mail_of("second step was removed")), source=SOURCE)
+            else:
+                m.factors.restore(m.active(done.session), added.authenticator_id, source=SOURCE)
+        assert len(m.ids(robin)) == 2
+        assert not m.portal.trust.of_account(account)
 
 
 def test_passkeys_too() -> None:

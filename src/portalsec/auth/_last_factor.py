@@ -38,4 +38,9 @@ class LastFactor:
     def went(self, account_id: str, *, source: Source) -> None:
         """The account's last authenticator goes, or went. Safe to repeat."""
         self._codes.remove(account_id)
+        self.distrust(account_id, source=source)
+
+    def distrust(self, account_id: str, *, source: Source) -> None:
+        """An authenticator comes back, or what was added goes again: a browser that was trusted under the set-up of before
+        must not be trusted anew by that."""
         self._trust.revoke_all(account_id, source=source)

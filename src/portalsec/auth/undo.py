@@ -178,6 +178,7 @@ class Undo:
             if done and len(held) > 1 and not self._authenticators.of_account(account_id):
                 self._last.went(account_id, source=source)  # two at once, each of which left one
         if done:
+            self._last.distrust(account_id, source=source)
             self._endings.apply(account_id, why, actor=owner, source=source)
             kind = NoticeKind.FACTOR_RESTORED if adds else NoticeKind.FACTOR_REMOVED
             self._notices.tell(account_id, kind, source=source, details=told)
