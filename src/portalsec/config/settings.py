@@ -383,8 +383,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "related_origins": Key(
                 _pages,
                 (),
-                "pages on other domains that may use them too; the application serves their list "
-                "(`portalsec.auth.passkeys.rp_id.related_origins_document`)",
+                "pages on other domains that may use them too; their list is at `/.well-known/webauthn` of `rp_id`",
             ),
             "top_origins": Key(_pages, (), "pages that may show the portal's own in a frame"),
             "attestation": Key(
