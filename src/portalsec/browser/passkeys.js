@@ -126,6 +126,8 @@
       return named[error.name] ?? words.cancelled;
     }
 
+    let autofills = false; // the page asks for it, and the browser can
+
     async function run(mediation) {
       const quiet = mediation === "conditional";
       running?.abort();
@@ -171,7 +173,7 @@
     }
 
     function offer() {
-      if ("autofill" in words && !document.hidden && !running) run("conditional");
+      if (autofills && !document.hidden && !running) run("conditional");
     }
 
     button.addEventListener("click", () => cancel.hidden && run());
@@ -189,6 +191,7 @@
     if (!("autofill" in words)) return;
     known.isConditionalMediationAvailable?.().then((can) => {
       if (!can) return;
+      autofills = true;
       offer();
       document.addEventListener("visibilitychange", offer);
       // What the form says goes along at the beginning: "this is a shared computer" ticked later begins anew.
