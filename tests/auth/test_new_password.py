@@ -353,7 +353,7 @@ def test_pwd_11_atk_40_no_password_in_errors_events_or_tracebacks(down: bool) ->
 # Where a password may be hashed, and a hash may be put together: function by function.
 _MAY_HASH = {
     ("auth/new_password.py", "prepare"),
-    ("auth/signin.py", "_rehash"),
+    ("auth/_first_factor.py", "_rehash"),
 }
 _HASHERS = ("auth/passwords.py", "auth/legacy_hashes.py", "auth/legacy_outer.py", "auth/calibrate.py")
 _NO_PASSWORDS_OF_PEOPLE = {"crypto/stretch.py"}  # keys from the passphrase of a key file

@@ -73,7 +73,7 @@ def test_atk_47_who_knows_the_password_enrols_nothing_after_a_reset_and_the_mail
         with pytest.raises(PasswordRefused):
             m.portal.reset.choose(browser, PASSWORD, source=SOURCE)  # somebody may know it
         step = m.portal.reset.choose(browser, "harbour pickle saturn mitten", source=SOURCE)
-        assert step.next == ("totp_enrolment",)
+        assert step.next == ("totp_enrolment", "passkey_enrolment")
 
 
 @pytest.mark.parametrize("when", ["asked", "agreed"])
