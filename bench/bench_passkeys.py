@@ -20,10 +20,12 @@ from portalsec.auth.passkeys.assertion import (
 )
 from portalsec.auth.passkeys.client_data import RelyingParty
 from portalsec.auth.passkeys.messages import read_assertion
+from portalsec.auth.passkeys.records import Records
 from portalsec.auth.ports import Account
 from portalsec.clock import system_clock
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.seal import FieldSealer
 from portalsec.events import SecurityEvent
 from portalsec.stores.memory import MemoryFlows, MemoryPasskeys
 from portalsec.testing import SoftAuthenticator
@@ -43,12 +45,14 @@ def passkey_es256() -> Row:
     def emit(event: SecurityEvent) -> None:
         raise AssertionError(f"a right answer emits nothing, yet: {event.name}")
 
+    sealer = FieldSealer(Keyset.generate())
     policy = PasskeyPolicy(rp_id="portal.example", origins=(_ORIGIN,), algorithms=(-7,))
     passkeys = Passkeys(
         store=store,
         flows=MemoryFlows(),
         policy=policy,
         mac=KeyedHash(Keyset.generate("HMAC_SHA256_PRF")),
+        sealer=sealer,
         clock=system_clock,
         new_id=lambda: "passkey-1",
         emit=emit,
@@ -73,10 +77,14 @@ def passkey_es256() -> Row:
         top_origins=frozenset(),
     )
 
+    records = Records(sealer)
+
     def signed_in() -> None:
         message = read_assertion(response)
         found = store.by_credential_id(message.credential_id)
-        verify_assertion(message, check_credential(message, found, expected), expected, party)
+        record = check_credential(message, found, expected)
+        assert records.holds(record)
+        verify_assertion(message, record, expected, party)
 
     inner = json.loads(response)["response"]
     signature, data = unb64url(inner["signature"]), unb64url(inner["authenticatorData"])

@@ -382,6 +382,7 @@ def build_portal(
             flows=stores.flows,
             policy=passkey_policy,
             mac=mac,
+            sealer=sealer,
             clock=clock,
             new_id=new_id,
             emit=emit,

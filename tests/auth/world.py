@@ -258,6 +258,7 @@ class World:
                 flows=self.flow_store,
                 policy=PasskeyPolicy.for_page(ORIGIN),
                 mac=self.mac,
+                sealer=FieldSealer(_FIELDS),
                 clock=self.clock,
                 new_id=new_id,
                 emit=emit,

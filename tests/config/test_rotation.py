@@ -24,6 +24,7 @@ from portalsec.events import SYSTEM
 from portalsec.portal import Portal, close_portal
 from portalsec.sqlalchemy.account_cells import HASHES
 from portalsec.testing import FrozenClock
+from tests.config.registered import Registered
 from tests.config.test_opening import PASSWORD, SOURCE, folder, opened  # noqa: F401 - folder is a fixture
 from tests.support import totp_now
 
@@ -33,6 +34,7 @@ TABLES = {  # how many cells each has
     "portalsec_account": 1,
     "portalsec_contact": 1,
     "portalsec_totp_device": 1,
+    "portalsec_passkey": 1,
     "portalsec_notice": 2,  # of the factor and of the sign-in
     "portalsec_incident": 1,
     "portalsec_subject_key": 1,
@@ -55,7 +57,7 @@ def test_whatever_is_given_the_keys_is_known_here() -> None:
     assert users == {
         "config/opening.py: open_stores",  # accounts and contacts
         "django/stores/bundle.py: django_stores",  # contacts
-        # Authenticators, notices, incidents and subject keys; links in mails to who has no account yet, for a day.
+        # Authenticators, passkeys, notices, incidents and subject keys; links in mails to who has no account yet, for a day.
         "portal.py: build_portal",
         "django/sessions.py: _sealer",  # tests/django/test_rotation.py
         "django/portal_cells.py: _sealed",  # the rotation itself
@@ -74,6 +76,7 @@ class World:
         enrolment = portal.sign_in.begin_totp_enrolment(pending, source=SOURCE)
         self.seed = enrolment.secret.reveal()
         portal.sign_in.confirm_totp_enrolment(pending, totp_now(self.seed, self.clock()), source=SOURCE)
+        self.passkey = Registered(portal, self.account)
         self.cell = self.field(portal.subjects).encrypt("078-05-1120", row="r1", subject="patient-1")
         self.note = self.field(self.notes(portal)).encrypt("a note", row="r1", subject="patient-1")
         contact = Contact(
@@ -116,6 +119,7 @@ class World:
             code = totp_now(self.seed, self.clock())
             done = portal.sign_in.submit_totp(self.pending(portal), code, source=SOURCE)
             assert done.session is not None
+            self.passkey.works(portal)
             account = portal.stores.accounts.get(self.account)
             assert account is not None and account.login == LOGIN
             assert [each.account_id for each in portal.stores.contacts.by_address(ADDRESS)] == [self.account]
@@ -180,6 +184,7 @@ def test_one_command_reaches_all_that_the_portal_seals_and_the_old_key_can_go(wo
         "portalsec_account": {"login_sealed": {str(old): 1}},
         "portalsec_contact": {"address_sealed": {str(old): 1}},
         "portalsec_totp_device": {"sealed_secret": {str(old): 1}},
+        "portalsec_passkey": {"seal": {str(old): 1}},
         "portalsec_notice": {"data": {str(old): 2}},
         "portalsec_incident": {"data": {str(old): 1}},
         "portalsec_subject_key": {"wrapped": {str(old): 1}},

@@ -866,6 +866,8 @@ class Passkey:
         suspect_at: when its counter went backwards (a copy may exist), or None.
         disabled_at: from when on it is no factor (policy on a suspected copy), or None.
         removed_at: when its owner removed it; it can be restored for a day. None otherwise.
+        seal: what vouches for all of it that never changes (`portalsec.auth.passkeys.records`); without one it signs
+            nobody in. Up to 200 bytes.
     """
 
     id: str
@@ -888,6 +890,7 @@ class Passkey:
     suspect_at: datetime | None = None
     disabled_at: datetime | None = None
     removed_at: datetime | None = None
+    seal: bytes | None = field(default=None, repr=False)
 
 
 class PasskeyStore(Protocol):

@@ -1,8 +1,8 @@
 """All that a portal of ``portalsec.toml`` keeps under its own keys, for re-encryption: no table may be forgotten.
 
 What lies under ``fields`` for longer than a request: the sign-in names and e-mail addresses, the seeds of authenticators,
-the details of notices and incidents, and the wrapped keys of subjects. Hashes of names and addresses lie under ``mac``. Cells
-of an application's own tables are named by the application.
+the seals of passkeys, the details of notices and incidents, and the wrapped keys of subjects. Hashes of names and addresses
+lie under ``mac``. Cells of an application's own tables are named by the application.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from portalsec.sqlalchemy import (
     incident_cells,
     notice_cells,
     open_engine,
+    passkey_cells,
     totp_cells,
 )
 from portalsec.sqlalchemy.account_cells import HASHES
@@ -70,6 +71,7 @@ def portal_runs(
                     account_cells(fields=fields, mac=mac),
                     contact_cells(fields=fields, mac=mac),
                     totp_cells(fields=fields),
+                    passkey_cells(fields=fields),
                     notice_cells(fields=fields),
                     incident_cells(fields=fields),
                 )

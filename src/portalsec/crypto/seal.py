@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from portalsec.crypto._hidden import Hidden
 from portalsec.crypto.codec import codec_for
-from portalsec.crypto.context import associated_data
+from portalsec.crypto.context import cell_prefix, place
 from portalsec.crypto.keyring import AnyKeyset, LiveKeyset
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.ports import Aead
@@ -35,4 +37,9 @@ class FieldSealer(Hidden):
 def _place(table: str, column: str, row: str) -> bytes:
     if row is None:  # would bind to the column only
         raise TypeError("a sealed value is bound to its row: pass row=")
-    return associated_data(table=table, column=column, type_byte=_BYTES.tag, row=row)
+    return place(_prefix(table, column), row, None)
+
+
+@lru_cache(maxsize=64)  # they are a handful of constants
+def _prefix(table: str, column: str) -> bytes:
+    return cell_prefix(table, column, _BYTES.tag)

@@ -184,6 +184,7 @@ class Passkey(models.Model):
     suspect_at = models.BigIntegerField(null=True)
     disabled_at = models.BigIntegerField(null=True)
     removed_at = models.BigIntegerField(null=True)
+    seal = models.BinaryField(null=True)
 
     def __str__(self) -> str:
         return f"passkey of {self.account_id}"

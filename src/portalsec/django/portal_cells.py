@@ -1,9 +1,9 @@
 """All that portalsec's own models hold under the portal's ``fields`` and ``mac`` keysets, for re-encryption.
 
-That is the seeds of authenticators, the data of sessions, e-mail addresses, the details of notices and incidents, in the
-security database, and the wrapped keys of subjects. The hashes by which addresses are found are under ``mac``. Accounts are
-the project's users, and nothing of theirs is sealed. Each list of `portal_reencryptions` has all of it: a key of which one
-cell is left must not be disabled.
+That is the seeds of authenticators, the seals of passkeys, the data of sessions, e-mail addresses, the details of notices
+and incidents, in the security database, and the wrapped keys of subjects. The hashes by which addresses are found are under
+``mac``. Accounts are the project's users, and nothing of theirs is sealed. Each list of `portal_reencryptions` has all of
+it: a key of which one cell is left must not be disabled.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from portalsec.auth.incidents import incident_place
 from portalsec.auth.notices import notice_place
+from portalsec.auth.passkeys.records import seal_place
 from portalsec.auth.totp import seed_place
 from portalsec.crypto.cells import Row
 from portalsec.crypto.fields import EncryptedField
@@ -31,7 +32,7 @@ __all__ = ["ADDRESS_HASH", "portal_reencryptions", "subject_reencryptions"]
 ADDRESS_HASH = "address_mac"
 """The one column that is under ``mac``."""
 
-_SEED, _DATA = "sealed_secret", "data"
+_SEED, _SEAL, _DATA = "sealed_secret", "seal", "data"
 
 
 def portal_reencryptions(*, batch: int = 2000) -> Mapping[str, Reencryption]:
@@ -55,6 +56,7 @@ def portal_reencryptions(*, batch: int = 2000) -> Mapping[str, Reencryption]:
             runs[model._meta.label] = Reencryption(source, tasks, batch=batch)
 
         add(models.TotpDevice, ("account_id", "id"), [_task(seed_place("", ""), _SEED)], _Seeds)
+        add(models.Passkey, ("id",), [_task(seal_place(""), _SEAL)])
         add(models.SessionData, ("digest",), [_task(SEALED_FOR, _DATA)])
         add(models.Notice, ("id",), [_task(notice_place(""), _DATA)])
         add(models.Incident, ("id",), [_task(incident_place(""), _DATA)])

@@ -29,6 +29,7 @@ from portalsec.sqlalchemy.flows import SqlFlows
 from portalsec.sqlalchemy.incidents import SqlIncidents
 from portalsec.sqlalchemy.notice_cells import incident_cells, notice_cells
 from portalsec.sqlalchemy.notices import SqlNotices
+from portalsec.sqlalchemy.passkey_cells import passkey_cells
 from portalsec.sqlalchemy.passkeys import SqlPasskeys
 from portalsec.sqlalchemy.password_history import SqlPasswordHistory
 from portalsec.sqlalchemy.recovery_codes import SqlRecoveryCodes
@@ -62,5 +63,6 @@ __all__ = [
     "incident_cells",
     "notice_cells",
     "open_engine",
+    "passkey_cells",
     "totp_cells",
 ]

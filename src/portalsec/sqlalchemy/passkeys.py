@@ -48,6 +48,7 @@ class SqlPasskeys:
             "suspect_at": microseconds_or_none(passkey.suspect_at),
             "disabled_at": microseconds_or_none(passkey.disabled_at),
             "removed_at": microseconds_or_none(passkey.removed_at),
+            "seal": passkey.seal,
         }
         own = select(func.count()).where(table.c.account_id == passkey.account_id, _NOT_REMOVED)
         with writing(self._engine) as connection:
@@ -170,4 +171,5 @@ def _passkey(row: Row[Any]) -> Passkey:
         suspect_at=moment_or_none(row.suspect_at),
         disabled_at=moment_or_none(row.disabled_at),
         removed_at=moment_or_none(row.removed_at),
+        seal=None if row.seal is None else bytes(row.seal),
     )

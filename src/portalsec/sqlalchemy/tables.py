@@ -239,7 +239,8 @@ passkey = Table(
     security_metadata,
     Column("id", Text, primary_key=True),
     Column("account_id", Text, nullable=False, index=True),
-    # Nothing here is a secret: whoever reads the table learns which credential is whose, and can sign with none.
+    # Nothing here is a secret: whoever reads the table learns which credential is whose, and can sign with none. The
+    # seal keeps who writes to it from signing in with a key of their own.
     Column("credential_id", LargeBinary, nullable=False, unique=True),
     Column("user_handle", LargeBinary, nullable=False),
     Column("public_key", LargeBinary, nullable=False),
@@ -258,6 +259,7 @@ passkey = Table(
     Column("suspect_at", BigInteger),
     Column("disabled_at", BigInteger),
     Column("removed_at", BigInteger),
+    Column("seal", LargeBinary),  # see portalsec.auth.passkeys.records
 )
 
 session = Table(

@@ -11,9 +11,11 @@ from portalsec.auth.evidence import Evidence
 from portalsec.auth.passkeys import PasskeyPolicy, Passkeys
 from portalsec.auth.passkeys.assertion import credential_reference
 from portalsec.auth.passkeys.challenges import REGISTER, Challenge
+from portalsec.auth.passkeys.records import Records
 from portalsec.auth.ports import Account, Passkey
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
+from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import Denied, Reason
 from portalsec.events import Source
 from portalsec.stores.memory import MemoryFlows, MemoryPasskeys
@@ -36,6 +38,7 @@ class Setting:
         self.clock, self.events, self.ids = FrozenClock(), CapturedEvents(), SequentialIds()
         self.store, self.flows = MemoryPasskeys(), MemoryFlows()
         self.mac = KeyedHash(Keyset.generate("HMAC_SHA256_PRF"))
+        self.sealer = FieldSealer(Keyset.generate())
         self.service = self.with_policy(**policy)
 
     def with_policy(self, **policy: Any) -> Passkeys:
@@ -45,6 +48,7 @@ class Setting:
             flows=self.flows,
             policy=PasskeyPolicy(**({"rp_id": RP, "origins": (ORIGIN,)} | policy)),
             mac=self.mac,
+            sealer=self.sealer,
             clock=self.clock,
             new_id=self.ids,
             emit=self.events,
@@ -134,8 +138,8 @@ class Setting:
         self.service._challenges.put(PLACE, SECOND, asked)
 
     def keep(self, passkey: Passkey, **changed: Any) -> Passkey:
-        """A record as somebody else made it."""
-        kept = replace(passkey, **changed)
+        """A record as somebody else made it, through portalsec."""
+        kept = Records(self.sealer).sealed(replace(passkey, **changed))
         self.store.remove(passkey.account_id, passkey.id)
         assert self.store.add(kept, at_most=100)
         return kept

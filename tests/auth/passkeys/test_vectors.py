@@ -247,8 +247,7 @@ def _record(s: Setting, credential_id: bytes, public_key: bytes, flags: int, cou
         discoverable=None,
         created_at=s.clock(),
     )
-    assert s.store.add(passkey, at_most=9)
-    return passkey
+    return s.keep(passkey)
 
 
 # -- py_webauthn's cases ------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def test_3_1_3_2_b_another_code_brings_no_tries_back() -> None:
 
 
 def test_3_1_6_2_a_a_public_key_that_is_stored_is_never_another_one(door: Door) -> None:
-    """No verb of the store changes it. Who writes to the database past portalsec is the database's to keep out."""
+    """No verb of the store changes it, and what somebody writes to the database past portalsec signs nobody in."""
     robin = door.person(enrolled=False)
     door.with_passkey(robin)
     (kept,) = door.passkey_store.of_account(robin.id)
@@ -179,6 +179,18 @@ def test_3_1_6_2_a_a_public_key_that_is_stored_is_never_another_one(door: Door) 
     store.restore(robin.id, kept.id, since=at.replace(year=2000))
     (now,) = store.of_account(robin.id)
     assert (now.label, now.public_key, now.algorithm) == ("other", kept.public_key, kept.algorithm)
+    kim = door.person("kim", enrolled=False)
+    door.with_passkey(kim)
+    (own,) = store.of_account(kim.id)
+    swapped = replace(
+        now, public_key=own.public_key, credential_id=own.credential_id, user_handle=own.user_handle
+    )
+    for forged in (swapped, replace(swapped, seal=own.seal), replace(own, account_id=robin.id)):
+        store._passkeys = {forged.id: forged}
+        assert refused(lambda: door.first(kim)) is Reason.PASSKEY_REFUSED
+        assert [event.details.get("check") for event in door.events][-2:] == ["A-record", None]
+    store._passkeys = {own.id: own}
+    assert door.active(session(door.first(kim))).account_id == kim.id
 
 
 def test_3_2_9_who_is_offered_sms_is_offered_what_is_not_restricted() -> None:

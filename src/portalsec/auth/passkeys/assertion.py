@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 NOBODY: Final = Passkey(
-    id="",
+    id="nobody",
     account_id="",
     credential_id=b"",
     user_handle=b"",

@@ -54,6 +54,7 @@ class Check(StrEnum):
     R_PACKAGE = "R-package"  # the webauthn package refuses what passed every step here
     R_LIMIT = "R-limit"  # the account has as many passkeys as the policy lets it have
     A_JSON = "A-json"  # client data that are no unambiguous, bounded JSON object
+    A_RECORD = "A-record"  # the stored record is not what was registered: somebody wrote to the database
     A_DISABLED = "A-disabled"  # a copy of it was suspected, and the policy disabled it
 
 

@@ -40,6 +40,7 @@ from portalsec.auth.passkeys.options import (
 )
 from portalsec.auth.passkeys.policy import PasskeyPolicy, UserVerification
 from portalsec.auth.passkeys.recorder import Ask, Recorder
+from portalsec.auth.passkeys.records import Records
 from portalsec.auth.passkeys.registration import (
     ExpectedRegistration,
     Registered,
@@ -48,7 +49,7 @@ from portalsec.auth.passkeys.registration import (
 )
 from portalsec.auth.passkeys.second_opinion import WebauthnPackage
 from portalsec.auth.passkeys.use import Uses
-from portalsec.auth.ports import Account, FlowStore, Mac, Passkey, PasskeyStore
+from portalsec.auth.ports import Account, FlowStore, Mac, Passkey, PasskeyStore, Sealer
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Source
@@ -72,6 +73,7 @@ class Passkeys:
         store: where passkeys live.
         flows: where challenges live; may be short-lived.
         mac: makes user handles, credentials for names that have none, and the tag of what ``flows`` keeps.
+        sealer: vouches for what ``store`` keeps; see `portalsec.auth.passkeys.records`.
     """
 
     def __init__(
@@ -81,12 +83,15 @@ class Passkeys:
         flows: FlowStore,
         policy: PasskeyPolicy,
         mac: Mac,
+        sealer: Sealer,
         clock: Clock,
         new_id: NewId,
         emit: Emit,
     ) -> None:
         self._store = store
         self._mac = mac
+        self._records = Records(sealer)
+        self._nobody = NOBODY
         self._clock = clock
         self._new_id = new_id
         self.policy = policy
@@ -185,6 +190,7 @@ class Passkeys:
             check = refusal.check
         if passkey is None:
             self._recorder.refuse(check, ask)
+        passkey = self._records.sealed(passkey)
         try:
             added = self._store.add(passkey, at_most=self.policy.max_passkeys)
         except StoreError:
@@ -341,6 +347,10 @@ class Passkeys:
             passkey = check_credential(message, found, expected)
         except Refusal as refusal:
             refused = refusal.check
+        if refused is None:
+            refused = None if self._records.holds(passkey) else Check.A_RECORD
+        elif not self._records.holds(self._nobody):
+            self._nobody = self._records.sealed(NOBODY)  # at first, and when the key that it is under is gone
         if refused is not None:
             # The work of a verification, and its word on what is no answer at all: so neither time nor the visitor's face
             # tells an id of `fake_descriptors` from one that is there.

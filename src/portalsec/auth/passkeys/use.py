@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from portalsec.auth.evidence import Evidence, Factor, mint
@@ -62,7 +63,8 @@ class Uses:
             if newest.id != passkey.id:
                 check = Check.A_ALLOW  # deleted and registered anew: the signature was the old key's
                 break
-            passkey = newest
+            # The count alone is news: all else is of the record that was verified.
+            passkey = replace(passkey, sign_count=newest.sign_count)
             if regressed:
                 return self._evidence(passkey, result)
         return self._recorder.refuse(check, ask)

@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
                 ("suspect_at", models.BigIntegerField(null=True)),
                 ("disabled_at", models.BigIntegerField(null=True)),
                 ("removed_at", models.BigIntegerField(null=True)),
+                ("seal", models.BinaryField(null=True)),
             ],
         ),
         migrations.CreateModel(

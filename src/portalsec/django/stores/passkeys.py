@@ -54,6 +54,7 @@ class DjangoPasskeys:
                     suspect_at=microseconds_or_none(passkey.suspect_at),
                     disabled_at=microseconds_or_none(passkey.disabled_at),
                     removed_at=microseconds_or_none(passkey.removed_at),
+                    seal=passkey.seal,
                 )
         except Conflict:
             return False
@@ -159,4 +160,5 @@ def _passkey(row: models.Passkey) -> Passkey:
         suspect_at=moment_or_none(row.suspect_at),
         disabled_at=moment_or_none(row.disabled_at),
         removed_at=moment_or_none(row.removed_at),
+        seal=None if row.seal is None else bytes(row.seal),
     )

@@ -68,8 +68,9 @@ class PasskeyStoreContract(StoreContract):
             used_at=NOW + MICROSECOND,
             suspect_at=NOW + 2 * MICROSECOND,
             disabled_at=NOW + 3 * MICROSECOND,
+            seal=_bytes("a seal of the longest name", 200),
         )
-        short = replace(_passkey(2), credential_id=b"\0", discoverable=False)
+        short = replace(_passkey(2), credential_id=b"\0", discoverable=False, seal=b"\0")
         for passkey in (full, short, _passkey(3)):
             assert store.add(passkey, at_most=_MANY)
             assert store.by_credential_id(passkey.credential_id) == passkey
