@@ -6,18 +6,20 @@ from datetime import timedelta
 
 import pytest
 
+from portalsec.auth.evidence import mint
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor
-from portalsec.auth.signin import SignInPolicy
+from portalsec.auth.signin import SignInPolicy, Step
 from portalsec.auth.step_up import StepUp, StepUpRequired
 from portalsec.errors import Reason, StoreError
 from portalsec.events import Event
 from tests.auth.door import MAIL, Door, begun, refused
-from tests.auth.mail import told, with_address
+from tests.auth.mail import browser_token, told, with_address
 from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, session
 
 FIVE = timedelta(minutes=5)
+THIRD_PASSWORD = "copper umbrella violin meadow"
 OPTIONAL = SignInPolicy(second_factor="optional")
 
 
@@ -150,6 +152,62 @@ def test_a_trusted_browsers_forced_change_leads_on_to_the_factor_that_was_spared
     assert step.next == ("totp",)
     door.clock.advance(timedelta(seconds=60))
     assert door.sign_in.submit_totp(begun(step), door.code(robin), source=SOURCE).session
+
+
+# -- a mailbox, twice -----------------------------------------------------------------------------------------------------
+
+
+def reset_by_mail(door: Door) -> Step:
+    """What whoever reads the mailbox can do."""
+    return door.reset.choose(browser_token(door), OTHER_PASSWORD, source=SOURCE)
+
+
+def test_atk_36_mfa_14_the_mailbox_alone_does_not_get_in_over_two_sign_ins() -> None:
+    door = Door(SignInPolicy(factors=MAIL))
+    robin = door.person()
+    with_address(door, robin)
+    assert door.start().next == ("totp", "email_code")
+    step = reset_by_mail(door)
+    assert step.next == ("totp",)
+    door.sign_in.abort(begun(step))
+    again = door.sign_in.start("robin", OTHER_PASSWORD, source=SOURCE)
+    assert again.next == ("totp",), "a mailed code is the mailbox that the password came from"
+    send = lambda: door.sign_in.send_code(begun(again), Factor.EMAIL_CODE, source=SOURCE)  # noqa: E731
+    assert refused(send) is Reason.FACTOR_NOT_ENROLLED
+    evidence = [mint(kind, robin.id, door.clock(), epoch=2) for kind in (Factor.PASSWORD, Factor.EMAIL_CODE)]
+    assert refused(lambda: door.sign_in.login(robin.id, evidence, source=SOURCE)) is Reason.EVIDENCE_MISSING
+
+
+def test_atk_36_a_reset_password_is_proven_by_whoever_typed_it_and_no_passkey_alone() -> None:
+    door = Door(SignInPolicy(factors=MAIL))
+    robin = door.person()
+    with_address(door, robin)
+    door.with_passkey(robin)
+    reset_by_mail(door)
+    session(door.first(robin))
+    start = lambda: door.sign_in.start("robin", OTHER_PASSWORD, source=SOURCE)  # noqa: E731
+    assert start().next == ("totp", "passkey"), "a thief of the mailbox may still be who knows the password"
+    opened = session(door.second(robin, begun(start())))
+    assert start().next == ("totp", "passkey", "email_code")
+    door.password_change.change(
+        door.active(opened), current=OTHER_PASSWORD, new=THIRD_PASSWORD, source=SOURCE
+    )
+    assert not door.account_store.get(robin.id).password_mailed  # type: ignore[union-attr]
+
+
+def test_atk_36_a_password_that_takes_the_place_of_one_by_mail_proves_no_more() -> None:
+    door = Door(SignInPolicy(second_factor="optional", factors=MAIL))
+    robin = door.person(enrolled=False)
+    with_address(door, robin)
+    opened = session(reset_by_mail(door))
+    door.password_change.change(
+        door.active(opened), current=OTHER_PASSWORD, new=THIRD_PASSWORD, source=SOURCE
+    )
+    door.enrol(robin)
+    step = door.sign_in.start("robin", THIRD_PASSWORD, source=SOURCE)
+    assert step.next == ("totp",)
+    session(door.sign_in.submit_totp(begun(step), door.code(robin), source=SOURCE))
+    assert door.sign_in.start("robin", THIRD_PASSWORD, source=SOURCE).next == ("totp", "email_code")
 
 
 # -- what is left behind --------------------------------------------------------------------------------------------------

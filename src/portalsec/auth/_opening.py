@@ -15,7 +15,7 @@ from portalsec.auth._standing import Standing
 from portalsec.auth.assurance import count
 from portalsec.auth.evidence import Evidence, mint
 from portalsec.auth.ports import Account
-from portalsec.auth.proof import Factor
+from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.sessions import NewSession
 from portalsec.auth.step import NEW_PASSWORD as CHOOSE
 from portalsec.auth.step import Step, names_of
@@ -135,7 +135,8 @@ class Opening:
                 account_id=account_id,
             )
         epoch = min(piece.epoch for piece in evidence if piece.epoch is not None)
-        proofs = tuple(piece.proof for piece in evidence)
+        proofs = self._standing.weighed(account, [piece.proof for piece in evidence])
+        two = count(proofs) == 2
         refused: Reason | None = None
         try:
             session = kit.sessions.open_through(
@@ -165,9 +166,10 @@ class Opening:
             recorded = True
             kit.throttle.complete(units)
             kit.accounts.signed_in(account.id, at=kit.clock())
+            if two and account.password_mailed:
+                self._proven(account, proofs)
             cookie, new = None, True  # who is not remembered is told of every sign-in
             if remember and not browser.shared:
-                two = count(proofs) == 2
                 cookie, new = self._remember(account, browser, source, device, epoch=epoch, two=two)
             kit.watch.completed(
                 account, source=source, new_device=new, notice=browser.notice, folded=browser.folded
@@ -210,6 +212,14 @@ class Opening:
             )
         )
         return Step(next=(CHOOSE,), pending=token)
+
+    def _proven(self, account: Account, proofs: Sequence[Proof]) -> None:
+        """Whoever knows the password that was reset by mail has shown more than that mailbox.
+
+        A passkey alone says nothing of who knows the password: that may still be the mailbox's thief.
+        """
+        if account.password_hash is not None and any(proof.factor is Factor.PASSWORD for proof in proofs):
+            self._kit.accounts.password_proven(account.id, expected=account.password_hash)
 
     def _lengthened(self, account: Account, state: Pending) -> Account:
         """The account, which must choose a longer password where a short one is now its only factor."""

@@ -97,6 +97,7 @@ class Replacing:
         keep: bytes | None = None,
         session: str | None = None,
         details: Mapping[str, str] | None = None,
+        mailed: bool = False,
     ) -> Replaced:
         """Put ``new_hash`` in the place of the account's.
 
@@ -104,6 +105,8 @@ class Replacing:
             account: as it was when the right to this was shown.
             keep: digest of the session that goes on under a new id.
             session: its reference, for the record.
+            mailed: a mailed link gave the right to this. Where the password before was one of those, so is this one:
+                knowing that one proved no more than the mailbox.
 
         Raises:
             Denied: EVIDENCE_STALE where the password was changed meanwhile, SESSION_REVOKED where the session to keep
@@ -132,13 +135,18 @@ class Replacing:
         compromised = account.must_change not in {None, _EXPIRED}
         self._new_passwords.retire(account.id, account.password_hash, at, compromised=compromised)
         told = self._notices.tell(account.id, notice, source=source)
-        won = self._accounts.set_password(account.id, new_hash, expected=account.password_hash, changed_at=at)
+        mailed = mailed or account.password_mailed
+        won = self._accounts.set_password(
+            account.id, new_hash, expected=account.password_hash, changed_at=at, mailed=mailed
+        )
         if not won:
             self._notices.withdraw(told.id)
             self._refuse(record, Reason.EVIDENCE_STALE)
         again = None if kept is None else kept.digest
         kept = self._endings.apply(account.id, why, actor=owner, source=source, keep=again)
-        changed = replace(account, password_hash=new_hash, must_change=None, password_changed_at=at)
+        changed = replace(
+            account, password_hash=new_hash, must_change=None, password_changed_at=at, password_mailed=mailed
+        )
         return Replaced(account=changed, session=kept)
 
     def _refuse(self, record: SecurityEvent, reason: Reason) -> NoReturn:

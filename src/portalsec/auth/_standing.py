@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from portalsec.auth._door_kit import Kit
@@ -52,6 +53,18 @@ class Standing:
         """Whether it has a second factor of its own, usable or not."""
         return self.enrolled(account).second
 
+    @staticmethod
+    def weighed(account: Account, proofs: Sequence[Proof]) -> tuple[Proof, ...]:
+        """The proofs, and of the password how it came about: one that was reset by mail is the mailbox still."""
+        if not account.password_mailed:
+            return tuple(proofs)
+        return tuple(
+            replace(proof, through=proof.through or Factor.EMAIL_CODE)
+            if proof.factor is Factor.PASSWORD
+            else proof
+            for proof in proofs
+        )
+
     def still_there(self, account: Account, proofs: Sequence[Proof]) -> bool:
         """Whether no passkey that was shown has been removed or disabled since."""
         shown = {proof.authenticator for proof in proofs if proof.factor is Factor.PASSKEY}
@@ -80,7 +93,7 @@ class Standing:
             device: digest of the known device that the browser showed. A trusted one spares its owner the second factor
                 that they set up of their own accord; what the policy asks for, no device answers.
         """
-        kit = self._kit
+        kit, proofs = self._kit, self.weighed(account, proofs)
         enrolled, demand = self.enrolled(account), self.demand(account.id)
         where = missing(proofs, enrolled, demand, grace=kit.policy.grace(kit.clock()))
         if where.done or kit.trust is None or device is None or not meets(proofs, demand):

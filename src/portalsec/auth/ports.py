@@ -120,6 +120,8 @@ class Account:
         reference: who this account is in the application's own data (a patient's id, say), or None.
         must_change: why the next sign-in must choose a new password (see `portalsec.auth.new_password`), or None.
         password_changed_at: when the password was last chosen, or None where that is not known; a rehash is no change.
+        password_mailed: it was chosen through a mailed reset, and nobody who knows it has shown a factor other than that
+            mailbox yet: beside a mailed code it proves nothing more.
         signed_in_at: the newest full sign-in, or None before the first.
         created_at: when it was created, or None where that is not known.
     """
@@ -132,6 +134,7 @@ class Account:
     reference: str | None = None
     must_change: str | None = None
     password_changed_at: datetime | None = None
+    password_mailed: bool = False
     signed_in_at: datetime | None = None
     created_at: datetime | None = None
 
@@ -156,12 +159,18 @@ class AccountStore(Protocol):
         *,
         expected: str | None,
         changed_at: datetime | None = None,
+        mailed: bool = False,
     ) -> bool:
         """Replace the hash only where it still is ``expected``; False otherwise (someone changed it meanwhile).
 
         With ``changed_at`` it is a password newly chosen (or taken away, where ``new_hash`` is None): the moment is
-        kept and ``must_change`` is cleared, in the same write. Without, it is the same password hashed anew.
+        kept, ``must_change`` is cleared and ``password_mailed`` becomes ``mailed``, in the same write. Without, it is the
+        same password hashed anew, and ``mailed`` says nothing.
         """
+        ...
+
+    def password_proven(self, account_id: str, *, expected: str) -> bool:
+        """Clear ``password_mailed`` only where the hash still is ``expected``; whether that changed it."""
         ...
 
     def require_change(self, account_id: str, reason: str) -> bool:

@@ -157,6 +157,7 @@ class PasswordReset:
                 event=Event.AUTH_PASSWORD_RESET,
                 notice=NoticeKind.PASSWORD_RESET,
                 source=source,
+                mailed=True,
             ).account
         except StoreError:
             # The person must be able to try again; a token is dead anyway where the password was written after all.

@@ -53,10 +53,12 @@ class SignInPolicy:
             raise ConfigurationError(
                 "SignInPolicy: factors names kinds of Factor, and one that is more than a code by mail or SMS"
             )
-        if Factor.SMS_CODE in self.factors and not self.factors & {Factor.TOTP, Factor.PASSKEY}:
-            # A restricted authenticator: whoever is offered it is offered one that is none (SP 800-63B-4, 3.2.9).
+        if self.factors & _ON_ASKING and not self.factors & {Factor.TOTP, Factor.PASSKEY}:
+            # SMS is a restricted authenticator: whoever is offered it is offered one that is none (SP 800-63B-4, 3.2.9).
+            # And after a reset by mail a mailed code is the same mailbox again: there must be something else to set up.
             raise ConfigurationError(
-                "SignInPolicy: factors has codes by SMS: list TOTP or PASSKEY beside them"
+                f"SignInPolicy: factors has codes by {'SMS' if Factor.SMS_CODE in self.factors else 'mail'}: "
+                "list TOTP or PASSKEY beside them"
             )
         if self.phishing_resistant == "required" and Factor.PASSKEY not in self.factors:
             raise ConfigurationError(

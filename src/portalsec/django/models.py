@@ -48,6 +48,7 @@ class AccountLink(models.Model):
     password_hash = models.TextField(null=True)
     must_change = models.CharField(max_length=64, null=True)
     password_changed_at = models.BigIntegerField(null=True)
+    password_mailed = models.BooleanField(default=False, db_default=False)
     signed_in_at = models.BigIntegerField(null=True)
     created_at = models.BigIntegerField(null=True)
 

@@ -56,6 +56,7 @@ class SqlAccounts:
             "created_at": unix_microseconds(account.created_at or now),
             "must_change": account.must_change,
             "password_changed_at": microseconds_or_none(account.password_changed_at),
+            "password_mailed": int(account.password_mailed),
             "signed_in_at": microseconds_or_none(account.signed_in_at),
         }
         with writing(self._engine) as connection:
@@ -79,14 +80,27 @@ class SqlAccounts:
         *,
         expected: str | None,
         changed_at: datetime | None = None,
+        mailed: bool = False,
     ) -> bool:
         values: dict[str, Any] = {"password_hash": new_hash}
         if changed_at is not None:
-            values |= {"password_changed_at": unix_microseconds(changed_at), "must_change": None}
+            values |= {
+                "password_changed_at": unix_microseconds(changed_at),
+                "must_change": None,
+                "password_mailed": int(mailed),
+            }
         return self._changed(
             update(table)
             .where(table.c.id == account_id, table.c.password_hash.is_not_distinct_from(expected))
             .values(values)
+        )
+
+    def password_proven(self, account_id: str, *, expected: str) -> bool:
+        same = table.c.password_hash == expected
+        return self._changed(
+            update(table)
+            .where(table.c.id == account_id, same, table.c.password_mailed != 0)
+            .values(password_mailed=0)
         )
 
     def require_change(self, account_id: str, reason: str) -> bool:
@@ -134,6 +148,7 @@ class SqlAccounts:
             reference=row.reference,
             must_change=row.must_change,
             password_changed_at=moment_or_none(row.password_changed_at),
+            password_mailed=bool(row.password_mailed),
             signed_in_at=moment_or_none(row.signed_in_at),
             created_at=from_unix_microseconds(row.created_at),
         )

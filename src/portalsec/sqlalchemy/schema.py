@@ -26,6 +26,7 @@ UPGRADES: Mapping[Which, Sequence[Sequence[tuple[str, str]]]] = MappingProxyType
                 ("portalsec_throttle", "kept_until BIGINT DEFAULT 0 NOT NULL"),
             ),
             (  # version 2 to 3
+                ("portalsec_account", "password_mailed SMALLINT DEFAULT 0 NOT NULL"),
                 ("portalsec_session", "proofs TEXT"),
                 ("portalsec_session", "level SMALLINT"),
                 ("portalsec_session", "phishing_resistant SMALLINT"),

@@ -97,6 +97,7 @@ account = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("must_change", Text),
     Column("password_changed_at", BigInteger),
+    Column("password_mailed", SmallInteger, nullable=False, server_default="0"),
     Column("signed_in_at", BigInteger),
 )
 

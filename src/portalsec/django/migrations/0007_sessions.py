@@ -8,6 +8,12 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name="accountlink",
+            name="password_mailed",
+            # The database has the default too: a worker of the version before may be writing still.
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddField(
             model_name="session",
             name="proofs",
             field=models.TextField(null=True),

@@ -65,6 +65,7 @@ class DjangoAccounts:
             "password_hash": account.password_hash,
             "must_change": account.must_change,
             "password_changed_at": microseconds_or_none(account.password_changed_at),
+            "password_mailed": account.password_mailed,
             "signed_in_at": microseconds_or_none(account.signed_in_at),
             "created_at": unix_microseconds(account.created_at or now),
         }
@@ -103,6 +104,7 @@ class DjangoAccounts:
         *,
         expected: str | None,
         changed_at: datetime | None = None,
+        mailed: bool = False,
     ) -> bool:
         if expected is None:
             held = self._found(account_id, join=False)
@@ -113,7 +115,11 @@ class DjangoAccounts:
             column = _to_column(expected)
         state: dict[str, Any] = {"password_hash": new_hash}
         if changed_at is not None:
-            state |= {"password_changed_at": unix_microseconds(changed_at), "must_change": None}
+            state |= {
+                "password_changed_at": unix_microseconds(changed_at),
+                "must_change": None,
+                "password_mailed": mailed,
+            }
         return self.replace_column(account_id, column, new_hash, state=state)
 
     def replace_column(
@@ -133,6 +139,12 @@ class DjangoAccounts:
             values = {"password_hash": new_hash} if state is None else state
             self._links.filter(account_id=account_id).update(**values)
             return True
+
+    def password_proven(self, account_id: str, *, expected: str) -> bool:
+        same = self._of_id(account_id).filter(password=_to_column(expected))
+        return self._update_link(
+            Q(account_id=account_id, password_mailed=True, user__in=same.values("pk")), password_mailed=False
+        )
 
     def require_change(self, account_id: str, reason: str) -> bool:
         return self._linked(account_id) and self._update_link(Q(account_id=account_id), must_change=reason)
@@ -316,6 +328,7 @@ def _account(user: Any) -> Account:
         reference=link.reference,
         must_change=link.must_change,
         password_changed_at=moment_or_none(link.password_changed_at),
+        password_mailed=link.password_mailed,
         signed_in_at=signed_in or _utc(getattr(user, "last_login", None)),
         created_at=created or _utc(getattr(user, "date_joined", None)),
     )

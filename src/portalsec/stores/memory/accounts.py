@@ -45,6 +45,7 @@ class MemoryAccounts:
         *,
         expected: str | None,
         changed_at: datetime | None = None,
+        mailed: bool = False,
     ) -> bool:
         with self._lock:
             account = self._by_id.get(account_id)
@@ -52,8 +53,18 @@ class MemoryAccounts:
                 return False
             changed = replace(account, password_hash=new_hash)
             if changed_at is not None:
-                changed = replace(changed, password_changed_at=changed_at, must_change=None)
+                changed = replace(
+                    changed, password_changed_at=changed_at, must_change=None, password_mailed=mailed
+                )
             self._by_id[account_id] = changed
+            return True
+
+    def password_proven(self, account_id: str, *, expected: str) -> bool:
+        with self._lock:
+            account = self._by_id.get(account_id)
+            if account is None or not account.password_mailed or account.password_hash != expected:
+                return False
+            self._by_id[account_id] = replace(account, password_mailed=False)
             return True
 
     def require_change(self, account_id: str, reason: str) -> bool:

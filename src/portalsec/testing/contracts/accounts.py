@@ -92,6 +92,26 @@ class AccountStoreContract(StoreContract):
         assert store.set_password("account-1", _HASH, expected=_OTHER, changed_at=later)
         assert store.get("account-1") == replace(_account(), password_changed_at=later)
 
+    def test_a_password_that_was_set_by_mail_is_so_until_it_is_proven_or_another_is_chosen(
+        self, store: AccountStore
+    ) -> None:
+        store.create(_account(1), now=NOW)
+        store.create(replace(_account(2), password_mailed=True), now=NOW)
+        mailed = replace(_account(password_hash=_OTHER), password_changed_at=NOW, password_mailed=True)
+        assert not store.password_proven("account-1", expected=_HASH)
+        assert store.set_password("account-1", _OTHER, expected=_HASH, changed_at=NOW, mailed=True)
+        assert store.get("account-1") == mailed
+        assert store.set_password("account-1", _HASH, expected=_OTHER), "the same one, hashed anew"
+        assert store.get("account-1") == replace(mailed, password_hash=_HASH)
+        assert not store.password_proven("account-1", expected=_OTHER), "somebody chose another meanwhile"
+        assert not store.password_proven("account-9", expected=_HASH)
+        assert store.password_proven("account-1", expected=_HASH)
+        assert not store.password_proven("account-1", expected=_HASH)
+        assert store.get("account-1") == replace(_account(), password_changed_at=NOW)
+        assert store.get("account-2") == replace(_account(2), password_mailed=True)
+        assert store.set_password("account-2", _OTHER, expected=_HASH, changed_at=NOW)
+        assert store.get("account-2") == replace(_account(2, password_hash=_OTHER), password_changed_at=NOW)
+
     def test_a_password_can_be_taken_away(self, store: AccountStore) -> None:
         store.create(_account(), now=NOW)
         assert not store.set_password("account-1", None, expected=_OTHER, changed_at=NOW)
