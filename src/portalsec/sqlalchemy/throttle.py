@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Engine,
     and_,
+    bindparam,
     case,
     delete,
     false,
@@ -19,11 +22,12 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from portalsec.auth.ports import Take
 from portalsec.clock import from_unix_microseconds, unix_microseconds
 from portalsec.sqlalchemy.tables import throttle as table
-from portalsec.sqlalchemy.transaction import insert_into, reading, require_opened, writing
+from portalsec.sqlalchemy.transaction import reading, require_opened, writing
 
 __all__ = ["SqlThrottle"]
 
@@ -57,21 +61,32 @@ class SqlThrottle:
         moment = unix_microseconds(now)
         if next(self._takes) % _SWEEP_EVERY == 0:
             self._sweep(moment)
-        fresh = moment + window // _MICROSECOND
+        span = window // _MICROSECOND
         if limit < 1:
-            return self._refused(key, moment, fresh)
-        upsert = _upsert(
-            self._engine, key, limit=limit, moment=moment, fresh=fresh, longest=longest, heals=heals
-        )
+            return self._refused(key, moment, moment + span)
+        values = {
+            "counter": key,
+            "quota": limit,
+            "moment": moment,
+            "fresh": moment + span,
+            "kept": moment + span,
+        }
+        if longest is not None:
+            memory = (longest if heals is None else heals) // _MICROSECOND
+            values |= {
+                "memory": memory,
+                "kept": moment + span + memory,
+                "remembered": moment - memory,
+                "span": span,
+                "at_most": max(longest // _MICROSECOND, span),
+            }
+        statement = _statement(self._engine.dialect.name, longest is not None)
         with writing(self._engine) as connection:
-            if connection.dialect.name == "postgresql":
-                row = connection.execute(_or_as_it_is(upsert, key)).first()
-            else:
-                row = connection.execute(upsert.returning(*_SEEN, true().label("ok"))).first()
+            row = connection.execute(statement, values).first()
         if row is None or row.window_end <= moment:
             # SQLite: the budget is used up. PostgreSQL: so it is, and somebody else began the window while this
             # statement ran, so that it saw the one before.
-            return self._refused(key, moment, fresh)
+            return self._refused(key, moment, moment + span)
         return _take(row, ok=bool(row.ok))
 
     def give_back(self, key: str, *, window: int) -> None:
@@ -115,34 +130,52 @@ def _take(row: Any, *, ok: bool) -> Take:
     )
 
 
-def _upsert(
-    engine: Engine,
-    key: str,
-    *,
-    limit: int,
-    moment: int,
-    fresh: int,
-    longest: timedelta | None,
-    heals: timedelta | None,
-) -> Any:
+@cache
+def _statement(dialect: str, lengthens: bool) -> Any:
+    """What takes a unit, made once: to put it together costs more than to run it.
+
+    PostgreSQL also gives the row as it is where nothing was written: a refusal without a second statement.
+    """
+    upsert = _upsert(dialect, lengthens)
+    if dialect != "postgresql":
+        return upsert.returning(*_SEEN, true().label("ok"))
+    taken = upsert.returning(*_SEEN).cte("taken")
+    return union_all(
+        select(taken.c.window_start, taken.c.window_end, taken.c.used, taken.c.level, true().label("ok")),
+        select(*_SEEN, false().label("ok")).where(
+            table.c.key == bindparam("counter"), ~select(taken.c.used).exists()
+        ),
+    )
+
+
+def _upsert(dialect: str, lengthens: bool) -> Any:
     """Begin the counter, or the window after one that ended, or take one more unit; nothing where none is left."""
+    moment, fresh, quota = _number("moment"), _number("fresh"), _number("quota")
     ended = table.c.window_end <= moment
-    end: Any = literal(fresh)
+    end: Any = fresh
     level: Any = literal(0)
-    memory = 0
-    if longest is not None:
-        memory = (longest if heals is None else heals) // _MICROSECOND
-        at_most = max(longest // _MICROSECOND, fresh - moment)
-        twice = 2 * (table.c.window_end - table.c.window_start)
-        again = and_(table.c.used >= limit, table.c.window_end >= moment - memory)
+    kept: Any = _number("kept")
+    if lengthens:
+        at_most, twice = _number("at_most"), 2 * (table.c.window_end - table.c.window_start)
+        again = and_(table.c.used >= quota, table.c.window_end >= _number("remembered"))
         end = case(
             (and_(again, twice >= at_most), moment + at_most),
-            (and_(again, twice > fresh - moment), moment + twice),
+            (and_(again, twice > _number("span")), moment + twice),
             else_=fresh,
         )
         level = case((again, table.c.level + 1), else_=0)
-    insert = insert_into(engine, table).values(
-        key=key, window_start=moment, window_end=fresh, used=1, level=0, kept_until=fresh + memory
+        kept = end + _number("memory")
+    insert = (
+        (postgresql if dialect == "postgresql" else sqlite)
+        .insert(table)
+        .values(
+            key=bindparam("counter"),
+            window_start=moment,
+            window_end=fresh,
+            used=1,
+            level=0,
+            kept_until=_number("kept"),
+        )
     )
     return insert.on_conflict_do_update(
         index_elements=[table.c.key],
@@ -151,17 +184,12 @@ def _upsert(
             "window_start": case((ended, moment), else_=table.c.window_start),
             "window_end": case((ended, end), else_=table.c.window_end),
             "level": case((ended, level), else_=table.c.level),
-            "kept_until": case((ended, end + memory), else_=table.c.kept_until),
+            "kept_until": case((ended, kept), else_=table.c.kept_until),
         },
         # Where this is false nothing is written and no row comes back: the budget is used up.
-        where=or_(ended, table.c.used < limit),
+        where=or_(ended, table.c.used < quota),
     )
 
 
-def _or_as_it_is(upsert: Any, key: str) -> Any:
-    """The row as it was written, or as it is where nothing was: a refusal without a second statement."""
-    taken = upsert.returning(*_SEEN).cte("taken")
-    return union_all(
-        select(taken.c.window_start, taken.c.window_end, taken.c.used, taken.c.level, true().label("ok")),
-        select(*_SEEN, false().label("ok")).where(table.c.key == key, ~select(taken.c.used).exists()),
-    )
+def _number(name: str) -> Any:
+    return bindparam(name, type_=BigInteger)
