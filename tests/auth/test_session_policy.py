@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portalsec.auth._door import DOOR
-from portalsec.auth.anomalies import AnomalyPolicy, anomaly
+from portalsec.auth.anomalies import MOST_NETWORKS, AnomalyPolicy, anomaly, networks_shown
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.sessions import ActiveSession, Limits, NewSession, SessionPolicy, SessionRule
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
@@ -378,18 +378,48 @@ def test_one_is_ended_by_its_reference_and_only_the_accounts_own(room: Room) -> 
         (SAFARI, "192.0.2.10", "browser"),
         (None, "192.0.2.10", "browser"),
         ("curl/8.5", "192.0.2.10", "browser"),
-        (FIREFOX.format("150.0"), "198.51.100.1", "address"),
+        (FIREFOX.format("150.0"), "192.0.3.10", "address"),
+        (FIREFOX.format("150.0"), "192.1.2.10", "address+network"),
+        (FIREFOX.format("150.0"), "::ffff:192.0.2.77", None),
         (FIREFOX.format("150.0"), None, None),
         (FIREFOX.format("150.0"), "nonsense", None),
-        (SAFARI, "2001:db8::1", "address+browser"),
+        (SAFARI, "2001:db8::1", "address+browser+network"),
     ],
 )
 def test_what_counts_as_a_change(agent: str | None, address: str | None, found: str | None) -> None:
     given = {"address": HERE.address, "user_agent": HERE.user_agent}
     now = {"now_address": address, "now_user_agent": agent}
     assert anomaly(**given, **now, policy=AnomalyPolicy()) == found
-    ignoring = AnomalyPolicy(browser="ignore", address="ignore")
+    ignoring = AnomalyPolicy(browser="ignore", network="ignore", address="ignore")
     assert anomaly(**given, **now, policy=ignoring) is None
+
+
+def test_a_jump_goes_by_the_width_of_a_providers_network_in_either_version_of_ip() -> None:
+    def found(one: str, other: str, **kwargs: Any) -> str | None:
+        return anomaly(
+            address=one,
+            user_agent=None,
+            now_address=other,
+            now_user_agent=None,
+            policy=AnomalyPolicy(),
+            **kwargs,
+        )
+
+    assert found("2001:db8:1::1", "2001:db8:1::2") is None
+    assert found("2001:db8:1::1", "2001:db8:ffff::1") == "address"
+    assert found("2001:db8:1::1", "2001:db9:1::1") == "address+network"
+    assert found("2001:db8:1::1", "192.0.2.1") == "address+network"
+    assert found("192.0.2.1", "203.0.113.1", networks=("203.0.0.0/16",)) == "address"
+    assert found("192.0.2.1", "203.1.113.1", networks=("203.0.0.0/16",)) == "address+network"
+
+
+def test_networks_from_which_a_factor_was_shown_are_kept_and_few() -> None:
+    shown: tuple[str, ...] = ()
+    for number in range(9):
+        shown = networks_shown(shown, address=f"10.{number}.0.1", now_address=f"10.{number + 1}.0.1")
+    assert shown == ("10.9.0.0/16", "10.8.0.0/16", "10.7.0.0/16", "10.6.0.0/16")
+    assert len(shown) == MOST_NETWORKS
+    assert networks_shown((), address=None, now_address="nonsense") == ()
 
 
 def test_another_browser_is_recorded_once_and_asks_for_a_factor_until_one_is_shown(room: Room) -> None:
@@ -419,18 +449,46 @@ def test_a_new_id_without_a_proof_settles_nothing_that_is_strange(room: Room) ->
 def test_another_network_is_recorded_and_hides_no_later_change_of_the_browser(room: Room) -> None:
     opened = room.open()
     room.events.clear()
-    for last in (1, 2, 3):
-        room.check(opened, replace(HERE, address=f"198.51.{last}.1"))
-    assert room.refused(opened, Source(address="198.51.1.1", user_agent=SAFARI)) is Reason.STEP_UP_REQUIRED
+    for last in (3, 4, 5):
+        room.check(opened, replace(HERE, address=f"192.0.{last}.1"))
+    assert room.refused(opened, Source(address="192.0.3.1", user_agent=SAFARI)) is Reason.STEP_UP_REQUIRED
     assert [event.details["what"] for event in room.events] == ["address", "address+browser"]
+
+
+def test_each_network_that_a_telephone_goes_between_asks_once(room: Room) -> None:
+    opened, street = room.open(), replace(HERE, address="2001:db8::1")
+    assert room.refused(opened, street) is Reason.STEP_UP_REQUIRED
+    assert room.refused(opened) is Reason.STEP_UP_REQUIRED
+    session = room.check(opened, street, stepping_up=True)
+    opened = room.sessions.rotate_through(DOOR, session, proofs=room.proofs(Factor.TOTP), source=street)
+    for source in (street, HERE, street, replace(HERE, address="192.0.77.1")):
+        room.check(opened, source)
+    assert room.refused(opened, replace(HERE, address="198.51.100.1")) is Reason.STEP_UP_REQUIRED
+
+
+def test_a_proof_that_settles_nothing_leaves_what_is_strange(room: Room) -> None:
+    opened, elsewhere = room.open(), replace(HERE, address="198.51.100.1")
+    assert room.refused(opened, elsewhere) is Reason.STEP_UP_REQUIRED
+    session = room.check(opened, elsewhere, stepping_up=True)
+    again = room.sessions.rotate_through(
+        DOOR, session, proofs=room.proofs(Factor.PASSWORD), source=elsewhere, settles=False
+    )
+    for source in (elsewhere, HERE):
+        assert room.refused(again, source) is Reason.STEP_UP_REQUIRED
+    assert room.check(again, stepping_up=True).record.networks == ()
 
 
 def test_a_policy_decides_what_a_change_means() -> None:
     strict = under(anomalies=AnomalyPolicy(address="step_up"))
-    assert strict.refused(strict.open(), replace(HERE, address="198.51.100.1")) is Reason.STEP_UP_REQUIRED
+    assert strict.refused(strict.open(), replace(HERE, address="192.0.3.1")) is Reason.STEP_UP_REQUIRED
+    roaming = under(anomalies=AnomalyPolicy(network="record"))
+    roaming.check(roaming.open(), replace(HERE, address="198.51.100.1"))
+    assert [event.details["what"] for event in roaming.events.named(Event.AUTH_SESSION_ANOMALY)] == [
+        "address+network"
+    ]
     lax = under(anomalies=AnomalyPolicy(browser="record"))
     lax.check(lax.open(), replace(HERE, user_agent=SAFARI))
-    silent = under(anomalies=AnomalyPolicy(browser="ignore", address="ignore"))
+    silent = under(anomalies=AnomalyPolicy(browser="ignore", network="ignore", address="ignore"))
     silent.check(silent.open(), Source(address="198.51.100.1", user_agent=SAFARI))
     assert not silent.events.named(Event.AUTH_SESSION_ANOMALY)
     with pytest.raises(ConfigurationError):

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from portalsec.auth.proof import Factor
-from portalsec.auth.sessions import ActiveSession
+from portalsec.auth.sessions import ActiveSession, NewSession
+from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.step_up import StepUpRequired
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Event, Outcome, SecurityEvent
@@ -195,3 +196,81 @@ def test_a_refusal_is_one_face(door: Door) -> None:
     with pytest.raises(Denied) as refusal:
         door.step_up.submit_password(held, OTHER_PASSWORD, source=SOURCE)
     assert str(refusal.value) == str(StepUpRequired(("totp",))) == "The request was refused."
+
+
+# -- a session that suddenly comes from elsewhere ---------------------------------------------------------------------------
+
+
+ELSEWHERE = replace(SOURCE, address="203.0.113.9")
+
+
+def strange(door: Door, opened: NewSession) -> ActiveSession:
+    """The session as its step-up sees it after it jumped."""
+    token = opened.token.reveal()
+    assert refused(lambda: door.sessions.check(token, source=ELSEWHERE)) is Reason.STEP_UP_REQUIRED
+    return door.sessions.check(token, source=ELSEWHERE, stepping_up=True)
+
+
+def alive(door: Door, opened: NewSession) -> bool:
+    try:
+        door.sessions.check(opened.token.reveal(), source=ELSEWHERE)
+    except Denied as denied:
+        assert denied.reason is Reason.STEP_UP_REQUIRED
+        return False
+    return True
+
+
+def test_a_password_alone_settles_nothing_strange_where_the_account_has_more(door: Door) -> None:
+    robin = door.person()
+    held = strange(door, door.session(robin))
+    assert door.step_up.ways(held) == ("totp",)
+    hashed = door.calls.count("accounts.get")
+    with pytest.raises(StepUpRequired) as required:
+        door.step_up.submit_password(held, PASSWORD, source=ELSEWHERE)
+    assert required.value.next == ("totp",)
+    assert door.calls.count("accounts.get") == hashed + 1, "what would do was looked up, and no password"
+    event = door.events.named(Event.AUTH_STEP_UP)[-1]
+    assert (event.outcome, event.reason) == (Outcome.DENIED, Reason.STEP_UP_REQUIRED)
+    door.clock.advance(timedelta(seconds=60))
+    assert alive(door, door.step_up.submit_totp(held, door.code(robin), source=ELSEWHERE))
+
+
+def test_a_password_settles_it_where_it_is_all_that_the_account_has() -> None:
+    door = Door(SignInPolicy(second_factor="optional"))
+    door.person(enrolled=False)
+    step = door.start()
+    assert step.session is not None
+    held = strange(door, step.session)
+    assert door.step_up.ways(held) == ("password",)
+    assert alive(door, door.step_up.submit_password(held, PASSWORD, source=ELSEWHERE))
+
+
+def test_a_session_that_a_passkey_opened_asks_for_a_passkey(door: Door) -> None:
+    robin = door.person()
+    door.with_passkey(robin)
+    (code, *_) = door.with_codes(robin)
+    step = door.first(robin)
+    assert step.session is not None
+    held = strange(door, step.session)
+    door.clock.advance(timedelta(seconds=60))
+    for work in (
+        lambda: door.step_up.submit_totp(held, door.code(robin), source=ELSEWHERE),
+        lambda: door.step_up.submit_recovery_code(held, code, source=ELSEWHERE),
+    ):
+        assert refused(work) is Reason.STEP_UP_REQUIRED
+    assert door.recovery_codes.left(robin.id) == 10
+    options = door.step_up.begin_passkey(held, source=ELSEWHERE)
+    assert alive(door, door.step_up.submit_passkey(held, door.answer(robin, options), source=ELSEWHERE))
+
+
+def test_a_factor_that_died_leaves_no_strange_session_to_the_password(door: Door) -> None:
+    robin = door.person()
+    held = strange(door, door.session(robin))
+    (device,) = door.totp_store.devices(robin.id)
+    for _ in range(100):
+        door.totp_store.try_(robin.id, device.id, cap=100)
+    assert door.step_up.ways(held) == ()
+    assert (
+        refused(lambda: door.step_up.submit_password(held, PASSWORD, source=ELSEWHERE))
+        is Reason.STEP_UP_REQUIRED
+    )

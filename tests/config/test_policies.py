@@ -238,6 +238,8 @@ makes = ["{SOFT_AAGUID}"]
 
 def test_sessions_follow_a_preset_and_what_is_set_beside_it(tmp_path: Path) -> None:
     assert opened(tmp_path, "").sessions == SessionPolicy.HIPAA_CLINIC
+    still = opened(tmp_path, '[sessions]\naddress_changed = "record"\n').sessions.anomalies
+    assert still == AnomalyPolicy(network="record", address="record")
     found = opened(
         tmp_path,
         """[sessions]
@@ -258,4 +260,4 @@ address_changed = "step_up"
         SessionRule(shared=False, idle=timedelta(minutes=20)),
     )
     assert (found.resume, found.max_sessions, found.at_most) == (False, 3, "refuse")
-    assert found.anomalies == AnomalyPolicy(browser="step_up", address="step_up")
+    assert found.anomalies == AnomalyPolicy(browser="step_up", network="step_up", address="step_up")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-__all__ = ["UNKNOWN", "address_prefix"]
+__all__ = ["UNKNOWN", "address_network", "address_prefix"]
 
 UNKNOWN = "unknown"
 _MAX_ADDRESS = 64
@@ -21,6 +21,18 @@ def address_prefix(address: str | None) -> str:
     where one IPv4 address would otherwise have 65,536 prefixes). Teredo addresses count as the /64 of their server.
     What is no address is ``"unknown"``: one budget for all of them, so that garbage does not buy a fresh one.
     """
+    return _prefix(address, 24, 64)
+
+
+def address_network(address: str | None) -> str:
+    """The network that an address belongs to, about as wide as one provider's: IPv4 /16, IPv6 /32. Pure.
+
+    Spellings, addresses inside addresses and what is none are as for `address_prefix`.
+    """
+    return _prefix(address, 16, 32)
+
+
+def _prefix(address: str | None, four: int, six: int) -> str:
     if not address or len(address) > _MAX_ADDRESS:
         return UNKNOWN
     text = address.strip()
@@ -35,9 +47,11 @@ def address_prefix(address: str | None) -> str:
     if isinstance(parsed, ipaddress.IPv6Address):
         inside = _inside(parsed)
         if inside is None:
-            return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+            rest = 128 - six
+            return str(ipaddress.IPv6Network((int(parsed) >> rest << rest, six)))
         parsed = inside
-    return str(ipaddress.IPv4Network((int(parsed) >> 8 << 8, 24)))
+    rest = 32 - four
+    return str(ipaddress.IPv4Network((int(parsed) >> rest << rest, four)))
 
 
 def _inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -990,6 +990,7 @@ class SessionRecord:
         posture: what an app said about its device; advisory.
         place: a coarse place that the application found for the address ("Oslo, Norway"), or None.
         address: where it was opened from, or None.
+        networks: other networks from which a factor was shown in it since, the newest first, at most 4.
         user_agent: of the browser that opened it, at most 256 characters, or None.
     """
 
@@ -1011,6 +1012,7 @@ class SessionRecord:
     posture: DevicePosture | None = None
     place: str | None = None
     address: str | None = None
+    networks: tuple[str, ...] = ()
     user_agent: str | None = None
 
     @property

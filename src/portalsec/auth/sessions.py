@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from portalsec._encoding import new_token
 from portalsec.auth._door import require_door
 from portalsec.auth._input import token_text
-from portalsec.auth.anomalies import anomaly
+from portalsec.auth.anomalies import anomaly, networks_shown
 from portalsec.auth.assurance import level, phishing_resistant
 from portalsec.auth.ports import Created, LoadedSession, Mac, SessionRecord, SessionStore
 from portalsec.auth.posture import DevicePosture
-from portalsec.auth.proof import Proof
+from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.session_list import ListedSession, listed
 from portalsec.auth.session_policy import Limits, SessionPolicy, SessionRule
 from portalsec.auth.session_standing import ANYTHING, Active, Ended, Required, evaluate, may_rest, measured
@@ -429,18 +429,22 @@ class Sessions:
         proofs: Sequence[Proof] = (),
         source: Source,
         roles: Iterable[str] = (),
+        settles: bool = True,
     ) -> NewSession:
         """Give a session another id, with what was shown since; the old id is dead. For step-up and privilege changes.
 
-        It stays as old as it is, so the absolute limit does not move; limits only get tighter. With a proof, what was
-        strange about it is settled: from here on it is compared with ``source``.
+        It stays as old as it is, so the absolute limit does not move; limits only get tighter.
+
+        Args:
+            settles: the proof, if any, is one that settles what was strange about the session: from here on it is
+                compared with ``source``.
 
         Raises:
             Denied: SESSION_UNKNOWN where it ended meanwhile, or another request rotated it; IMPERSONATED.
         """
         require_door(door, "a session")
         session.require_owner()
-        return self._replaced(session.record, proofs, source=source, roles=roles)
+        return self._replaced(session.record, proofs, source=source, roles=roles, settles=settles)
 
     def resume_through(
         self,
@@ -459,7 +463,9 @@ class Sessions:
         require_door(door, "a session")
         if not proofs or not may_rest(record, self.policy):
             raise Denied(Reason.EVIDENCE_MISSING)
-        session = self._replaced(record, proofs, source=source, roles=roles)
+        # A password alone settles nothing that was strange: see `StepUp`.
+        more = any(proof.factor is not Factor.PASSWORD for proof in proofs)
+        session = self._replaced(record, proofs, source=source, roles=roles, settles=more)
         try:
             self._emit(
                 SecurityEvent(
@@ -637,6 +643,7 @@ class Sessions:
             now_user_agent=_cut(source.user_agent),
             policy=self.policy.anomalies,
             before=record.anomaly,
+            networks=record.networks,
         )
 
     def _watched(self, record: SessionRecord, source: Source) -> SessionRecord:
@@ -671,7 +678,13 @@ class Sessions:
         )
 
     def _replaced(
-        self, before: SessionRecord, proofs: Sequence[Proof], *, source: Source, roles: Iterable[str]
+        self,
+        before: SessionRecord,
+        proofs: Sequence[Proof],
+        *,
+        source: Source,
+        roles: Iterable[str],
+        settles: bool,
     ) -> NewSession:
         shown = _merged(before.proofs, proofs)
         reached, now, token = max(level(shown), before.level), self._clock(), new_token()
@@ -687,10 +700,14 @@ class Sessions:
             absolute=_shorter(before.absolute, limits.absolute),
             rested_at=None,
         )
-        if (
-            proofs
-        ):  # without one what is strange about it stays strange, and what it is compared with stays too
-            record = replace(record, anomaly=None, address=source.address, user_agent=_cut(source.user_agent))
+        if proofs and settles:  # else what is strange stays strange, and what it is compared with stays too
+            record = replace(
+                record,
+                anomaly=None,
+                address=source.address,
+                networks=networks_shown(before.networks, address=before.address, now_address=source.address),
+                user_agent=_cut(source.user_agent),
+            )
         if not self._store.replace(before.digest, record):
             raise Denied(Reason.SESSION_UNKNOWN)
         return self._new(token, record)

@@ -139,8 +139,11 @@ class StepUp:
             raise StepUpRequired(self._ways(has, wanted, demand))
 
     def ways(self, session: ActiveSession) -> tuple[str, ...]:
-        """Kinds that the account of this session could show now, for a page."""
-        has, _ = self._has(session.account_id)
+        """Kinds that the account of this session could show now, for a page; of a session that suddenly came from
+        elsewhere, those that settle that."""
+        has, second = self._has(session.account_id)
+        if self._strange(session):
+            has &= self._settling(session, has, second=second)
         return tuple(factor.value for factor in Factor if factor in has)
 
     # -- showing ------------------------------------------------------------------------------------------------------
@@ -150,7 +153,11 @@ class StepUp:
 
         Returns:
             The session under another id; the old one is dead.
+
+        Raises:
+            StepUpRequired: the session suddenly came from elsewhere, and the account has a factor that says more.
         """
+        self._refuse_too_little(session, Factor.PASSWORD, source)
         at = self._clock()
         account = self._current.verify(session, password, source=source)
         return self._stepped_up(session, mint(Factor.PASSWORD, account.id, at), source)
@@ -164,6 +171,7 @@ class StepUp:
         """
         return self._submit(
             session,
+            Factor.TOTP,
             lambda account: telling_of_the_dead(
                 lambda: self._totp.verify(account.id, code),
                 account.id,
@@ -181,6 +189,7 @@ class StepUp:
             self._refuse(session, Reason.FACTOR_NOT_ENROLLED, source)
         new = self._submit(
             session,
+            Factor.RECOVERY_CODE,
             lambda account: codes.verify(account.id, code, source=source),
             source,
             unspent=lambda: codes.unspend(session.account_id, code),
@@ -218,6 +227,7 @@ class StepUp:
             self._refuse(session, Reason.FACTOR_NOT_ENROLLED, source)
         return self._submit(
             session,
+            Factor.PASSKEY,
             lambda account: service.complete_sign_in(
                 session.digest,
                 _PURPOSE,
@@ -239,19 +249,22 @@ class StepUp:
             Denied: it ended meanwhile. StoreError: it goes on as it was, or not at all.
         """
         session = self._sessions.check(new.token.reveal(), source=source, stepping_up=True)
-        return self._stepped_up(session, proven, source)
+        # A factor that is a moment old says nothing of who was there before it: it settles nothing strange.
+        return self._stepped_up(session, proven, source, settles=False)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _submit(
         self,
         session: ActiveSession,
+        factor: Factor,
         verify: Callable[[Account], Evidence],
         source: Source,
         *,
         unspent: Callable[[], None] | None = None,
     ) -> NewSession:
         session.require_owner()
+        self._refuse_too_little(session, factor, source)
         refused: Denied | None = None
         try:
             attempt = self._throttle.reserve("step_up", account=session.account_id, address=source.address)
@@ -276,10 +289,15 @@ class StepUp:
                     unspent()
             raise
 
-    def _stepped_up(self, session: ActiveSession, proven: Evidence, source: Source) -> NewSession:
+    def _stepped_up(
+        self, session: ActiveSession, proven: Evidence, source: Source, *, settles: bool | None = None
+    ) -> NewSession:
         if proven.account_id != session.account_id:
             self._refuse(session, Reason.EVIDENCE_MIXED, source)
         facts = Facts() if self._facts_of is None else self._facts_of(session.account_id)
+        if settles is None and session.record.anomaly:
+            has, second = self._has(session.account_id)
+            settles = proven.factor in self._settling(session, has, second=second)
         # Recorded first: no session is stepped up that the log does not know of.
         record = self._event(session, source, factor=proven.factor)
         self._emit(record)
@@ -290,11 +308,37 @@ class StepUp:
                 proofs=(replace(proven.proof, explicit=True),),
                 source=source,
                 roles=facts.roles,
+                settles=settles is not False,
             )
         except BaseException:
             with suppress(StoreError):  # a second record, which says that the first came to nothing
                 self._emit(replace(record, outcome=Outcome.ERROR))
             raise
+
+    def _strange(self, session: ActiveSession) -> bool:
+        """Whether it suddenly came from elsewhere, and its owner must show a factor for that."""
+        return session.impersonator is None and self._sessions.policy.anomalies.asks(session.record.anomaly)
+
+    @staticmethod
+    def _settling(session: ActiveSession, has: frozenset[Factor], *, second: bool) -> frozenset[Factor]:
+        """Kinds of which one settles that a session suddenly came from elsewhere.
+
+        Who copied its cookie may have the password too, so that is enough only where the account has nothing else. Of a
+        session that was opened with a passkey, a passkey, as long as there is one: a code can be phished with the cookie.
+        """
+        if session.record.phishing_resistant and Factor.PASSKEY in has:
+            return frozenset({Factor.PASSKEY})
+        return SECOND if second else frozenset({Factor.PASSWORD})
+
+    def _refuse_too_little(self, session: ActiveSession, factor: Factor, source: Source) -> None:
+        """Before it is looked at: whoever copied a cookie must not get another id for it, or test passwords, by this."""
+        if not self._strange(session):
+            return
+        has, second = self._has(session.account_id)
+        wanted = self._settling(session, has, second=second)
+        if factor not in wanted:
+            self._record(session, Reason.STEP_UP_REQUIRED, source)
+            raise StepUpRequired(tuple(each.value for each in Factor if each in has & wanted))
 
     def _fresh(self, session: ActiveSession, within: timedelta, explicit: bool) -> list[Proof]:
         now, tolerance = self._clock(), self._sessions.policy.clock_tolerance

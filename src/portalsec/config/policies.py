@@ -102,6 +102,7 @@ def open_session_policy(settings: Settings) -> SessionPolicy:
 
     def make() -> SessionPolicy:
         shared = {key: settings["sessions", f"shared_{key}"] for key in ("idle", "absolute")}
+        moved = settings["sessions", "address_changed"]
         return replace(
             preset,
             **chosen,
@@ -113,7 +114,8 @@ def open_session_policy(settings: Settings) -> SessionPolicy:
             at_most=settings["sessions", "at_most"],
             anomalies=AnomalyPolicy(
                 browser=settings["sessions", "browser_changed"],
-                address=settings["sessions", "address_changed"],
+                network="step_up" if moved == "jump" else moved,
+                address="record" if moved == "jump" else moved,
             ),
         )
 

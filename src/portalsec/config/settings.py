@@ -508,9 +508,10 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 "a session that suddenly comes from another browser or operating system",
             ),
             "address_changed": Key(
-                _choice("step_up", "record", "ignore"),
-                "record",
-                "a session that suddenly comes from another network, as telephones do all day",
+                _choice("jump", "step_up", "record", "ignore"),
+                "jump",
+                "a session that comes from another address (IPv4 /24, IPv6 /64): jump asks where it is another provider's "
+                "network (/16, /32) too, once for each, and records the rest",
             ),
             "store": Key(
                 _choice("security", "short_lived"),

@@ -94,6 +94,7 @@ class Session(models.Model):
     behind = models.CharField(max_length=64, null=True)
     posture = models.TextField(null=True)
     place = models.CharField(max_length=128, null=True)
+    networks = models.CharField(max_length=128, null=True)
 
     def __str__(self) -> str:
         return f"session of {self.account_id}"

@@ -39,6 +39,7 @@ UPGRADES: Mapping[Which, Sequence[Sequence[tuple[str, str]]]] = MappingProxyType
                 ("portalsec_session", "behind BLOB"),
                 ("portalsec_session", "posture TEXT"),
                 ("portalsec_session", "place TEXT"),
+                ("portalsec_session", "networks TEXT"),
                 ("portalsec_totp_device", "algorithm TEXT DEFAULT 'SHA1' NOT NULL"),
                 ("portalsec_totp_device", "digits INTEGER DEFAULT 6 NOT NULL"),
                 ("portalsec_totp_device", "period INTEGER DEFAULT 30 NOT NULL"),

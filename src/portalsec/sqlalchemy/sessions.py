@@ -183,6 +183,7 @@ def _row(record: SessionRecord) -> dict[str, object]:
         "posture": posture_text(record.posture),
         "place": record.place,
         "address": record.address,
+        "networks": " ".join(record.networks) or None,
         "user_agent": record.user_agent,
     }
 
@@ -219,6 +220,7 @@ def _read(row: Row[Any]) -> SessionRecord:
         posture=posture_of(row.posture),
         place=row.place,
         address=row.address,
+        networks=tuple((row.networks or "").split()),
         user_agent=row.user_agent,
     )
 

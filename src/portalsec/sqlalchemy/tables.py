@@ -287,6 +287,7 @@ session = Table(
     Column("behind", LargeBinary),
     Column("posture", Text),
     Column("place", Text),
+    Column("networks", Text),
 )
 
 session_epoch = Table(

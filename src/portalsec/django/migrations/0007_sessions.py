@@ -73,4 +73,9 @@ class Migration(migrations.Migration):
             name="place",
             field=models.CharField(max_length=128, null=True),
         ),
+        migrations.AddField(
+            model_name="session",
+            name="networks",
+            field=models.CharField(max_length=128, null=True),
+        ),
     ]

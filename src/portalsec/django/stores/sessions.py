@@ -170,6 +170,7 @@ def _columns(record: SessionRecord) -> dict[str, Any]:
         "posture": posture_text(record.posture),
         "place": record.place,
         "address": record.address,
+        "networks": " ".join(record.networks) or None,
         "user_agent": record.user_agent,
     }
 
@@ -209,6 +210,7 @@ def _read(row: Session) -> SessionRecord:
         posture=posture_of(row.posture),
         place=row.place,
         address=row.address,
+        networks=tuple((row.networks or "").split()),
         user_agent=row.user_agent,
     )
 

@@ -63,6 +63,7 @@ def encoded(record: SessionRecord) -> bytes:
         posture_text(record.posture),
         record.place,
         record.address,
+        list(record.networks),
         record.user_agent,
     ]
     rested = _NEVER if record.rested_at is None else place_of(record.rested_at)
@@ -105,6 +106,7 @@ def _record(digest: bytes, value: bytes) -> SessionRecord:
         posture,
         place,
         address,
+        networks,
         user_agent,
     ) = _load(value[_HEAD:].decode("ascii"))
     if not isinstance(account_id, str) or type(epoch) is not int or type(level) is not int:
@@ -129,5 +131,6 @@ def _record(digest: bytes, value: bytes) -> SessionRecord:
         posture=posture_of(posture),
         place=place,
         address=address,
+        networks=tuple(networks),
         user_agent=user_agent,
     )

@@ -64,6 +64,7 @@ _FULL = replace(
     behind=b"\x00\xff" * 16,
     posture=DevicePosture(at=NOW, platform="ios", os_version="17.4.1", attested=True, rooted=False),
     place="Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}terwoude, NL",
+    networks=("198.51.0.0/16", "2001:db8::/32", "ffff:ffff::/32", "203.113.0.0/16"),
 )
 
 
