@@ -82,6 +82,7 @@ class Event(StrEnum):
     AUTH_PASSWORD_RESET = "auth.password_reset"  # noqa: S105
     AUTH_PASSWORD_CHANGE_REQUIRED = "auth.password_change_required"  # noqa: S105
     AUTH_RESET_REQUESTED = "auth.reset_requested"
+    AUTH_LINK_REQUESTED = "auth.link_requested"
     AUTH_THROTTLED = "auth.throttled"
     AUTH_ATTACK_SUSPECTED = (
         "auth.attack_suspected"  # spraying, stuffing, impossible numbers: details say which

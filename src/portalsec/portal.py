@@ -72,6 +72,7 @@ from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
 from portalsec.auth.sessions import SessionPolicy, Sessions
+from portalsec.auth.sign_in_link import SignInLinks
 from portalsec.auth.signin import SignIn, SignInPolicy
 from portalsec.auth.signin_notices import SignInNotices
 from portalsec.auth.step_up import StepUp
@@ -237,6 +238,7 @@ class Portal:
     trust: Trust
     out_of_band: OutOfBand
     sign_in: SignIn
+    sign_in_links: SignInLinks
     step_up: StepUp
     factors: Factors
     accounts: Accounts
@@ -591,6 +593,16 @@ def build_portal(
         throttle=throttle,
         emit=emit,
     )
+    sign_in_links = SignInLinks(
+        requests=requests,
+        links=links,
+        contacts=stores.contacts,
+        notices=notices,
+        sign_in=sign_in,
+        sessions=sessions,
+        emit=emit,
+        clock=clock,
+    )
     password_change = PasswordChange(
         accounts=stores.accounts,
         current=current,
@@ -676,6 +688,7 @@ def build_portal(
             NoticeKind.REQUEST_UNLOCK: unlock.letters,
             NoticeKind.REQUEST_REGISTER: registration.letters,
             NoticeKind.REQUEST_CODE: out_of_band.letters,
+            NoticeKind.REQUEST_SIGN_IN: sign_in_links.letters,
         },
         language_of=language_of,
         undo=undo.token,
@@ -757,6 +770,7 @@ def build_portal(
         trust=trust,
         out_of_band=out_of_band,
         sign_in=sign_in,
+        sign_in_links=sign_in_links,
         step_up=step_up,
         factors=factors,
         accounts=accounts,

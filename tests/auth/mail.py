@@ -30,6 +30,7 @@ def letters(world: World) -> list[Letter]:
         NoticeKind.REQUEST_VERIFY: world.contacts.letters,
         NoticeKind.REQUEST_UNLOCK: world.unlock.letters,
         NoticeKind.REQUEST_REGISTER: world.registration.letters,
+        NoticeKind.REQUEST_SIGN_IN: world.sign_in_links.letters,
     }
     found: list[Letter] = []
     for notice in world.notice_store.claim(now=world.clock(), lease=timedelta(minutes=5), limit=100):

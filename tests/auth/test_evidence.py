@@ -81,6 +81,7 @@ def test_only_these_modules_hold_the_key_to_the_door() -> None:
         "auth/password_change.py",
         "auth/registration.py",
         "auth/reset.py",
+        "auth/sign_in_link.py",
         "auth/step_up.py",
     }
     assert importers("portalsec.auth.evidence.mint") == {
@@ -91,17 +92,65 @@ def test_only_these_modules_hold_the_key_to_the_door() -> None:
         "auth/out_of_band.py",
         "auth/passkeys/use.py",
         "auth/recovery_codes.py",
+        "auth/sign_in_link.py",
         "auth/step_up.py",
         "auth/totp.py",
     }
     assert importers("portalsec.auth._door") == set()
 
 
-def test_only_sign_in_opens_sessions() -> None:
+OPENERS = {
+    "open_through": {"auth/_opening.py: Opening.open"},  # every sign-in, whatever it began with
+    "rotate_through": {"auth/step_up.py: StepUp._stepped_up"},  # a session that is there, under another id
+    "resume_through": {"auth/_resuming.py: Resuming._resume"},  # one that rests, within its absolute limit
+    "impersonate_through": {
+        "auth/impersonation.py: Impersonation.start"
+    },  # staff's own, without a proof of the owner's
+}
+"""Every call that can give somebody the id of a session that they did not have: by verb, the only places that call it."""
+
+
+def calls(*verbs: str, of: str = "") -> dict[str, set[str]]:
+    """Where in the package each verb is called, as "file: Class.function"; ``of``: of attributes that end so alone."""
     package = Path(portalsec.__file__).parent
-    openers = {
+    found: dict[str, set[str]] = {verb: set() for verb in verbs}
+    for path in package.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if not any(verb in text for verb in verbs):
+            continue
+        for holder in ast.parse(text).body:
+            for function in [holder, *getattr(holder, "body", [])]:
+                if not isinstance(function, ast.FunctionDef):
+                    continue
+                owner = "" if function is holder else f"{getattr(holder, 'name', '')}."
+                for node in ast.walk(function):
+                    named = node.func if isinstance(node, ast.Call) else None
+                    verb = getattr(named, "attr", getattr(named, "id", ""))
+                    if verb in found and (not of or ast.unparse(named).endswith(f"{of}.{verb}")):
+                        place = path.relative_to(package).as_posix()
+                        found[verb].add(f"{place}: {owner}{function.name}")
+    return found
+
+
+def test_only_sign_in_opens_sessions() -> None:
+    """A way in that is added without the door is found here: a password, a passkey, a reset, an invitation, a link by
+    mail, an administration page, a token."""
+    assert calls(*OPENERS) == OPENERS
+
+
+def test_records_of_sessions_are_made_by_sessions_alone() -> None:
+    """Whoever could put a record into the store would need no door."""
+    made = {place.partition(":")[0] for place in calls("SessionRecord")["SessionRecord"]}
+    stores = {
+        "django/stores/sessions.py",
+        "sqlalchemy/sessions.py",
+        "stores/redis/_session_value.py",
+    }  # read them
+    assert made - stores - {"testing/contracts/sessions.py"} == {"auth/sessions.py"}
+    package = Path(portalsec.__file__).parent
+    handed = {
         path.relative_to(package).as_posix()
         for path in package.rglob("*.py")
-        if "open_through(" in path.read_text(encoding="utf-8")
+        if "store=stores.sessions" in path.read_text(encoding="utf-8").replace(" ", "")
     }
-    assert openers == {"auth/_opening.py", "auth/sessions.py"}
+    assert handed == {"portal.py"}

@@ -760,7 +760,7 @@ def test_every_kind_has_a_budget_of_its_own(kind: str) -> None:
         assert refusal.retry_after is not None
     assert used == {
         "password": 10, "second_factor": 5, "enrolment": 5, "recovery_code": 5, "passkey": 30, "step_up": 5,
-        "disabling": 5, "reset": 5, "unlock": 5, "registration": 5, "verify": 10, "mail": 5, "meter": 240, "ceremony": 240,
+        "disabling": 5, "reset": 5, "unlock": 5, "registration": 5, "link": 5, "verify": 10, "mail": 5, "meter": 240, "ceremony": 240,
         "device_request": 5, "reset_mail": 5, "unlock_mail": 5, "device_mail": 5, "mailed": 1,
         "invitation": 20, "code_sent": 3, "code_tried": 100,
     }[kind]  # fmt: skip

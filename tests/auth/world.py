@@ -36,6 +36,7 @@ from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
 from portalsec.auth.sessions import NewSession, SessionPolicy, Sessions
+from portalsec.auth.sign_in_link import SignInLinks
 from portalsec.auth.signin import SignIn, SignInPolicy, Step
 from portalsec.auth.step_up import StepUp
 from portalsec.auth.throttle import Lane, Throttle, ThrottlePolicy
@@ -379,6 +380,16 @@ class World:
             sessions=self.sessions,
             throttle=self.throttle,
             emit=emit,
+        )
+        self.sign_in_links = SignInLinks(
+            requests=self.requests,
+            links=self.links,
+            contacts=self.contact_store,
+            notices=self.notices,
+            sign_in=self.sign_in,
+            sessions=self.sessions,
+            emit=emit,
+            clock=self.clock,
         )
         self.password_change = PasswordChange(
             accounts=self.account_store,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from portalsec.auth.registration import Registration
     from portalsec.auth.reset import PasswordReset
     from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, SessionRule, Sessions
+    from portalsec.auth.sign_in_link import SignInLinks
     from portalsec.auth.signin import SignIn, SignInPolicy, Step
     from portalsec.auth.step_up import StepUp, StepUpRequired
     from portalsec.auth.support import SupportDesk
@@ -108,6 +109,7 @@ __all__ = [
     "SessionRule",
     "Sessions",
     "SignIn",
+    "SignInLinks",
     "SignInPolicy",
     "SignUp",
     "Step",
@@ -172,6 +174,7 @@ _HOMES = {
     "registration": ("Registration",),
     "reset": ("PasswordReset",),
     "sessions": ("ActiveSession", "NewSession", "SessionPolicy", "SessionRule", "Sessions"),
+    "sign_in_link": ("SignInLinks",),
     "signin": ("SignIn", "SignInPolicy", "Step"),
     "step_up": ("StepUp", "StepUpRequired"),
     "throttle": ("Throttle",),

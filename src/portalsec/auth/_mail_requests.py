@@ -103,8 +103,9 @@ class MailRequests:
         *,
         source: Source,
         device: object = None,
+        also: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`ask` about whoever has a sign-in name or an address.
+        """`ask` about whoever has a sign-in name or an address; ``also``: what the courier needs besides.
 
         Raises:
             Denied: MALFORMED, which every text gets that could be neither.
@@ -115,7 +116,7 @@ class MailRequests:
             self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source, {})
             raise
         address = address_or_none(typed) or ""
-        details = {"login": login, "email": address}
+        details = {**also, "login": login, "email": address}
         self.ask(kind, budget, event, address or login, details, source=source, device=device)
 
     def recipients(self, details: Mapping[str, str]) -> Sequence[tuple[Account, Contact]]:

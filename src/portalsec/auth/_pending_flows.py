@@ -20,12 +20,13 @@ from portalsec.errors import Reason, StoreError, Tampered
 from portalsec.events import Event, Source
 from portalsec.secret import Secret
 
-__all__ = ["ENROLMENT", "FACTOR", "FIRST", "NEW_PASSWORD", "PendingSignIns", "token_digest"]
+__all__ = ["ENROLMENT", "FACTOR", "FIRST", "LINK", "NEW_PASSWORD", "PendingSignIns", "token_digest"]
 
 FACTOR = "sign-in.factor"
 ENROLMENT = "sign-in.enrolment"
 NEW_PASSWORD = "sign-in.new-password"  # noqa: S105 - a flow's purpose
 FIRST = "sign-in.passkey-first"
+LINK = "sign-in.link"
 _LOOK = "sign-in.new-password.look"
 _LOOKS = 1_000_000
 _MAX_BEGUN = 10
@@ -188,7 +189,7 @@ class PendingSignIns:
         found: list[tuple[str, str]] = []
         if digest is None:
             return found
-        for purpose in (FACTOR, ENROLMENT, NEW_PASSWORD, FIRST):
+        for purpose in (FACTOR, ENROLMENT, NEW_PASSWORD, FIRST, LINK):
             flow = kit.flows.consume(digest, purpose, now=now)
             if flow is None:
                 continue

@@ -96,7 +96,7 @@ class ThrottlePolicy:
             try 14,400 codes in 30 days, which is one chance in 24; with this it would be one in 220.
         recovery_code, passkey, step_up, disabling: tries for one account. Recovery codes and disabling have a
             ``second_factor_long`` of their own besides; a step-up counts into the password's ``cap_step_up``.
-        request: mails asked for under one name, of each kind: a reset, an unlock, a registration.
+        request: mails asked for under one name, of each kind: a reset, an unlock, a registration, a sign-in.
         request_address: the same from one address prefix.
         verify: addresses to verify, for one account.
         mail, mail_long: mails to one account, and to one address: resets, unlocks, and all others that a stranger can

@@ -39,6 +39,7 @@ class LinkPurpose:
     VERIFY = "mail.verify"
     UNLOCK = "mail.unlock"
     REGISTER = "mail.register"
+    SIGN_IN = "mail.sign-in"
 
 
 _BROWSER = {LinkPurpose.RESET: "browser.reset", LinkPurpose.REGISTER: "browser.register"}
@@ -83,13 +84,15 @@ class RecoveryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """What a link is bound to, as keyed digests; of an address that has no account yet, the address, sealed."""
+    """What a link is bound to, as keyed digests; of an address that has no account yet, the address, sealed; of a sign-in
+    the digest of the asking browser's token."""
 
     password: str = ""
     login: str = ""
     contact: str = ""
     address: str = ""
     sealed: str = ""
+    browser: str = ""
 
     def encode(self) -> bytes:
         return json.dumps({"v": 1, **asdict(self)}, separators=(",", ":")).encode("ascii")
@@ -114,12 +117,14 @@ class Held:
         account: whose it is, as the store has it now; None for a registration.
         address: which address it is about; None where it is about none.
         contact_id: that address's contact; "" where there is none.
+        browser: what `Links.issue` was given.
     """
 
     flow: Flow
     account: Account | None
     address: str | None
     contact_id: str
+    browser: str = ""
 
 
 class Links:
@@ -154,9 +159,11 @@ class Links:
         self._clock = clock
         self.policy = policy
 
-    def issue(self, purpose: str, account: Account, contact: Contact, lifetime: timedelta) -> Secret[str]:
-        """A token for mail to ``contact``, bound to the account as it is now."""
-        state = self._state_of(account, contact)
+    def issue(
+        self, purpose: str, account: Account, contact: Contact, lifetime: timedelta, *, browser: str = ""
+    ) -> Secret[str]:
+        """A token for mail to ``contact``, bound to the account as it is now; ``browser``: to what else, for the caller."""
+        state = replace(self._state_of(account, contact), browser=browser)
         return self._put(self._links, purpose, account.id, lifetime, lambda _: state)
 
     def issue_registration(self, address: str) -> Secret[str]:
@@ -284,7 +291,9 @@ class Links:
         address = self._address(account.id, state) if state.contact else None
         if state.contact and address is None:
             return None
-        return Held(flow=flow, account=account, address=address, contact_id=state.contact)
+        return Held(
+            flow=flow, account=account, address=address, contact_id=state.contact, browser=state.browser
+        )
 
     def _address(self, account_id: str, state: _State) -> str | None:
         """The address that the link went to, where the account still has it."""

@@ -27,6 +27,7 @@ LINK_PATHS: Mapping[NoticeKind, str] = MappingProxyType(
         NoticeKind.REQUEST_VERIFY: "/account/email/link",
         NoticeKind.REQUEST_UNLOCK: "/unlock/link",
         NoticeKind.REQUEST_REGISTER: "/register/link",
+        NoticeKind.REQUEST_SIGN_IN: "/sign-in/link",
     }
 )
 """Where a request's link leads; every other kind's leads to ``/not-me``. The token is the query's ``token``."""

@@ -67,6 +67,7 @@ class NoticeKind(StrEnum):
     REQUEST_UNLOCK = "request.unlock"
     REQUEST_REGISTER = "request.register"
     REQUEST_CODE = "request.code"
+    REQUEST_SIGN_IN = "request.sign_in"
 
 
 REQUESTS = frozenset(kind for kind in NoticeKind if kind.value.startswith("request."))

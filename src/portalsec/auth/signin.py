@@ -5,6 +5,7 @@ state               the visitor holds               what leads on
 ==================  ==============================  ===========================================================
 start               nothing                         ``start`` (a password); ``begin_passkey`` -> passkey first
 passkey first       a pending token                 ``submit_passkey``, once
+link asked for      a pending token                 ``SignInLinks.follow``, once
 factor              a pending token                 one of `Step.next`: ``submit_totp``, ``begin_passkey`` and
                                                     ``submit_passkey``, ``submit_recovery_code``, ``send_code`` and
                                                     ``submit_sent_code``
@@ -41,6 +42,7 @@ from portalsec.auth._door_kit import (
 )
 from portalsec.auth._enrolment import Enrolling
 from portalsec.auth._first_factor import BREACHED, PasswordFirst
+from portalsec.auth._link_first import LinkFirst
 from portalsec.auth._opening import TOO_SHORT, Opening
 from portalsec.auth._passkey_factor import PasskeyFactor
 from portalsec.auth._pending import Browser, Pending, password_digest
@@ -157,6 +159,7 @@ class SignIn:
         self._standing = Standing(self._kit)
         self._opening = Opening(self._kit, self._pending, self._standing)
         self._password = PasswordFirst(self._kit, self._pending, self._opening)
+        self._link = LinkFirst(self._kit, self._pending, self._standing, self._opening)
         self._codes = Codes(self._kit, self._pending, self._standing, self._opening)
         self._passkey = PasskeyFactor(self._kit, self._pending, self._standing, self._opening)
         self._enrolling = Enrolling(self._kit, self._pending, self._standing, self._opening)
@@ -246,6 +249,34 @@ class SignIn:
             browser=browser or Browser(),
         )
         return self._opening.go_on(account, state, source=source, device=device)
+
+    def begin_link(
+        self, door: object, *, replaces: object, shared: bool, trust: bool
+    ) -> tuple[Secret[str], bytes]:
+        """A pending token for a browser that asks for a link by mail, and its digest; for `portalsec.auth` alone."""
+        require_door(door, "a pending sign-in")
+        return self._link.begin(replaces=replaces, shared=shared, trust=trust)
+
+    def after_link(
+        self,
+        door: object,
+        pending: object,
+        account: Account,
+        proven: Evidence,
+        *,
+        source: Source,
+        device: object = None,
+    ) -> Step:
+        """What follows a mailed link that was followed in the browser that asked; for `portalsec.auth` alone.
+
+        Args:
+            pending: of `begin_link`; it is used up.
+            account: as it was when the link was used.
+            proven: with the account's epoch from before that.
+            device: as at `submit_totp`.
+        """
+        require_door(door, "a pending sign-in")
+        return self._link.after(pending, account, proven, source=source, device=device)
 
     # -- passkeys -----------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ class SignInPolicy:
             they have shown all they have) or "optional".
         factors: kinds that count. Codes by mail and SMS are off unless they are listed here: they are no match for
             phishing, and mail is no second factor in SP 800-63B-4.
+        mail_link: a link by mail is a first factor (`portalsec.auth.sign_in_link`); it counts as a code by mail, which must
+            be listed.
         rules: what is asked of some besides (by role, permission, tenant, risk); the strictest wins.
         enrol_by: until then, accounts that would have to set a factor up get in without; from then on nobody does, and
             sessions that were opened without end. None: no such time.
@@ -39,6 +41,7 @@ class SignInPolicy:
     second_factor: Literal["required", "optional"] = "required"
     phishing_resistant: Literal["required", "optional"] = "optional"
     factors: frozenset[Factor] = _USUAL
+    mail_link: bool = False
     rules: tuple[DemandRule, ...] = ()
     enrol_by: datetime | None = None
     pending_lifetime: timedelta = timedelta(minutes=10)
@@ -59,6 +62,12 @@ class SignInPolicy:
             raise ConfigurationError(
                 f"SignInPolicy: factors has codes by {'SMS' if Factor.SMS_CODE in self.factors else 'mail'}: "
                 "list TOTP or PASSKEY beside them"
+            )
+        if not isinstance(self.mail_link, bool) or (
+            self.mail_link and Factor.EMAIL_CODE not in self.factors
+        ):
+            raise ConfigurationError(
+                "SignInPolicy: mail_link is True or False, and a link counts as a code by mail: list EMAIL_CODE in factors"
             )
         if self.phishing_resistant == "required" and Factor.PASSKEY not in self.factors:
             raise ConfigurationError(

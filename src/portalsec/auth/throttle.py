@@ -53,7 +53,7 @@ _CLEARED = frozenset({_NAME, _PAIR, _CAP, _DEVICE, _CODE})  # by success: it is 
 
 _PARTS = ("strangers", "devices", "step_up")
 _CODES = ("second_factor", "enrolment", "recovery_code", "passkey", "step_up", "disabling")
-_REQUESTS = ("reset", "unlock", "registration")
+_REQUESTS = ("reset", "unlock", "registration", "link")
 _MAILS = ("mail", "reset_mail", "unlock_mail", "device_mail")
 _MAILED = Lane(name="mailed", limit=1, window=timedelta(days=7))
 
@@ -183,7 +183,8 @@ class Throttle:
         enrolment                        the account id  its own, and a long one
         passkey                          the account id  its own; of the address where there is none
         step_up                          the account id  its own, (a cap of its own)
-        reset, unlock, registration      the name        address, (the name)
+        reset, unlock, registration,     the name        address, (the name)
+        link
         device_request                   the device's id (the device), in place of a request's two
         mail, reset_mail, unlock_mail,   the account id  (the account), (the account, long); each kind its own
         device_mail                      or an address

@@ -349,6 +349,9 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 "kinds that count: `password`, `totp`, `passkey`, `recovery_code`; listed here, `email_code` and "
                 "`sms_code` are sent too, which are no match for phishing",
             ),
+            "mail_link": Key(
+                _switch, False, "whether a link by mail is a first factor; `factors` must list `email_code`"
+            ),
             "enrol_by": Key(
                 _moment,
                 None,

@@ -28,7 +28,14 @@ _LARGEST_CERTIFICATES = 1024 * 1024
 
 def sign_in_policy(settings: Settings) -> SignInPolicy:
     """What a session asks for, of everyone and of some."""
-    names = ("second_factor", "phishing_resistant", "enrol_by", "pending_lifetime", "pending_attempts")
+    names = (
+        "second_factor",
+        "phishing_resistant",
+        "mail_link",
+        "enrol_by",
+        "pending_lifetime",
+        "pending_attempts",
+    )
     chosen = {name: settings["sign_in", name] for name in names}
     if settings["sign_in", "factors"] is not None:
         chosen["factors"] = settings["sign_in", "factors"]

@@ -242,12 +242,15 @@ def test_v6_3_4_whatever_opens_a_session_is_on_the_page_of_ways_in() -> None:
         and str(getattr(verb, "__annotations__", {}).get("return")) in ("NewSession", "Step")
     }
     assert opens == {
-        "start", "after_password", "submit_passkey", "submit_totp", "submit_recovery_code", "submit_sent_code",
+        "start", "after_password", "after_link", "submit_passkey", "submit_totp", "submit_recovery_code", "submit_sent_code",
         "confirm_totp_enrolment", "confirm_passkey_enrolment", "confirm_totp_within", "after_change", "login",
         "resume", "resume_passkey",
     }  # fmt: skip
     page = (ROOT / "docs" / "explanation" / "second-factors.md").read_text("utf-8")
     ways = re.search(r"\| way in \|.*?\n\n", page, re.DOTALL)
     assert ways
-    for way in ("sign-in", "passkey first", "reset", "invitation", "trusted", "resume", "impersonation"):
+    for way in (
+        "sign-in", "passkey first", "link by mail", "reset", "invitation", "trusted", "resume", "impersonation",
+        "administration", "token",
+    ):  # fmt: skip
         assert way in ways[0]

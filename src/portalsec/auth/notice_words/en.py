@@ -140,6 +140,11 @@ LETTERS = {
         "Somebody who knows your password is signing in to your account. If it is you, type the code below on the page "
         "that asks for it, and nowhere else. If not, tell the code to nobody, and change your password.",
     ),
+    "request.sign_in": (
+        "Your link to sign in",
+        "Somebody wants to sign in to your account. If it is you, open the page below in the browser in which you asked: it "
+        "works there alone, once, and for ten minutes. If not, do nothing, and give the link to nobody.",
+    ),
 }
 
 PHRASES = {

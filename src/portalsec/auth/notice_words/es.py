@@ -143,6 +143,11 @@ LETTERS = {
         "Alguien que conoce su contraseña está iniciando sesión en su cuenta. Si es usted, escriba el código de abajo en "
         "la página que lo pide, y en ningún otro sitio. Si no, no se lo diga a nadie y cambie su contraseña.",
     ),
+    "request.sign_in": (
+        "Su enlace para iniciar sesión",
+        "Alguien quiere iniciar sesión en su cuenta. Si es usted, abra la página de abajo en el navegador en el que lo pidió: "
+        "solo funciona allí, una vez y durante diez minutos. Si no, no haga nada y no le dé el enlace a nadie.",
+    ),
 }
 
 PHRASES = {
