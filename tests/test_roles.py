@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from portalsec.auth.demands import Demand, DemandRule, Facts
 from portalsec.auth.ports import Account
+from portalsec.auth.signin import SignInPolicy
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Actor, Event
 from portalsec.testing.portal import memory_stores
-from tests.auth.mailing import SOURCE, Mailing
+from tests.abuse.stores import over_sql
+from tests.auth.mailing import PASSWORD, SOURCE, Mailing
+from tests.stores.openers import redis_sessions
 
 BOSS = Actor(type="user", id="boss")
 
@@ -48,6 +54,84 @@ def test_a_role_is_granted_once_and_recorded(m: Mailing) -> None:
     [event] = m.events.named(Event.ACCESS_ROLE_GRANTED)
     assert (event.actor, event.details, event.changed) == (BOSS, {"role": "clinician"}, ("roles",))
     assert event.resource is not None and event.resource.id == robin.id
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """Where sessions are kept."""
+    if request.param == "memory":
+        yield memory_stores().sessions
+    elif request.param == "sqlite":
+        with over_sql(f"sqlite:///{tmp_path / 'security.db'}") as over:
+            yield over.backing.sessions
+    else:
+        with redis_sessions(request.getfixturevalue("redis_url")) as store:
+            yield store
+
+
+@pytest.mark.parametrize("verb", ["grant", "revoke"])
+def test_ses_atk_12_no_session_id_stands_through_a_change_of_roles(sessions: Any, verb: str) -> None:
+    with Mailing(stores=replace(memory_stores(), sessions=sessions)) as m:
+        robin, kim = m.person(), m.person("kim")
+        if verb == "revoke":
+            m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+        mine, beside, other = m.session(), m.session(), m.session("kim")
+        pending = m.portal.sessions.epoch(robin.id)
+        getattr(m.portal.roles, verb)(robin.id, "clinician", actor=BOSS, source=SOURCE)
+        for old in (mine, beside):
+            with pytest.raises(Denied) as refusal:
+                m.portal.sessions.check(old, source=SOURCE)
+            assert refusal.value.reason in (Reason.SESSION_REVOKED, Reason.SESSION_UNKNOWN)
+        assert m.portal.sessions.epoch(robin.id) > pending, "nor a sign-in under way"
+        assert m.portal.sessions.check(other, source=SOURCE).account_id == kim.id
+        assert m.portal.sessions.check(m.session(), source=SOURCE).account_id == robin.id
+
+
+def test_ses_a_new_role_has_its_rules_asked_of_whoever_was_signed_in_already() -> None:
+    admins = DemandRule(demand=Demand(phishing_resistant=True), roles=frozenset({"clinician"}))
+    stores = memory_stores()
+    policy = SignInPolicy(second_factor="optional", rules=(admins,))
+    facts_of = lambda account_id: Facts(roles=frozenset(stores.assignments.roles_of(account_id)))  # noqa: E731
+    with Mailing(stores=stores, sign_in=policy, facts_of=facts_of) as m:
+        robin = m.person()
+        mine = m.session()
+        m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+        with pytest.raises(Denied):
+            m.portal.sessions.check(mine, source=SOURCE)
+        assert m.portal.sign_in.start("robin", PASSWORD, source=SOURCE).next == ("passkey_enrolment",)
+
+
+def test_a_grant_ends_nothing_where_it_gives_nothing_or_nobody_ever_signed_in(m: Mailing) -> None:
+    robin = m.person()
+    epoch = m.portal.sessions.epoch(robin.id)
+    m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+    assert m.portal.sessions.epoch(robin.id) == epoch, "a sign-up that is under way goes on"
+    mine = m.session()
+    m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+    assert m.portal.sessions.check(mine, source=SOURCE).account_id == robin.id
+
+
+def test_a_role_whose_sessions_cannot_be_ended_is_not_given(m: Mailing) -> None:
+    robin = m.person()
+    m.session()
+    flows = m.portal.endings._flows
+    for fails_at in (1, 2):
+        calls = 0
+
+        def drop(account_id: str, fails_at: int = fails_at) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == fails_at:
+                raise StoreError("down")
+            return 0
+
+        m.portal.endings._flows = SimpleNamespace(drop_account=drop)  # type: ignore[assignment]
+        with pytest.raises(StoreError):
+            m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+        assert roles_of(m, robin) == set()
+    m.portal.endings._flows = flows
+    m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+    assert roles_of(m, robin) == {"clinician"}
 
 
 def test_ses_a_lost_role_ends_what_was_opened_with_it(m: Mailing) -> None:

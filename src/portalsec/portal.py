@@ -779,6 +779,7 @@ def build_portal(
             assignments=stores.assignments,
             policy=policies.access,
             endings=endings,
+            sessions=sessions,
             emit=emit,
         ),
         contacts=contacts,

@@ -1,10 +1,19 @@
-"""`Roles`: an account gets a role or loses it, recorded, and with a lost one goes what was opened with it."""
+"""`Roles`: an account gets a role or loses it, recorded, and no session stands through either.
+
+A session id must not outlive a change of what it is worth. One that a thief fixed or copied while it was worth little would
+be worth more by the grant, and the rules of the new role (`portalsec.auth.signin_policy.SignInPolicy.rules`, limits by role)
+are asked at the door alone. So the account's sessions end, the owner's present one too, and the next sign-in is
+measured by what holds then.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from portalsec.auth.endings import Endings, Why
-from portalsec.auth.ports import AccountStore
-from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.auth.ports import Account, AccountStore
+from portalsec.auth.sessions import Sessions
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Actor, Event, ResourceRef, SecurityEvent, Source
 from portalsec.rbac.policy import Policy
 from portalsec.rbac.ports import AssignmentStore
@@ -26,32 +35,46 @@ class Roles:
         assignments: AssignmentStore,
         policy: Policy,
         endings: Endings,
+        sessions: Sessions,
         emit: Emit,
     ) -> None:
         self._accounts = accounts
         self._assignments = assignments
         self._policy = policy
         self._endings = endings
+        self._sessions = sessions
         self._emit = emit
 
     def grant(self, account_id: str, role: str, *, actor: Actor, source: Source) -> None:
-        """Give an account a role; it counts from the next request on. One that it has stays, and nothing is recorded.
+        """Give an account a role, and end its sessions and sign-ins under way. One that it has stays, and nothing ends.
+
+        Of an account that never signed in nothing ends: a sign-up that gives its first role goes on, and the door asks
+        for what that role asks.
 
         Raises:
             ConfigurationError: the access policy has no such role.
             Denied: UNKNOWN_ACCOUNT.
-            StoreError: it could not be recorded, or not be stored.
+            StoreError: it could not be recorded, not be stored, or what it ends could not be ended; then it is not
+                given. Sessions may have ended. Repeat it.
         """
         if role not in self._policy.roles:
             raise ConfigurationError(
                 f"there is no role {role!r}: the access policy has {', '.join(sorted(self._policy.roles))}"
             )
-        self._known(account_id)
+        account = self._known(account_id)
         if role in self._assignments.roles_of(account_id):
             return
         # The record first: nobody has a power that the log does not know of.
         self._record(Event.ACCESS_ROLE_GRANTED, account_id, role, actor, source, changed=True)
+        self._end(account, actor, source)
         self._assignments.assign(account_id, role)
+        try:
+            # Once more: whatever the door opened meanwhile was measured by the roles of before.
+            self._end(self._known(account_id), actor, source)
+        except BaseException:
+            with suppress(StoreError):
+                self._assignments.revoke(account_id, role)
+            raise
 
     def revoke(self, account_id: str, role: str, *, actor: Actor, source: Source) -> None:
         """Take a role from an account, and end what `ENDS` says of a lost one: its sessions, sign-ins and links.
@@ -73,9 +96,16 @@ class Roles:
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _known(self, account_id: str) -> None:
-        if self._accounts.get(account_id) is None:
+    def _known(self, account_id: str) -> Account:
+        account = self._accounts.get(account_id)
+        if account is None:
             raise Denied(Reason.UNKNOWN_ACCOUNT)
+        return account
+
+    def _end(self, account: Account, actor: Actor, source: Source) -> None:
+        # A session is there before its sign-in is noted, so one of the two tells of any.
+        if account.signed_in_at is not None or self._sessions.of_account(account.id):
+            self._endings.apply(account.id, Why.ROLE_GAINED, actor=actor, source=source)
 
     def _record(
         self, name: str, account_id: str, role: str, actor: Actor, source: Source, *, changed: bool

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from portalsec.auth.demands import Facts
 from portalsec.auth.disavowal import Disavowed, disavow_token
 from portalsec.auth.ports import Account, Contact, Message, Notice
 from portalsec.events import SecurityEvent, Source
@@ -38,6 +39,7 @@ class Mailing:
         stores: Stores | None = None,
         accounts_of: Callable[[str], Sequence[str]] | None = None,
         mail: bool = True,
+        facts_of: Callable[[str], Facts] | None = None,
         **policies: Any,
     ) -> None:
         self.clock = FrozenClock()
@@ -62,6 +64,7 @@ class Mailing:
             wrap_emit=wrap,
             notifier=self.mail if mail else None,
             accounts_of=accounts_of,
+            facts_of=facts_of,
             **{"sign_in": _optional(), **policies},
         )
 

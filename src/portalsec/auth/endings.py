@@ -30,6 +30,7 @@ class Why(StrEnum):
     FACTOR_ADDED = "factor_added"
     FACTOR_REMOVED = "factor_removed"
     EMAIL_CHANGED = "email_changed"
+    ROLE_GAINED = "role_gained"
     ROLE_LOST = "role_lost"
     DISABLED = "disabled"
     CLOSED = "closed"
@@ -59,6 +60,8 @@ ENDS: Final[Mapping[Why, frozenset[What]]] = MappingProxyType(
         Why.FACTOR_ADDED: _FLOWS,
         Why.FACTOR_REMOVED: _FLOWS,
         Why.EMAIL_CHANGED: _FLOWS,
+        # An id that was worth less a moment ago must not be worth more: the door asks again, by the new role's rules.
+        Why.ROLE_GAINED: _FLOWS,
         Why.ROLE_LOST: _FLOWS,
         Why.DISABLED: _EVERYTHING,
         Why.CLOSED: _EVERYTHING,

@@ -8,6 +8,7 @@ from typing import Any
 
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
+from portalsec.auth.demands import Facts
 from portalsec.auth.impersonation import MayImpersonate
 from portalsec.auth.ports import Notifier
 from portalsec.clock import Clock
@@ -98,6 +99,7 @@ def memory_portal(
     accounts_of: Callable[[str], Sequence[str]] | None = None,
     about: About | None = None,
     may_impersonate: MayImpersonate | None = None,
+    facts_of: Callable[[str], Facts] | None = None,
     **policies: Any,
 ) -> Portal:
     """A portal whose every part does its real work, in memory.
@@ -113,6 +115,7 @@ def memory_portal(
         accounts_of: the accounts of a subject, as the application knows them.
         about: a person's own words, as the application knows them.
         may_impersonate: which of its staff may act as whom; by default nobody.
+        facts_of: roles, tenants, risk of an account, for rules of ``sign_in``; by default nothing is known.
         policies: further fields of `portalsec.portal.Policies`.
     """
     return build_portal(
@@ -133,4 +136,5 @@ def memory_portal(
         accounts_of=accounts_of,
         about=about,
         may_impersonate=may_impersonate,
+        facts_of=facts_of,
     )
