@@ -72,7 +72,7 @@ class SessionSite:
     def sign_in(self, context: BrowserContext, login: str, **form: str) -> None:
         from tests.fastapi.support import PASSWORD
 
-        client = self.site.client()
+        client = self.site.client(address="127.0.0.1")
         client.post("/sign-in", {"login": login, "password": PASSWORD, **form})
         client.post("/sign-in/code", {"code": self.site.code(login)})
         self.site.next_step()

@@ -13,6 +13,8 @@ import anyio.from_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
+from portalsec.fastapi.form_tokens import FORM_HEADER, form_token, held
+
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -48,19 +50,30 @@ class Loop:
 class Browser:
     """Keeps `__Host-` cookies as a browser does and sends them back; follows no redirect by itself."""
 
-    def __init__(self, app: ASGIApp, loop: Loop, *, base: str, show_errors: bool = True) -> None:
+    def __init__(
+        self, app: ASGIApp, loop: Loop, *, base: str, show_errors: bool = True, address: str = "198.51.100.7"
+    ) -> None:
         self._app = app
         self._loop = loop
         self._base = urlsplit(base)
         self._show_errors = show_errors
+        self._address = address
         self.cookies: dict[str, str] = {}
 
     def get(self, target: str, **options: Any) -> Answer:
         return self.request("GET", target, **options)
 
     def post(self, target: str, data: Mapping[str, str] | None = None, **options: Any) -> Answer:
-        """A form sent by the portal's own page; ``same_site=False`` for one that another site made."""
+        """A form sent by the portal's own page; ``same_site=False`` for one that another site made.
+
+        It has the value of that page's form; ``form_token=False`` for one that has not.
+        """
         options.setdefault("same_site", True)
+        mine = held("; ".join(f"{k}={v}" for k, v in self.cookies.items()))
+        if options.pop("form_token", True) and options["same_site"] and mine:
+            given = options.get("headers", ())
+            given = list(given.items() if isinstance(given, Mapping) else given)
+            options["headers"] = [*given, (FORM_HEADER, form_token(mine[0]))]
         return self.request("POST", target, data=data, **options)
 
     def request(
@@ -120,7 +133,7 @@ class Browser:
             "query_string": query,
             "root_path": "",
             "headers": headers,
-            "client": ("198.51.100.7", 4711),
+            "client": (self._address, 4711),
             "server": (self._base.hostname, self._base.port or 443),
         }
         sent: list[Message] = []
