@@ -1,0 +1,313 @@
+"""The world of `tests.auth.exploration`: what is in it, its copies, its ghost, and what must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from portalsec.auth._pending import Pending, password_digest
+from portalsec.auth.demands import Facts
+from portalsec.auth.devices import KnownDevices
+from portalsec.auth.endings import Endings
+from portalsec.auth.ports import Account
+from portalsec.auth.sessions import Sessions
+from portalsec.auth.signin import SignIn, Step
+from portalsec.auth.trust import Trust
+from portalsec.stores.memory import MemoryAccounts, MemoryDevices, MemoryFlows, MemorySessions
+from tests.auth.exploration_events import Events
+from tests.auth.exploration_key import digest
+from tests.auth.exploration_models import MAC, Anything, Codes, Model, Passkeys, Passwords, Totp, code_of
+from tests.auth.exploration_policies import (
+    ACCOUNTS,
+    AS_STAFF,
+    BROWSERS,
+    GRACE,
+    NOBODY,
+    PENDING,
+    POLICIES,
+    SECRETS,
+    START,
+    TRUST,
+    TRUSTS,
+    WHATS,
+    F,
+    enough,
+)
+from tests.auth.exploration_sessions import LIMITS, Ghost, Hole, OpenSessions, SentCodes
+
+__all__ = ["Browser", "World"]
+
+
+@dataclass
+class Browser:
+    """What one browser holds: tokens; with the one that it held before."""
+
+    pending: str | None = None
+    stale: str | None = None
+    session: str | None = None
+    before: str | None = None  # the id that the session had before
+    cookie: str | None = None  # of known devices
+    trusts: frozenset[tuple[str, Any, datetime]] = (
+        frozenset()
+    )  # the ghost: who trusted it, how guarded, until when
+
+
+class World(Events):
+    names = ACCOUNTS
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        self.now = START
+        self.model = Model(codes=dict.fromkeys(ACCOUNTS, 0))
+        self.accounts, self.flows, self.session_store = MemoryAccounts(), MemoryFlows(), MemorySessions()
+        self.devices = MemoryDevices()
+        self.stores = (self.accounts, self.flows, self.session_store, self.devices)
+        anything: Any = Anything()
+        self.sessions = Sessions(
+            store=self.session_store,
+            policy=LIMITS,
+            clock=lambda: self.now,
+            mac=MAC,
+            emit=anything.emit,
+        )
+        self.endings = Endings(
+            sessions=self.sessions,
+            devices=self.devices,
+            flows=self.flows,
+            links=MemoryFlows(),
+            emit=anything.emit,
+        )
+        passkeys: Any = Passkeys(self)
+        parts: dict[str, Any] = {
+            "passwords": Passwords(),
+            "totp": Totp(self),
+            "passkeys": passkeys,
+            "passkey_store": passkeys,
+            "recovery_codes": Codes(self),
+            "throttle": anything,
+        }
+        known = KnownDevices(
+            store=self.devices, clock=lambda: self.now, new_id=lambda: "", emit=anything.emit
+        )
+        self.trust = Trust(
+            devices=self.devices,
+            totp=parts["totp"],
+            passkeys=passkeys,
+            notices=anything,
+            mac=MAC,
+            policy=TRUST,
+            emit=anything.emit,
+            clock=lambda: self.now,
+        )
+        self.mails = F.EMAIL_CODE in POLICIES[policy].factors
+        self.trusting = policy in TRUSTS
+        self.sign_in = SignIn(
+            accounts=self.accounts,
+            sessions=self.sessions,
+            flows=self.flows,
+            endings=self.endings,
+            devices=known,
+            sent_codes=SentCodes(self) if self.mails else None,  # type: ignore[arg-type]
+            trust=self.trust if self.trusting else None,
+            facts_of=self.facts,
+            watch=anything,
+            notices=anything,
+            policy=POLICIES[policy],
+            emit=anything.emit,
+            clock=lambda: self.now,
+            mac=MAC,
+            **parts,
+        )
+        for name in ACCOUNTS:
+            self.accounts.create(Account(id=name, login=name, password_hash=f"{name} 0"), now=START)
+        self.browsers = [Browser() for _ in BROWSERS]
+        self.shown: dict[str, frozenset[tuple[str, str]]] = {}  # the ghost: token -> (whose, what)
+        self.since: dict[str, datetime] = {}  # token -> when the first of it was shown
+        self.ghosts: dict[str, Ghost] = {}  # the same of sessions
+        self.open = OpenSessions(self, parts)
+        places = (self, self.model, *self.stores)
+        self.places = [  # every dict of the world; what they hold is never changed in place
+            (vars(place), name)
+            for place in places
+            for name, held in vars(place).items()
+            if isinstance(held, dict)
+        ]
+
+    # -- copies -----------------------------------------------------------------------------------------------------
+
+    def save(self) -> Any:
+        return (
+            self.now,
+            [place[name].copy() for place, name in self.places],
+            [vars(browser).copy() for browser in self.browsers],
+        )
+
+    def load(self, saved: Any) -> None:
+        """Put a copy back. Browsers stay the same objects: events that were listed before
+        work on them."""
+        now, held, browsers = saved
+        self.now = now
+        for (place, name), values in zip(self.places, held, strict=True):
+            if place[name] != values:
+                place[name] = values.copy()
+        for browser, values in zip(self.browsers, browsers, strict=True):
+            if vars(browser) != values:
+                vars(browser).update(values)
+
+    def differs(self, saved: Any) -> bool:
+        """Whether anything happened since."""
+        now, held, browsers = saved
+        return (
+            self.now != now
+            or any(place[name] != values for (place, name), values in zip(self.places, held, strict=True))
+            or any(vars(browser) != values for browser, values in zip(self.browsers, browsers, strict=True))
+        )
+
+    # -- what the ghost knows ---------------------------------------------------------------------------------------
+
+    def facts(self, name: str) -> Facts:
+        return AS_STAFF if self.model.staff.get(name) else NOBODY
+
+    def asked(self, name: str) -> str:
+        """The policy that is asked of this account now."""
+        late = self.policy == "grace" and self.late
+        return "required" if late or (self.policy == "roles" and self.model.staff.get(name)) else self.policy
+
+    def record(self, token: str) -> Any:
+        """Of a session that nobody ended; or None."""
+        store = self.session_store
+        record = store._sessions.get(digest(token))
+        if record is None or record.epoch != store._epochs.get(record.account_id, 0):
+            return None
+        return record
+
+    def lives(self, token: str) -> Any:
+        """The record of a session that goes on, or could be resumed; or None."""
+        record = self.record(token)
+        return None if record is None or self.now - record.created_at >= LIMITS.absolute else record
+
+    @property
+    def late(self) -> bool:
+        """After the time of grace."""
+        return self.now >= GRACE
+
+    def still(self, name: str, state: Pending) -> bool:
+        """Whether the password is the one that a sign-in saw."""
+        return state.password == password_digest(MAC, self.account(name).password_hash)
+
+    def enough(self, shown: frozenset[str], name: str) -> bool:
+        """Whether this would be enough now."""
+        return enough(self.asked(name), shown, self.has_second(name))
+
+    def guards(self, name: str) -> Any:
+        return (self.account(name).password_hash, name in self.model.totp, self.model.passkeys.get(name))
+
+    def trusted(self, browser: Browser, name: str) -> bool:
+        """The ghost's word: its owner trusted it after two factors, a while ago, and nothing has changed since."""
+        guards = self.guards(name)
+        return any(
+            whose == name and had == guards and self.now < until for whose, had, until in browser.trusts
+        )
+
+    def flow(self, token: str) -> tuple[Any, Pending] | None:
+        flow = self.flows._flows.get(digest(token))
+        if flow is None or flow.expires_at <= self.now:
+            return None
+        return flow, _pending(flow.data[16:])
+
+    def account(self, name: str) -> Account:
+        account = self.accounts.get(name)
+        assert account is not None
+        return account
+
+    def has_second(self, name: str) -> bool:
+        return bool(self.seconds(name))
+
+    def seconds(self, name: str) -> set[str]:
+        held = {"totp": self.model.totp, "passkey": self.model.passkeys}
+        return {kind for kind, whose in held.items() if name in whose} | (
+            {"recovery_code"} if self.model.codes[name] else set()
+        )
+
+    def newest_codes(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """Mailed codes that are tried, at whatever place: its place, whose it is, its number."""
+        return sorted(self.model.sent.items(), key=lambda sent: sent[1][1])[-2:]
+
+    def next_code(self, name: str) -> str:
+        return code_of(name, self.model.totp.get(name, 0) + 1)
+
+    # -- what must hold -----------------------------------------------------------------------------------------------
+
+    def arrived(
+        self,
+        number: int,
+        token: str | None,
+        step: Step,
+        name: str,
+        what: str,
+        had: dict[str, bool] | None = None,
+        *,
+        asks: bool = False,
+    ) -> None:
+        before = frozenset() if token is None else self.shown[token]
+        shown = before | ({(name, what)} if what else set()) | ({(name, "asks for trust")} if asks else set())
+        browser = self.browsers[number]
+        if step.pending is not None:
+            new = step.pending.reveal()
+            self.shown[new] = shown
+            self.since[new] = self.since.get(token or "", self.now)
+            browser.pending, browser.stale = new, token or browser.stale
+            self.can_go_on(step, new)
+            return
+        assert step.session is not None
+        whose = step.session.account_id
+        mine = frozenset(each for owner, each in shown if owner == whose)
+        if any(owner != whose for owner, _ in shown):
+            raise Hole(f"evidence of another account led to a session of {whose}: {sorted(shown)}")
+        if "ended" in mine:
+            raise Hole(f"a sign-in of {whose} went on after all was ended: {sorted(mine)}")
+        if self.now - self.since.get(token or "", self.now) >= PENDING:
+            raise Hole(f"a session of {whose} on what was shown too long ago")
+        account = self.account(whose)
+        second = (had or {each: self.has_second(each) for each in ACCOUNTS})[whose]
+        policy = self.asked(whose)
+        spared = self.policy == "trusting" and "password" in mine and self.trusted(browser, whose)
+        if account.disabled or account.must_change or not (spared or enough(policy, mine, second)):
+            raise Hole(f"a session of {whose} with {sorted(mine)} under {policy!r}: {account.must_change}")
+        record = self.session_store.load(step.session.digest)
+        claimed = SECRETS & set(record.record.factors if record else ())
+        if record is None or not claimed <= mine:
+            raise Hole(f"a session claims {sorted(claimed)} and was shown {sorted(mine)}")
+        browser.session, browser.pending, browser.stale = step.session.token.reveal(), None, token
+        browser.before, self.ghosts[browser.session] = None, Ghost(mine & WHATS)
+        if step.device is not None:
+            browser.cookie = step.device.reveal()
+        if "asks for trust" in mine and enough("mailed", mine, True):
+            until = self.now + TRUST.lifetime
+            browser.trusts |= {(whose, self.guards(whose), until)}
+
+    def can_go_on(self, step: Step, token: str) -> None:
+        """Each kind that is offered is one that the account has, or one that may be set up; and there is some."""
+        found = self.flow(token)
+        if found is None or not step.next:
+            raise Hole("a sign-in that leads nowhere")
+        name = str(found[0].account_id)
+        has = {
+            "password": True,
+            "totp": name in self.model.totp,
+            "passkey": name in self.model.passkeys,
+            "recovery_code": self.model.codes[name] > 0,
+            "email_code": self.mails,
+            "totp_enrolment": name not in self.model.totp,
+            "passkey_enrolment": True,
+            "new_password": self.account(name).must_change is not None,
+        }
+        if not all(has.get(kind, False) for kind in step.next):
+            raise Hole(f"{step.next} is offered to {name}")
+
+
+@lru_cache(10_000)
+def _pending(data: bytes) -> Pending:
+    return Pending.decode(data)
