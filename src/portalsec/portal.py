@@ -29,7 +29,7 @@ from portalsec.auth.break_glass import BreakGlassNotices
 from portalsec.auth.closing import Closing
 from portalsec.auth.contacts import Contacts
 from portalsec.auth.courier import Courier
-from portalsec.auth.demands import Facts
+from portalsec.auth.demands import Demand, Facts
 from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices
 from portalsec.auth.disavowal import Disavowal, disavow_token
 from portalsec.auth.dormancy import Dormancy, DormancyPolicy
@@ -443,12 +443,14 @@ def build_portal(
         cap=totp.policy.cap,
         max_totp=totp.policy.max_devices,
     )
+
+    def demand_of(account_id: str) -> Demand:
+        return policies.sign_in.demand(Facts() if facts_of is None else facts_of(account_id), clock())
+
     last_factor = LastFactor(
         codes=recovery_codes,
         trust=trust,
-        required=lambda account_id: needs_authenticator(
-            policies.sign_in.demand(Facts() if facts_of is None else facts_of(account_id), clock())
-        ),
+        required=lambda account_id: needs_authenticator(demand_of(account_id)),
     )
     watch = SignInNotices(
         notices=notices, budgets=stores.throttle, policy=policies.notices, mac=mac, clock=clock
@@ -714,6 +716,8 @@ def build_portal(
         notices=notices,
         policy=policies.impersonation,
         allowed=may_impersonate,
+        demand_of=demand_of,
+        roles_of=lambda account_id: (Facts() if facts_of is None else facts_of(account_id)).roles,
         emit=emit,
     )
     closing = Closing(

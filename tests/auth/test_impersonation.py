@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from portalsec.auth._door import DOOR
+from portalsec.auth.demands import Demand
 from portalsec.auth.endings import Why
 from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy
 from portalsec.auth.notices import NoticeKind
-from portalsec.auth.sessions import ActiveSession, NewSession
+from portalsec.auth.proof import Factor
+from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy, SessionRule
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Actor, Event, Outcome, Source
 from tests.auth.world import PASSWORD, SOURCE, World
@@ -25,6 +28,7 @@ class Desk(World):
         self.robin, self.kim = self.person(), self.person("kim")
         self.asked: list[tuple[str, str]] = []
         self.answer: Any = True
+        self.demand = Demand()
         self.staff = self.live(self.session(self.kim))
         self.events.clear()
         self.desk = self.opened()
@@ -40,6 +44,8 @@ class Desk(World):
             "notices": self.notices,
             "policy": ImpersonationPolicy(),
             "allowed": self.allowed,
+            "demand_of": lambda account_id: self.demand if account_id == self.robin.id else Demand(level=3),
+            "roles_of": lambda _: frozenset(),
             "emit": self.events,
         }
         return Impersonation(**{**parts, **change})
@@ -91,6 +97,58 @@ def test_auz_04_it_holds_no_proof_so_nothing_that_asks_for_one_lets_it_through(d
             way()
         assert refusal.value.reason is Reason.IMPERSONATED
     assert desk.events.last.actor == session.actor
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        Demand(phishing_resistant=True),
+        Demand(level=3),
+        Demand(factors=(frozenset({Factor.PASSKEY}),)),
+        Demand(second=True, allowed=frozenset({Factor.PASSWORD, Factor.PASSKEY})),
+    ],
+)
+def test_auz_04_staff_proves_what_is_asked_of_the_owner_itself_or_nothing_begins(
+    desk: Desk, demand: Demand
+) -> None:
+    desk.demand = demand
+    with pytest.raises(Denied) as refusal:
+        desk.start()
+    assert refusal.value.reason is Reason.EVIDENCE_MISSING
+    assert not desk.sessions.of_account(desk.robin.id)
+    desk.demand = Demand(level=2, second=True)
+    assert desk.live(desk.start()).level == 2
+
+
+def test_auz_04_it_is_worth_what_the_staffs_own_proofs_are_and_no_more(desk: Desk) -> None:
+    desk.staff = replace(desk.staff, record=replace(desk.staff.record, level=3, phishing_resistant=True))
+    session = desk.live(desk.start())
+    assert (session.level, session.record.phishing_resistant) == (2, False)
+    assert session.attributes()["impersonated"] is True
+    desk.staff = replace(desk.staff, record=replace(desk.staff.record, proofs=desk.staff.proofs[:1]))
+    with pytest.raises(Denied) as refusal:
+        desk.start()
+    assert refusal.value.reason is Reason.EVIDENCE_MISSING
+
+
+def test_limits_of_the_owners_roles_are_its_limits_too() -> None:
+    rule = SessionRule(roles=frozenset({"admin"}), idle=2 * MINUTE)
+    desk = Desk(session_policy=replace(SessionPolicy.HIPAA_CLINIC, rules=(rule,)))
+    assert desk.live(desk.start()).record.idle is None
+    desk.desk = desk.opened(roles_of=lambda account_id: {"admin"} if account_id == desk.robin.id else set())
+    assert desk.live(desk.start()).record.idle == 2 * MINUTE
+
+
+@pytest.mark.parametrize("at_most", ["end_oldest", "refuse"])
+def test_it_takes_none_of_the_owners_places(at_most: Any) -> None:
+    policy = replace(SessionPolicy.HIPAA_CLINIC, max_sessions=2, at_most=at_most)
+    desk = Desk(session_policy=policy)
+    first = desk.session(desk.robin)
+    acting = [desk.start(), desk.start()]
+    desk.clock.advance(MINUTE)
+    second = desk.session(desk.robin)
+    for session in (first, second, *acting):
+        desk.live(session)
 
 
 def test_auz_04_nobody_impersonates_from_within_an_impersonation(desk: Desk) -> None:

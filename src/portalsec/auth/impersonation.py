@@ -3,16 +3,21 @@
 What happens in such a session is recorded as the staff's, on the owner's behalf. It has no proofs, so nothing that asks
 for a factor lets it through; passwords, factors, addresses and the account itself are out of reach (`ActiveSession.
 require_owner`). It ends by its limit, with the staff's own session, with everything else that ends the owner's sessions,
-and when the owner ends it in the list.
+and when the owner ends it in the list. It takes none of the owner's places under a cap of sessions.
+
+Who acts in an owner's name has what the owner's roles open, so they must have proven, themselves, what the policy asks of
+that owner: an administrator's account is not acted in by somebody who showed less than an administrator must.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from portalsec.auth._door import DOOR
+from portalsec.auth.assurance import level
+from portalsec.auth.demands import Demand, meets
 from portalsec.auth.notices import NoticeKind, Notices
 from portalsec.auth.ports import AccountStore
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
@@ -54,6 +59,9 @@ class Impersonation:
 
     Args:
         allowed: who may act as whom. Without one nobody may, ever.
+        demand_of: what a session of this account must have proven (`SignInPolicy.demand`); the staff's own proofs are
+            measured by it. Where it raises, nothing begins.
+        roles_of: the account's roles, for limits of sessions by role.
     """
 
     def __init__(
@@ -64,6 +72,8 @@ class Impersonation:
         notices: Notices,
         policy: ImpersonationPolicy,
         allowed: MayImpersonate | None,
+        demand_of: Callable[[str], Demand],
+        roles_of: Callable[[str], Iterable[str]],
         emit: Emit,
     ) -> None:
         self._sessions = sessions
@@ -71,6 +81,8 @@ class Impersonation:
         self._notices = notices
         self._policy = policy
         self._allowed = allowed
+        self._demand_of = demand_of
+        self._roles_of = roles_of
         self._emit = emit
 
     def start(
@@ -91,7 +103,7 @@ class Impersonation:
 
         Raises:
             Denied: MALFORMED (no such reason), IMPERSONATED (``staff`` is itself such a session, or it is their own
-                account), EVIDENCE_MISSING (their session is too weak), NO_GRANT, UNKNOWN_ACCOUNT, ACCOUNT_DISABLED.
+                account), EVIDENCE_MISSING (their session is too weak, or weaker than the owner's must be), NO_GRANT, UNKNOWN_ACCOUNT, ACCOUNT_DISABLED.
             StoreError: it could not be recorded, or the owner not be told, so it did not begin.
         """
         epoch = self._sessions.epoch(account_id)  # before anything is looked at, as for every session
@@ -105,7 +117,13 @@ class Impersonation:
             else min(max(lasting, timedelta(seconds=1)), self._policy.lasting)
         )
         session = self._sessions.impersonate_through(
-            DOOR, staff, account_id, epoch=epoch, lasting=limit, source=source
+            DOOR,
+            staff,
+            account_id,
+            epoch=epoch,
+            lasting=limit,
+            source=source,
+            roles=self._roles_of(account_id),
         )
         try:
             self._emit(self._event(staff, account_id, source, session=session, why=str(reason)))
@@ -140,14 +158,16 @@ class Impersonation:
             return Reason.MALFORMED
         if staff.impersonator is not None or staff.account_id == account_id:
             return Reason.IMPERSONATED
-        if staff.level < self._policy.min_level:
+        if level(staff.proofs) < self._policy.min_level:
             return Reason.EVIDENCE_MISSING
         if self._allowed is None or self._allowed(staff, account_id) is not True:
             return Reason.NO_GRANT
         account = self._accounts.get(account_id)
         if account is None:
             return Reason.UNKNOWN_ACCOUNT
-        return Reason.ACCOUNT_DISABLED if account.disabled else None
+        if account.disabled:
+            return Reason.ACCOUNT_DISABLED
+        return None if meets(staff.proofs, self._demand_of(account_id)) else Reason.EVIDENCE_MISSING
 
     @staticmethod
     def _event(

@@ -1063,7 +1063,8 @@ class SessionStore(Protocol):
         """Insert where the digest is new and ``record.epoch`` is the account's epoch still.
 
         With ``cap`` the account has at most so many sessions afterwards, this one included, whatever runs at the same
-        moment: those unused the longest are deleted for it, or, without ``end_oldest``, this one is not opened.
+        moment: those unused the longest are deleted for it, or, without ``end_oldest``, this one is not opened. Sessions
+        with an ``impersonator`` take none of its owner's places, and are not deleted for one.
         """
         ...
 

@@ -491,18 +491,23 @@ class Sessions:
         epoch: int,
         lasting: timedelta,
         source: Source,
+        roles: Iterable[str] = (),
     ) -> NewSession:
         """For `portalsec.auth.impersonation` alone: a session of ``account_id`` in which somebody else acts.
 
-        It has no proofs, since its owner showed nothing: whatever asks for a factor is refused. It is over when the
-        staff's own session is.
+        It has no proofs, since its owner showed nothing: whatever asks for a factor is refused. Its assurance is what the
+        staff's own proofs are worth, and no more. It is over when the staff's own session is.
+
+        Args:
+            roles: of the owner; with the assurance they choose the rules of the policy, as in a session of the owner's.
 
         Raises:
             Denied: IMPERSONATED (``staff`` is such a session itself); SESSION_REVOKED.
         """
         require_door(door, "a session")
         staff.require_owner()
-        now, token = self._clock(), new_token()
+        now, token, reached = self._clock(), new_token(), level(staff.proofs)
+        limits = self.policy.limits(roles=roles, level=reached, shared=False)
         record = SessionRecord(
             digest=_hashed(token),
             account_id=account_id,
@@ -510,10 +515,10 @@ class Sessions:
             created_at=now,
             last_seen_at=now,
             proofs=(),
-            level=staff.record.level,
-            phishing_resistant=staff.record.phishing_resistant,
-            idle=staff.record.idle,
-            absolute=lasting,
+            level=reached,
+            phishing_resistant=phishing_resistant(staff.proofs),
+            idle=_shorter(staff.record.idle, limits.idle),
+            absolute=_shorter(lasting, limits.absolute),
             shared=True,
             impersonator=staff.account_id,
             behind=staff.digest,
@@ -717,7 +722,8 @@ class Sessions:
         cap = self.policy.max_sessions
         if cap is None:
             return self._store.create(record)
-        own = self._store.of_account(record.account_id)
+        # Who acts in the owner's name takes none of the owner's places.
+        own = [each for each in self._store.of_account(record.account_id) if each.impersonator is None]
         if len(own) >= cap:
             for each in own:
                 standing = evaluate(each, now, self.policy, each.epoch, self._required)

@@ -50,8 +50,8 @@ class SqlSessions:
             ended: tuple[SessionRecord, ...] = ()
             if cap is not None:
                 used = table.c.last_seen_at, table.c.digest
-                of_account = select(table).where(table.c.account_id == record.account_id).order_by(*used)
-                own = connection.execute(of_account).all()
+                owners = table.c.account_id == record.account_id, table.c.impersonator.is_(None)
+                own = connection.execute(select(table).where(*owners).order_by(*used)).all()
                 if len(own) >= cap and not end_oldest:
                     return Created(opened=False, full=True)
                 oldest = own[: max(len(own) - cap + 1, 0)]

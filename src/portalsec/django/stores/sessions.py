@@ -47,7 +47,9 @@ class DjangoSessions:
                     if self._rows.filter(digest=record.digest.hex()).exists():
                         return Created(opened=False)
                     own = list(
-                        self._rows.filter(account_id=record.account_id).order_by("last_seen_at", "digest")
+                        self._rows.filter(account_id=record.account_id, impersonator=None).order_by(
+                            "last_seen_at", "digest"
+                        )
                     )
                     if len(own) >= cap and not end_oldest:
                         return Created(opened=False, full=True)

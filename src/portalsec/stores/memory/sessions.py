@@ -30,7 +30,11 @@ class MemorySessions:
                 return Created(opened=False)
             ended: tuple[SessionRecord, ...] = ()
             if cap is not None:
-                own = [each for each in self._sessions.values() if each.account_id == record.account_id]
+                own = [
+                    each
+                    for each in self._sessions.values()
+                    if each.account_id == record.account_id and each.impersonator is None
+                ]
                 if len(own) >= cap and not end_oldest:
                     return Created(opened=False, full=True)
                 own.sort(key=lambda each: (each.last_seen_at, each.digest))

@@ -26,7 +26,8 @@ local here = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 # -- of one account ----------------------------------------------------------------------------------------------
 
-# A digest has "<last seen>:<end>" beside it; "-:<end>" where it lost its place to another and its session is about to be
+# A digest has "<last seen>:<end>" beside it, with another ":" behind it where somebody else acts in the owner's name:
+# that one takes none of the owner's places under a cap. It is "-:<end>" where it lost its place to another and its session is about to be
 # removed. It stays in the hash until that is done, so that `end_all` finds every session there is.
 # Those, and digests whose session Redis has removed by now, do not count.
 _INDEX = (
@@ -37,15 +38,15 @@ local all = redis.call('HGETALL', KEYS[1])
 local own = {}
 for n = 1, #all, 2 do
   if all[n] ~= 'epoch' then
-    local seen, ends = string.match(all[n + 1], '^([%d-]+):(%d+)$')
+    local seen, ends, else_s = string.match(all[n + 1], '^([%d-]+):(%d+)(:?)$')
     if tonumber(ends) <= here then redis.call('HDEL', KEYS[1], all[n])
-    elseif seen ~= '-' then own[#own + 1] = {seen, all[n], ends} end
+    elseif seen ~= '-' and else_s == '' then own[#own + 1] = {seen, all[n], ends} end
   end
 end
 """
 )
 
-# epoch, digest, last seen, end, least life of this hash, cap or 0, whether the oldest ends
+# epoch, digest, last seen, end, least life of this hash, cap or 0, whether the oldest ends, grace, ":" or ""
 _ENTER = (
     _INDEX
     + """
@@ -63,23 +64,23 @@ if cap > 0 and #own >= cap then
   end
 end
 local life = math.max(tonumber(ARGV[4]) - here, 0) + tonumber(ARGV[8])
-redis.call('HSET', KEYS[1], ARGV[2], ARGV[3] .. ':' .. string.format('%.0f', here + life))
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3] .. ':' .. string.format('%.0f', here + life) .. ARGV[9])
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f',
   math.max(redis.call('PTTL', KEYS[1]), life + tonumber(ARGV[8]), tonumber(ARGV[5]))))
 return ended
 """
 )
 
-# epoch, old digest, digest, last seen, end, grace: the one winner of a replacement
+# epoch, old digest, digest, last seen, end, grace, ":" or "": the one winner of a replacement
 _SWAP = (
     _HERE
     + """
 if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then return 0 end
-local ends = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '', '^%d+:(%d+)$')
+local ends = string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '', '^%d+:(%d+):?$')
 if not ends or redis.call('HEXISTS', KEYS[1], ARGV[3]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], ARGV[2], '-:' .. ends)
 local life = math.max(tonumber(ARGV[5]) - here, 0) + tonumber(ARGV[6])
-redis.call('HSET', KEYS[1], ARGV[3], ARGV[4] .. ':' .. string.format('%.0f', here + life))
+redis.call('HSET', KEYS[1], ARGV[3], ARGV[4] .. ':' .. string.format('%.0f', here + life) .. ARGV[7])
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(redis.call('PTTL', KEYS[1]), life + tonumber(ARGV[6]))))
 return 1
 """
@@ -92,7 +93,7 @@ return string.match(redis.call('HGET', KEYS[1], ARGV[2]) or '', '^%d+:') and 1 o
 
 _SEEN = """
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
-local seen, ends = string.match(entry or '', '^(%d+):(%d+)$')
+local seen, ends = string.match(entry or '', '^(%d+):(%d+:?)$')
 if not seen then return 0 end
 if seen < ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. ends) end
 return 1
@@ -209,6 +210,7 @@ class RedisSessions:
             cap or 0,
             int(end_oldest),
             GRACE_MS,
+            _mark(record),
         )
         if status != 1:
             return Created(opened=False, full=status == 2)
@@ -232,6 +234,7 @@ class RedisSessions:
             place_of(record.last_seen_at),
             self._ends(record),
             GRACE_MS,
+            _mark(record),
         )
         if not swapped:
             return False
@@ -326,6 +329,10 @@ class RedisSessions:
 
     def _account(self, account_id: str) -> str:
         return f"{self._prefix}:sessions-of:{{{tag_of(account_id)}}}"
+
+
+def _mark(record: SessionRecord) -> str:
+    return "" if record.impersonator is None else ":"
 
 
 def _readable(found: Iterable[tuple[bytes, bytes]]) -> list[SessionRecord]:

@@ -246,6 +246,22 @@ class SessionStoreContract(StoreContract):
         assert store.load(_session(3).digest) is None
         assert len(store.of_account("account-1")) == 2
 
+    def test_who_acts_in_the_owners_name_takes_none_of_the_owners_places(self, store: SessionStore) -> None:
+        staff = replace(_session(1), impersonator="account-9", behind=b"\x01" * 32)
+        own = [replace(_session(n), last_seen_at=NOW + timedelta(minutes=n)) for n in (2, 3, 4)]
+        assert store.create(staff)
+        assert store.touch(staff.digest, last_seen_at=NOW + MICROSECOND)
+        for record in own[:2]:
+            assert store.create(record, cap=2, end_oldest=False) == Created(opened=True)
+        assert store.create(own[2], cap=2, end_oldest=False) == Created(opened=False, full=True)
+        assert store.create(own[2], cap=2) == Created(opened=True, ended=(own[0],))
+        again = replace(staff, digest=_session(5).digest)
+        assert store.replace(staff.digest, again)
+        assert store.create(own[0], cap=1) == Created(opened=True, ended=(own[1], own[2]))
+        assert {each.digest for each in store.of_account("account-1")} == {again.digest, own[0].digest}
+        assert store.end_all("account-1") == 1
+        assert store.load(again.digest) is None
+
     def test_a_session_that_is_not_created_makes_no_room(self, store: SessionStore) -> None:
         store.create(_session(1))
         assert store.create(_session(2, epoch=1), cap=1) == Created(opened=False)
