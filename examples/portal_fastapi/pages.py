@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from portalsec.auth.incidents import SeenLine
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.totp import Enrolment
+from portalsec.auth.trust import TrustPolicy
 from portalsec.errors import Denied, Reason
 from portalsec.fastapi import Refusal
 from portalsec.web import retry_after_seconds
@@ -66,7 +67,9 @@ def viewer(directory: Directory, account_id: str, roles: frozenset[str]) -> View
 class Pages:
     """Renders templates. Satisfies `portalsec.fastapi.SignInPages`."""
 
-    def __init__(self, *, portal_name: str, today: date | None = None) -> None:
+    def __init__(
+        self, *, portal_name: str, trust: TrustPolicy | None = None, today: date | None = None
+    ) -> None:
         self._today = today
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -81,6 +84,7 @@ class Pages:
         self._templates.filters["factor_words"] = lambda factor: _FACTOR_WORDS.get(factor, factor)
         self._templates.globals |= {
             "portal": portal_name,
+            "trust_for": trust.lifetime if trust and trust.enabled else None,
             "purpose_words": PURPOSE_WORDS,
             "reason_words": REASON_WORDS,
         }
@@ -114,8 +118,11 @@ class Pages:
             request, "sign_in.html", login=login, next=next, errors=[("", text)] if text else ()
         )
 
-    def code(self, request: Request, *, next: str, denied: Denied | None) -> Response:
-        return self.render(request, "code.html", next=next, errors=self._code_errors(denied))
+    def code(
+        self, request: Request, *, next: str, others: tuple[str, ...], other: str, denied: Denied | None
+    ) -> Response:
+        errors = self._code_errors(denied)
+        return self.render(request, "code.html", next=next, ors=" ".join(others), other=other, errors=errors)
 
     def set_up(self, request: Request, *, next: str) -> Response:
         return self.render(request, "set_up.html", next=next)

@@ -441,7 +441,7 @@ def test_the_package_s_own_pages_have_the_passkey_button_the_guard_and_the_warni
 ) -> None:
     page = client.get("/sign-in").content.decode()
     assert 'autocomplete="username webauthn"' in page
-    assert 'data-send="login next shared" data-autofill' in page
+    assert 'data-send="login next shared trust" data-autofill' in page
     assert '<script src="/portalsec/passkeys.js" defer>' in page
     # A page of nobody's is asked for anew when the browser shows it again, and has no session to warn of.
     assert '<script src="/portalsec/guard.js"></script>' in page

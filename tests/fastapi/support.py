@@ -57,8 +57,11 @@ class Pages:
     def sign_in(self, request: Request, *, login: str, next: str, denied: Denied | None) -> Response:
         return HTMLResponse(f"sign-in next={next} denied={denied is not None}")
 
-    def code(self, request: Request, *, next: str, denied: Denied | None) -> Response:
-        return HTMLResponse(f"code next={next} denied={denied is not None}")
+    def code(
+        self, request: Request, *, next: str, others: tuple[str, ...], other: str, denied: Denied | None
+    ) -> Response:
+        ways = f" or={' '.join(others)} other={other}" if others else ""
+        return HTMLResponse(f"code next={next}{ways} denied={denied is not None}")
 
     def set_up(self, request: Request, *, next: str) -> Response:
         return HTMLResponse("set-up")

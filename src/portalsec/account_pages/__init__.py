@@ -41,13 +41,19 @@ password            session, least, changed
 email               session, contacts (`ContactView`), removing (one of them or None), email, done
 messages, activity  session, notices (`NoticeView`), older; activity: disavowing (`NoticeView`, of ``?notice=``) or None
 incident            session, incident (`IncidentView`), lines (`SeenLine`), before
-devices             session, devices (`DeviceView`), removed
+devices             session, devices (`DeviceView`), removed, distrusted; posts ``device``, and ``do=distrust``
 sessions            session, sessions (`portalsec.auth.session_list.ListedSession`), ended: "one", "others" or ""
 secure              session, signed_out, password_changed_at, factors, factor_added, incidents (`IncidentView`)
 factor              session, factors (labels): with any, it only says so
 factor_code         session, qr (`Drawing`), key: both once, empty after a wrong code; posts to
                     ``/account/factor/confirm``
-passkey             next, others: a passkey as second factor, and what would do instead ("totp", "recovery_code", ...)
+passkey             next, others: a passkey as second factor, and what would do instead ("totp", "recovery_code", ...);
+                    other: where all of these are to be chosen from, or ""
+other_ways          next, ors, ways (`WayView`): a link to each, or a button that posts ``factor`` and has a code sent
+sent_code           next, ors, other, factor ("email_code", "sms_code"), to (in part, or ""); posts to
+                    ``/sign-in/sent-code``, and for another code to ``/sign-in/other``
+recovery_code       next, ors, other: posts ``code``
+sign_in_over        next: the sign-in that was under way is dead, and begins anew
 passkey_set_up      next, others: one that the policy asks for
 resume              next, ways ("password", "passkey"): one of them goes on with a session that idleness ended
 step_up             session, next, ways ("password", "totp", "passkey", "recovery_code"): a factor is shown again
@@ -80,9 +86,11 @@ from portalsec.account_pages.exchange import (
     Route,
     Trouble,
     language_of,
+    others_of,
     step_cookies,
     step_page,
 )
+from portalsec.account_pages.other_ways import WayView, other_page
 from portalsec.account_pages.pages import AccountPages
 from portalsec.account_pages.resume import resume_page
 from portalsec.account_pages.scripts import SCRIPTS, guard_hash, script
@@ -114,9 +122,12 @@ __all__ = [
     "SessionPages",
     "Trouble",
     "TrustedView",
+    "WayView",
     "guard_hash",
     "incident_view",
     "language_of",
+    "other_page",
+    "others_of",
     "resume_page",
     "script",
     "step_cookies",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -32,6 +32,7 @@ from portalsec.web import (
 )
 
 __all__ = [
+    "CHOOSE_WAY",
     "PRIVATE",
     "Asked",
     "Lane",
@@ -48,6 +49,7 @@ __all__ = [
     "step_page",
     "trouble",
     "troubles_of",
+    "way_page",
 ]
 
 
@@ -194,10 +196,15 @@ def step_cookies(step: Step) -> tuple[str, ...]:
     return () if step.pending is None else (set_cookie(PENDING_COOKIE, step.pending.reveal()),)
 
 
-# The strongest first: whoever has a passkey is asked for it, and finds the others on its page.
+CHOOSE_WAY = "/sign-in/other"
+
+# The strongest first: whoever has a passkey is asked for it, and finds the others from its page.
 _PAGE_OF = {
     "passkey": "/sign-in/passkey",
     "totp": "/sign-in/code",
+    "email_code": CHOOSE_WAY,  # where a button sends one
+    "sms_code": CHOOSE_WAY,
+    "recovery_code": "/sign-in/recovery-code",
     "totp_enrolment": "/sign-in/set-up",
     "passkey_enrolment": "/sign-in/passkey/set-up",
     "new_password": "/sign-in/new-password",
@@ -212,12 +219,25 @@ def step_page(step: Step, *, next: str = "/") -> str:
     """
     if step.session is not None:
         return "/"
-    kind, *_ = (name for name in _PAGE_OF if name in step.next)
+    kind = _first(step.next)
+    if _PAGE_OF.get(kind) == CHOOSE_WAY:
+        return way_page("", next=next, others=step.next)
     others = [name for name in step.next if name != kind]
+    return way_page(kind, next=next, others=() if kind == "totp_enrolment" else others)
+
+
+def way_page(kind: str, *, next: str = "/", others: Sequence[str] = ()) -> str:
+    """The page of one way on, or with "" the choice among ``others``, with the query that `step_page` tells of."""
     query = {"next": next} if next != "/" else {}
-    if others and kind.startswith("passkey"):
+    if others:
         query["or"] = " ".join(others)
-    return _PAGE_OF[kind] + (f"?{urlencode(query, safe='/?=:')}" if query else "")
+    page = CHOOSE_WAY if not kind else _PAGE_OF.get(kind, "/sign-in")
+    return page + (f"?{urlencode(query, safe='/?=:')}" if query else "")
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first that has a page; "password" where nothing else leads on, which is asked for at the beginning."""
+    return next((name for name in _PAGE_OF if name in names), "password")
 
 
 def others_of(text: str) -> tuple[str, ...]:
@@ -320,6 +340,23 @@ _SENTENCES = {
     "wait": (
         "Too many tries. Please wait a while and try again.",
         "Demasiados intentos. Espere un momento e inténtelo de nuevo.",
+    ),
+    "missing_code": ("Enter the code.", "Escriba el código."),
+    "wrong_sent_code": (
+        "That code was not accepted. Type the newest one that was sent to you.",
+        "Ese código no se ha aceptado. Escriba el último que se le envió.",
+    ),
+    "sent_code_over": (
+        "That code is not good any more. Have another one sent to you.",
+        "Ese código ya no sirve. Pida que se le envíe otro.",
+    ),
+    "wrong_recovery_code": (
+        "That recovery code was not accepted. Check it letter by letter; each one works once.",
+        "Ese código de recuperación no se ha aceptado. Compruébelo letra por letra; cada uno sirve una vez.",
+    ),
+    "way_not_yours": (
+        "This way is not open to your account now. Please choose another one.",
+        "Esta vía no está disponible ahora para su cuenta. Elija otra, por favor.",
     ),
     "missing_factor": (
         "Enter your password or a code.",

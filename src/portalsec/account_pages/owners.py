@@ -239,8 +239,12 @@ class OwnerPages:
     # -- devices ----------------------------------------------------------------------------------------------------
 
     def devices(self, asked: Asked) -> Reply:
-        """Shows: devices (`DeviceView`), removed."""
+        """Shows: devices (`DeviceView`), removed, distrusted."""
         session = self._session(asked)
+        account = self._portal.stores.accounts.get(session.account_id)
+        trusted = (
+            {} if account is None else {each.id: each for each in self._portal.trust.of_account(account)}
+        )
         here = self._portal.devices.find(asked.device, session.account_id, source=asked.source)
         devices = tuple(
             DeviceView(
@@ -249,19 +253,27 @@ class OwnerPages:
                 address=each.address,
                 used_at=each.used_at,
                 here=here is not None and here.id == each.id,
+                trusted_until=trusted[each.id].trusted_until if each.id in trusted else None,
             )
             for each in self._portal.devices.of_account(session.account_id)
         )
-        removed = asked.text("removed") == "yes"
-        return Reply(
-            page="devices",
-            values={"session": session, "devices": devices, "removed": removed, "errors": ()},
-        )
+        values = {
+            "session": session,
+            "devices": devices,
+            "removed": asked.text("removed") == "yes",
+            "distrusted": asked.text("distrusted") == "yes",
+            "errors": (),
+        }
+        return Reply(page="devices", values=values)
 
     def forget_device(self, asked: Asked) -> Reply:
-        """``device``: an id, or "all"."""
+        """``device``: an id, or "all"; ``do=distrust``: it stays known and is trusted no longer."""
         session = self._session(asked)
         which, known = asked.text("device"), self._portal.devices
+        if asked.text("do") == "distrust":
+            with suppress(Denied):  # gone already, or never this account's: the page shows what is left
+                self._portal.factors.distrust(session, which, source=asked.source)
+            return Reply(redirect="/account/devices?distrusted=yes")
         owner = Actor(type="user", id=session.account_id)
         if which == "all":
             known.revoke_all(session.account_id, actor=owner, source=asked.source)

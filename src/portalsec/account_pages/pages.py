@@ -5,6 +5,7 @@ from __future__ import annotations
 from portalsec.account_pages.authenticators import AuthenticatorPages
 from portalsec.account_pages.exchange import Route
 from portalsec.account_pages.factors import FactorPages
+from portalsec.account_pages.other_ways import OtherWayPages
 from portalsec.account_pages.owners import OwnerPages
 from portalsec.account_pages.passkeys import PasskeyPages
 from portalsec.account_pages.resume import ResumePages
@@ -33,6 +34,7 @@ class AccountPages:
         self.factors = FactorPages(portal)
         self.sessions = SessionPages(portal)
         self.passkeys = PasskeyPages(portal)
+        self.other_ways = OtherWayPages(portal)
         self.resume = ResumePages(portal)
         self.step_up = StepUpPages(portal)
         self.authenticators = AuthenticatorPages(portal)
@@ -46,6 +48,7 @@ class AccountPages:
             self.factors,
             self.sessions,
             self.passkeys,
+            self.other_ways,
             self.resume,
             self.step_up,
             self.authenticators,

@@ -15,6 +15,7 @@ from portalsec.account_pages.exchange import (
     step_page,
     trouble,
 )
+from portalsec.account_pages.other_ways import other_page
 from portalsec.auth.passkeys.options import PasskeyOptions
 from portalsec.auth.passkeys.rp_id import related_origins_document
 from portalsec.auth.signin import Step
@@ -68,7 +69,7 @@ class PasskeyPages:
     # -- signing in -------------------------------------------------------------------------------------------------
 
     def second(self, asked: Asked) -> Reply:
-        """The page of a passkey as second factor. Shows: next, others (what would do instead: "totp", ...)."""
+        """The page of a passkey as second factor. Shows: next, others (what would do instead: "totp", ...), other."""
         return self._page(asked, "passkey")
 
     def begin(self, asked: Asked) -> Reply:
@@ -88,7 +89,7 @@ class PasskeyPages:
                     login=asked.text("login").strip() or None,
                     replaces=asked.passkey if asked.text("autofill") else asked.pending,
                     shared="shared" in asked.form,
-                    trust="trust" in asked.form,
+                    trust="trust" in asked.form and "shared" not in asked.form,
                 )
                 cookie = set_cookie(PASSKEY_COOKIE, token.reveal())
         except Denied as denied:
@@ -147,11 +148,9 @@ class PasskeyPages:
     def _page(self, asked: Asked, page: str) -> Reply:
         if asked.pending is None:
             return Reply(redirect="/sign-in")
-        values = {
-            "next": safe_next(asked.form.get("next")),
-            "others": others_of(asked.text("or")),
-            "errors": (),
-        }
+        next, others = safe_next(asked.form.get("next")), others_of(asked.text("or"))
+        other = other_page("passkey", others, next) if page == "passkey" else ""
+        values = {"next": next, "others": others, "other": other, "errors": ()}
         return Reply(page=page, values=values)
 
     def _onward(self, asked: Asked, step: Step) -> Reply:

@@ -86,13 +86,14 @@ class Drawing(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceView:
-    """A known device; ``here`` where it is the browser that asks."""
+    """A known device; ``here`` where it is the browser that asks, ``trusted_until`` where it is trusted."""
 
     id: str
     label: str
     address: str | None
     used_at: datetime
     here: bool
+    trusted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
-from portalsec.account_pages import Asked, SessionPages, step_page
+from portalsec.account_pages import Asked, SessionPages, other_page, others_of, step_page
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
@@ -90,6 +90,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             replaces=pending_token(request),
             device=device_token(request),
             shared="shared" in request.POST,
+            trust="trust" in request.POST and "shared" not in request.POST,
         )
     except Denied as denied:
         return _refused(request, "sign_in", denied, next=next, login=login[:254])
@@ -101,7 +102,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @sensitive_variables()
 def code(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
-        return _pending_page(request, "code")
+        return _pending_page(request, "code", **_others(request.GET))
     form = _form(request)
     next = safe_next(form["next"])
     try:
@@ -109,7 +110,7 @@ def code(request: HttpRequest) -> HttpResponse:
             pending_token(request), form["code"], source=source_of(request), device=device_token(request)
         )
     except Denied as denied:
-        return _refused(request, "code", denied, next=next)
+        return _refused(request, "code", denied, next=next, **_others(request.POST))
     return _onward(request, step, next)
 
 
@@ -224,15 +225,27 @@ def _next(fields: QueryDict) -> str:
 def _page(request: HttpRequest, name: str, **context: object) -> HttpResponse:
     # The visitor of these pages is whoever sits there: no template needs a user.
     portal = get_portal()
-    shown = {"portal_name": portal.name, "passkeys": portal.passkeys is not None, **context}
+    trust = portal.policies.trust
+    shown = {
+        "portal_name": portal.name,
+        "passkeys": portal.passkeys is not None,
+        "trust_for": trust.lifetime if trust.enabled else None,
+        **context,
+    }
     return render(request, f"portalsec/{name}.html", shown)
 
 
-def _pending_page(request: HttpRequest, name: str) -> HttpResponse:
+def _others(fields: QueryDict) -> dict[str, object]:
+    """What would do instead of a code, and the page where one chooses."""
+    others = others_of(fields.get("or") or "")
+    return {"ors": " ".join(others), "other": other_page("totp", others, _next(fields))}
+
+
+def _pending_page(request: HttpRequest, name: str, **context: object) -> HttpResponse:
     next = _next(request.GET)
     if pending_token(request) is None:
         return redirect(_with_next("portalsec:sign-in", next))
-    return _page(request, name, next=next)
+    return _page(request, name, next=next, **context)
 
 
 def _refused(request: HttpRequest, name: str, denied: Denied, **context: object) -> HttpResponse:

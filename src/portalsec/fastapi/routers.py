@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from portalsec.account_pages import Asked, Operation, SessionPages, step_page
+from portalsec.account_pages import Asked, Operation, SessionPages, other_page, others_of, step_page
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.errors import Denied, Reason
@@ -35,13 +35,19 @@ _START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
 class SignInPages(Protocol):
     """The pages of a sign-in. ``denied`` is there so that a page can say how long to wait, and nothing else.
 
-    Forms post to ``/sign-in`` (login, password, next, and shared where others use the computer), ``/sign-in/code`` (code, next), ``/sign-in/set-up`` (begins
-    a new authenticator: next) and ``/sign-in/set-up/confirm`` (code, next).
+    Forms post to ``/sign-in`` (login, password, next, shared where others use the computer, and trust where the owner
+    asks for it and ``policies.trust`` is enabled), ``/sign-in/code`` (code, next, or), ``/sign-in/set-up`` (begins a new
+    authenticator: next) and ``/sign-in/set-up/confirm`` (code, next).
     """
 
     def sign_in(self, request: Request, *, login: str, next: str, denied: Denied | None) -> Response: ...
 
-    def code(self, request: Request, *, next: str, denied: Denied | None) -> Response: ...
+    def code(
+        self, request: Request, *, next: str, others: tuple[str, ...], other: str, denied: Denied | None
+    ) -> Response:
+        """``others``: what would do instead, for a hidden field ``or`` with spaces between them; ``other``: the page
+        where one chooses, for a link, or ""."""
+        ...
 
     def set_up(self, request: Request, *, next: str) -> Response:
         """Before the secret is made."""
@@ -93,20 +99,32 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
             response.headers["Retry-After"] = wait
         return response
 
+    def code_form(request: Request, said: Mapping[str, str], denied: Denied | None) -> Response:
+        next, others = _next(said), others_of(said.get("or", ""))
+        return pages.code(
+            request, next=next, others=others, other=other_page("totp", others, next), denied=denied
+        )
+
     @router.get("/sign-in")
     async def sign_in_page(request: Request) -> Response:
         return pages.sign_in(request, login="", next=_next(request.query_params), denied=None)
 
     @router.post("/sign-in")
     async def start(request: Request) -> Response:
-        form, source = await read_form(request), ps.source(request)
+        form, source = await read_form(request, tied=False), ps.source(request)
         login, password, next = form.get("login", ""), form.get("password", ""), _next(form)
         old, pending = await ps.session_token(request), await ps.pending_token(request)
         device = await ps.device_token(request)
 
         def operation() -> Step:
             step = sign_in.start(
-                login, password, source=source, replaces=pending, device=device, shared="shared" in form
+                login,
+                password,
+                source=source,
+                replaces=pending,
+                device=device,
+                shared="shared" in form,
+                trust="trust" in form and "shared" not in form,
             )
             if old is not None:
                 # Somebody signs in over a session: the older one ends, also on a shared computer.
@@ -129,7 +147,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
         next = _next(request.query_params)
         if await ps.pending_token(request) is None:
             return RedirectResponse(_with_next("/sign-in", next), status_code=303)
-        return pages.code(request, next=next, denied=None)
+        return code_form(request, request.query_params, None)
 
     @router.post("/sign-in/code")
     async def submit_code(request: Request) -> Response:
@@ -140,7 +158,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
                 lambda: sign_in.submit_totp(pending, form.get("code", ""), source=source, device=device)
             )
         except Denied as denied:
-            return refused(request, next, denied, lambda d: pages.code(request, next=next, denied=d))
+            return refused(request, next, denied, lambda d: code_form(request, form, d))
         return onward(step, next)
 
     @router.get("/sign-in/set-up")

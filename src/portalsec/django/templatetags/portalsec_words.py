@@ -52,10 +52,10 @@ def did(action: str) -> str:
 
 @register.filter
 def waiting(seconds: int) -> str:
-    """How long to wait: "40 seconds", "15 minutes", "2 hours"; rounded up."""
-    for least, unit in ((7200, 3600), (90, 60)):
+    """How long to wait: "40 seconds", "15 minutes", "2 hours", "30 days"; rounded up."""
+    for least, unit, words in ((172_800, 86_400, "days"), (7200, 3600, "hours"), (90, 60, "minutes")):
         if seconds >= least:
-            return f"{-(-seconds // unit)} {'hours' if unit == 3600 else 'minutes'}"
+            return f"{-(-seconds // unit)} {words}"
     return "1 second" if seconds == 1 else f"{seconds} seconds"
 
 
