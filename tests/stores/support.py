@@ -13,12 +13,12 @@ from portalsec.errors import DecryptionError
 
 
 class TestingSealer:
-    """AES-256-GCM with the place as associated data."""
+    """AES-256-GCM with the place as associated data; under a key of its own unless one is given."""
 
     __test__ = False
 
-    def __init__(self) -> None:
-        self._aead = AESGCM(AESGCM.generate_key(256))
+    def __init__(self, key: bytes | None = None) -> None:
+        self._aead = AESGCM(key or AESGCM.generate_key(256))
 
     def seal(self, plaintext: bytes, *, table: str, column: str, row: str) -> bytes:
         nonce = os.urandom(12)

@@ -1,0 +1,147 @@
+"""What one process of `tests.abuse.racing` does in each case: ``case(door, number, job)`` makes ready and gives the attempt.
+
+An attempt's result pickles: "won" where it is what one of them may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from portalsec.auth._door import DOOR
+from portalsec.auth._last_factor import LastFactor
+from portalsec.auth.authenticators import Authenticators
+from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.undo import Undo
+from portalsec.errors import Denied, Reason
+from portalsec.events import Actor
+from tests.auth.door import Door
+from tests.auth.world import PASSWORD, SOURCE
+
+__all__ = ["undo_of"]
+
+Attempt = Callable[[], Any]
+WON = "won"
+
+
+def totp(door: Door, number: int, job: Any) -> Attempt:
+    """One code, in a sign-in of its own."""
+    tokens, code = job
+    return lambda: door.sign_in.submit_totp(tokens[number], code, source=SOURCE).session and WON
+
+
+def recovery_code(door: Door, number: int, job: Any) -> Attempt:
+    """One code, in a sign-in of its own."""
+    tokens, code = job
+    return lambda: door.sign_in.submit_recovery_code(tokens[number], code, source=SOURCE).session and WON
+
+
+def passkey(door: Door, number: int, job: Any) -> Attempt:
+    """Answers of a passkey: one for all, or one for each with its own challenge."""
+    pending, answers = job
+    mine = (pending[number % len(pending)], answers[number % len(answers)])
+    return lambda: door.sign_in.submit_passkey(*mine, source=SOURCE).session and WON
+
+
+def one_pending(door: Door, number: int, job: Any) -> Attempt:
+    """One pending sign-in, to which each shows something else that is right."""
+    pending, shown = job
+    verb, what = shown[number]
+    return lambda: getattr(door.sign_in, verb)(pending, what, source=SOURCE).session and WON
+
+
+def guesses(door: Door, number: int, job: Any) -> Attempt:
+    """A wrong code in one pending sign-in."""
+    pending, wrong = job
+    return lambda: door.sign_in.submit_totp(pending, wrong, source=SOURCE)
+
+
+def step_up(door: Door, number: int, job: Any) -> Attempt:
+    """One code, in a session of its own."""
+    texts, code = job
+    session = door.sessions.check(texts[number], source=SOURCE)
+    return lambda: door.step_up.submit_totp(session, code, source=SOURCE) and WON
+
+
+def password_step_up(door: Door, number: int, text: str) -> Attempt:
+    """The right password in one session: whose id changes once."""
+    session = door.sessions.check(text, source=SOURCE)
+    return lambda: door.step_up.submit_password(session, PASSWORD, source=SOURCE) and WON
+
+
+def rotate(door: Door, number: int, text: str) -> Attempt:
+    """A new id for one session."""
+    session = door.sessions.check(text, source=SOURCE)
+    return lambda: door.sessions.rotate_through(DOOR, session, source=SOURCE).token.reveal()
+
+
+def rotate_or_end(door: Door, number: int, text: str) -> Attempt:
+    """The first ends all sessions of the account, the others give theirs a new id."""
+    session = door.sessions.check(text, source=SOURCE)
+    if number == 0:
+        actor = Actor(type="user", id=session.account_id)
+        return lambda: door.sessions.end_all(session.account_id, source=SOURCE, actor=actor) and None
+    return lambda: door.sessions.rotate_through(DOOR, session, source=SOURCE).token.reveal()
+
+
+def open_two(door: Door, number: int, account_id: str) -> Attempt:
+    """Two more sessions of an account; None for one that was pushed out before it was there."""
+    epoch = door.sessions.epoch(account_id)
+    proofs = [Proof(factor=factor, at=door.clock()) for factor in (Factor.PASSWORD, Factor.TOTP)]
+
+    def opened() -> str | None:
+        try:
+            return door.sessions.open_through(
+                DOOR, account_id=account_id, epoch=epoch, proofs=proofs, source=SOURCE
+            ).token.reveal()
+        except Denied as denied:
+            assert denied.reason is Reason.SESSION_REVOKED
+            return None
+
+    return lambda: [opened(), opened()]
+
+
+def trusted_device(door: Door, number: int, job: Any) -> Attempt:
+    """One trusted browser's cookie: each sign-in with it that ends well gives it a new secret."""
+    account_id, cookie = job
+    known = door.devices.find(cookie, account_id, source=SOURCE)
+    assert known is not None
+
+    def attempt() -> tuple[bool, str]:
+        kept = door.devices.remember(account_id, known.digest, source=SOURCE, cookie=cookie)
+        account = door.account_store.get(account_id)
+        return door.trust.holds(account, kept.device, door.clock()), kept.cookie.reveal()
+
+    return attempt
+
+
+def undo(door: Door, number: int, token: str) -> Attempt:
+    """The link that takes a new factor back."""
+    undoing = undo_of(door)
+    return lambda: undoing.confirm(token, source=SOURCE) and WON
+
+
+def undo_of(door: Door) -> Undo:
+    """Wired as the portal's is."""
+    return Undo(
+        store=door.notice_store,
+        notices=door.notices,
+        accounts=door.account_store,
+        authenticators=Authenticators(totp=door.totp_store, passkeys=door.passkey_store),
+        codes=door.recovery_codes,
+        last=LastFactor(codes=door.recovery_codes, trust=door.trust, required=lambda _: False),
+        used=door.link_store,
+        endings=door.endings,
+        mac=door.mac,
+        emit=door.events,
+        clock=door.clock,
+    )
+
+
+def enrol(door: Door, number: int, job: Any) -> Attempt:
+    """A first passkey, set up at the door in a sign-in of its own."""
+    tokens, made = job
+    return lambda: (
+        door.sign_in.confirm_passkey_enrolment(tokens[number], made[number], "key", source=SOURCE).session
+        and WON
+    )

@@ -1,0 +1,164 @@
+"""Four processes that race over one door: started once for a whole module, told each case in a message.
+
+Each has the door opened for itself over the stores of a `Place`, under the portal's keys. A case makes ready what one
+process does, and `Racers.race` lets all of them do it at one moment. The cases themselves are in `tests.abuse.race_cases`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib import import_module
+from typing import Any
+
+from portalsec.auth.sessions import SessionPolicy
+from portalsec.crypto.insecure import keyset_to_json
+from portalsec.crypto.keyset import Keyset
+from portalsec.errors import Denied
+from tests.auth import world
+from tests.auth.door import Door
+from tests.auth.world import Backing, tight
+
+__all__ = ["CAP", "PROCESSES", "Place", "Racers", "door_over", "opened"]
+
+PROCESSES = 4
+CAP = 4
+"""Sessions of one account."""
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the stores are.
+
+    Attributes:
+        url: SQLAlchemy's, of the durable stores.
+        redis: where flows, budgets and sessions are, or None: beside the others.
+        key: of the test's sealer.
+    """
+
+    url: str
+    redis: str | None
+    key: bytes
+
+
+class Racers:
+    """The processes. Close it when the module's tests are over."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._barrier = barrier = context.Barrier(PROCESSES)  # kept: it goes with its last holder
+        keys = keyset_to_json(world._FIELDS), keyset_to_json(world._MAC)
+        self._pipes, self._processes = [], []
+        for number in range(PROCESSES):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(number, theirs, barrier, keys), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def race(self, place: Place, at: datetime, case: str, jobs: Sequence[Any]) -> list[list[Any]]:
+        """What each process got, in order, of each job.
+
+        Args:
+            at: what their clocks say.
+            case: a function of `tests.abuse.race_cases`.
+            jobs: what it is called with, a race each; pickles.
+
+        Raises:
+            AssertionError: something broke in a process, which no case expects. It says what.
+        """
+        for pipe in self._pipes:
+            pipe.send((place, at, case, list(jobs)))
+        reports = []
+        for pipe in self._pipes:
+            assert pipe.poll(_PATIENCE), f"a process says nothing of {case}"
+            reports.append(pipe.recv())
+        broken = [report for report in reports if isinstance(report, str)]
+        assert not broken, broken
+        return [list(each) for each in zip(*reports, strict=True)]
+
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(10)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def opened(place: Place, stack: ExitStack) -> Backing:
+    """The stores of a place; what they hold open is closed with the stack."""
+    from portalsec import sqlalchemy as sql
+    from tests.stores.support import TestingSealer, testing_mac
+
+    engine, sealer = sql.open_engine(place.url), TestingSealer(place.key)
+    stack.callback(engine.dispose)
+    backing = Backing(
+        accounts=sql.SqlAccounts(engine, mac=testing_mac, sealer=sealer),
+        flows=sql.SqlFlows(engine),
+        sessions=sql.SqlSessions(engine),
+        throttle=sql.SqlThrottle(engine),
+        totp=sql.SqlTotp(engine),
+        recovery_codes=sql.SqlRecoveryCodes(engine),
+        passkeys=sql.SqlPasskeys(engine),
+        links=sql.SqlFlows(engine),
+        devices=sql.SqlDevices(engine),
+        contacts=sql.SqlContacts(engine, mac=testing_mac, sealer=sealer),
+        notices=sql.SqlNotices(engine),
+        history=sql.SqlPasswordHistory(engine),
+    )
+    if place.redis is None:
+        return backing
+    from portalsec.stores.redis import RedisFlows, RedisSessions, RedisThrottle, open_redis
+
+    client = open_redis(place.redis)
+    stack.callback(client.close)
+    return replace(
+        backing, flows=RedisFlows(client), throttle=RedisThrottle(client), sessions=RedisSessions(client)
+    )
+
+
+def door_over(backing: Backing) -> Door:
+    """As every process and the test itself has it: no budget but the one that a case is about."""
+    return Door(
+        lanes=tight(second_factor_long=1000, recovery_code=1000, passkey=1000, step_up=1000),
+        session_policy=replace(SessionPolicy.HIPAA_CLINIC, max_sessions=CAP),
+        backing=backing,
+    )
+
+
+def _work(number: int, pipe: Any, barrier: Any, keys: tuple[str, str]) -> None:
+    """One process, until its pipe is closed."""
+    world._FIELDS, world._MAC = (Keyset.from_json(key) for key in keys)  # as workers of one portal have them
+    cases = import_module("tests.abuse.race_cases")
+    while True:
+        try:
+            place, at, case, jobs = pipe.recv()
+        except EOFError:
+            return
+        with ExitStack() as stack:
+            try:
+                door = door_over(opened(place, stack))
+                door.seeds.update({f"none-{each}": "" for each in range(1 + number)})  # ids of its own
+                door.wire()
+                door.clock.set(at)
+                pipe.send([_one(getattr(cases, case)(door, number, job), barrier) for job in jobs])
+            except Exception as error:
+                barrier.abort()
+                pipe.send(repr(error))
+                return
+
+
+def _one(attempt: Callable[[], Any], barrier: Any) -> Any:
+    """What it gave, or the reason of its refusal; anything else breaks the race."""
+    barrier.wait(_PATIENCE)
+    try:
+        return attempt()
+    except Denied as denied:
+        return denied.reason
