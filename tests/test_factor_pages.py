@@ -113,6 +113,10 @@ def test_removing_asks_once_more_after_a_step_up_and_keeps_what_it_is_about(
     assert visit.get(back).values["removing"].id == held.id
     done = visit.post("/account/factors", do="remove", id=held.id)
     assert done.redirect == "/account/factors?done=last"
+    assert [cookie.partition(";")[0] for cookie in done.cookies] == ["__Host-portalsec="]
+    with pytest.raises(Denied):  # the password stands alone: a sign-in sees how long it is
+        visit.get(done.redirect)
+    visit.session = m.open()
     shown = visit.get(done.redirect)
     assert shown.values["held"] == () and shown.values["done"] == "last"
     assert [each.id for each in shown.values["removed"]] == [held.id]

@@ -244,7 +244,8 @@ def test_atk_44_a_short_password_is_replaced_once_it_stands_alone() -> None:
         assert "totp" in step.next, "beside a second factor it is long enough"
         session = m.open(password=SHORT)
         done = m.factors.remove(m.active(session), added, source=SOURCE)
-        assert done.last
+        assert done.last and done.session is None
+        assert not m.portal.sessions.of_account(robin.id), "nor does an open session go on with it"
         step = m.portal.sign_in.start("robin", SHORT, source=SOURCE)
         assert step.next == ("new_password",) and step.session is None
         assert m.portal.stores.accounts.get(robin.id).must_change == "too_short"

@@ -172,7 +172,8 @@ def test_the_last_one_takes_codes_and_trust_along() -> None:
         assert m.portal.recovery_codes.left(robin.id) == 0
         assert m.portal.stores.recovery_codes.of_account(robin.id) == ()
         assert all(each.trusted_until is None for each in m.portal.stores.devices.of_account(robin.id))
-        m.factors.restore(m.active(done.session), added.authenticator_id, source=SOURCE)
+        assert done.session is None and not m.alive(added.session)
+        m.factors.restore(m.active(m.open()), added.authenticator_id, source=SOURCE)
         assert m.portal.recovery_codes.left(robin.id) == 0, "what went stays gone"
 
 
@@ -337,8 +338,8 @@ def test_a_dead_one_is_shown_as_dead_and_can_be_removed() -> None:
             assert m.portal.stores.totp.try_(robin.id, first.authenticator_id, cap=100)
         session = m.active(first.session)
         assert [each.dead for each in m.factors.overview(session).held] == [True]
-        done = m.factors.remove(session, first.authenticator_id, source=SOURCE)
-        m.factors.restore(m.active(done.session), first.authenticator_id, source=SOURCE)
+        m.factors.remove(session, first.authenticator_id, source=SOURCE)
+        m.factors.restore(m.active(m.open()), first.authenticator_id, source=SOURCE)
         assert [each.dead for each in m.authenticators.of_account(robin.id)] == [True]
 
 

@@ -22,7 +22,7 @@ from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.auth.totp import Enrolment
 from portalsec.errors import Denied, Reason
 from portalsec.portal import Portal
-from portalsec.web import SESSION_COOKIE, set_cookie
+from portalsec.web import SESSION_COOKIE, clear_cookie, set_cookie
 
 __all__ = ["AuthenticatorPages", "HeldView", "TrustedView"]
 
@@ -128,7 +128,10 @@ class AuthenticatorPages:
             if do != "remove":
                 raise Denied(Reason.MALFORMED)
             gone = factors.remove(session, id, source=source)
-            return _under(gone.session, f"{_LIST}?done={'last' if gone.last else 'removed'}")
+            done = f"{_LIST}?done={'last' if gone.last else 'removed'}"
+            if gone.session is None:  # it ended with the last one: a sign-in first, and then the list
+                return Reply(redirect=done, cookies=(clear_cookie(SESSION_COOKIE),))
+            return _under(gone.session, done)
         except Denied as denied:
             if denied.reason is Reason.STEP_UP_REQUIRED:
                 more = f"?{do}={quote(id[:128])}" if do in ("remove", "rename") else ""

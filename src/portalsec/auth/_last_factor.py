@@ -24,7 +24,8 @@ class LastFactor:
     factor, or the lack of one, by themselves.
 
     A password that was long enough beside a second factor may be too short to stand alone: the next sign-in with it sees
-    that and asks for a longer one (`portalsec.auth.signin.TOO_SHORT`), since only then is its length known.
+    that and asks for a longer one (`portalsec.auth.signin.TOO_SHORT`), since only then is its length known. So no session
+    stands through it either, not even the one in which the owner removed the factor.
 
     Args:
         required: whether policy asks this account for a second factor.

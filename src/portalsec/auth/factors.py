@@ -103,12 +103,13 @@ class Removed:
     """What came of removing one.
 
     Attributes:
-        session: as of `Added`.
+        session: as of `Added`. None after the last one of an account with a password: this session ended with the others,
+            and the sign-in that follows sees whether the password is long enough to stand alone.
         last: it was the last one: recovery codes and trusted browsers went with it, and a password that is too short to
             stand alone is replaced at the next sign-in.
     """
 
-    session: NewSession
+    session: NewSession | None
     last: bool
 
 
@@ -295,7 +296,7 @@ class Factors:
         self._record(session, Event.AUTH_MFA_RENAMED, source, {"device": str(authenticator_id)})
 
     def remove(self, session: ActiveSession, authenticator_id: object, *, source: Source) -> Removed:
-        """Remove one; for a day its owner can put it back.
+        """Remove one; for a day its owner can put it back. Other sessions end, and with the last one this session too.
 
         Raises:
             Denied: STEP_UP_REQUIRED; FACTOR_NOT_ENROLLED (none of this account's); FACTOR_REQUIRED (it is the last one of
@@ -315,11 +316,12 @@ class Factors:
         if useless and (last or not found.dead) and self._last.required(account.id):
             self._refuse(session, event, Reason.FACTOR_REQUIRED, source, details)
         self._record(session, event, source, details, changed=("factor",))
-        kept = self._end_others(session, Why.FACTOR_REMOVED, event, source)
+        kept: NewSession | None = self._end_others(session, Why.FACTOR_REMOVED, event, source)
         told = self._notices.tell(account.id, NoticeKind.FACTOR_REMOVED, source=source, details=details).id
         if last:
             # First: where something fails after this, an authenticator without codes is left, and never the reverse.
             self._last.went(account.id, source=source)
+            kept = self._unless_alone(account, kept, source)
         now = self._clock()
         if not self._authenticators.remove(account.id, found.id, at=now):
             self._notices.withdraw(told)  # another request of the owner's was faster, and tells of it
@@ -330,6 +332,7 @@ class Factors:
                 self._notices.withdraw(told)
                 self._refuse(session, event, Reason.FACTOR_REQUIRED, source, details)
             self._last.went(account.id, source=source)
+            kept = self._unless_alone(account, kept, source)
             last = True
         return Removed(session=kept, last=last)
 
@@ -497,6 +500,13 @@ class Factors:
         if kept is None:
             self._refuse(session, event, Reason.SESSION_REVOKED, source)
         return kept
+
+    def _unless_alone(self, account: Account, kept: NewSession | None, source: Source) -> NewSession | None:
+        """The session, or None and it ended: where a password is left alone, only the door sees how long it is."""
+        if account.password_hash is None:
+            return kept
+        owner = Actor(type="user", id=account.id)
+        return self._endings.apply(account.id, Why.FACTOR_REMOVED, actor=owner, source=source)
 
     def _record(
         self,
