@@ -31,6 +31,7 @@ from portalsec.account_pages import (
 from portalsec.account_pages.exchange import _SENTENCES, refused, trouble
 from portalsec.account_pages.views import masked
 from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.password_change import SignInAgain
 from portalsec.auth.ports import Contact
 from portalsec.auth.signin import Step
 from portalsec.errors import Denied, Reason
@@ -198,6 +199,24 @@ def test_a_step_leads_on_and_leaves_its_cookie() -> None:
         step = Step(next=(kind,), pending=Secret("A" * 43))
         assert step_page(step) == path
         assert [cookie.partition("=")[0] for cookie in step_cookies(step)] == ["__Host-portalsec-pending"]
+
+
+def test_a_forced_change_that_took_too_long_is_no_error(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(*args: object, **kwargs: object) -> Step:
+        raise SignInAgain
+
+    monkeypatch.setattr(type(portal.password_change), "submit_forced", too_late)
+    (operation,) = (
+        each.operation
+        for each in routes(portal)
+        if (each.method, each.path) == ("POST", "/sign-in/new-password")
+    )
+    reply = operation(Asked(form={"password": "x", "next": "/records/1"}, source=HERE, pending="A" * 43))
+    assert (reply.status, reply.page) == (200, "forced_password")
+    assert reply.values["changed"] is True and reply.values["next"] == "/records/1"
+    assert [cookie.partition(";")[0] for cookie in reply.cookies] == ["__Host-portalsec-pending="]
 
 
 def test_a_refusal_says_how_long_to_wait_and_nothing_else() -> None:

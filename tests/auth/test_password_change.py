@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from portalsec.auth.password_change import SignInAgain
 from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused
 from portalsec.auth.sessions import NewSession
-from portalsec.auth.signin import Step
+from portalsec.auth.signin import SignInPolicy, Step
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Actor, Event, SecurityEvent
 from tests.auth.mail import active, alive, refused, reset_token, signed_in, told, with_address
@@ -310,6 +312,23 @@ def test_a_forced_change_dies_of_age_abort_and_whatever_ends_the_account(world: 
     world.backing.sessions.end_all(account.id)
     assert submit(ended) is Reason.SESSION_REVOKED
     assert world.sessions.of_account(account.id) == ()
+
+
+def test_a_forced_change_that_outlives_what_was_shown_before_it_stands_and_asks_for_a_new_sign_in() -> None:
+    policy = SignInPolicy(evidence_lifetime=timedelta(minutes=2))
+    world = World(sign_in_policy=policy)
+    account = world.person()
+    world.password_change.require(account.id, "breached", actor=STAFF, source=SOURCE)
+    step = world.sign_in.submit_totp(world.pending(), world.code(account), source=SOURCE)
+    world.clock.advance(timedelta(minutes=5))
+    with pytest.raises(SignInAgain) as refusal:
+        world.password_change.submit_forced(token(step.pending), OTHER_PASSWORD, source=SOURCE)
+    assert refusal.value.reason is Reason.EVIDENCE_STALE
+    assert pickle.loads(pickle.dumps(refusal.value)).reason is Reason.EVIDENCE_STALE
+    assert world.sessions.of_account(account.id) == ()
+    assert told(world, account)[-1] == "password_changed"
+    again = world.pending(password=OTHER_PASSWORD)
+    assert session(world.sign_in.submit_totp(again, world.code(account), source=SOURCE))
 
 
 def test_eight_forced_changes_with_one_token_open_one_session(world: World) -> None:

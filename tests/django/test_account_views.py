@@ -523,6 +523,24 @@ def test_a_forced_change_is_the_last_step_of_a_sign_in(client: Client, world: Wo
     assert who(client) == "robin"
 
 
+def test_a_forced_change_that_took_too_long_says_to_sign_in_with_the_new_password(
+    client: Client, world: World
+) -> None:
+    person = someone(world)
+    world.portal.password_change.require(person.id, "breached", actor=SYSTEM, source=_SOURCE)
+    password_step(client, person, next="/records/1")
+    client.post("/sign-in/code", {"code": person.code(), "next": "/records/1"})
+    policy = world.portal.sign_in.policy
+    short = replace(policy, evidence_lifetime=timedelta(seconds=30))
+    object.__setattr__(world.portal.sign_in._kit, "policy", short)
+    world.clock.advance(timedelta(minutes=5))
+    told = client.post("/sign-in/new-password", {"password": NEW, "next": "/records/1"})
+    assert told.status_code == 200 and pending(client) == "" and who(client) == ""
+    page = told.content.decode()
+    assert "Your password is changed" in page and 'href="/sign-in?next=/records/1"' in page
+    assert "<input" not in page.partition("<main")[2]
+
+
 def test_a_forced_change_needs_a_sign_in(client: Client, world: World) -> None:
     for answer in (
         client.get("/sign-in/new-password"),

@@ -23,7 +23,7 @@ forgot_sent         lives: how long the link is good (timedelta); the same whoev
 reset_link          token: a button that posts it to ``/password/link``
 link_dead           what: "reset", "unlock", "register", "email", "not_me" or "undo"
 new_password        least (characters)
-forced_password     next, least
+forced_password     next, least, changed (the password is the new one: sign in with it)
 unlock              typed: as above
 unlock_sent         lives
 unlock_link         token, posted to ``/unlock/link``

@@ -22,6 +22,7 @@ from portalsec.account_pages.exchange import (
     troubles_of,
 )
 from portalsec.account_pages.views import disavowable_view
+from portalsec.auth.password_change import SignInAgain
 from portalsec.auth.password_policy import Problem
 from portalsec.auth.words import say
 from portalsec.errors import Denied, Reason
@@ -122,27 +123,30 @@ class VisitorPages:
     # -- a new password that the next sign-in asks for --------------------------------------------------------------
 
     def forced_password(self, asked: Asked) -> Reply:
-        """The last step of a sign-in. Shows: next, least, errors."""
+        """The last step of a sign-in. Shows: next, least, errors, changed (False)."""
         if asked.pending is None:
             return Reply(redirect="/sign-in")
         return self._forced(asked, safe_next(asked.form.get("next")))
 
     def submit_forced(self, asked: Asked) -> Reply:
-        """``password``, ``next``."""
+        """``password``, ``next``. Shows, where that took too long to be signed in by it: changed."""
         next = safe_next(asked.form.get("next"))
         try:
             step = self._portal.password_change.submit_forced(
                 asked.pending, asked.text("password"), source=asked.source, device=asked.device
             )
+        except SignInAgain:
+            return replace(self._forced(asked, next, changed=True), cookies=(clear_cookie(PENDING_COOKIE),))
         except Denied as denied:
             if denied.reason in (Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED):
                 return Reply(redirect="/sign-in", cookies=(clear_cookie(PENDING_COOKIE),))
-            return self._not_chosen(asked, denied, "forced_password", "reset", next=next)
+            return self._not_chosen(asked, denied, "forced_password", "reset", next=next, changed=False)
         onward = next if step.session else step_page(step, next=next)
         return Reply(redirect=onward, cookies=step_cookies(step), session=step.session)
 
-    def _forced(self, asked: Asked, next: str) -> Reply:
-        return Reply(page="forced_password", values={"next": next, "least": self.least, "errors": ()})
+    def _forced(self, asked: Asked, next: str, *, changed: bool = False) -> Reply:
+        values = {"next": next, "least": self.least, "errors": (), "changed": changed}
+        return Reply(page="forced_password", values=values)
 
     # -- the meter --------------------------------------------------------------------------------------------------
 

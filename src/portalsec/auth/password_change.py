@@ -16,9 +16,20 @@ from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.typing import Emit
 
-__all__ = ["PasswordChange"]
+__all__ = ["PasswordChange", "SignInAgain"]
 
 _MAX_REASON = 64
+
+
+class SignInAgain(Denied):
+    """The new password stands, and what was shown beside it is too old by now: no session opened. Its reason is EVIDENCE_STALE.
+
+    No error of the person's: tell them that the password is changed, and let them sign in with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Reason.EVIDENCE_STALE)
+        self.args = ()  # what a copy or a pickle is rebuilt from
 
 
 class PasswordChange:
@@ -106,7 +117,8 @@ class PasswordChange:
         Every other session of the account ends. ``device`` as at `SignIn.submit_totp`.
 
         Raises:
-            Denied: FLOW_UNKNOWN, ACCOUNT_DISABLED, MALFORMED, EVIDENCE_STALE, SESSION_REVOKED.
+            SignInAgain: the password is changed; choosing it took longer than a factor that was shown before it lives.
+            Denied: FLOW_UNKNOWN, ACCOUNT_DISABLED, MALFORMED, EVIDENCE_STALE (another change was faster), SESSION_REVOKED.
             PasswordRefused: with what is to be mended; the pending token stays good.
         """
         flow, state, account = self._sign_in.change_under_way(DOOR, pending, source=source)
@@ -122,15 +134,20 @@ class PasswordChange:
             source=source,
             details={"why": why},
         )
-        return self._sign_in.after_change(
-            DOOR,
-            replaced.account,
-            state,
-            epoch=state.epoch + ENDINGS,
-            at=self._clock(),
-            source=source,
-            device=device,
-        )
+        try:
+            return self._sign_in.after_change(
+                DOOR,
+                replaced.account,
+                state,
+                epoch=state.epoch + ENDINGS,
+                at=self._clock(),
+                source=source,
+                device=device,
+            )
+        except Denied as refusal:
+            if refusal.reason is not Reason.EVIDENCE_STALE:
+                raise
+        raise SignInAgain
 
     def _prepared(self, account: Account, new: object, source: Source, session: str | None) -> str:
         try:
