@@ -94,7 +94,9 @@ test: $(VENV)/.installed-test
 
 # Where the counts are larger under PORTALSEC_SOAK: races of every store, kills, statistics.
 SOAKED := tests/soak tests/stores tests/django/test_contracts.py tests/audit/test_kill.py \
-  tests/sqlalchemy/test_rotation_kill.py tests/auth/test_strength.py tests/auth/passkeys/test_malformed.py
+  tests/sqlalchemy/test_rotation_kill.py tests/auth/test_strength.py tests/auth/passkeys/test_malformed.py \
+  tests/auth/passkeys/test_attestation_mutants.py tests/auth/passkeys/test_fido2_server.py \
+  tests/abuse/test_door_processes.py tests/abuse/test_throttle.py
 
 soak: $(VENV)/.installed-test
 	@PORTALSEC_SOAK=1 $(PY) -m pytest --write-measured docs/reference/measured.md $(SOAKED) $(ARGS)

@@ -13,6 +13,7 @@ Beside the world runs a ghost: which secrets were really shown on the way to whi
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -133,13 +134,16 @@ def merged(policy: str, start: str, *, depth: int, every: int) -> int:
     known = {key(world): world.save()}
     level, found = list(known.values()), 0
 
-    def reached(saved: Any) -> Iterator[tuple[int, ...]]:
+    def leads(saved: Any, here: Any) -> set[tuple[str, Any]]:
+        """What leads where, whichever browser it is; without what changes nothing, such as all with a dead token."""
         world.load(saved)
-        for _, event in list(world.events()):
+        led = set()
+        for name, event in list(world.events()):
             with suppress(Denied):
                 event()
-            yield key(world)
+            led.add((re.sub(r"^\d: |\d+,", "", name), key(world)))
             world.load(saved)
+        return {(name, there) for name, there in led if there != here}
 
     for _ in range(depth):
         deeper = []
@@ -154,8 +158,7 @@ def merged(policy: str, start: str, *, depth: int, every: int) -> int:
                     deeper.append(state)
                 elif world.differs(known[here]) and world.differs(saved):
                     found += 1
-                    # Whoever holds a dead token has more to try, all of which is refused and changes nothing.
-                    if found % every == 0 and {here, *reached(state)} != {here, *reached(known[here])}:
+                    if found % every == 0 and leads(state, here) != leads(known[here], here):
                         raise Hole(f"two states count as one, and are not, after {name}")
                 world.load(saved)
         level = deeper

@@ -20,6 +20,7 @@ from portalsec.auth.trust import Trust
 from portalsec.stores.memory import MemorySessions
 from tests.auth import exploration_world
 from tests.auth.exploration import POLICIES, STARTS, Hole, explore, merged, wander
+from tests.auth.exploration_key import Fingerprint
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -38,10 +39,18 @@ def test_an_account_without_factors_comes_in_and_none_leads_past_the_policy(poli
 
 
 @pytest.mark.parametrize(
-    ("policy", "start"), [("trusting", "factors"), ("mailed", "bare"), ("roles", "session")]
+    ("policy", "start"), [("trusting", "factors"), ("mailed", "bare"), ("passkeys", "bare")]
 )
 def test_from_states_that_count_as_one_the_same_can_happen(policy: str, start: str) -> None:
     assert merged(policy, start, depth=2, every=23) > 10
+
+
+def test_states_that_were_mistaken_for_one_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Fingerprint, "_pending", lambda self, world, token, asked: bool(token and world.flow(token))
+    )
+    with pytest.raises(Hole, match="count as one, and are not"):
+        merged("required", "factors", depth=2, every=1)
 
 
 # -- the exploration itself: each of these holes is found ------------------------------------------------------------
