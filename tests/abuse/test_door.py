@@ -1,4 +1,7 @@
-"""Ways round the door: cases MFA, BYP and ATK of the abuse cases, with every factor."""
+"""Ways round the door: cases MFA, BYP and ATK of the abuse cases, with every factor.
+
+What races is in ``test_door_races.py`` and ``test_door_processes.py``, on every store.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Porta
 from portalsec.events import Actor, Event, SecurityEvent
 from tests.auth.door import MAIL, Door, begun, refused
 from tests.auth.mail import browser_token, with_address
-from tests.auth.world import ORIGIN, OTHER_PASSWORD, PASSWORD, SOURCE, session, tight, together
+from tests.auth.world import ORIGIN, OTHER_PASSWORD, PASSWORD, SOURCE, session, tight
 
 F = Factor
 ADMIN = Actor(type="user", id="admin")
@@ -37,41 +40,6 @@ def sessions_of(door: Door, account_id: str) -> int:
 
 
 # -- second factors -------------------------------------------------------------------------------------------------
-
-
-def test_mfa_05_fifty_threads_with_one_right_code_open_one_session() -> None:
-    door = Door(lanes=tight(second_factor_long=1000))
-    robin = door.person()
-    code = door.code(robin)
-    tokens = [begun(door.start()) for _ in range(50)]
-    results = together(50, lambda n: door.sign_in.submit_totp(tokens[n], code, source=SOURCE))
-    assert sum(not isinstance(each, Exception) for each in results) == 1
-    assert sessions_of(door, robin.id) == 1
-
-
-def test_mfa_05_fifty_threads_with_one_passkeys_answer_open_one_session() -> None:
-    door = Door(lanes=tight())
-    robin = door.person(enrolled=False)
-    door.with_passkey(robin)
-    options, pending = door.sign_in.begin_passkey(source=SOURCE)
-    answer = door.answer(robin, options)
-    results = together(50, lambda n: door.sign_in.submit_passkey(pending.reveal(), answer, source=SOURCE))
-    assert sum(not isinstance(each, Exception) for each in results) == 1
-    assert sessions_of(door, robin.id) == 1
-
-
-def test_mfa_06_fifty_threads_with_one_recovery_code_open_one_session() -> None:
-    door = Door(lanes=tight(recovery_code=1000, second_factor_long=1000))
-    robin = door.person()
-    codes = door.with_codes(robin)
-    tokens = [begun(door.start()) for _ in range(50)]
-    results = together(50, lambda n: door.sign_in.submit_recovery_code(tokens[n], codes[0], source=SOURCE))
-    assert sum(not isinstance(each, Exception) for each in results) == 1
-    assert (sessions_of(door, robin.id), door.recovery_codes.left(robin.id)) == (1, 9)
-    # Two different ones at once: both end spent.
-    tokens = [begun(door.start()) for _ in range(2)]
-    together(2, lambda n: door.sign_in.submit_recovery_code(tokens[n], codes[1 + n], source=SOURCE))
-    assert (sessions_of(door, robin.id), door.recovery_codes.left(robin.id)) == (3, 7)
 
 
 @pytest.mark.parametrize("where", ["enrolment", "sign-in", "step-up"])

@@ -245,4 +245,5 @@ def test_atk_47_of_browsers_that_set_a_first_factor_up_at_most_one_has_it(race: 
     for person, results in zip(people, race("enrol", jobs), strict=True):
         assert all(each == WON or isinstance(each, Reason) for each in results), results
         held = len(door.backing.passkeys.of_account(person.id))
-        assert results.count(WON) == race.sessions(person) <= held <= 1
+        # One that is late ends all other sessions before it finds that it is: who won then signs in once more.
+        assert race.sessions(person) <= results.count(WON) <= held <= 1

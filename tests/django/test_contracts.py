@@ -53,7 +53,7 @@ from portalsec.testing.contracts import (
 from portalsec.testing.processes import Opener, race_processes
 from tests.django.conftest import TABLES, wipe
 from tests.stores import factors
-from tests.stores.openers import django_factors, django_throttle
+from tests.stores.openers import django_factors, django_sessions, django_throttle
 from tests.stores.support import TestingMac, TestingSealer
 
 
@@ -119,6 +119,16 @@ class TestThrottleOnSqlite(_OnSqlite, ThrottleStoreContract):
         return shared("portalsec")
 
 
+class TestThrottleInTwoStatements(_OnSqlite, ThrottleStoreContract):
+    """As on a database that knows no ON CONFLICT."""
+
+    kind = DjangoThrottle
+
+    @pytest.fixture(autouse=True)
+    def another_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("portalsec.django.stores.throttle.takes_in_one", lambda connection: False)
+
+
 class TestFlowsOnSqlite(_OnSqlite, FlowStoreContract):
     kind = DjangoFlows
 
@@ -137,6 +147,10 @@ class TestPasskeysOnSqlite(_OnSqlite, PasskeyStoreContract):
 
 class TestSessionsOnSqlite(_OnSqlite, SessionStoreContract):
     kind = DjangoSessions
+
+    @pytest.fixture
+    def in_processes(self, store: DjangoSessions) -> Opener:
+        return shared("portalsec", django_sessions)
 
 
 class TestAssignmentsOnSqlite(_OnSqlite, AssignmentStoreContract):
@@ -270,6 +284,10 @@ class TestPasskeysOnPostgres(_OnPostgres, PasskeyStoreContract):
 
 class TestSessionsOnPostgres(_OnPostgres, SessionStoreContract):
     kind = DjangoSessions
+
+    @pytest.fixture
+    def in_processes(self, store: DjangoSessions) -> Opener:
+        return shared("postgres", django_sessions)
 
 
 class TestAssignmentsOnPostgres(_OnPostgres, AssignmentStoreContract):

@@ -55,6 +55,14 @@ def django_throttle(database: dict[str, Any]) -> Iterator[Any]:
 
 
 @contextmanager
+def django_sessions(database: dict[str, Any]) -> Iterator[Any]:
+    with _django(database) as alias:
+        from portalsec.django.stores import DjangoSessions
+
+        yield DjangoSessions(alias)
+
+
+@contextmanager
 def django_factors(database: dict[str, Any]) -> Iterator[Any]:
     """The stores of second factors, as `tests.stores.factors` takes them."""
     with _django(database) as alias:
