@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connections
 from django.db.models import BigIntegerField, Case, ExpressionWrapper, F, Q, Value, When
 
 from portalsec.auth.ports import Take
 from portalsec.clock import from_unix_microseconds, unix_microseconds
 from portalsec.django.models import Throttle
 from portalsec.django.stores._connection import own_transaction, reading
+from portalsec.django.stores._throttle_statement import take_in_one, takes_in_one
 from portalsec.errors import StoreError
 
 __all__ = ["DjangoThrottle"]
@@ -44,6 +46,31 @@ class DjangoThrottle:
         fresh = moment + window // _MICROSECOND
         if limit < 1:
             return self._as_it_is(key, moment, fresh)
+        if takes_in_one(connections[self._using]):
+            with own_transaction(self._using):
+                seen = take_in_one(
+                    connections[self._using],  # the verb's own
+                    key,
+                    limit=limit,
+                    moment=moment,
+                    fresh=fresh,
+                    longest=None if longest is None else longest // _MICROSECOND,
+                    memory=_memory(longest, heals),
+                )
+            return self._as_it_is(key, moment, fresh) if seen is None else _take(seen, ok=True)
+        return self._in_two(key, limit=limit, moment=moment, fresh=fresh, longest=longest, heals=heals)
+
+    def _in_two(
+        self,
+        key: str,
+        *,
+        limit: int,
+        moment: int,
+        fresh: int,
+        longest: timedelta | None,
+        heals: timedelta | None,
+    ) -> Take:
+        """Another database: the row is there first, and one conditional UPDATE decides."""
         changes, memory = _changes(limit, moment, fresh, longest, heals)
         ended = Q(ends_at__lte=moment)
         new = Throttle(key=key, started_at=moment, ends_at=fresh, used=0, level=0, kept_until=fresh + memory)
@@ -96,6 +123,12 @@ def _take(row: Any, *, ok: bool) -> Take:
     )
 
 
+def _memory(longest: timedelta | None, heals: timedelta | None) -> int:
+    if longest is None:
+        return 0
+    return (longest if heals is None else heals) // _MICROSECOND
+
+
 def _changes(
     limit: int, moment: int, fresh: int, longest: timedelta | None, heals: timedelta | None
 ) -> tuple[dict[str, Any], int]:
@@ -103,9 +136,8 @@ def _changes(
     ended = Q(ends_at__lte=moment)
     end: Any = _micros(fresh)
     level: Any = Value(0)
-    memory = 0
+    memory = _memory(longest, heals)
     if longest is not None:
-        memory = (longest if heals is None else heals) // _MICROSECOND
         at_most = max(longest // _MICROSECOND, fresh - moment)
         again = Q(used__gte=limit, ends_at__gte=moment - memory)
         end = Case(
