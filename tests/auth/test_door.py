@@ -111,6 +111,30 @@ def test_whoever_begins_with_a_passkey_while_a_password_was_right_is_not_told_of
     assert refused(lambda: door.second(robin, left)) is Reason.FLOW_UNKNOWN
 
 
+def test_a_passkey_from_autofill_folds_the_notice_of_the_sign_in_that_it_takes_the_place_of(
+    door: Door,
+) -> None:
+    robin = door.person()
+    door.person("kim")
+    door.with_passkey(robin)
+    own, anothers = begun(door.start()), begun(door.start("kim"))
+    answers = []
+    for left in (own, anothers):
+        options, pending = door.sign_in.begin_passkey(source=SOURCE)  # another tab's sign-in goes on
+        answers.append((pending.reveal(), door.answer(robin, options), left))
+    for pending, answer, left in answers:
+        door.watch.told.clear()
+        assert door.sign_in.submit_passkey(pending, answer, source=SOURCE, replaces=left).session
+        (told,) = (each for each in door.watch.told if each[0] == "completed")
+        assert (len(told) == 5) is (left is own), "of another person's password that person is told still"
+        assert refused(lambda left=left: door.second(robin, left)) is Reason.FLOW_UNKNOWN
+    # A passkey that is refused takes nothing's place.
+    left, (options, pending) = begun(door.start()), door.sign_in.begin_passkey(source=SOURCE)
+    wrong = lambda: door.sign_in.submit_passkey(pending.reveal(), "{}", source=SOURCE, replaces=left)  # noqa: E731
+    assert refused(wrong)
+    assert door.second(robin, left).session
+
+
 # -- what is offered ------------------------------------------------------------------------------------------------
 
 

@@ -105,14 +105,13 @@ class PasskeyPages:
                 asked.form.get("response"),
                 source=asked.source,
                 device=asked.device,
+                replaces=asked.pending if first else None,  # whatever was under way in this browser
             )
         except Denied as denied:
             return passkey_refused(denied, asked.language, cookie=_cookie_of(asked))
         reply = self._onward(asked, step)
         if not first:
             return reply
-        # Whatever was under way in this browser, this took its place.
-        self._portal.sign_in.abort(asked.pending)
         return replace(reply, cookies=(*reply.cookies, clear_cookie(PASSKEY_COOKIE)))
 
     # -- setting one up at the door ---------------------------------------------------------------------------------

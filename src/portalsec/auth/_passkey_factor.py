@@ -92,17 +92,26 @@ class PasskeyFactor:
 
     # -- submit -----------------------------------------------------------------------------------------------------
 
-    def submit(self, pending: object, response: object, *, source: Source, device: object) -> Step:
+    def submit(
+        self, pending: object, response: object, *, source: Source, device: object, replaces: object
+    ) -> Step:
         """`SignIn.submit_passkey`."""
         service, digest = self._service(source), token_digest(pending)
         # One answer each: whatever comes of it, a first ceremony is begun anew.
         flow = digest and self._kit.flows.consume(digest, FIRST, now=self._kit.clock())
         if flow:
-            return self._first(service, flow, response, source=source, device=device)
+            return self._first(service, flow, response, source=source, device=device, replaces=replaces)
         return self._second(service, digest, response, source=source, device=device)
 
     def _first(
-        self, service: PasskeyService, flow: Flow, response: object, *, source: Source, device: object
+        self,
+        service: PasskeyService,
+        flow: Flow,
+        response: object,
+        *,
+        source: Source,
+        device: object,
+        replaces: object,
     ) -> Step:
         kit, state = self._kit, self._pending.state(flow)
         attempt = kit.admit("passkey", None, source)
@@ -132,12 +141,14 @@ class PasskeyFactor:
                 source=source,
                 account_id=account_id,
             )
+        # Of a question that autofill asked by itself the browser's other sign-in goes on until here.
+        left = (*state.browser.left, *self._pending.abort(replaces))
         known = kit.known_device(device, account.id, source)
         browser = replace(
             state.browser,
             device=None if known is None else known.digest.hex(),
             family=None if known is None else kit.devices.family(device, known),
-            folded=tuple(notice for whose, notice in state.browser.left if whose == account.id),
+            folded=tuple(notice for whose, notice in left if whose == account.id),
             left=(),
         )
         state = Pending(

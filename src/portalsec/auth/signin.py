@@ -312,19 +312,27 @@ class SignIn:
         return self._passkey.begin_second(pending, source=source)
 
     def submit_passkey(
-        self, pending: object, response: object, *, source: Source, device: object = None
+        self,
+        pending: object,
+        response: object,
+        *,
+        source: Source,
+        device: object = None,
+        replaces: object = None,
     ) -> Step:
         """Show a passkey. As the first factor its authenticator must have verified its user.
 
         Args:
             response: the JSON of ``credential.toJSON()``, best as its text.
             device: the text of the known devices' cookie.
+            replaces: of a passkey that comes first: the pending token that the browser held beside it, if any. It dies
+                once this passkey was right. Where it was this account's, its owner is not told of both.
 
         Raises:
             Denied: MALFORMED, THROTTLED, FLOW_UNKNOWN, FLOW_EXHAUSTED, PASSKEY_REFUSED, FACTOR_NOT_ENROLLED,
                 ACCOUNT_DISABLED, EVIDENCE_MISSING, SESSION_REVOKED. A first passkey's token is dead after each of them.
         """
-        return self._passkey.submit(pending, response, source=source, device=device)
+        return self._passkey.submit(pending, response, source=source, device=device, replaces=replaces)
 
     def begin_passkey_enrolment(self, pending: object, *, source: Source) -> PasskeyOptions:
         """Ask the browser to make a passkey, where `Step.next` has "passkey_enrolment".
