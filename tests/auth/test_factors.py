@@ -405,6 +405,19 @@ def test_putting_back_is_held_to_the_number_that_there_may_be() -> None:
         assert len(m.ids(robin)) == 5
 
 
+def test_a_browser_trusted_before_one_was_added_is_not_trusted_anew_when_that_is_removed() -> None:
+    with Factoring(trust=TrustPolicy(enabled=True)) as m:
+        robin = m.person()
+        first = m.add_totp(m.open())
+        account = m.portal.stores.accounts.get(robin.id)
+        device = m.portal.devices.remember(robin.id, None, source=SOURCE).device
+        assert m.portal.trust.trust(account, device, source=SOURCE)
+        second = m.add_totp(first.session, "Tablet")
+        assert m.portal.trust.of_account(account) == ()
+        m.factors.remove(m.active(second.session), second.authenticator_id, source=SOURCE)
+        assert m.portal.trust.of_account(account) == ()
+
+
 def test_a_trusted_browser_is_distrusted_from_the_list() -> None:
     with Factoring(trust=TrustPolicy(enabled=True)) as m:
         robin, sam = m.person(), m.person("sam")

@@ -322,6 +322,9 @@ class Factors:
             # First: where something fails after this, an authenticator without codes is left, and never the reverse.
             self._last.went(account.id, source=source)
             kept = self._unless_alone(account, kept, source)
+        else:
+            # Without it the set-up may be one that a browser was trusted under before it was added.
+            self._last.distrust(account.id, source=source)
         now = self._clock()
         if not self._authenticators.remove(account.id, found.id, at=now):
             self._notices.withdraw(told)  # another request of the owner's was faster, and tells of it
