@@ -14,13 +14,14 @@ from tests.django.clinic.models import Patient, Visit
 pytestmark = pytest.mark.usefixtures("clinic")
 
 HIT = {"surname": "n1"}
+ROWS = 96
 
 
 @pytest.fixture
 def people(clinic: str) -> list[Patient]:
-    made = Patient.objects.bulk_create([Patient(surname=f"n{n}", ssn=str(n)) for n in range(256)])
+    made = Patient.objects.bulk_create([Patient(surname=f"n{n}", ssn=str(n)) for n in range(ROWS)])
     Visit.objects.bulk_create([Visit(patient=each, note="n") for each in made])
-    assert 1 < Patient.objects.filter(**HIT).count() < 256  # four bits
+    assert 1 < Patient.objects.filter(**HIT).count() < ROWS  # four bits
     return made
 
 
@@ -44,7 +45,7 @@ def people(clinic: str) -> list[Patient]:
 def test_what_writes_is_refused(people: list[Patient], manager: Any, write: Callable[[Any], Any]) -> None:
     with pytest.raises(NotSupportedError, match=r"(4|16) bits.*hit other people's rows.*matching"):
         write(manager)
-    assert Patient.objects.filter(ward="").count() == Visit.objects.count() == 256
+    assert Patient.objects.filter(ward="").count() == Visit.objects.count() == ROWS
 
 
 def test_what_writes_across_a_relation_is_refused(people: list[Patient]) -> None:
@@ -56,7 +57,7 @@ def test_what_writes_across_a_relation_is_refused(people: list[Patient]) -> None
         for write in (query.delete, lambda query=query: query.update(note=None)):
             with pytest.raises(NotSupportedError, match="hit other people's rows"):
                 write()
-    assert Visit.objects.count() == 256
+    assert Visit.objects.count() == ROWS
 
 
 def test_rows_that_are_named_by_their_keys_are_written(people: list[Patient]) -> None:
