@@ -24,6 +24,7 @@ from examples.portal_fastapi.seed import Login
 from portalsec.config import load_settings
 from portalsec.config.keysets import KeysetFiles
 from portalsec.crypto import Keyset
+from portalsec.fastapi.form_tokens import FORM_HEADER, form_token, held
 from tests.examples.test_serve import Serving, free_port, run, sentence, serving
 from tests.support import ROOT
 
@@ -42,6 +43,7 @@ class Client:
         headers = {"Host": f"localhost:{self.port}", "Sec-Fetch-Site": "same-origin"}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+            headers[FORM_HEADER] = form_token(held(headers["Cookie"])[0])  # of the page that the form is on
         body = None
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"

@@ -69,10 +69,11 @@ class Browser:
         It has the value of that page's form; ``form_token=False`` for one that has not.
         """
         options.setdefault("same_site", True)
-        mine = held("; ".join(f"{k}={v}" for k, v in self.cookies.items()))
+        given = options.get("headers", ())
+        given = list(given.items() if isinstance(given, Mapping) else given)
+        own = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
+        mine = held(next((value for name, value in given if name.lower() == "cookie"), own))
         if options.pop("form_token", True) and options["same_site"] and mine:
-            given = options.get("headers", ())
-            given = list(given.items() if isinstance(given, Mapping) else given)
             options["headers"] = [*given, (FORM_HEADER, form_token(mine[0]))]
         return self.request("POST", target, data=data, **options)
 

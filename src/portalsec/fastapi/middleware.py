@@ -18,13 +18,15 @@ from portalsec.account_pages.step_up import step_up_page
 from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
 from portalsec.events import Event, Outcome, SecurityEvent
 from portalsec.fastapi.dependencies import Portalsec
-from portalsec.web import check_same_site, retry_after_seconds, security_headers, status_of
+from portalsec.fastapi.form_tokens import CHECK, FORM_HEADER, FormRefused, fits, held, with_tokens
+from portalsec.web import check_same_site, retry_after_seconds, safe_next, security_headers, status_of
 
 __all__ = ["PortalsecMiddleware", "Refusal", "refusal_of"]
 
 _log = logging.getLogger("portalsec.fastapi")
 
 _TRY_AGAIN = timedelta(seconds=30)
+_MOST_PAGE = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class PortalsecMiddleware:
     * A request for another host than ``base_url``'s is sent there (GET, HEAD) or refused: no link, cookie or
       redirect is ever made from a Host header that a stranger chose, and DNS rebinding finds no portal.
     * An unsafe method that another site caused is refused before the application sees it, and recorded.
+    * Each form of a page that posts to this portal gets a hidden value of its session, without which `read_form` refuses
+      it (`portalsec.fastapi.form_tokens`).
     * A target that is no path (``*``, ``@evil.example/``) is refused, and HEAD is answered wherever GET is.
     * Every answer gets the security headers; only what lies under ``cacheable`` may be kept by a browser.
     * `Denied`, `StoreError` and `SubjectErased` become pages that say nothing of the reason.
@@ -73,13 +77,18 @@ class PortalsecMiddleware:
         pages: Callable[[Request, Refusal], Response],
         body_limit: int = 64 * 1024,
         cacheable: Iterable[str] = ("/static/", "/portalsec/"),
+        form_tokens: bool = True,
     ) -> None:
-        """``pages`` renders a refusal; ``body_limit`` is in bytes; ``cacheable`` are path prefixes."""
+        """``pages`` renders a refusal; ``body_limit`` is in bytes; ``cacheable`` are path prefixes.
+
+        ``form_tokens``: False only where something else ties each form to its session.
+        """
         self._app = app
         self._ps = ps
         self._pages = pages
         self._body_limit = body_limit
         self._cacheable = tuple(cacheable)
+        self._form_tokens = form_tokens
         self._base_url = ps.portal.base_url
         scheme, _, self._host = self._base_url.partition("://")
         self._headers = security_headers(https=scheme == "https")
@@ -106,12 +115,26 @@ class PortalsecMiddleware:
             # the server's extensions, so that no content is sent by another way than the message dropped below.
             scope = {**scope, "method": "GET", "extensions": {}}
 
+        if self._form_tokens:
+            scope = {**scope, CHECK: self._check_form}
+        page: _Page | None = None
+
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal started, page
             if message["type"] == "http.response.start":
                 started = True
-                self._add_headers(scope, MutableHeaders(scope=message))
-            elif method == "HEAD" and message["type"] == "http.response.body":
+                headers = MutableHeaders(scope=message)
+                self._add_headers(scope, headers)
+                if self._form_tokens and _is_page(headers):
+                    page = _Page(scope, message, self._base_url)
+                    return
+            elif page is not None and message["type"] == "http.response.body" and page.waits(message):
+                return
+            if page is not None:
+                head, message = page.head, page.last(message)
+                page = None
+                await send(head)
+            if method == "HEAD" and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
@@ -169,6 +192,22 @@ class PortalsecMiddleware:
             raise _TooLarge  # before a byte of it is read
         return None
 
+    async def _check_form(self, request: Request, given: str | None) -> None:
+        """Refuse a form that is no form of this session, and record it."""
+        cookies = held("; ".join(request.headers.getlist("cookie")))
+        given = request.headers.get(FORM_HEADER) if given is None else given
+        if not cookies or fits(given, cookies):
+            return
+        event = SecurityEvent(
+            name=Event.SYSTEM_REQUEST_REFUSED,
+            outcome=Outcome.DENIED,
+            reason=Reason.CROSS_SITE,
+            source=self._ps.source(request),
+            details={"form": "missing" if given is None else "wrong"},
+        )
+        await self._ps.lanes.offload(lambda: self._ps.portal.emit(event))
+        raise FormRefused(Reason.CROSS_SITE)
+
     def _limited(self, receive: Receive, overflow: Callable[[], None]) -> Receive:
         """Whoever reads past the limit is told that the visitor has left, which every reader knows how to take."""
         total = 0
@@ -188,6 +227,8 @@ class PortalsecMiddleware:
     def _page(self, scope: Scope, receive: Receive, error: Exception) -> Response:
         if isinstance(error, Denied) and error.reason is Reason.STEP_UP_REQUIRED:
             return RedirectResponse(step_up_page(scope["path"]), status_code=303)
+        if isinstance(error, FormRefused) and (again := self._page_of_form(scope)):
+            return RedirectResponse(again, status_code=303)
         refusal = refusal_of(error)
         response = self._pages(
             Request(scope, receive),
@@ -206,6 +247,14 @@ class PortalsecMiddleware:
             _log.debug("an error of the application became a page", exc_info=error)
         return response
 
+    def _page_of_form(self, scope: Scope) -> str | None:
+        """Where the form was, if the browser says that it was here: shown anew, it has the value of now."""
+        sent = HTTPConnection(scope).headers
+        came, here = sent.get("referer", ""), self._base_url + "/"
+        if sent.getlist("sec-fetch-site") != ["same-origin"] or not came.startswith(here):
+            return None
+        return safe_next(came[len(self._base_url) :])
+
     def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
         for name, value in self._headers.items():
             headers.setdefault(name, value)
@@ -215,6 +264,37 @@ class PortalsecMiddleware:
             )
         else:
             headers["Cache-Control"] = "no-store"
+
+
+def _is_page(headers: MutableHeaders) -> bool:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "text/html" and "content-encoding" not in headers
+
+
+class _Page:
+    """A page on its way: held back until it is whole, since its forms and its length change."""
+
+    def __init__(self, scope: Scope, head: Message, base_url: str) -> None:
+        self.head = head
+        self._base_url = base_url
+        self._scope = scope
+        self._body = b""
+
+    def waits(self, message: Message) -> bool:
+        """Whether there is more to come. What is longer than any page with forms goes on as it is."""
+        self._body += message.get("body", b"")
+        return bool(message.get("more_body")) and len(self._body) <= _MOST_PAGE
+
+    def last(self, message: Message) -> Message:
+        """The message that the head is followed by: the page with the value of the session that the browser has then."""
+        if message["type"] != "http.response.body":
+            return message
+        headers, sent = MutableHeaders(scope=self.head), HTTPConnection(self._scope).headers
+        cookies = held("; ".join(sent.getlist("cookie")), headers.getlist("set-cookie"))
+        if cookies and not message.get("more_body"):
+            self._body = with_tokens(self._body, cookies[0], base_url=self._base_url)
+            headers["Content-Length"] = str(len(self._body))
+        return {**message, "body": self._body}
 
 
 def _entrance(scope: Scope, error: Exception) -> str:

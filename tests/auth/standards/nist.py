@@ -186,6 +186,11 @@ HELD: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "5.1-c": at(_PROOFS, "test_5_1_c_a_browser_that_is_remembered_is_no_factor"),
     "5.1-d": _COOKIES + at("config/test_settings.py", "test_plain_http_is_for_localhost_alone"),
     "5.1-e": at("test_web.py", "test_atk_46_another_sites_request_is_refused")
+    + at(
+        "fastapi/test_form_tokens.py",
+        "test_5_1_e_a_post_without_the_session_s_own_value_is_refused_and_recorded",
+        "test_5_1_e_the_steps_of_a_sign_in_are_tied_to_it",
+    )
     + at("django/test_factor_views.py", "test_without_django_s_token_nothing_changes"),
     "5.1-f": _COOKIES + at("browser/test_walk.py", "test_no_script_of_a_page_can_read_the_session"),
     "5.1.1-1": _COOKIES,
