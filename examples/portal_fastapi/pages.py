@@ -247,7 +247,10 @@ def seconds_in_words(seconds: int) -> str:
     if seconds <= 90:
         return "1 second" if seconds == 1 else f"{seconds} seconds"
     minutes = -(-seconds // 60)
-    return f"{minutes} minutes" if minutes <= 90 else f"{-(-minutes // 60)} hours"
+    if minutes <= 90:
+        return f"{minutes} minutes"
+    hours = -(-minutes // 60)
+    return f"{hours} hours" if hours < 48 else f"{-(-hours // 24)} days"
 
 
 def duration(value: timedelta) -> str:
