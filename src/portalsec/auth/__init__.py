@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from portalsec.auth.notice_policy import NoticePolicy
     from portalsec.auth.notices import NoticeKind, Notices
     from portalsec.auth.otpauth import ImportProblem, ImportRefused
-    from portalsec.auth.password_change import PasswordChange
+    from portalsec.auth.password_change import PasswordChange, SignInAgain
     from portalsec.auth.password_policy import PasswordPolicy, PasswordRefused, PasswordReport, Problem
     from portalsec.auth.passwords import Argon2Parameters, Passwords, Verified
     from portalsec.auth.posture import DevicePosture
@@ -109,6 +109,7 @@ __all__ = [
     "SessionRule",
     "Sessions",
     "SignIn",
+    "SignInAgain",
     "SignInLinks",
     "SignInPolicy",
     "SignUp",
@@ -166,7 +167,7 @@ _HOMES = {
     "breached_range": ("BreachRange",),
     "evidence": ("Evidence", "Factor"),
     "links": ("RecoveryPolicy",),
-    "password_change": ("PasswordChange",),
+    "password_change": ("PasswordChange", "SignInAgain"),
     "new_password": ("NewPasswords",),
     "password_policy": ("PasswordPolicy", "PasswordRefused", "PasswordReport", "Problem"),
     "passwords": ("Argon2Parameters", "Passwords", "Verified"),
