@@ -7,7 +7,10 @@ tab or a thief would, and every event is tried with either. Sessions are stepped
 (`tests.auth.exploration_sessions`); codes are mailed; browsers are trusted, with the real `KnownDevices` and `Trust`.
 
 Beside the world runs a ghost: which secrets were really shown on the way to which token. It knows nothing of `Proof`,
-`Demand` or `Next`; `enough` says by itself, in one line a policy, what a session needs.
+`Demand` or `Next`; `enough` says by itself, in one line a policy, what a session needs. It also knows which passwords are
+old, which sign-ins were ended, and how long ago something was shown.
+
+Which states count as one is `tests.auth.exploration_key`; `merged` shows that the same can happen in them.
 """
 
 from __future__ import annotations
