@@ -263,6 +263,20 @@ class AccountStoreContract(StoreContract):
             assert winners(results) == 1
             assert store.get(account.id) == replace(account, password_hash=f"{_OTHER}{results.index(True)}")
 
+    def test_race_of_a_proven_password_and_another_reset_leaves_the_reset_unproven(
+        self, store: AccountStore
+    ) -> None:
+        for turn in self.rounds():
+            account = replace(_account(turn), password_mailed=True)
+            store.create(account, now=NOW)
+            reset = partial(
+                store.set_password, account.id, _OTHER, expected=_HASH, changed_at=NOW, mailed=True
+            )
+            proven = [partial(store.password_proven, account.id, expected=_HASH)] * (THREADS - 1)
+            results = self.race(reset, *proven)
+            assert results[0] is True and winners(results[1:]) <= 1
+            assert store.get(account.id) == replace(account, password_hash=_OTHER, password_changed_at=NOW)
+
     def test_race_of_disabling_has_one_winner(self, store: AccountStore) -> None:
         for turn in self.rounds():
             store.create(_account(turn), now=NOW)
@@ -297,6 +311,7 @@ class AccountStoreContract(StoreContract):
                 lambda: failing_store.by_login("person1@example.org"),
                 lambda: failing_store.set_password("account-1", _OTHER, expected=_HASH),
                 lambda: failing_store.set_password("account-1", None, expected=_OTHER, changed_at=NOW),
+                lambda: failing_store.password_proven("account-1", expected=_OTHER),
                 lambda: failing_store.require_change("account-1", "expired"),
                 lambda: failing_store.signed_in("account-1", at=NOW),
                 lambda: failing_store.page(after=None, limit=10),
