@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from portalsec.account_pages import AccountPages
+from portalsec.account_pages import AccountPages, trust_offered
 from portalsec.fastapi import (
     Portalsec,
     PortalsecMiddleware,
@@ -40,7 +40,7 @@ def create_app(site: Site) -> FastAPI:
     """Put the pages together."""
     portal, clinic, directory = site.portal, site.clinic, site.directory
     ps = Portalsec(portal)
-    pages = Pages(portal_name=portal.name, trust=portal.policies.trust)
+    pages = Pages(portal_name=portal.name, trust_for=lambda: trust_offered(portal))
     # No interactive docs: they load scripts from elsewhere. No slash redirects: they repeat the Host header.
     app = FastAPI(title=portal.name, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,6 @@ from starlette.responses import HTMLResponse, Response
 from portalsec.auth.incidents import SeenLine
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.totp import Enrolment
-from portalsec.auth.trust import TrustPolicy
 from portalsec.errors import Denied, Reason
 from portalsec.fastapi import Refusal
 from portalsec.web import retry_after_seconds
@@ -68,9 +67,14 @@ class Pages:
     """Renders templates. Satisfies `portalsec.fastapi.SignInPages`."""
 
     def __init__(
-        self, *, portal_name: str, trust: TrustPolicy | None = None, today: date | None = None
+        self,
+        *,
+        portal_name: str,
+        trust_for: Callable[[], timedelta | None] = lambda: None,
+        today: date | None = None,
     ) -> None:
         self._today = today
+        self._trust_for = trust_for
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -84,7 +88,6 @@ class Pages:
         self._templates.filters["factor_words"] = lambda factor: _FACTOR_WORDS.get(factor, factor)
         self._templates.globals |= {
             "portal": portal_name,
-            "trust_for": trust.lifetime if trust and trust.enabled else None,
             "purpose_words": PURPOSE_WORDS,
             "reason_words": REASON_WORDS,
         }
@@ -115,7 +118,12 @@ class Pages:
                 else "The user name and password do not match an account. Please check both."
             )
         return self.render(
-            request, "sign_in.html", login=login, next=next, errors=[("", text)] if text else ()
+            request,
+            "sign_in.html",
+            login=login,
+            next=next,
+            trust_for=self._trust_for(),
+            errors=[("", text)] if text else (),
         )
 
     def code(

@@ -21,13 +21,16 @@ Pages, and what each shows besides ``errors`` (a tuple of `Trouble`) and, where 
 forgot              typed: what was posted as ``name``
 forgot_sent         lives: how long the link is good (timedelta); the same whoever asked, whoever was asked about
 reset_link          token: a button that posts it to ``/password/link``
-link_dead           what: "reset", "unlock", "register", "email", "not_me" or "undo"
+link_dead           what: "reset", "unlock", "register", "email", "not_me", "undo" or "sign_in"
 new_password        least (characters)
 forced_password     next, least, changed (the password is the new one: sign in with it)
 unlock              typed: as above
 unlock_sent         lives
 unlock_link         token, posted to ``/unlock/link``
 unlocked            nothing
+mail_link           typed: as above
+mail_link_sent      lives
+sign_in_link        token, posted to ``/sign-in/link``
 not_me              notice (`NoticeView`), token, posted to ``/not-me``
 disavowed           removed, kept (`ContactView`, not in full): addresses; choose: whether it leads to ``/password/new``,
                     else to ``/password/forgot``
@@ -90,7 +93,7 @@ from portalsec.account_pages.exchange import (
     step_cookies,
     step_page,
 )
-from portalsec.account_pages.other_ways import WayView, other_page
+from portalsec.account_pages.other_ways import WayView, other_page, trust_offered
 from portalsec.account_pages.pages import AccountPages
 from portalsec.account_pages.resume import resume_page
 from portalsec.account_pages.scripts import SCRIPTS, guard_hash, script
@@ -133,5 +136,6 @@ __all__ = [
     "step_cookies",
     "step_page",
     "step_up_page",
+    "trust_offered",
     "who",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from portalsec.account_pages.exchange import (
     CHOOSE_WAY,
@@ -18,13 +19,14 @@ from portalsec.account_pages.exchange import (
     trouble,
     way_page,
 )
-from portalsec.auth.proof import Factor
+from portalsec.auth.demands import Facts, meets
+from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.signin import Step
 from portalsec.errors import Denied, Reason
 from portalsec.portal import Portal
 from portalsec.web import PENDING_COOKIE, clear_cookie, safe_next
 
-__all__ = ["OtherWayPages", "WayView"]
+__all__ = ["OtherWayPages", "WayView", "other_page", "trust_offered"]
 
 _SENT = (Factor.EMAIL_CODE, Factor.SMS_CODE)
 _MISTAKES = frozenset(
@@ -209,6 +211,18 @@ class OtherWayPages:
     def _of(self, asked: Asked, kind: str) -> dict[str, object]:
         next, kinds = safe_next(asked.form.get("next")), others_of(asked.text("or"))
         return {"next": next, "ors": " ".join(kinds), "other": other_page(kind, kinds, next), "errors": ()}
+
+
+def trust_offered(portal: Portal) -> timedelta | None:
+    """How long a browser would be trusted whose owner asks for that at sign-in; None where a page has no box for it.
+
+    That is where the settings trust none, and where the policy asks everybody for more than a password: a box that
+    spares nobody anything would be a promise that is not kept.
+    """
+    trust, now = portal.policies.trust, portal.clock()
+    password = Proof(factor=Factor.PASSWORD, at=now)
+    spares = trust.enabled and meets([password], portal.sign_in.policy.demand(Facts(), now))
+    return trust.lifetime if spares else None
 
 
 def other_page(kind: str, others: tuple[str, ...], next: str) -> str:

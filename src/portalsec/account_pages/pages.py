@@ -5,6 +5,7 @@ from __future__ import annotations
 from portalsec.account_pages.authenticators import AuthenticatorPages
 from portalsec.account_pages.exchange import Route
 from portalsec.account_pages.factors import FactorPages
+from portalsec.account_pages.mail_link import MailLinkPages
 from portalsec.account_pages.other_ways import OtherWayPages
 from portalsec.account_pages.owners import OwnerPages
 from portalsec.account_pages.passkeys import PasskeyPages
@@ -35,6 +36,7 @@ class AccountPages:
         self.sessions = SessionPages(portal)
         self.passkeys = PasskeyPages(portal)
         self.other_ways = OtherWayPages(portal)
+        self.mail_link = MailLinkPages(portal)
         self.resume = ResumePages(portal)
         self.step_up = StepUpPages(portal)
         self.authenticators = AuthenticatorPages(portal)
@@ -49,6 +51,7 @@ class AccountPages:
             self.sessions,
             self.passkeys,
             self.other_ways,
+            self.mail_link,
             self.resume,
             self.step_up,
             self.authenticators,

@@ -14,7 +14,7 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
-from portalsec.account_pages import Asked, SessionPages, other_page, others_of, step_page
+from portalsec.account_pages import Asked, SessionPages, other_page, others_of, step_page, trust_offered
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
@@ -225,11 +225,10 @@ def _next(fields: QueryDict) -> str:
 def _page(request: HttpRequest, name: str, **context: object) -> HttpResponse:
     # The visitor of these pages is whoever sits there: no template needs a user.
     portal = get_portal()
-    trust = portal.policies.trust
     shown = {
         "portal_name": portal.name,
         "passkeys": portal.passkeys is not None,
-        "trust_for": trust.lifetime if trust.enabled else None,
+        "trust_for": trust_offered(portal),
         **context,
     }
     return render(request, f"portalsec/{name}.html", shown)
