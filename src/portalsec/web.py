@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from portalsec.errors import ConfigurationError, Denied, Reason
@@ -251,13 +252,23 @@ def client_address(peer: str | None, forwarded_for: str | None, *, hops: int) ->
     return _canonical(chain[-1 - hops])
 
 
+_LONGEST_ADDRESS = 45  # of IPv6, with IPv4 at its end
+
+
 def _canonical(text: str) -> str | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    text = text.partition("%")[0]
+    return _parsed(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> str | None:
+    """Kept, since a browser asks for many things from one address."""
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -65,13 +65,15 @@ def source_of(request: HttpRequest) -> Source:
     kept = _kept(request)
     if kept.source is None:
         agent = request.META.get("HTTP_USER_AGENT")
+        if agent and not agent.isprintable():
+            agent = "".join(c for c in agent if c.isprintable())
         kept.source = Source(
             address=client_address(
                 request.META.get("REMOTE_ADDR"),
                 request.META.get("HTTP_X_FORWARDED_FOR"),
                 hops=get_portal().proxy_hops,
             ),
-            user_agent="".join(c for c in agent if c.isprintable())[:256] if agent else None,
+            user_agent=agent[:256] if agent else None,
             request_id=uuid7(),
         )
     return kept.source

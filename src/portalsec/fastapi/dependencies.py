@@ -51,12 +51,15 @@ class Portalsec:
         """Where the request came from, through the declared proxies and no others."""
         forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
         agent = request.headers.get("user-agent")
+        if agent and not agent.isprintable():
+            agent = "".join(c for c in agent if c.isprintable())
         return Source(
             address=client_address(
                 request.client.host if request.client else None, forwarded, hops=self.portal.proxy_hops
             ),
-            user_agent="".join(c for c in agent if c.isprintable())[:256] if agent else None,
-            request_id=request.scope.setdefault("portalsec.request_id", uuid7()),
+            user_agent=agent[:256] if agent else None,
+            request_id=request.scope.get("portalsec.request_id")
+            or request.scope.setdefault("portalsec.request_id", uuid7()),
         )
 
     async def session_token(self, request: HTTPConnection) -> str | None:

@@ -180,7 +180,9 @@ class PortalsecMiddleware:
             length = connection.headers.get("content-length", "0")
             if not (length.isascii() and length.isdigit()):
                 raise Denied(Reason.MALFORMED)
-            headers = {name: ", ".join(connection.headers.getlist(name)) for name in connection.headers}
+            headers: dict[str, str] = {}
+            for name, value in connection.headers.items():
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
             check_same_site(method, headers, base_url=self._base_url)
         except Denied as denied:
             event = SecurityEvent(
