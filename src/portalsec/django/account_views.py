@@ -64,6 +64,8 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "resume": "/sign-in/resume",
         "resume-begin": "/sign-in/resume/begin",
         "resume-passkey": "/sign-in/resume/passkey",
+        "mail-link": "/sign-in/mail",
+        "sign-in-link": "/sign-in/link",
         "unlock": "/unlock",
         "unlock-link": "/unlock/link",
         "not-me": "/not-me",
@@ -113,7 +115,9 @@ _JSON = frozenset(
         "passkeys-add",
     }
 )  # posted by scripts, which have no token of Django's
-_MAILED = frozenset({"reset-link", "unlock-link", "register-link", "email-link", "not-me", "undo"})
+_MAILED = frozenset(
+    {"reset-link", "unlock-link", "register-link", "email-link", "not-me", "undo", "sign-in-link"}
+)
 _OWN = "/account/"
 _SESSION_OVER = clear_cookie(SESSION_COOKIE)
 
