@@ -106,10 +106,7 @@ def _sqlalchemy_utils_column() -> Callable[[], object]:
 
 
 def _django_settings() -> None:
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure(SECRET_KEY="a secret of the application", SALT_KEY="salt", USE_TZ=True)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bench.django_settings")
 
 
 def _django_cryptography() -> Callable[[], object]:
