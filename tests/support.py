@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -29,3 +30,8 @@ def take_ctrl_c() -> None:
 def totp_now(secret: str, now: datetime) -> str:
     """The code that an authenticator app shows: pyotp's own, so that it is an independent oracle of ours."""
     return pyotp.TOTP(secret).at(now)
+
+
+def stable(value: object) -> str:
+    """The name of a parameter that is the same in every process, so that workers agree on what the tests are."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -22,7 +22,7 @@ from portalsec.rbac.model import Resource
 from portalsec.testing import FrozenClock
 from portalsec.testing.portal import RelationTable, memory_portal
 from portalsec.typing import Emit
-from tests.support import totp_now
+from tests.support import stable, totp_now
 
 POLICY: dict[str, Any] = {
     "schema": 1,
@@ -230,7 +230,7 @@ def test_atk_41_what_cannot_be_recorded_does_not_happen() -> None:
         None,
         ["p1", True],
     ],
-    ids=str,
+    ids=stable,
 )
 def test_an_access_whose_people_cannot_be_told_is_refused_and_not_recorded_as_nobody(
     world: World, people: object

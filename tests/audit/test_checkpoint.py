@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import copy
 import pickle
+from itertools import count
 
 import pytest
 from hypothesis import example, given
@@ -175,6 +176,7 @@ def test_origins_that_are_refused(origin: str) -> None:
         VERIFIER.to_text(),
         "PRIVATE+KEY+a b+00+A",
     ],
+    ids=count(),
 )
 def test_signer_texts_that_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):

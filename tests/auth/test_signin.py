@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -227,7 +228,7 @@ def test_a_pending_sign_in_dies_of_abort_and_of_its_successor(world: World) -> N
         world.sign_in.abort(nonsense)
 
 
-@pytest.mark.parametrize("pending", [None, "", "x", 5, ["a"], b"x" * 43, new_token()])
+@pytest.mark.parametrize("pending", [None, "", "x", 5, ["a"], b"x" * 43, new_token()], ids=count())
 def test_unknown_pending_tokens_are_refused(world: World, pending: object) -> None:
     world.person()
     for step in (

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def test_a_log_without_a_checkpoint_is_exit_2(portal: Path) -> None:
     assert "CANNOT TELL: the log holds 8 entries" in result.output
 
 
-@pytest.mark.parametrize("verifier", ["nothing", "a+b+c", SIGNER.to_text().reveal()])
+@pytest.mark.parametrize("verifier", ["nothing", "a+b+c", SIGNER.to_text().reveal()], ids=count())
 def test_a_wrong_verifier_is_exit_2_and_not_shown(portal: Path, verifier: str) -> None:
     result = run(portal, "verify", "--verifier", verifier)
     assert result.exit_code == 2

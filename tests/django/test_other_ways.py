@@ -96,7 +96,9 @@ def test_a_browser_is_trusted_listed_spared_and_distrusted(person: Someone) -> N
     assert password_step(client, person)["Location"].startswith("/sign-in/code")
 
 
-def test_a_shared_computer_is_never_trusted_and_where_it_would_spare_nothing_there_is_no_box(person: Someone) -> None:
+def test_a_shared_computer_is_never_trusted_and_where_it_would_spare_nothing_there_is_no_box(
+    person: Someone,
+) -> None:
     client = browser()
     password_step(client, person, trust="yes", shared="yes")
     assert client.post("/sign-in/code", {"code": person.code()}).status_code == 303

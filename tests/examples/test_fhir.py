@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,7 @@ def test_progress_is_told_once_a_file(tmp_path: Path) -> None:
         ("b.json.gz", b"not gzip", "cannot be read"),
         ("b.json.gz", gzip.compress(b"{}")[:-4], "cannot be read"),
     ],
+    ids=count(),
 )
 def test_a_file_that_is_no_bundle_is_named_in_one_sentence(
     tmp_path: Path, name: str, content: bytes, sentence: str

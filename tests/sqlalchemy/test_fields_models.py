@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Iterator
 from dataclasses import InitVar
 from datetime import date
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -123,6 +124,7 @@ def test_a_key_that_the_database_assigns_is_refused_with_the_remedy(base: Any, k
         (lambda: mapped_column(Integer, primary_key=True, default=lambda: 7), None),
         (lambda: mapped_column(Integer, primary_key=True, default=lambda context: 7), None),
     ],
+    ids=count(),
 )
 def test_a_key_that_the_application_assigns_is_taken(base: Any, key: Callable[[], Any], value: Any):
     thing = model(base, id=key())
@@ -142,6 +144,7 @@ def test_a_key_that_the_application_assigns_is_taken(base: Any, key: Callable[[]
         (String(), 7, "of type str"),
         (Uuid(), str(uuid4()), "of type UUID"),
     ],
+    ids=count(),
 )
 def test_a_key_that_would_not_come_back_as_it_went_is_refused(base: Any, type_: Any, value: Any, error: str):
     thing = model(base, id=mapped_column(type_, primary_key=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
@@ -87,7 +89,7 @@ def test_what_names_no_algorithm_is_no_key(text):
         {-2: ES256[-2][:31]},
         {-2: b"\0" + ES256[-2]},
     ],
-    ids=str,
+    ids=count(),
 )  # fmt: skip
 def test_es256_is_a_point_on_p256_written_in_full(spoil):
     assert unsound(ES256 | spoil)

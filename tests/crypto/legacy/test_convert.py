@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from portalsec.crypto.codec import JSON, codec_for
 from portalsec.crypto.legacy import ReprText, Zoned, convert
 from portalsec.errors import DecryptionError
+from tests.support import stable
 
 TYPES = (str, bytes, bool, int, Decimal, date, datetime, UUID)
 ZONES = st.integers(-86399, 86399).map(lambda seconds: timezone(timedelta(seconds=seconds)))
@@ -133,7 +134,7 @@ def test_json(value: object) -> None:
         (float("nan"), JSON),
         (object(), JSON),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_what_only_looks_like_it_is_refused(value: object, kind: Any) -> None:
     with pytest.raises((TypeError, ValueError)):

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portalsec.crypto.legacy.pickled import PickleRefused, scalar
+from tests.support import stable
 
 ZONES = st.integers(-86399, 86399).map(lambda seconds: dt.timezone(dt.timedelta(seconds=seconds)))
 SCALARS = st.one_of(
@@ -111,7 +112,7 @@ class OwnText(str):
         Reduces(int, ("5",)),
         Reduces(str, ("5",)),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_anything_else_is_refused_and_nothing_runs(value: object) -> None:
     for protocol in range(6):
