@@ -205,10 +205,12 @@ class OpenSessions:
             raise Hole("a session was resumed that is alive")
         if what not in {"password", "verified"} or account.disabled or account.must_change:
             raise Hole(f"{what} resumed a session of {whose}: {account.must_change}")
-        gone = bool(ghost.opened & {"passkey", "verified"}) and whose not in world.model.passkeys
-        if gone or not world.enough(ghost.opened, whose):
-            raise Hole(f"a session of {whose} was resumed with {sorted(ghost.opened)}")
-        self.goes_on(number, token, new, Ghost(ghost.opened))
+        # What was shown at a step-up is of the session as much as what opened it; what resumes it is not, yet.
+        shown = ghost.opened | {each for each, _ in ghost.stepped}
+        gone = bool(shown & {"passkey", "verified"}) and whose not in world.model.passkeys
+        if gone or not world.enough(shown, whose):
+            raise Hole(f"a session of {whose} was resumed with {sorted(shown)}")
+        self.goes_on(number, token, new, Ghost(shown | {what}))
 
     def goes_on(self, number: int, token: str, new: NewSession, ghost: Ghost) -> None:
         world, browser = self.world, self.world.browsers[number]
