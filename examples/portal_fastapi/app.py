@@ -40,7 +40,11 @@ def create_app(site: Site) -> FastAPI:
     """Put the pages together."""
     portal, clinic, directory = site.portal, site.clinic, site.directory
     ps = Portalsec(portal)
-    pages = Pages(portal_name=portal.name, trust_for=lambda: trust_offered(portal))
+    pages = Pages(
+        portal_name=portal.name,
+        trust_for=lambda: trust_offered(portal),
+        mail_link=portal.sign_in_links.offered,
+    )
     # No interactive docs: they load scripts from elsewhere. No slash redirects: they repeat the Host header.
     app = FastAPI(title=portal.name, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portalsec.account_pages import language_of, resume_page
+from portalsec.account_pages import language_of, resume_page, step_page
 from portalsec.auth.account import SignUp
 from portalsec.auth.browsers import browser_words
 from portalsec.auth.endings import Why
@@ -156,7 +156,7 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
             )
             response.status_code = status_of(denied)
             return response
-        return finish_step(RedirectResponse("/sign-in/set-up", status_code=303), made.step)
+        return finish_step(RedirectResponse(step_page(made.step), status_code=303), made.step)
 
     # -- account ----------------------------------------------------------------------------------------------------
 

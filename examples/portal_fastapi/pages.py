@@ -71,10 +71,12 @@ class Pages:
         *,
         portal_name: str,
         trust_for: Callable[[], timedelta | None] = lambda: None,
+        mail_link: bool = False,
         today: date | None = None,
     ) -> None:
         self._today = today
         self._trust_for = trust_for
+        self._mail_link = mail_link
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -123,6 +125,7 @@ class Pages:
             login=login,
             next=next,
             trust_for=self._trust_for(),
+            mail_link=self._mail_link,
             errors=[("", text)] if text else (),
         )
 
@@ -132,8 +135,8 @@ class Pages:
         errors = self._code_errors(denied)
         return self.render(request, "code.html", next=next, ors=" ".join(others), other=other, errors=errors)
 
-    def set_up(self, request: Request, *, next: str) -> Response:
-        return self.render(request, "set_up.html", next=next)
+    def set_up(self, request: Request, *, next: str, other: str) -> Response:
+        return self.render(request, "set_up.html", next=next, other=other)
 
     def set_up_code(
         self, request: Request, *, next: str, enrolment: Enrolment | None, denied: Denied | None

@@ -52,7 +52,9 @@ class SentCodes:
     def offered(self, account_id: str) -> frozenset[Factor]:
         return frozenset({Factor.EMAIL_CODE})
 
-    def send(self, place: bytes, account: Account, factor: Factor, *, source: Source) -> None:
+    def send(
+        self, place: bytes, account: Account, factor: Factor, *, source: Source, language: str | None = None
+    ) -> None:
         self.world.model.sent[place] = (account.id, self.world.model.made())
 
     def verify(self, place: bytes, account_id: str, code: object) -> Evidence:

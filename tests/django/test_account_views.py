@@ -218,6 +218,8 @@ def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
             "/sign-in/resume/begin",
             "/sign-in/resume/passkey",
             "/.well-known/webauthn",
+            "/sign-in/sent-code",  # there only where the settings allow codes by mail, and links
+            "/sign-in/mail",
             "/account/step-up/begin",
             "/account/step-up/passkey",
             "/account/passkeys/begin",
@@ -914,7 +916,7 @@ def test_registration_from_the_address_to_the_second_factor(client: Client, worl
     missing = client.post("/register/new", {"login": "", "password": ""}).content.decode()
     assert 'href="#login"' in missing
     made = client.post("/register/new", {"login": "newcomer", "password": NEW})
-    assert made["Location"] == "/sign-in/set-up"
+    assert made["Location"] == "/sign-in/set-up?or=passkey_enrolment"
     assert who(client) == ""
 
 

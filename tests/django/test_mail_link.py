@@ -36,11 +36,13 @@ def test_without_the_policy_there_are_no_such_pages(database: None) -> None:
     project.current = World()
     for path in ("/sign-in/mail", "/sign-in/link"):
         assert Client(headers=HOST).get(path).status_code == 404
+    assert b"/sign-in/mail" not in Client(headers=HOST).get("/sign-in").content
     project.current = None
 
 
 def test_asked_for_by_mail_and_signed_in_in_that_browser_alone(world: World) -> None:
     browser, elsewhere = Client(headers=HOST), Client(headers=HOST)
+    assert b'<a href="/sign-in/mail">Sign in by mail</a>' in browser.get("/sign-in").content
     assert b"Sign in by mail" in browser.get("/sign-in/mail").content
     assert browser.post("/sign-in/mail", {"name": ""}).status_code == 400
     for client, name in ((browser, "robin"), (elsewhere, "nobody")):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from portalsec.auth.out_of_band import OutOfBandPolicy
+from portalsec.auth.ports import Phone
 from portalsec.auth.proof import Factor
 from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.trust import TrustPolicy
 from portalsec.events import Source
 from portalsec.web import DEVICE_COOKIE
+from tests.auth.test_out_of_band import Texts
 from tests.django import project
 from tests.django.browser import cookie, password_step, pending, who
 from tests.django.project import World
@@ -60,6 +63,26 @@ def test_a_mailed_code_and_a_recovery_code_instead_of_the_authenticator_s(person
     assert other.post("/sign-in/recovery-code", {"code": "AAAA"}).status_code in (400, 401)
     assert other.post("/sign-in/recovery-code", {"code": codes[0].reveal()}).status_code == 303
     assert who(other) == person.login
+
+
+def test_an_sms_is_in_the_visitor_s_language(database: None, settings: Any) -> None:
+    settings.PORTALSEC = {**settings.PORTALSEC, "LANGUAGES": "en es"}
+    texts = Texts()
+    project.current = world = World(
+        out_of_band=OutOfBandPolicy(factors=frozenset({Factor.SMS_CODE})),
+        sign_in=SignInPolicy(factors=frozenset(Factor) - {Factor.EMAIL_CODE}),
+        code_sender=texts,
+    )
+    person, client = someone(world), browser()
+    texts.own.append(Phone(id="p1", account_id=person.id, number="+34600000000", verified_at=world.clock()))
+    password_step(client, person)
+    sent = client.post(
+        "/sign-in/other", {"factor": "sms_code"}, headers={"accept-language": "es-MX, en;q=0.5"}
+    )
+    assert title(sent) == "The code that we sent"
+    ((number, words),) = texts.sent
+    assert number == "+34600000000" and "es su código" in words
+    project.current = None
 
 
 def test_byp_06_and_when_the_sign_in_is_over_it_says_so(person: Someone) -> None:

@@ -46,8 +46,12 @@ def test_both_factors_open_a_session_and_the_cookie_is_one_that_no_other_site_ca
 def test_an_account_without_a_second_factor_enrols_one_at_the_door(client: Client, world: World) -> None:
     world.portal.accounts.create(login="newcomer", password=PASSWORD)
     first = client.post("/sign-in", {"login": "newcomer", "password": PASSWORD})
-    assert first["Location"] == "/sign-in/set-up"
-    assert "<svg" not in client.get("/sign-in/set-up").content.decode()
+    assert first["Location"] == "/sign-in/set-up?or=passkey_enrolment"
+    beginning = client.get(first["Location"]).content.decode()
+    assert "<svg" not in beginning
+    other = "/sign-in/passkey/set-up?or=totp_enrolment"
+    assert f'<a href="{other}">Set up a passkey instead' in beginning
+    assert f'<a href="{first["Location"]}">' in client.get(other).content.decode()
     page = client.post("/sign-in/set-up").content.decode()
     assert "<svg" in page
     seed = re.search(r'class="secret">([A-Z2-7 ]+)<', page)

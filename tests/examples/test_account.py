@@ -104,7 +104,8 @@ def test_a_factor_comes_off_by_two_people_and_its_owner_is_told(demo: Demo) -> N
     assert link
     there = demo.browser()
     assert there.post("/password/link", {"token": link[1]}).headers["location"] == "/password/new"
-    assert there.post("/password/new", {"password": NEW}).headers["location"] == "/sign-in/set-up"
+    chosen = there.post("/password/new", {"password": NEW})
+    assert chosen.headers["location"] == "/sign-in/set-up?or=passkey_enrolment"
     assert "is over" in words(colleague.post("/support/approve", {"request": request[1]}))
 
 

@@ -6,7 +6,9 @@ import re
 from datetime import timedelta
 
 import pytest
+from starlette.requests import Request
 
+from examples.portal_fastapi.pages import Pages
 from examples.portal_fastapi.words import PURPOSE_WORDS, REASON_WORDS
 from portalsec.audit.reports import recent, who_has_seen
 from portalsec.errors import Reason
@@ -307,7 +309,10 @@ def test_from_the_front_desk_to_the_own_record(demo: Demo) -> None:
     assert own_name.status_code == 400
     assert "name" in words(own_name)
     made = browser.post("/activate", weak | {"password": "orbit marzipan kettle 9 walrus"})
-    assert (made.status_code, made.headers["location"]) == (303, "/sign-in/set-up")
+    assert (made.status_code, made.headers["location"]) == (303, "/sign-in/set-up?or=passkey_enrolment")
+    passkey = "/sign-in/passkey/set-up?or=totp_enrolment"
+    assert f'<a href="{passkey}">Set up a passkey instead' in browser.get(made.headers["location"]).text
+    assert f'<a href="{made.headers["location"]}">' in browser.get(passkey).text
     assert browser.get("/record").status_code == 401  # no session before the second factor
     set_up = browser.post("/sign-in/set-up")
     key = re.search(r'id="key"[^>]*>([A-Z2-7 ]+)<', set_up.text)
@@ -435,3 +440,12 @@ def test_the_files_that_pages_ask_for_are_there(demo: Demo, path: str, kind: str
     assert kind in answer.headers["content-type"]
     assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in answer.text
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_the_sign_in_page_leads_to_a_link_by_mail_where_there_is_one(offered: bool) -> None:
+    request = Request(
+        {"type": "http", "method": "GET", "path": "/sign-in", "headers": [], "query_string": b""}
+    )
+    page = Pages(portal_name="Clinic", mail_link=offered).sign_in(request, login="", next="/", denied=None)
+    assert (b'<a href="/sign-in/mail">' in page.body) == offered

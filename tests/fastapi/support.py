@@ -63,8 +63,8 @@ class Pages:
         ways = f" or={' '.join(others)} other={other}" if others else ""
         return HTMLResponse(f"code next={next}{ways} denied={denied is not None}")
 
-    def set_up(self, request: Request, *, next: str) -> Response:
-        return HTMLResponse("set-up")
+    def set_up(self, request: Request, *, next: str, other: str) -> Response:
+        return HTMLResponse(f"set-up other={other}" if other else "set-up")
 
     def set_up_code(
         self, request: Request, *, next: str, enrolment: Enrolment | None, denied: Denied | None

@@ -774,7 +774,7 @@ def test_registration_from_the_address_to_the_second_factor(world: AccountSite) 
         "missing_login", "missing_password",
     ]  # fmt: skip
     made = client.post("/register/new", {"login": "newcomer", "password": NEW})
-    assert made.headers["location"] == "/sign-in/set-up"
+    assert made.headers["location"] == "/sign-in/set-up?or=passkey_enrolment"
 
 
 def test_a_portal_that_is_not_open_has_no_registration_at_all() -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from portalsec.auth.out_of_band import OutOfBandPolicy
+from portalsec.auth.ports import Phone
 from portalsec.auth.proof import Factor
 from portalsec.auth.signin import SignInPolicy
 from portalsec.auth.trust import TrustPolicy
 from portalsec.events import Source
 from portalsec.web import DEVICE_COOKIE, PENDING_COOKIE, SESSION_COOKIE
+from tests.auth.test_out_of_band import Texts
 from tests.fastapi.account_site import PASSWORD, AccountSite, account_site
 from tests.fastapi.test_factors import shown
 
@@ -148,6 +150,22 @@ def test_without_the_setting_there_is_no_address_for_codes() -> None:
         assert browser.get(TYPE).status_code == 404
         ways = " ".join(shown(browser.get(CHOOSE))["ways"])
         assert "email_code" not in ways and "sms_code" not in ways
+
+
+def test_an_sms_is_in_the_visitor_s_language() -> None:
+    texts, policies = Texts(), {"out_of_band": OutOfBandPolicy(factors=frozenset({Factor.SMS_CODE}))}
+    with account_site(
+        **policies, sign_in=SignInPolicy(factors=frozenset(Factor) - {Factor.EMAIL_CODE}), code_sender=texts
+    ) as site:
+        who, now = site.person("ada"), site.site.clock()
+        texts.own.append(Phone(id="p1", account_id=who, number="+34600000000", verified_at=now))
+        browser = pending(site)
+        for language, words in (("es-MX, en;q=0.5", "es su código"), ("de", "is your code")):
+            sent = browser.post(CHOOSE, {"factor": "sms_code"}, headers={"accept-language": language})
+            assert shown(sent)["page"] == "sent_code"
+            assert words in texts.sent[-1][1]
+        code = re.findall(r"#(\d{6})$", texts.sent[-1][1])[0]
+        assert browser.post(TYPE, {"code": code}).status_code == 303
 
 
 def test_what_or_says_only_chooses_links(site: AccountSite) -> None:

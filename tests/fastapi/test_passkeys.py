@@ -39,6 +39,19 @@ def key_of(site: AccountSite, login: str) -> SoftAuthenticator:
     return key
 
 
+def test_whoever_must_set_a_factor_up_may_choose_which(site: AccountSite) -> None:
+    site.portal.accounts.create(login="new", password=PASSWORD)
+    browser = site.client()
+    first = browser.post("/sign-in", {"login": "new", "password": PASSWORD, "next": "/records/p1"})
+    totp = "/sign-in/set-up?next=/records/p1&or=passkey_enrolment"
+    assert first.headers["location"] == totp
+    passkey = browser.get(totp).text.partition("other=")[2]
+    assert passkey == "/sign-in/passkey/set-up?next=/records/p1&or=totp_enrolment"
+    page = shown(browser.get(passkey))
+    assert (page["page"], page["other"]) == ("passkey_set_up", totp)
+    assert browser.get("/sign-in/set-up?or=email_code").text == "set-up"  # what is shown is nothing to set up
+
+
 def test_autofill_leaves_another_tab_s_sign_in_alone(site: AccountSite, key: SoftAuthenticator) -> None:
     browser = site.client()
     browser.post("/sign-in", {"login": "ada", "password": PASSWORD})

@@ -10,6 +10,9 @@ from datetime import timedelta
 import pytest
 
 from portalsec.errors import Reason
+from portalsec.events import Source
+from portalsec.fastapi import account_router
+from tests.fastapi.account_site import Views
 from tests.fastapi.asgi import Answer, Browser
 from tests.fastapi.support import PASSWORD, Site, make_site
 
@@ -82,6 +85,21 @@ def secret_of(answer: Answer) -> str:
     found = re.search(r"secret=(\w+)", answer.text)
     assert found
     return found[1]
+
+
+def test_without_the_account_pages_no_way_is_offered_that_leads_to_them(site: Site, browser: Browser) -> None:
+    ada = site.portal.stores.accounts.by_login("ada")
+    site.portal.recovery_codes.make(ada.id, source=Source())
+    first = browser.post("/sign-in", {"login": "ada", "password": PASSWORD})
+    assert first.headers["location"] == "/sign-in/code"
+    assert browser.get("/sign-in/other").status_code == 404
+    assert browser.get("/sign-in/code?or=recovery_code").text == "code next=/ denied=False"
+    assert browser.get("/sign-in/set-up?or=passkey_enrolment").text == "set-up"
+    # They are looked for at each request: the order of the routers is the application's.
+    site.app.include_router(account_router(site.ps, Views()))
+    again = browser.post("/sign-in", {"login": "ada", "password": PASSWORD})
+    assert again.headers["location"] == "/sign-in/code?or=recovery_code"
+    assert "other=/sign-in/recovery-code?or=totp" in browser.get(again.headers["location"]).text
 
 
 def test_set_up_then_a_session(site: Site, new: Browser) -> None:

@@ -57,7 +57,7 @@ sent_code           next, ors, other, factor ("email_code", "sms_code"), to (in 
                     ``/sign-in/sent-code``, and for another code to ``/sign-in/other``
 recovery_code       next, ors, other: posts ``code``
 sign_in_over        next: the sign-in that was under way is dead, and begins anew
-passkey_set_up      next, others: one that the policy asks for
+passkey_set_up      next, others, other: one that the policy asks for
 resume              next, ways ("password", "passkey"): one of them goes on with a session that idleness ended
 step_up             session, next, ways ("password", "totp", "passkey", "recovery_code"): a factor is shown again
 factors             session, held, removed (`HeldView`), codes_left, codes_made_at, few_codes, trusted (`TrustedView`),
@@ -82,6 +82,7 @@ A form posts to the address that showed it, with the fields that its operation's
 
 from portalsec.account_pages.authenticators import HeldView, TrustedView
 from portalsec.account_pages.exchange import (
+    CHOOSE_WAY,
     Asked,
     Lane,
     Operation,
@@ -109,6 +110,7 @@ from portalsec.account_pages.views import (
 )
 
 __all__ = [
+    "CHOOSE_WAY",
     "SCRIPTS",
     "AccountPages",
     "Asked",

@@ -223,7 +223,7 @@ def step_page(step: Step, *, next: str = "/") -> str:
     if _PAGE_OF.get(kind) == CHOOSE_WAY:
         return way_page("", next=next, others=step.next)
     others = [name for name in step.next if name != kind]
-    return way_page(kind, next=next, others=() if kind == "totp_enrolment" else others)
+    return way_page(kind, next=next, others=others)
 
 
 def way_page(kind: str, *, next: str = "/", others: Sequence[str] = ()) -> str:

@@ -29,6 +29,7 @@ from portalsec.web import PENDING_COOKIE, clear_cookie, safe_next
 __all__ = ["OtherWayPages", "WayView", "other_page", "trust_offered"]
 
 _SENT = (Factor.EMAIL_CODE, Factor.SMS_CODE)
+_TO_SET_UP = "_enrolment"
 _MISTAKES = frozenset(
     {
         Reason.WRONG_CODE,
@@ -95,7 +96,9 @@ class OtherWayPages:
         if factor is None:
             raise Denied(Reason.MALFORMED)
         try:
-            sent = self._portal.sign_in.send_code(asked.pending, factor, source=asked.source)
+            sent = self._portal.sign_in.send_code(
+                asked.pending, factor, source=asked.source, language=asked.language
+            )
         except Denied as denied:
             mistake = denied
         else:
@@ -227,8 +230,10 @@ def trust_offered(portal: Portal) -> timedelta | None:
 
 def other_page(kind: str, others: tuple[str, ...], next: str) -> str:
     """Where the page of ``kind`` leads whoever would use another way: the choice, or the only other one itself; "" where
-    there is none."""
+    there is none. Beside something to set up, only something else to set up."""
     rest = [each for each in others if each != kind]
+    if kind.endswith(_TO_SET_UP):
+        rest = [each for each in rest if each.endswith(_TO_SET_UP)]
     if not rest:
         return ""
     if len(rest) == 1 and rest[0] not in _SENT:

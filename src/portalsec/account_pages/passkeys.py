@@ -117,7 +117,7 @@ class PasskeyPages:
     # -- setting one up at the door ---------------------------------------------------------------------------------
 
     def set_up(self, asked: Asked) -> Reply:
-        """The page where the policy asks for a passkey. Shows: next, others ("totp_enrolment")."""
+        """The page where the policy asks for a passkey. Shows: next, others ("totp_enrolment"), other."""
         return self._page(asked, "passkey_set_up")
 
     def begin_set_up(self, asked: Asked) -> Reply:
@@ -148,7 +148,7 @@ class PasskeyPages:
         if asked.pending is None:
             return Reply(redirect="/sign-in")
         next, others = safe_next(asked.form.get("next")), others_of(asked.text("or"))
-        other = other_page("passkey", others, next) if page == "passkey" else ""
+        other = other_page("passkey" if page == "passkey" else "passkey_enrolment", others, next)
         values = {"next": next, "others": others, "other": other, "errors": ()}
         return Reply(page=page, values=values)
 

@@ -64,7 +64,7 @@ class Codes:
             unspent=lambda account: service.unspend(account.id, code),
         )
 
-    def send(self, pending: object, factor: Factor, *, source: Source) -> Sent:
+    def send(self, pending: object, factor: Factor, *, source: Source, language: str | None = None) -> Sent:
         """`SignIn.send_code`."""
         service = self._sent(source)
         # Apart from passkeys: a dialog that was cancelled a few times must not leave a person without a code.
@@ -73,7 +73,7 @@ class Codes:
         )
         self._pending.put_back(flow, replace(state, sent=state.sent + 1))
         self._offered(account, state.proofs, factor, source)
-        return service.send(flow.digest, account, factor, source=source)
+        return service.send(flow.digest, account, factor, source=source, language=language)
 
     def sent_code(self, pending: object, code: object, *, source: Source, device: object) -> Step:
         """`SignIn.submit_sent_code`."""

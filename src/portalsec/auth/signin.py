@@ -375,13 +375,18 @@ class SignIn:
         """Show a recovery code, which is spent by it. Refusals as at `submit_totp`."""
         return self._codes.recovery_code(pending, code, source=source, device=device)
 
-    def send_code(self, pending: object, factor: Factor, *, source: Source) -> Sent:
+    def send_code(
+        self, pending: object, factor: Factor, *, source: Source, language: str | None = None
+    ) -> Sent:
         """Mail or text a code, where `Step.next` has that kind, and say to whom it went. At most three times a step.
+
+        Args:
+            language: a tag such as "es", of an SMS; mail asks the courier.
 
         Raises:
             Denied: FLOW_UNKNOWN, FLOW_EXHAUSTED, FACTOR_NOT_ENROLLED, ACCOUNT_DISABLED, THROTTLED.
         """
-        return self._codes.send(pending, factor, source=source)
+        return self._codes.send(pending, factor, source=source, language=language)
 
     def submit_sent_code(
         self, pending: object, code: object, *, source: Source, device: object = None

@@ -119,7 +119,7 @@ def code(request: HttpRequest) -> HttpResponse:
 def set_up(request: HttpRequest) -> HttpResponse:
     # The secret is the answer to a POST only: a GET could be prefetched, cached or found in the history.
     if request.method != "POST":
-        return _pending_page(request, "set_up")
+        return _pending_page(request, "set_up", **_others(request.GET, "totp_enrolment"))
     next = safe_next(_form(request)["next"])
     try:
         enrolment = get_portal().sign_in.begin_totp_enrolment(
@@ -229,15 +229,16 @@ def _page(request: HttpRequest, name: str, **context: object) -> HttpResponse:
         "portal_name": portal.name,
         "passkeys": portal.passkeys is not None,
         "trust_for": trust_offered(portal),
+        "mail_link": portal.sign_in_links.offered,
         **context,
     }
     return render(request, f"portalsec/{name}.html", shown)
 
 
-def _others(fields: QueryDict) -> dict[str, object]:
-    """What would do instead of a code, and the page where one chooses."""
+def _others(fields: QueryDict, kind: str = "totp") -> dict[str, object]:
+    """What would do instead of a code, or of an authenticator that is set up, and the page where one chooses."""
     others = others_of(fields.get("or") or "")
-    return {"ors": " ".join(others), "other": other_page("totp", others, _next(fields))}
+    return {"ors": " ".join(others), "other": other_page(kind, others, _next(fields))}
 
 
 def _pending_page(request: HttpRequest, name: str, **context: object) -> HttpResponse:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Match
 
-from portalsec.account_pages import Asked, Operation, SessionPages, other_page, others_of, step_page
+from portalsec.account_pages import (
+    CHOOSE_WAY,
+    Asked,
+    Operation,
+    SessionPages,
+    other_page,
+    others_of,
+    step_page,
+)
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.errors import Denied, Reason
@@ -30,6 +40,7 @@ from portalsec.web import (
 __all__ = ["SignInPages", "finish_step", "session_router", "sign_in_router"]
 
 _START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
+_OWN = ("totp", "totp_enrolment")  # ways whose pages are here; those of the others are `account_router`'s
 
 
 class SignInPages(Protocol):
@@ -49,8 +60,8 @@ class SignInPages(Protocol):
         where one chooses, for a link, or ""."""
         ...
 
-    def set_up(self, request: Request, *, next: str) -> Response:
-        """Before the secret is made."""
+    def set_up(self, request: Request, *, next: str, other: str) -> Response:
+        """Before the secret is made. ``other``: the page that sets a passkey up instead, for a link, or ""."""
         ...
 
     def set_up_code(
@@ -77,13 +88,20 @@ def finish_step(response: Response, step: Step) -> Response:
 
 
 def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
-    """``/sign-in``, its second factor and set-up, and ``/sign-out``."""
+    """``/sign-in``, its second factor and set-up, and ``/sign-out``.
+
+    An application without `account_router` has no pages of other ways: they are not offered there, and of several ways
+    on an authenticator's is the first.
+    """
     router = APIRouter(include_in_schema=False)
     sign_in, sessions = ps.portal.sign_in, SessionPages(ps.portal)
 
-    def onward(step: Step, next: str) -> Response:
+    def onward(request: Request, step: Step, next: str) -> Response:
         if step.session is not None:
             return finish_step(RedirectResponse(next, status_code=303), step)
+        own = tuple(each for each in step.next if each in _OWN)
+        if own and not _other_ways_served(request):
+            step = replace(step, next=own)
         return finish_step(RedirectResponse(step_page(step, next=next), status_code=303), step)
 
     def refused(request: Request, next: str, denied: Denied, again: Callable[[Denied], Response]) -> Response:
@@ -100,10 +118,18 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
         return response
 
     def code_form(request: Request, said: Mapping[str, str], denied: Denied | None) -> Response:
-        next, others = _next(said), others_of(said.get("or", ""))
+        next, others = _next(said), others_said(request, said)
         return pages.code(
             request, next=next, others=others, other=other_page("totp", others, next), denied=denied
         )
+
+    def set_up_form(request: Request, said: Mapping[str, str]) -> Response:
+        next = _next(said)
+        other = other_page("totp_enrolment", others_said(request, said), next)
+        return pages.set_up(request, next=next, other=other)
+
+    def others_said(request: Request, said: Mapping[str, str]) -> tuple[str, ...]:
+        return others_of(said.get("or", "")) if _other_ways_served(request) else ()
 
     @router.get("/sign-in")
     async def sign_in_page(request: Request) -> Response:
@@ -140,7 +166,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
                 denied,
                 lambda d: pages.sign_in(request, login=login[:254], next=next, denied=d),
             )
-        return onward(step, next)
+        return onward(request, step, next)
 
     @router.get("/sign-in/code")
     async def code_page(request: Request) -> Response:
@@ -159,14 +185,14 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
             )
         except Denied as denied:
             return refused(request, next, denied, lambda d: code_form(request, form, d))
-        return onward(step, next)
+        return onward(request, step, next)
 
     @router.get("/sign-in/set-up")
     async def set_up_page(request: Request) -> Response:
         next = _next(request.query_params)
         if await ps.pending_token(request) is None:
             return RedirectResponse(_with_next("/sign-in", next), status_code=303)
-        return pages.set_up(request, next=next)
+        return set_up_form(request, request.query_params)
 
     @router.post("/sign-in/set-up")
     async def begin_set_up(request: Request) -> Response:
@@ -176,7 +202,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
         try:
             enrolment = await ps.lanes.offload(lambda: sign_in.begin_totp_enrolment(pending, source=source))
         except Denied as denied:
-            return refused(request, next, denied, lambda d: pages.set_up(request, next=next))
+            return refused(request, next, denied, lambda d: set_up_form(request, form))
         return pages.set_up_code(request, next=next, enrolment=enrolment, denied=None)
 
     @router.post("/sign-in/set-up/confirm")
@@ -196,7 +222,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
                 denied,
                 lambda d: pages.set_up_code(request, next=next, enrolment=None, denied=d),
             )
-        return onward(step, next)
+        return onward(request, step, next)
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -241,6 +267,13 @@ def session_router(ps: Portalsec) -> APIRouter:
         return await answer(request, pages.stay)
 
     return router
+
+
+def _other_ways_served(request: Request) -> bool:
+    """Whether the application has the page where one chooses another way: a link to none would be a dead end."""
+    there = {**request.scope, "method": "GET", "path": CHOOSE_WAY}
+    there["root_path"] = request.scope.get("app_root_path", "")
+    return any(route.matches(there)[0] is Match.FULL for route in request.scope["router"].routes)
 
 
 def _next(fields: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
 from portalsec.auth.demands import Facts
 from portalsec.auth.impersonation import MayImpersonate
-from portalsec.auth.ports import Notifier
+from portalsec.auth.ports import CodeSender, Notifier
 from portalsec.clock import Clock
 from portalsec.crypto.keyset import Keyset
 from portalsec.guard import Access
@@ -100,6 +100,7 @@ def memory_portal(
     about: About | None = None,
     may_impersonate: MayImpersonate | None = None,
     facts_of: Callable[[str], Facts] | None = None,
+    code_sender: CodeSender | None = None,
     **policies: Any,
 ) -> Portal:
     """A portal whose every part does its real work, in memory.
@@ -116,6 +117,7 @@ def memory_portal(
         about: a person's own words, as the application knows them.
         may_impersonate: which of its staff may act as whom; by default nobody.
         facts_of: roles, tenants, risk of an account, for rules of ``sign_in``; by default nothing is known.
+        code_sender: sends codes by SMS, where ``out_of_band`` has them.
         policies: further fields of `portalsec.portal.Policies`.
     """
     return build_portal(
@@ -137,4 +139,5 @@ def memory_portal(
         about=about,
         may_impersonate=may_impersonate,
         facts_of=facts_of,
+        code_sender=code_sender,
     )
