@@ -34,9 +34,10 @@ def chromium() -> Iterator[Browser]:
     if found is None:
         skip_for_want_of("browser", f"none of {', '.join(NAMES)} is on this machine")
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         skip_for_want_of("browser", "the package playwright is not installed")
+    expect.set_options(timeout=60_000)  # no test asserts wall time, and the machine may be busy
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield browser

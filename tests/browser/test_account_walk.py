@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Contexts = Callable[..., "BrowserContext"]
 
-LINK = "Choose a new password"
+LINK = "Choose a new password ["  # and the mail's code: another subject begins with the same words
 
 
 def mails(demo: Demo, login: str, subject: str = "") -> list[Message]:

@@ -246,6 +246,7 @@ class _OnPostgres:
         connections.settings["broken"] = {
             **connections.settings["portalsec"],
             "ENGINE": "django.db.backends.postgresql",
+            "NAME": "broken",
             "HOST": str(tmp_path),  # a folder without a socket
             "OPTIONS": {},
         }
