@@ -220,6 +220,7 @@ def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
             "/.well-known/webauthn",
             "/sign-in/sent-code",  # there only where the settings allow codes by mail, and links
             "/sign-in/mail",
+            "/sign-in/link",
             "/account/step-up/begin",
             "/account/step-up/passkey",
             "/account/passkeys/begin",
