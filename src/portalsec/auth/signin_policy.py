@@ -63,9 +63,8 @@ class SignInPolicy:
                 f"SignInPolicy: factors has codes by {'SMS' if Factor.SMS_CODE in self.factors else 'mail'}: "
                 "list TOTP or PASSKEY beside them"
             )
-        if not isinstance(self.mail_link, bool) or (
-            self.mail_link and Factor.EMAIL_CODE not in self.factors
-        ):
+        told: object = self.mail_link
+        if not isinstance(told, bool) or (told and Factor.EMAIL_CODE not in self.factors):
             raise ConfigurationError(
                 "SignInPolicy: mail_link is True or False, and a link counts as a code by mail: list EMAIL_CODE in factors"
             )
