@@ -89,7 +89,7 @@ from portalsec.crypto.prf import KeyedHash, KeysetPepper
 from portalsec.crypto.seal import FieldSealer
 from portalsec.crypto.subjects import SubjectKeys
 from portalsec.errors import ConfigurationError
-from portalsec.events import Vocabulary
+from portalsec.events import Source, Vocabulary
 from portalsec.guard import Access, Guard
 from portalsec.incident_log import seen_in_log
 from portalsec.rbac.pdp import PDP
@@ -288,6 +288,7 @@ def build_portal(
     accounts_of: Callable[[str], Sequence[str]] | None = None,
     may_impersonate: MayImpersonate | None = None,
     facts_of: Callable[[str], Facts] | None = None,
+    place_of: Callable[[Source], str | None] | None = None,
 ) -> Portal:
     """Wire the parts.
 
@@ -310,6 +311,7 @@ def build_portal(
             (`portalsec.auth.impersonation`). Without it nobody may.
         facts_of: roles, permissions, tenants and risk of an account, for ``policies.sign_in.rules`` and for limits of
             sessions by role. Where it raises, nobody is let in.
+        place_of: a coarse place of an address, for the owner's list of sessions.
         wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
 
     Raises:
@@ -398,6 +400,7 @@ def build_portal(
         clock=clock,
         mac=mac,
         emit=emit,
+        place_of=place_of,
     )
     endings = Endings(
         sessions=sessions, devices=stores.devices, flows=stores.flows, links=stores.invitations, emit=emit

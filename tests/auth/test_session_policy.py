@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from portalsec.auth._door import DOOR
 from portalsec.auth.anomalies import MOST_NETWORKS, AnomalyPolicy, anomaly, networks_shown
 from portalsec.auth.proof import Factor, Proof
-from portalsec.auth.sessions import ActiveSession, Limits, NewSession, SessionPolicy, SessionRule
+from portalsec.auth.sessions import ActiveSession, Limits, NewSession, SessionPolicy, SessionRule, Sessions
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Actor, Event, Source
 from tests.auth.world import World, together
@@ -331,7 +331,8 @@ def test_the_cap_can_refuse_instead_and_counts_only_what_lives() -> None:
 
 def test_the_list_shows_what_lives_or_rests_and_no_id(room: Room) -> None:
     phone = Source(address="2001:db8:1:2:3::4", user_agent=SAFARI)
-    old = room.open(source=phone, place="Oslo, Norway")
+    room.places[phone.address] = "Oslo, Norway"
+    old = room.open(source=phone)
     room.clock.advance(10 * MINUTE)
     mine = room.open(shared=True)
     room.clock.advance(4 * MINUTE)
@@ -351,6 +352,40 @@ def test_the_list_shows_what_lives_or_rests_and_no_id(room: Room) -> None:
     assert [row.resting for row in room.sessions.listed(room.robin.id)] == [False, True]
     room.clock.advance(12 * HOUR)
     assert room.sessions.listed(room.robin.id) == ()
+
+
+def test_the_place_is_a_hint_and_keeps_nobody_out(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    for said in (7, "", "Oslo\nNorway", b"Oslo"):
+        room.places[HERE.address] = said
+        assert room.check(room.open()).record.place is None
+    told = Sessions(
+        store=room.session_store,
+        policy=room.session_policy,
+        clock=room.clock,
+        mac=room.mac,
+        emit=room.events,
+        place_of=lambda source: str(1 / 0),
+    )
+    room.sessions = told
+    with caplog.at_level("WARNING"):
+        assert room.check(room.open()).record.place is None
+    assert "ZeroDivisionError" in caplog.text
+    assert str(HERE.address) not in caplog.text
+
+
+def test_a_place_is_short(room: Room) -> None:
+    room.places[HERE.address] = "x" * 200
+    assert room.check(room.open()).record.place == "x" * 128
+
+
+def test_a_session_that_settles_elsewhere_is_listed_there(room: Room) -> None:
+    phone = Source(address="2001:db8:1:2:3::4", user_agent=SAFARI)
+    room.places = {HERE.address: "Oslo, Norway", phone.address: "Bergen, Norway"}
+    session = room.check(room.open())
+    proofs = room.proofs(Factor.TOTP)
+    moved = room.sessions.rotate_through(DOOR, session, proofs=proofs, source=phone)
+    assert [row.place for row in room.sessions.listed(room.robin.id)] == ["Bergen, Norway"]
+    assert room.check(moved, phone).record.place == "Bergen, Norway"
 
 
 def test_one_is_ended_by_its_reference_and_only_the_accounts_own(room: Room) -> None:

@@ -155,6 +155,7 @@ class World:
     sign_in_policy: SignInPolicy | None = None  # in place of `second_factor` and `pending_attempts`
     every_factor: bool = False  # passkeys, recovery codes, trusted devices and codes by mail, too
     facts_of: Callable[[str], Facts] | None = None
+    places: dict[str | None, object] = field(default_factory=dict)
     backing: Backing = field(default_factory=Backing)
 
     def __post_init__(self) -> None:
@@ -205,6 +206,7 @@ class World:
             clock=self.clock,
             mac=self.mac,
             emit=emit,
+            place_of=lambda source: self.places.get(source.address),  # type: ignore[arg-type,return-value]
         )
         self.endings = Endings(
             sessions=self.sessions,

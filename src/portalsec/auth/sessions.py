@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ __all__ = [
 _TOUCH_EVERY = timedelta(seconds=1)
 _MAX_USER_AGENT = 256
 _MAX_PLACE = 128
+_log = logging.getLogger("portalsec.sessions")
 _sha256 = hashlib.sha256
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -204,8 +206,13 @@ class Sessions:
         clock: Clock,
         mac: Mac,
         emit: Emit,
+        place_of: Callable[[Source], str | None] | None = None,
     ) -> None:
+        """``place_of``: a coarse place ("Oslo, Norway") for the owner's list of sessions, as the application knows it of an
+        address. It is a hint: where it raises or says nothing, there is none, and nobody is kept out.
+        """
         self._store = store
+        self._place_of = place_of
         self._required = required
         self._clock = clock
         self._mac = mac
@@ -379,7 +386,6 @@ class Sessions:
         source: Source,
         shared: bool = False,
         roles: Iterable[str] = (),
-        place: str | None = None,
         posture: DevicePosture | None = None,
     ) -> NewSession:
         """For `SignIn` alone: anything else has no ``door`` and gets a `TypeError`.
@@ -389,7 +395,6 @@ class Sessions:
             proofs: what was shown.
             shared: the user said that others use the computer.
             roles: of the account now; with the assurance of the proofs they choose the rules of the policy.
-            place: a coarse place for the owner's list, at most 128 characters.
             posture: what an app said about its device.
 
         Raises:
@@ -412,7 +417,7 @@ class Sessions:
             absolute=limits.absolute,
             shared=shared,
             posture=posture,
-            place=place[:_MAX_PLACE] if place else None,
+            place=self._place(source),
             address=source.address,
             user_agent=_cut(source.user_agent),
         )
@@ -709,6 +714,7 @@ class Sessions:
             record = replace(
                 record,
                 anomaly=None,
+                place=self._place(source),
                 address=source.address,
                 networks=networks_shown(before.networks, address=before.address, now_address=source.address),
                 user_agent=_cut(source.user_agent),
@@ -716,6 +722,16 @@ class Sessions:
         if not self._store.replace(before.digest, record):
             raise Denied(Reason.SESSION_UNKNOWN)
         return self._new(token, record)
+
+    def _place(self, source: Source) -> str | None:
+        if self._place_of is None:
+            return None
+        try:
+            place: object = self._place_of(source)
+        except Exception as error:  # noqa: BLE001 - the application's own; and its text may hold the address
+            _log.warning("place_of raised %s: the session is listed without a place", type(error).__name__)
+            return None
+        return place[:_MAX_PLACE] if isinstance(place, str) and place.isprintable() and place else None
 
     def _made_room(self, record: SessionRecord, source: Source, now: datetime) -> Created:
         """Insert, and end what must go for it. What is over, or rests, goes before anything that lives."""

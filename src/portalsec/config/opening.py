@@ -27,6 +27,7 @@ from portalsec.crypto.keyring import Keyring
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import ConfigurationError
+from portalsec.events import Source
 from portalsec.guard import Access
 from portalsec.portal import Keys, Portal, Stores, build_portal
 from portalsec.rbac.ports import RelationSource
@@ -54,6 +55,7 @@ def open_portal(
     may_impersonate: MayImpersonate | None = None,
     code_sender: CodeSender | None = None,
     facts_of: Callable[[str], Facts] | None = None,
+    place_of: Callable[[Source], str | None] | None = None,
 ) -> Portal:
     """Read the keys and the policy, open the stores, and wire a portal.
 
@@ -73,6 +75,7 @@ def open_portal(
         may_impersonate: as `build_portal` has it: which of its staff may act as whom.
         code_sender: as `build_portal` has it: sends codes by SMS, where ``[sign_in] factors`` has them.
         facts_of: as `build_portal` has it: whom ``[sign_in] rules`` and ``[sessions] rules`` are about.
+        place_of: as `build_portal` has it: a coarse place of an address, for the owner's list of sessions.
 
     Raises:
         ConfigurationError: a setting, key or policy is wrong; the text names file, key and remedy.
@@ -110,6 +113,7 @@ def open_portal(
             may_impersonate=may_impersonate,
             code_sender=code_sender,
             facts_of=facts_of,
+            place_of=place_of,
         )
     except BaseException:
         opened.close()  # parts that do not fit together leave no connection open

@@ -13,6 +13,7 @@ from portalsec.auth.impersonation import MayImpersonate
 from portalsec.auth.ports import CodeSender, Notifier
 from portalsec.clock import Clock
 from portalsec.crypto.keyset import Keyset
+from portalsec.events import Source
 from portalsec.guard import Access
 from portalsec.portal import Keys, Policies, Portal, Stores, build_portal
 from portalsec.rbac.load import load_policy
@@ -101,6 +102,7 @@ def memory_portal(
     may_impersonate: MayImpersonate | None = None,
     facts_of: Callable[[str], Facts] | None = None,
     code_sender: CodeSender | None = None,
+    place_of: Callable[[Source], str | None] | None = None,
     **policies: Any,
 ) -> Portal:
     """A portal whose every part does its real work, in memory.
@@ -118,6 +120,7 @@ def memory_portal(
         may_impersonate: which of its staff may act as whom; by default nobody.
         facts_of: roles, tenants, risk of an account, for rules of ``sign_in``; by default nothing is known.
         code_sender: sends codes by SMS, where ``out_of_band`` has them.
+        place_of: a coarse place of an address; by default none is known.
         policies: further fields of `portalsec.portal.Policies`.
     """
     return build_portal(
@@ -140,4 +143,5 @@ def memory_portal(
         may_impersonate=may_impersonate,
         facts_of=facts_of,
         code_sender=code_sender,
+        place_of=place_of,
     )
