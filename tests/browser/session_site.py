@@ -67,6 +67,7 @@ class SessionSite:
         else:
             with made.expect_response("**/session/left"):
                 made.goto(self.base + path)
+            made.wait_for_load_state("networkidle")  # its script has read the answer, too
         return made
 
     def sign_in(self, context: BrowserContext, login: str, **form: str) -> None:
@@ -97,6 +98,10 @@ class SessionSite:
 
     def later(self, **step: float) -> None:
         self.site.clock.advance(timedelta(**step))
+
+
+# The page's focus comes back, a moment after the call has been answered: where it leads away, no answer would come.
+WAKE = "() => { setTimeout(() => dispatchEvent(new Event('focus')), 50); }"
 
 
 @contextmanager

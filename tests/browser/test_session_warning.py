@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portalsec.auth.sessions import SessionPolicy
-from tests.browser.session_site import SECRET, SessionSite, session_site
+from tests.browser.session_site import SECRET, WAKE, SessionSite, session_site
 
 pytestmark = pytest.mark.browser
 
@@ -37,7 +37,7 @@ def warning(page: Page) -> Locator:
 def asks(page: Page) -> None:
     """The page asks the server now."""
     with page.expect_response("**/session/left"):
-        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.evaluate(WAKE)
 
 
 # -- the warning ----------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_the_absolute_limit_is_told_early_may_be_put_away_and_comes_back(context
         expect(dialog).to_be_visible()
         web.later(minutes=1)
         with page.expect_navigation(url="**/signed-out*"):
-            page.evaluate("dispatchEvent(new Event('focus'))")
+            page.evaluate(WAKE)
         assert SECRET not in page.content()
 
 
@@ -180,7 +180,7 @@ def test_an_end_that_one_tab_finds_clears_all(web: SessionSite, context: Context
     one, two = web.page(made), web.page(made, path="/other")
     web.end()
     with two.expect_navigation(url="**/signed-out*"):
-        one.evaluate("dispatchEvent(new Event('focus'))")
+        one.evaluate(WAKE)
     one.wait_for_url("**/signed-out?next=%2Fpage")
     for page in (one, two):
         assert SECRET not in page.content()
@@ -199,7 +199,7 @@ def test_another_account_in_the_same_browser_clears_the_page(web: SessionSite, c
     page = web.page(made)
     web.sign_in(made, "grace")
     with page.expect_navigation(url="**/signed-out*"):
-        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.evaluate(WAKE)
     assert SECRET not in page.content()
 
 
@@ -218,7 +218,7 @@ def test_atk_12_an_answer_to_the_id_before_a_rotation_signs_nobody_out(
 
     page.route("**/session/left", once)
     with page.expect_response(lambda answer: "/session/left" in answer.url and answer.ok):
-        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.evaluate(WAKE)
     assert late["n"] == 2
     assert page.url == f"{web.base}/page"
     assert page.locator("h1").inner_text() == SECRET
@@ -288,6 +288,7 @@ def test_without_a_server_the_page_counts_by_itself_and_clears_itself(
     page.clock.install()
     with page.expect_response("**/session/left"):
         page.goto(f"{web.base}/page")
+    page.wait_for_load_state("networkidle")
     page.route("**/session/*", lambda route: route.fulfill(status=503, json={}))
     page.clock.fast_forward("13:30")
     expect(warning(page)).to_be_visible()
@@ -303,7 +304,7 @@ def test_atk_15_a_page_left_open_does_not_keep_the_session_alive(web: SessionSit
         asks(page)
     web.later(minutes=1)
     with page.expect_navigation(url="**/signed-out*"):
-        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.evaluate(WAKE)
 
 
 def test_ses_05_what_somebody_does_in_the_page_is_no_activity(web: SessionSite, context: Contexts) -> None:
@@ -313,7 +314,7 @@ def test_ses_05_what_somebody_does_in_the_page_is_no_activity(web: SessionSite, 
         page.get_by_label("Note").press_sequentially("typing ")
         page.mouse.move(10, 10)
     with page.expect_navigation(url="**/signed-out*"):
-        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.evaluate(WAKE)
 
 
 # -- text that was not sent -----------------------------------------------------------------------------------------
@@ -332,7 +333,7 @@ def ended(web: SessionSite, page: Page) -> str:
     """The session ends; everything that the tab keeps then."""
     web.end()
     with page.expect_navigation(url="**/signed-out*"):
-        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.evaluate(WAKE)
     text: str = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
     return text
 
@@ -424,6 +425,6 @@ def test_a_session_that_must_show_a_factor_leads_to_where_it_can(web: SessionSit
         "**/session/left",
         lambda route: route.fulfill(status=403, json={"signed_in": True, "step_up": "/account/step-up"}),
     )
-    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.evaluate(WAKE)
     page.wait_for_url("**/account/step-up?next=%2Fpage")
     assert SECRET not in page.content()

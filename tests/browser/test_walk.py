@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.session_site import WAKE
 from tests.examples.support import Demo
 from tests.support import totp_now
 
@@ -179,7 +180,7 @@ def test_the_server_ends_the_session_and_the_page_clears_itself(demo: Demo, cont
     name = demo.patient_of("patient").name
     expect(page.get_by_role("main")).to_contain_text(name)
     demo.clock.advance(timedelta(minutes=15))
-    page.evaluate("dispatchEvent(new Event('focus'))")  # as when the computer wakes
+    page.evaluate(WAKE)  # as when the computer wakes
     page.wait_for_url("**/signed-out*")
     assert heading(page) == "You were signed out"
 
@@ -201,10 +202,10 @@ def test_atk_15_a_page_left_open_does_not_keep_the_session_alive(demo: Demo, con
     for _ in range(14):
         demo.clock.advance(timedelta(minutes=1))
         with page.expect_response("**/session/left") as asked:
-            page.evaluate("dispatchEvent(new Event('focus'))")
+            page.evaluate(WAKE)
         assert asked.value.status == 200
     demo.clock.advance(timedelta(minutes=1))
-    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.evaluate(WAKE)
     page.wait_for_url("**/signed-out*")
 
 
