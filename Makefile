@@ -26,7 +26,7 @@ help:
 	@echo 'make demo-reset   delete the data of both demos                  (DATA=folder: that one)'
 	@echo 'make test         the whole suite                                    (ARGS= goes to pytest)'
 	@echo 'make check        lint, format, types, import rules, the built wheel'
-	@echo 'make soak         the full counts, up to an hour; writes docs/reference/measured.md'
+	@echo 'make soak         the full counts, an hour or two; writes docs/reference/measured.md'
 	@echo 'make bench        the table of speeds; writes bench/results.json     (ARGS="--quick", "--only rbac")'
 	@echo 'make docs         build the docs into docs/_build, warnings as errors'
 	@echo 'make clean        delete .venv and everything that was built'

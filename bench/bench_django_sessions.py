@@ -1,7 +1,9 @@
 """One request of somebody who is signed in with a second factor, on Django: portalsec beside Django's sessions and django-otp.
 
 Both ask SQLite files in WAL: the peer one for session, user and authenticator, portalsec its own for the session
-and one for the user. The peer saves its session with each request, without which Django has no idle limit.
+and one for the user. The peer saves its session with each request, without which Django has no idle limit. portalsec
+writes when somebody was last seen once a second: the first row is a page's requests, nearly all of which only read; in
+``apart`` each comes two seconds after the last, as one hand's clicks do, and both sides write each time.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,24 @@ _ABSOLUTE = 12 * 60 * 60
 _TURNS = 10
 _SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 _AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+_APART = timedelta(seconds=2)
+
+
+class _Clock:
+    """The portal's: the system's, and what was skipped."""
+
+    skipped = timedelta()
+
+    def __call__(self) -> datetime:
+        from portalsec.clock import system_clock
+
+        return system_clock() + self.skipped
+
+    def skip(self) -> None:
+        self.skipped += _APART
+
+
+_clock = _Clock()
 
 
 def _ours(request: Any) -> Any:
@@ -57,13 +78,12 @@ urlpatterns = _urls()
 @cache
 def portal() -> Any:
     """What the settings name."""
-    from portalsec.clock import system_clock
     from portalsec.django.stores import django_stores
     from portalsec.testing.portal import fresh_keys, memory_portal
 
     keys = fresh_keys()
     access = {"schema": 1, "resource": {"record": {"actions": ["read"]}}, "role": {"clinician": {}}}
-    return memory_portal(access, stores=django_stores(keys), keys=keys, clock=system_clock)
+    return memory_portal(access, stores=django_stores(keys), keys=keys, clock=_clock)
 
 
 def rows() -> Iterator[Row]:
@@ -77,21 +97,20 @@ def rows() -> Iterator[Row]:
             connections[alias].settings_dict["NAME"] = str(Path(folder) / f"{alias}.sqlite3")
             call_command("migrate", database=alias, verbosity=0)
         try:
-            yield Row(
-                "auth.request.vs_django_otp",
-                _portalsec(),
-                _otp(),
-                1,
-                subject_does=_TURNS,
-                baseline_does=_TURNS,
-                note="Django's sessions in its database, saved with each request, and django-otp; SQLite files for both",
-            )
+            token, theirs = _portalsec(), _otp()
+            note = "Django's sessions in its database, saved with each request, and django-otp; SQLite files for both"
+            id, ours = "auth.request.vs_django_otp", _portalsec_requests(token)
+            yield Row(id, ours, theirs, 1, subject_does=_TURNS, baseline_does=_TURNS, note=note)
+            id, ours = f"{id}.apart", _portalsec_requests(token, before=_clock.skip)
+            yield Row(id, ours, theirs, 1, subject_does=_TURNS, baseline_does=_TURNS, note=note)
         finally:
             portal().audit_writer.close()
             connections.close_all()
 
 
-def _requests(path: str, token: str, middleware: list[str], engine: str) -> Callable[[], None]:
+def _requests(
+    path: str, token: str, middleware: list[str], engine: str, before: Callable[[], None] = lambda: None
+) -> Callable[[], None]:
     """So many requests one after the other, each of which must be let in."""
     from django.core.handlers.wsgi import WSGIHandler
     from django.test import RequestFactory, override_settings
@@ -103,6 +122,7 @@ def _requests(path: str, token: str, middleware: list[str], engine: str) -> Call
 
     def many() -> None:
         for _ in range(_TURNS):
+            before()
             request = factory.get(path, secure=True, SERVER_NAME="portal.example", REMOTE_ADDR="192.0.2.1")
             response = handler.get_response(request)
             if response.status_code != 200:
@@ -112,26 +132,29 @@ def _requests(path: str, token: str, middleware: list[str], engine: str) -> Call
     return many
 
 
-def _portalsec() -> Callable[[], None]:
+def _portalsec() -> str:
+    """The token of somebody who showed password and authenticator."""
     from django.contrib.auth import get_user_model
 
-    from portalsec.clock import system_clock
     from portalsec.django.sessions import SessionStore
     from portalsec.events import Source
     from portalsec.testing import current_totp
 
-    ps, now = portal(), system_clock()
+    ps = portal()
     account = ps.accounts.create(login="ada", password=_PASSWORD)
     enrolment = ps.totp.begin(account.id, account_name="ada")
-    ps.totp.confirm(account.id, enrolment.device_id, current_totp(enrolment, now, steps=-1))
+    ps.totp.confirm(account.id, enrolment.device_id, current_totp(enrolment, _clock(), steps=-1))
     source = Source(address="192.0.2.1", user_agent=_AGENT)
     step = ps.sign_in.start("ada", _PASSWORD, source=source)
-    step = ps.sign_in.submit_totp(step.pending.reveal(), current_totp(enrolment, now), source=source)
+    step = ps.sign_in.submit_totp(step.pending.reveal(), current_totp(enrolment, _clock()), source=source)
     user = get_user_model()._base_manager.get(portalsec_account__account_id=account.id)
     SessionStore().bind(step.session, user)  # as the sign-in's view does
-    token = step.session.token.reveal()
+    return str(step.session.token.reveal())
+
+
+def _portalsec_requests(token: str, before: Callable[[], None] = lambda: None) -> Callable[[], None]:
     layers = [_SESSIONS, _AUTH, "portalsec.django.middleware.PortalsecMiddleware"]
-    return _requests("/ours", token, layers, "portalsec.django.sessions")
+    return _requests("/ours", token, layers, "portalsec.django.sessions", before)
 
 
 def _otp() -> Callable[[], None]:
@@ -151,4 +174,4 @@ def _otp() -> Callable[[], None]:
     session[DEVICE_ID_SESSION_KEY], session["opened"] = device.persistent_id, time.time()
     session.save()
     layers = [_SESSIONS, _AUTH, "django_otp.middleware.OTPMiddleware"]
-    return _requests("/theirs", session.session_key, layers, "django.contrib.sessions.backends.db")
+    return _requests("/theirs", str(session.session_key), layers, "django.contrib.sessions.backends.db")

@@ -1,10 +1,12 @@
-"""Row of passkeys: what a sign-in costs beside the one signature check that it cannot do without."""
+"""Rows of passkeys: what a sign-in costs beside the one signature check that it cannot do without, and what the costliest
+of the malformed messages does beside an honest registration."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,15 +28,19 @@ from portalsec.clock import system_clock
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
 from portalsec.crypto.seal import FieldSealer
+from portalsec.errors import Denied
 from portalsec.events import SecurityEvent
 from portalsec.stores.memory import MemoryFlows, MemoryPasskeys
 from portalsec.testing import SoftAuthenticator
+from tests.auth.passkeys.setting import MARIA, PLACE, SECOND, SOURCE, Setting
+from tests.auth.passkeys.test_malformed import BOMBS
 
 _ORIGIN = "https://portal.example"
 
 
 def rows() -> Iterator[Row]:
     yield passkey_es256()
+    yield costliest_refusal()
 
 
 def passkey_es256() -> Row:
@@ -94,3 +100,49 @@ def passkey_es256() -> Row:
     scheme = ec.ECDSA(hashes.SHA256())
     raw.verify(signature, signed, scheme)
     return Row("auth.passkey.es256", signed_in, lambda: raw.verify(signature, signed, scheme), 10)
+
+
+def costliest_refusal() -> Row:
+    """Of the bombs of the tests, the one whose refusal takes this process longest, in milliseconds of the processor."""
+    setting = Setting()
+    browser = SoftAuthenticator()
+    passkey = setting.register(browser)
+
+    def refusing(message: object, *, registration: bool) -> Callable[[], None]:
+        def refused() -> None:
+            if registration:
+                setting.plant_registration("AAAA")
+            else:
+                setting.plant_request("AAAA", passkey)
+            try:
+                if registration:
+                    setting.service.complete_registration(PLACE, MARIA.id, message, source=SOURCE)
+                else:
+                    setting.complete(message, MARIA, purpose=SECOND)
+            except Denied:
+                setting.events.clear()
+                return
+            raise AssertionError("it was taken")
+
+        return refused
+
+    def seconds(refused: Callable[[], None]) -> float:
+        began = time.process_time()
+        refused()
+        return time.process_time() - began
+
+    refusals = [refusing(message, registration=kind) for _, message in BOMBS for kind in (True, False)]
+    costliest = max(refusals, key=lambda refused: min(seconds(refused) for _ in range(3)))
+
+    def honest() -> None:
+        setting.store.remove(MARIA.id, setting.register(SoftAuthenticator()).id)
+
+    return Row(
+        "auth.passkey.malformed",
+        costliest,
+        honest,
+        5,
+        unit="ms",
+        timer=time.process_time,
+        note="beside an honest registration, its browser's key and signature included",
+    )

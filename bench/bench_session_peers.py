@@ -4,6 +4,9 @@ Each pair is one application beside another on the same framework and the same k
 ``GET /me``, whose view answers with the user's id. A peer is configured, as far as it goes, to what portalsec does for every
 request: an idle limit that this request renews, an absolute limit, the second factor looked at. None of them has epochs, a
 check of the address and browser, or digests in place of ids at rest.
+
+starsessions writes its session back with each request. portalsec writes when somebody was last seen once a second, so a
+page's requests, which the rows send one after the other, nearly all only read; in ``apart`` each request writes.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from starlette.responses import PlainTextResponse, Response
 from bench.harness import Row
 from portalsec.auth.ports import SessionStore
 from portalsec.auth.sessions import ActiveSession
-from portalsec.clock import system_clock
+from portalsec.clock import Clock, system_clock
 from portalsec.events import Source
 from portalsec.fastapi import Portalsec, PortalsecMiddleware
 from portalsec.portal import Portal
@@ -78,11 +81,14 @@ def rows() -> Iterator[Row]:
         client = stack.enter_context(closing(open_redis(url)))
         theirs = redis.asyncio.Redis.from_url(url)
         stack.callback(lambda: loop.run_until_complete(theirs.aclose()))
+        on_redis = _starsessions(loop, RedisStore(connection=theirs))
+        kept = RedisSessions(client)
+        yield _row("starsessions", _ours(loop, stack, kept), on_redis, "both on Redis", best_of=3)
         yield _row(
-            "starsessions",
-            _ours(loop, stack, RedisSessions(client)),
-            _starsessions(loop, RedisStore(connection=theirs)),
-            "both on Redis",
+            "starsessions.apart",
+            _ours(loop, stack, kept, _Apart()),
+            on_redis,
+            "both on Redis, each request two seconds after the last: ours writes when it was seen too",
             best_of=3,
         )
 
@@ -138,13 +144,27 @@ def _requests(loop: asyncio.AbstractEventLoop, app: Any, cookie: str) -> Callabl
 # -- portalsec ------------------------------------------------------------------------------------------------------
 
 
+class _Apart:
+    """A clock that goes on two seconds each time it is asked, which is once a request."""
+
+    def __init__(self) -> None:
+        self._now = system_clock()
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(seconds=2)
+        return self._now
+
+
 def _ours(
-    loop: asyncio.AbstractEventLoop, stack: ExitStack, sessions: SessionStore | None = None
+    loop: asyncio.AbstractEventLoop,
+    stack: ExitStack,
+    sessions: SessionStore | None = None,
+    clock: Clock = system_clock,
 ) -> Callable[[], None]:
     stores = memory_stores()
     if sessions is not None:
         stores = replace(stores, sessions=sessions)
-    portal = memory_portal(_ACCESS, stores=stores, clock=system_clock)
+    portal = memory_portal(_ACCESS, stores=stores, clock=clock)
     stack.callback(portal.audit_writer.close)
     ps, app = Portalsec(portal), FastAPI(openapi_url=None)
 
@@ -162,12 +182,14 @@ def _ours(
 def _signed_in(portal: Portal) -> str:
     """A session of somebody who showed password and authenticator."""
     account = portal.accounts.create(login="ada", password=_PASSWORD)
-    enrolment, now = portal.totp.begin(account.id, account_name="ada"), system_clock()
-    portal.totp.confirm(account.id, enrolment.device_id, current_totp(enrolment, now, steps=-1))
+    enrolment = portal.totp.begin(account.id, account_name="ada")
+    portal.totp.confirm(account.id, enrolment.device_id, current_totp(enrolment, portal.clock(), steps=-1))
     source = Source(address="192.0.2.1", user_agent=_AGENT.decode("ascii"))
     step = portal.sign_in.start("ada", _PASSWORD, source=source)
     assert step.pending is not None
-    step = portal.sign_in.submit_totp(step.pending.reveal(), current_totp(enrolment, now), source=source)
+    step = portal.sign_in.submit_totp(
+        step.pending.reveal(), current_totp(enrolment, portal.clock()), source=source
+    )
     assert step.session is not None
     return step.session.token.reveal()
 

@@ -1,7 +1,8 @@
-"""A pytest plugin: under ``PORTALSEC_TEST_REQUIRE`` a skip for want of a server is a failure.
+"""A pytest plugin: under ``PORTALSEC_TEST_REQUIRE`` a skip for want of a server or of a file is a failure.
 
-``PORTALSEC_TEST_REQUIRE=postgres,redis,browser,softhsm`` names what the machine is known to have. A test that skips and whose
-reason names one of them then fails, so that a gate cannot turn green because a server did not start.
+``PORTALSEC_TEST_REQUIRE=postgres,redis,browser,softhsm,shared`` names what the machine is known to have. A test that skips and
+whose reason names one of them then fails, so that a gate cannot turn green because a server did not start, or because a file
+of ``../shared`` (test vectors, standards; `tests.support.shared`) has moved.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _WORDS = {
     "redis": re.compile(r"redis", re.IGNORECASE),
     "browser": re.compile(r"browser|chromium|playwright", re.IGNORECASE),
     "softhsm": re.compile(r"softhsm|pkcs ?#?11", re.IGNORECASE),
+    "shared": re.compile(r"\.\./shared\b"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from portalsec.account_pages import (
     step_page,
 )
 from portalsec.account_pages.exchange import _SENTENCES, refused, trouble
+from portalsec.account_pages.scripts import script
 from portalsec.account_pages.views import masked
 from portalsec.auth.links import RecoveryPolicy
 from portalsec.auth.password_change import SignInAgain
@@ -280,3 +282,13 @@ def test_a_known_device_asks_for_mail_where_its_neighbours_used_up_the_requests(
     assert (shown.status, shown.page) == (200, page)
     sent = portal.courier.deliver()
     assert sent.sent == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "compressed"),
+    [("passkeys.js", 10_240, 3_840), ("session.js", 10_240, 3_840), ("guard.js", 2_560, 1_280)],
+)
+def test_scripts_are_as_small_as_the_page_on_them_says(name: str, most: int, compressed: int) -> None:
+
+    text = script(name)
+    assert len(text) <= most and len(gzip.compress(text, 9)) <= compressed

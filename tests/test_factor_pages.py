@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -31,7 +32,7 @@ class Visit:
     def ask(self, method: str, address: str, language: str = "en", **form: str) -> Reply:
         parts = urlsplit(address)
         fields = {key: values[0] for key, values in parse_qs(parts.query).items()} | form
-        asked = Asked(form=fields, source=SOURCE, session=self.session, language=language)
+        asked = self.asked(form=fields, source=SOURCE, session=self.session, language=language)
         reply = self.routes[method, parts.path](asked)
         for cookie in reply.cookies:
             found = re.match(r"__Host-portalsec=([A-Za-z0-9_-]{43});", cookie)
@@ -39,6 +40,9 @@ class Visit:
                 assert reply.session is not None
                 self.session = found[1]
         return reply
+
+    def asked(self, **given: Any) -> Asked:
+        return Asked(**given)
 
     def get(self, address: str, **form: str) -> Reply:
         return self.ask("GET", address, **form)
@@ -90,7 +94,7 @@ def test_the_list_needs_a_session_and_no_step_up(m: Factoring, visit: Visit) -> 
 )
 def test_what_adds_leads_through_a_step_up_and_back(visit: Visit, address: str) -> None:
     reply = visit.get(address)
-    assert reply.redirect == f"/account/step-up?next={address}"
+    assert reply.redirect == f"/account/step-up?next={address}&or=password"
     visit.step_up()
     assert visit.get(address).redirect is None
 
@@ -103,7 +107,9 @@ def test_removing_asks_once_more_after_a_step_up_and_keeps_what_it_is_about(
     m.clock.advance(6 * MINUTE)  # so long its own proof was enough
     (held,) = visit.get("/account/factors").values["held"]
     reply = visit.get(f"/account/factors?remove={held.id}")
-    assert reply.redirect == f"/account/step-up?next=/account/factors%3Fremove%3D{held.id}"
+    assert (
+        reply.redirect == f"/account/step-up?next=/account/factors%3Fremove%3D{held.id}&or=totp,recovery_code"
+    )
     posted = visit.post("/account/factors", do="remove", id=held.id)
     assert posted.redirect == reply.redirect and m.authenticators.of_account(
         m.active(visit.session).account_id
@@ -171,7 +177,8 @@ def test_new_codes_are_made_by_a_post_alone(m: Factoring, visit: Visit) -> None:
     assert m.portal.stores.recovery_codes.of_account(m.active(visit.session).account_id) == before
     assert visit.post("/account/factors/codes").page == "recovery_codes"
     m.clock.advance(timedelta(minutes=5))
-    assert visit.post("/account/factors/codes").redirect == "/account/step-up?next=/account/factors/codes"
+    away = visit.post("/account/factors/codes").redirect
+    assert away == "/account/step-up?next=/account/factors/codes&or=totp,recovery_code"
 
 
 def test_a_name_that_is_none_is_asked_for_again_in_the_visitor_s_language(visit: Visit) -> None:

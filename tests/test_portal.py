@@ -20,7 +20,7 @@ from portalsec.portal import Keys, Policies, Portal, build_portal, close_portal,
 from portalsec.rbac.load import load_policy
 from portalsec.testing.hashing import CHEAP_ARGON2
 from portalsec.testing.portal import RelationTable, memory_portal, memory_stores
-from tests.test_guard import PASSWORD, POLICY, World
+from tests.test_guard import PASSWORD, POLICY, SOURCE, World
 
 EMPTY: dict[str, Any] = {
     "schema": 1,
@@ -46,6 +46,8 @@ def test_an_event_that_the_vocabulary_does_not_know_is_refused_when_the_portal_i
     with pytest.raises(ConfigurationError, match=r"record\.red"):
         memory_portal(policy)
     declared = {**EMPTY, "resource": {"record": {"actions": ["read"], "events": {"read": "lab.released"}}}}
+    with pytest.raises(TypeError, match="no argument 'passkey': did you mean passkeys"):
+        memory_portal(policy, passkey=None)
     assert "lab.released" in memory_portal(declared, events={"lab.released": "record.read"}).vocabulary
 
 
@@ -100,7 +102,7 @@ def test_a_purge_removes_what_is_over_and_nothing_else() -> None:
     world.portal.sign_in.start("late", PASSWORD, source=Source())
     removed = purge(world.portal)
     assert (removed.sessions, removed.flows) == (0, 0)
-    assert world.portal.guard.session(token, source=Source())
+    assert world.portal.guard.session(token, source=SOURCE)
     world.clock.advance(world.portal.policies.sessions.absolute)
     removed = purge(world.portal)
     assert (removed.sessions, removed.flows) == (1, 1)

@@ -14,7 +14,7 @@ from portalsec.auth.demands import Demand, DemandRule, Facts
 from portalsec.auth.ports import Account
 from portalsec.auth.signin import SignInPolicy
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
-from portalsec.events import Actor, Event
+from portalsec.events import Actor, Event, Outcome
 from portalsec.testing.portal import memory_stores
 from tests.abuse.stores import over_sql
 from tests.auth.mailing import PASSWORD, SOURCE, Mailing
@@ -33,6 +33,25 @@ class Failing:
         if verb == self.failing:
             raise StoreError("down")
         return getattr(self._store, verb)
+
+
+class Down:
+    """A switch that makes the ends of a store fail."""
+
+    is_down = False
+
+    def over(self, store: Any) -> Any:
+        switch = self
+
+        class Store:
+            def __getattr__(self, verb: str) -> Any:
+                return _down if switch.is_down and verb == "end_all" else getattr(store, verb)
+
+        return Store()
+
+
+def _down(*_: object) -> None:
+    raise StoreError("down")
 
 
 @pytest.fixture
@@ -130,8 +149,68 @@ def test_a_role_whose_sessions_cannot_be_ended_is_not_given(m: Mailing) -> None:
             m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
         assert roles_of(m, robin) == set()
     m.portal.endings._flows = flows
+    outcomes = [event.outcome for event in m.events.named(Event.ACCESS_ROLE_GRANTED)]
+    # What failed before there was a role needs no taking back; what was taken back is recorded as that.
+    assert outcomes == [Outcome.SUCCESS, Outcome.SUCCESS, Outcome.ERROR]
     m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
     assert roles_of(m, robin) == {"clinician"}
+
+
+def test_a_grant_that_could_neither_be_finished_nor_taken_back_is_finished_by_its_repetition() -> None:
+    stores, down, mine = memory_stores(), Down(), []
+    assignments = Failing(stores.assignments)
+    whole = replace(stores, assignments=assignments, sessions=down.over(stores.sessions))
+    with Mailing(stores=whole) as m:
+        robin = m.person()
+        m.session()
+
+        def assign(account_id: str, role: str) -> object:
+            mine.append(m.session())  # the door lets somebody in meanwhile, by the roles of before
+            stores.assignments.assign(account_id, role)
+            down.is_down, assignments.failing = True, "revoke"
+            return True
+
+        assignments.assign = assign  # type: ignore[attr-defined]
+        with pytest.raises(StoreError):
+            m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+        down.is_down = False
+        assert roles_of(m, robin) == {"clinician"}
+        assert m.portal.sessions.check(mine[0], source=SOURCE).account_id == robin.id
+        m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+        with pytest.raises(Denied):
+            m.portal.sessions.check(mine[0], source=SOURCE)
+        again = m.session()
+        m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+        assert m.portal.sessions.check(again, source=SOURCE).account_id == robin.id, "finished is finished"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_ses_a_sign_in_that_a_grant_overtakes_opens_nothing_not_even_an_accounts_first(before: bool) -> None:
+    admins = DemandRule(demand=Demand(phishing_resistant=True), roles=frozenset({"clinician"}))
+    stores, granting = memory_stores(), []
+    facts_of = lambda account_id: Facts(roles=frozenset(stores.assignments.roles_of(account_id)))  # noqa: E731
+
+    class Overtaken:
+        def __getattr__(self, verb: str) -> Any:
+            return getattr(stores.sessions, verb)
+
+        def create(self, record: Any, **kwargs: Any) -> Any:
+            if granting:
+                granting.clear()
+                m.portal.roles.grant(record.account_id, "clinician", actor=BOSS, source=SOURCE)
+            return stores.sessions.create(record, **kwargs)
+
+    policy = SignInPolicy(second_factor="optional", rules=(admins,))
+    whole = replace(stores, sessions=Overtaken())
+    with Mailing(stores=whole, sign_in=policy, facts_of=facts_of) as m:
+        robin = m.person()
+        if before:
+            m.session()
+        granting.append(True)
+        with pytest.raises(Denied):
+            m.session()
+        assert roles_of(m, robin) == {"clinician"}
+        assert not m.portal.sessions.of_account(robin.id)
 
 
 def test_ses_a_lost_role_ends_what_was_opened_with_it(m: Mailing) -> None:
@@ -162,6 +241,16 @@ def test_revoking_is_repeated_after_a_failure(m: Mailing) -> None:
     with pytest.raises(Denied):
         m.portal.sessions.check(mine, source=SOURCE)
     assert m.events.named(Event.ACCESS_ROLE_REVOKED)[-1].changed == ()
+
+
+def test_a_role_that_was_taken_is_recorded_also_where_what_it_ends_does_not_end(m: Mailing) -> None:
+    robin = m.person()
+    m.portal.roles.grant(robin.id, "clinician", actor=BOSS, source=SOURCE)
+    m.portal.endings._flows = SimpleNamespace(drop_account=_down)  # type: ignore[assignment]
+    with pytest.raises(StoreError):
+        m.portal.roles.revoke(robin.id, "clinician", actor=BOSS, source=SOURCE)
+    [event] = m.events.named(Event.ACCESS_ROLE_REVOKED)
+    assert (event.actor, event.changed) == (BOSS, ("roles",))
 
 
 def test_a_role_that_cannot_be_recorded_is_not_granted(m: Mailing) -> None:

@@ -132,6 +132,7 @@ def test_a_cookie_value_cannot_carry_a_second_header(value: str) -> None:
         {"sec-fetch-site": "same-origin", "origin": "null"},
         {"origin": "https://portal.example"},
         {"origin": "https://PORTAL.example:443"},
+        {"dpop": "a proof"},  # no browser: every one says one of the two
     ],
 )
 def test_the_portals_own_forms_pass(headers: dict[str, str]) -> None:
@@ -152,6 +153,9 @@ def test_the_portals_own_forms_pass(headers: dict[str, str]) -> None:
         {"origin": "https://portal.example:8443"},
         {"origin": "https://sub.portal.example"},
         {"origin": "https://portal.example:notaport"},
+        {"dpop": "a proof", "sec-fetch-site": "cross-site"},
+        {"dpop": "a proof", "origin": "https://evil.example"},
+        {"dpop": "a proof", "cookie": "a=b"},
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "post", "MADEUP"])
@@ -267,3 +271,22 @@ def test_pages_are_not_kept_framed_or_scripted_from_elsewhere() -> None:
     assert "Strict-Transport-Security" in headers
     assert "Strict-Transport-Security" not in web.security_headers(https=False)
     assert '"cache"' in web.logout_headers()["Clear-Site-Data"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reads"),
+    [
+        ({}, False),
+        ({"accept": "*/*"}, False),
+        ({"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "sec-fetch-mode": "navigate"}, False),
+        ({"accept": "application/json", "sec-fetch-mode": "navigate"}, False),
+        ({"accept": "text/html, application/json", "sec-fetch-mode": "cors"}, False),
+        ({"accept": "application/problem+json"}, True),
+        ({"accept": "*/*", "sec-fetch-mode": "cors"}, True),
+        ({"content-type": "Application/JSON; charset=utf-8"}, True),
+        ({"content-type": "application/x-www-form-urlencoded"}, False),
+        ({"dpop": "x", "accept": "*/*"}, True),
+    ],
+)
+def test_who_reads_json(headers: dict[str, str], reads: bool) -> None:
+    assert web.wants_json(headers) is reads

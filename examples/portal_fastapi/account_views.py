@@ -10,7 +10,7 @@ from portalsec.auth.sessions import ActiveSession
 from portalsec.fastapi import Portalsec
 
 from .directory import Directory
-from .pages import Pages, seconds_in_words, viewer
+from .pages import Pages, Viewer, seconds_in_words, viewer
 
 __all__ = ["ClinicAccountViews"]
 
@@ -41,6 +41,6 @@ class ClinicAccountViews:
             **values,
         )
 
-    def _viewer(self, session: ActiveSession) -> object:
+    def _viewer(self, session: ActiveSession) -> Viewer:
         roles = self._ps.portal.guard.subject(session).roles
         return viewer(self._directory, session.account_id, roles)

@@ -39,8 +39,9 @@ _HERE = Path(__file__).parent
 def create_app(site: Site) -> FastAPI:
     """Put the pages together."""
     portal, clinic, directory = site.portal, site.clinic, site.directory
-    ps = Portalsec(portal)
+    ps = Portalsec(portal, name_of=directory.name_of)
     pages = Pages(
+        acting=ps.acting,
         portal_name=portal.name,
         trust_for=lambda: trust_offered(portal),
         mail_link=portal.sign_in_links.offered,

@@ -47,6 +47,7 @@ from .directory import ClinicRelations, Directory
 from .domain import People
 from .erasure import Erasure
 from .seed import Cast, Login, cast, make_accounts
+from .support import patient_support
 from .ties import Ties
 
 __all__ = ["Opening", "Site", "close_site", "create", "is_complete", "open_site", "read_accounts", "remove"]
@@ -219,6 +220,7 @@ def open_site(folder: Path, how: Opening) -> Site:
             raise SubjectErased("This patient was erased.")
         return clinics[0].own_words(patient_id)
 
+    portals: list[Portal] = []
     portal = open_portal(
         settings,
         relations=lambda stores: ClinicRelations(stores.accounts, ties),
@@ -230,7 +232,9 @@ def open_site(folder: Path, how: Opening) -> Site:
             folder / "mail", sender=_SENDER, sender_name="Riverside Clinic", clock=how.clock
         ),
         about=own_words,
+        may_impersonate=patient_support(lambda: portals[0]),
     )
+    portals.append(portal)
     clinic = Clinic(engine, clinic_cells(keys, portal.subjects))
     clinics.append(clinic)
     try:

@@ -68,7 +68,7 @@ def desk_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Page
         q = form.get("q", "").strip()[:100]
 
         def operation() -> Response:
-            session = portal.guard.session(token, source=source)
+            session = ps.noted(request, portal.guard.session(token, source=source))
             subject = portal.guard.subject(session)
             # Nothing is opened for somebody who may not search; the decision below refuses and records it.
             found = clinic.search(q) if portal.pdp.can(subject, "search", Resource(type="patient")) else []

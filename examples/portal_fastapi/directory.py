@@ -64,6 +64,11 @@ class Directory:
             return Person(kind=kind, id=row, name=guardian.name, title=guardian.relationship)
         return None
 
+    def name_of(self, account_id: str) -> str:
+        """For the banner of whoever acts in their name; empty where nobody is known."""
+        person = self.person(account_id)
+        return person.name if person else ""
+
 
 class ClinicRelations:
     """Answers the policy's relations from the clinic's data, anew each time: who left a care team is out at once."""

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portalsec.account_pages import language_of, resume_page, step_page
+from portalsec.account_pages import ACT_OVER, language_of, resume_page, step_page, way_back
 from portalsec.auth.account import SignUp
 from portalsec.auth.browsers import browser_words
 from portalsec.auth.endings import Why
+from portalsec.auth.factors import WITHIN
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.sessions import ActiveSession
 from portalsec.auth.words import say
@@ -34,6 +35,10 @@ _CARDS = {
     "/desk": ("Front desk", "Find a patient and hand out an activation code."),
     "/audit": ("Audit log", "What happened here, and whether the log is whole."),
     "/erase": ("Erase a person", "Destroy for good what the clinic keeps about somebody."),
+    "/act-as": (
+        "Act for a patient",
+        "See the portal as they do, while they ask you something. They are told.",
+    ),
     "/support": ("Lost second key", "Two of you take a lost authenticator off an account."),
     "/incidents": ("Incidents", "Accounts whose owner said: this was not me."),
     "/account": ("My account", "Your password, your devices, and what happened."),
@@ -75,6 +80,8 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
         try:
             session = await ps.optional_session(request)
         except Denied:
+            if way_back(portal, session=await ps.session_token(request), staff=await ps.staff_token(request)):
+                raise  # the page about the end of acting in another's name
             session = None  # an old cookie is no reason to keep somebody from the first page
         if session is None:
             return pages.render(request, "home.html")
@@ -85,6 +92,9 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
     @router.get("/signed-out")
     async def signed_out(request: Request) -> Response:
         """Where the idle warning leads when the server has ended the session."""
+        token, staff = await ps.session_token(request), await ps.staff_token(request)
+        if way_back(portal, session=token, staff=staff) is not None:
+            return RedirectResponse(ACT_OVER, status_code=303)
         return pages.message(
             request,
             heading="You were signed out",
@@ -162,6 +172,7 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
 
     @router.get("/account")
     def account(request: Request, session: Annotated[ActiveSession, Depends(ps.session)]) -> Response:
+        session.require_owner()  # not for support that acts in the owner's name
         policy = portal.policies.sessions
         return pages.render(
             request,
@@ -182,10 +193,12 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
             ],
         )
 
+    # Whoever copied a session's cookie must not throw its owner out: a factor is asked for, unless one was shown lately.
+    lately = ps.require_factor(within=WITHIN, explicit=False)
+
     @router.post("/account/sign-out-everywhere")
-    def sign_out_everywhere(
-        request: Request, session: Annotated[ActiveSession, Depends(ps.session)]
-    ) -> Response:
+    def sign_out_everywhere(request: Request, session: Annotated[ActiveSession, Depends(lately)]) -> Response:
+        session.require_owner()
         actor = Actor(type="user", id=session.account_id)
         portal.endings.apply(
             session.account_id, Why.SIGNED_OUT_EVERYWHERE, actor=actor, source=ps.source(request)

@@ -105,7 +105,7 @@ def erase_router(  # noqa: PLR0917 - the parts of a page, in the order of app.py
         q = form.get("q", "").strip()[:100]
 
         def operation() -> Response:
-            session = portal.guard.session(token, source=source)
+            session = ps.noted(request, portal.guard.session(token, source=source))
             subject = portal.guard.subject(session)
             may = portal.pdp.can(subject, "find", Resource(type="erasure"))
             found = clinic.search(q) if may else []

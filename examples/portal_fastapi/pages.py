@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from portalsec.account_pages import ActingView
 from portalsec.auth.incidents import SeenLine
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.totp import Enrolment
@@ -47,6 +48,7 @@ _MENU = {
     "proxy": (("/family", "People I care for"),),
     "clinician": (("/patients", "My patients"),),
     "front_desk": (("/desk", "Front desk"), ("/support", "Lost second key")),
+    "patient_support": (("/act-as", "Act for a patient"),),
     "privacy_officer": (("/audit", "Audit log"), ("/incidents", "Incidents"), ("/erase", "Erase a person")),
 }
 
@@ -70,11 +72,13 @@ class Pages:
         self,
         *,
         portal_name: str,
+        acting: Callable[[Request], ActingView | None] = lambda _: None,
         trust_for: Callable[[], timedelta | None] = lambda: None,
         mail_link: bool = False,
         today: date | None = None,
     ) -> None:
         self._today = today
+        self._acting = acting
         self._trust_for = trust_for
         self._mail_link = mail_link
         self._templates = jinja2.Environment(
@@ -87,6 +91,7 @@ class Pages:
         self._templates.filters |= {"day": day, "moment": moment, "told": told, "described": self._described}
         self._templates.filters["scalable"] = lambda drawing: Markup(_scalable(drawing))  # noqa: S704 - a `Drawing`
         self._templates.filters["duration"] = duration
+        self._templates.filters["hour"] = hour
         self._templates.filters["factor_words"] = lambda factor: _FACTOR_WORDS.get(factor, factor)
         self._templates.globals |= {
             "portal": portal_name,
@@ -105,7 +110,8 @@ class Pages:
         **values: object,
     ) -> Response:
         page = self._templates.get_template(template)
-        text = page.render(request=request, viewer=viewer, errors=errors, errors_title="", **values)
+        shown = {"acting": self._acting(request), "errors_title": "", **values}
+        text = page.render(request=request, viewer=viewer, errors=errors, **shown)
         return HTMLResponse(text, status_code=status)
 
     # -- sign-in ----------------------------------------------------------------------------------------------------
@@ -135,8 +141,8 @@ class Pages:
         errors = self._code_errors(denied)
         return self.render(request, "code.html", next=next, ors=" ".join(others), other=other, errors=errors)
 
-    def set_up(self, request: Request, *, next: str, other: str) -> Response:
-        return self.render(request, "set_up.html", next=next, other=other)
+    def set_up(self, request: Request, *, next: str, others: tuple[str, ...], other: str) -> Response:
+        return self.render(request, "set_up.html", next=next, ors=" ".join(others), other=other)
 
     def set_up_code(
         self, request: Request, *, next: str, enrolment: Enrolment | None, denied: Denied | None
@@ -266,6 +272,10 @@ def seconds_in_words(seconds: int) -> str:
 
 def duration(value: timedelta) -> str:
     return seconds_in_words(value // timedelta(seconds=1))
+
+
+def hour(value: datetime) -> str:
+    return f"{value:%H:%M} UTC"
 
 
 def day(iso: str) -> str:

@@ -141,6 +141,8 @@ def _row(line: AccessLine, directory: Directory, names: dict[str, str]) -> _Row:
             names[line.actor_id] = person.name if person else "account is gone"
         who = names[line.actor_id]
     roles = ", ".join(ROLE_WORDS.get(role, role) for role in (line.actor_role or "").split(",") if role)
+    if line.actor.on_behalf_of:
+        roles = f"in another’s name ({roles})" if roles else "in another’s name"
     resource = line.resource
     about = "" if resource is None else resource.type + (f" …{resource.id[-8:]}" if resource.id else "")
     if len(line.subjects) > 1:

@@ -138,7 +138,7 @@ def record_router(ps: Portalsec, clinic: Clinic, directory: Directory, pages: Pa
         token, source = await ps.session_token(request), ps.source(request)
 
         def operation() -> tuple[Viewer, list[Patient]]:
-            session = portal.guard.session(token, source=source)
+            session = ps.noted(request, portal.guard.session(token, source=source))
             mine, row = directory.row_of(session.account_id)
             people = find(row) if mine == kind else []
             listed = Resource(type="record", attributes={"patient_id": [p.id for p in people]})
@@ -272,6 +272,8 @@ _REFUSED: dict[str, str] = {
 def _seen(line: AccessLine, directory: Directory, me: str) -> _Seen:
     mine = line.actor_id is not None and line.actor_id == me
     roles = [ROLE_WORDS.get(role, role) for role in (line.actor_role or "").split(",") if role]
+    if line.actor.on_behalf_of:  # the roles are the patient's, in whose name it was done
+        roles = ["Support, in the patient’s name"]
     refused = line.outcome is not Outcome.SUCCESS
     if refused:
         what = _REFUSED.get(line.action, f"{line.action}: refused.")

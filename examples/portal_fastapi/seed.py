@@ -33,6 +33,7 @@ class Cast:
     desk: Staff
     colleague: Staff  # at the front desk as well: some things two people do
     privacy: Staff
+    support: Staff
     newcomer: Patient | None
 
 
@@ -51,6 +52,7 @@ def cast(people: People, *, today: date) -> tuple[People, Cast]:
     desk = Staff(id=str(uuid.uuid4()), name="Dagobert Deskwell", title="Front desk")
     colleague = Staff(id=str(uuid.uuid4()), name="Philomena Counterley", title="Front desk")
     privacy = Staff(id=str(uuid.uuid4()), name="Prudence Ledgerby", title="Privacy officer")
+    support = Staff(id=str(uuid.uuid4()), name="Hildegard Helpwell", title="Patient support")
     staff, team, wards, guardians = people.staff, people.care_team, people.wards, people.guardians
     if not team:
         doctor = Staff(id=str(uuid.uuid4()), name="Dr. Hortensia Quillfeather", title="Physician")
@@ -74,7 +76,11 @@ def cast(people: People, *, today: date) -> tuple[People, Cast]:
     others = [p for p in adults if p.id != patient.id]
     newcomer = next((p for p in others if (p.id, doctor.id) not in team), others[0] if others else None)
     filled = replace(
-        people, staff=(*staff, desk, colleague, privacy), care_team=team, guardians=guardians, wards=wards
+        people,
+        staff=(*staff, desk, colleague, privacy, support),
+        care_team=team,
+        guardians=guardians,
+        wards=wards,
     )
     return filled, Cast(
         patient=patient,
@@ -83,6 +89,7 @@ def cast(people: People, *, today: date) -> tuple[People, Cast]:
         desk=desk,
         colleague=colleague,
         privacy=privacy,
+        support=support,
         newcomer=newcomer,
     )
 
@@ -102,6 +109,7 @@ def make_accounts(portal: Portal, ties: Ties, roles: Cast) -> tuple[Sequence[Log
             ("desk", "front_desk", reference("staff", roles.desk.id)),
             ("desk2", "front_desk", reference("staff", roles.colleague.id)),
             ("privacy", "privacy_officer", reference("staff", roles.privacy.id)),
+            ("support", "patient_support", reference("staff", roles.support.id)),
         )
     ]
     if roles.newcomer is None:

@@ -13,6 +13,7 @@ ROLE_WORDS = {
     "clinician": "Clinician",
     "front_desk": "Front desk",
     "privacy_officer": "Privacy officer",
+    "patient_support": "Patient support",
 }
 
 PURPOSE_WORDS: dict[str, str] = {
@@ -73,6 +74,7 @@ REASON_WORDS: dict[str, str] = {
     Reason.SESSION_LIMIT: "signed in as often as the account may be",
     Reason.IMPERSONATED: "support may not do this in the owner’s name",
     Reason.STEP_UP_REQUIRED: "a key had to be shown again first",
+    Reason.DPOP_REFUSED: "the proof of an app’s key was not accepted",
 }
 
 # What was done, of the lines that an incident shows; anything else is shown as the log calls it.
@@ -92,6 +94,8 @@ ACTION_WORDS: dict[str, str] = {
     Event.AUTH_DEVICE_ADDED: "Signed in with a new browser",
     Event.AUTH_DEVICE_REMOVED: "Forgot browsers",
     Event.AUTH_SESSION_REVOKED: "Ended all sessions",
+    Event.AUTH_IMPERSONATION_STARTED: "Began to act in the owner’s name",
+    Event.AUTH_IMPERSONATION_ENDED: "Stopped acting in the owner’s name",
     Event.ACCOUNT_CREATED: "The account was made",
     Event.ACCESS_ROLE_GRANTED: "The account got its role",
     Event.ACCOUNT_CONTACT_ADDED: "Added an e-mail address",

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     SESSION_CLOCK = "session_clock"  # times missing, in the future or running backwards
     SESSION_REVOKED = "session_revoked"  # the account's epoch moved on
     SESSION_LIMIT = "session_limit"  # the account has as many sessions as it may
+    DPOP_REFUSED = "dpop_refused"  # no proof of the key that a token is bound to
     IMPERSONATED = "impersonated"  # what support may not do in an owner's name, or may not begin
     STEP_UP_REQUIRED = "step_up_required"  # a factor must be shown before this session goes on
     # links that were mailed

@@ -99,6 +99,7 @@ class Event(StrEnum):
     AUTH_SESSION_REFUSED = "auth.session_refused"  # unknown id, duplicate cookie
     AUTH_SESSION_ANOMALY = "auth.session_anomaly"  # it suddenly comes from another browser or network
     AUTH_SESSION_RESUMED = "auth.session_resumed"  # after an idle end, by one factor
+    AUTH_SESSION_BOUND = "auth.session_bound"  # to the key of an API client (RFC 9449), under another id
     AUTH_STEP_UP = "auth.step_up"
     AUTH_IMPERSONATION_STARTED = "auth.impersonation_started"
     AUTH_IMPERSONATION_ENDED = "auth.impersonation_ended"
@@ -208,6 +209,8 @@ class Source:
     address: str | None = None  # textual IP address, already resolved through the declared proxy hops
     user_agent: str | None = None
     request_id: str | None = None
+    # What an app says of its device, as it was sent and not yet read (`portalsec.auth.posture`); no log has it.
+    posture: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from portalsec.auth.holder import Holder
 from portalsec.auth.sessions import ActiveSession, Sessions
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason
@@ -57,13 +58,17 @@ class Guard:
         self._clock = clock
         self._obligations = dict(obligations)
 
-    def session(self, token: object, *, source: Source, passive: bool = False) -> ActiveSession:
+    def session(
+        self, token: object, *, source: Source, passive: bool = False, holder: Holder | None = None
+    ) -> ActiveSession:
         """The live session of ``token``. ``passive`` requests (a page asking how long is left) do not keep it alive.
+
+        ``holder``: the key that an API client proved (`portalsec.auth.dpop`); None for a cookie.
 
         Raises:
             Denied: SESSION_*; StoreError: a store failed.
         """
-        return self._sessions.check(token, source=source, passive=passive)
+        return self._sessions.check(token, source=source, passive=passive, holder=holder)
 
     def subject(self, session: ActiveSession) -> Subject:
         """Who is asking, with the roles assigned now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 
 from portalsec._encoding import uuid7
@@ -23,6 +24,7 @@ from portalsec.auth._replacing import Replacing
 from portalsec.auth._retiring import Retiring
 from portalsec.auth.account import Accounts
 from portalsec.auth.adding_factor import AddingFactor
+from portalsec.auth.attempt import RiskOf
 from portalsec.auth.authenticators import Authenticators
 from portalsec.auth.breached import Bundled
 from portalsec.auth.break_glass import BreakGlassNotices
@@ -34,7 +36,7 @@ from portalsec.auth.devices import DEVICE_LIFETIME, KnownDevices
 from portalsec.auth.disavowal import Disavowal, disavow_token
 from portalsec.auth.dormancy import Dormancy, DormancyPolicy
 from portalsec.auth.endings import Endings
-from portalsec.auth.factors import Factors
+from portalsec.auth.factors import WITHIN, Factors
 from portalsec.auth.hash_costs import Argon2Parameters, Cost
 from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy, MayImpersonate
 from portalsec.auth.incidents import Incidents
@@ -68,6 +70,7 @@ from portalsec.auth.ports import (
     ThrottleStore,
     TotpStore,
 )
+from portalsec.auth.proof import Factor
 from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.auth.registration import Registration
 from portalsec.auth.reset import PasswordReset
@@ -288,6 +291,7 @@ def build_portal(
     accounts_of: Callable[[str], Sequence[str]] | None = None,
     may_impersonate: MayImpersonate | None = None,
     facts_of: Callable[[str], Facts] | None = None,
+    risk_of: RiskOf | None = None,
     place_of: Callable[[Source], str | None] | None = None,
 ) -> Portal:
     """Wire the parts.
@@ -311,6 +315,8 @@ def build_portal(
             (`portalsec.auth.impersonation`). Without it nobody may.
         facts_of: roles, permissions, tenants and risk of an account, for ``policies.sign_in.rules`` and for limits of
             sessions by role. Where it raises, nobody is let in.
+        risk_of: labels of one sign-in by its address, browser and device (`portalsec.auth.attempt`), for rules of
+            ``policies.sign_in`` that name some. Where it raises, nobody is let in.
         place_of: a coarse place of an address, for the owner's list of sessions.
         wrap_emit: applied to the emitter that every part gets, for an application that listens to events too.
 
@@ -419,13 +425,16 @@ def build_portal(
     devices = KnownDevices(store=stores.devices, clock=clock, new_id=new_id, emit=emit)
     trust = Trust(
         devices=stores.devices,
-        totp=stores.totp,
+        totp=totp,
         passkeys=stores.passkeys,
         notices=notices,
         mac=mac,
         policy=policies.trust,
         emit=emit,
         clock=clock,
+        codes=recovery_codes,
+        contacts=stores.contacts,
+        sender=code_sender if Factor.SMS_CODE in policies.out_of_band.factors else None,
     )
     out_of_band = OutOfBand(
         contacts=stores.contacts,
@@ -478,6 +487,7 @@ def build_portal(
         sent_codes=out_of_band,
         trust=trust,
         facts_of=facts_of,
+        risk_of=risk_of,
         policy=policies.sign_in,
         emit=emit,
         clock=clock,
@@ -523,6 +533,7 @@ def build_portal(
         passkey_store=stores.passkeys,
         recovery_codes=recovery_codes,
         facts_of=facts_of,
+        asked_here=sign_in.asked_here,
         notices=notices,
         emit=emit,
         clock=clock,
@@ -540,6 +551,7 @@ def build_portal(
         throttle=throttle,
         endings=endings,
         notices=notices,
+        sealer=sealer,
         mac=mac,
         emit=emit,
         clock=clock,
@@ -665,6 +677,7 @@ def build_portal(
         incidents=incidents,
         links=links,
         current=current,
+        fresh=partial(step_up.require, within=WITHIN, explicit=False),
         turns=stores.invitations,
         policy=policies.notices,
         mac=mac,
@@ -721,6 +734,7 @@ def build_portal(
         allowed=may_impersonate,
         demand_of=demand_of,
         roles_of=lambda account_id: (Facts() if facts_of is None else facts_of(account_id)).roles,
+        asked_here=sign_in.asked_here,
         emit=emit,
     )
     closing = Closing(
@@ -787,7 +801,9 @@ def build_portal(
             policy=policies.access,
             endings=endings,
             sessions=sessions,
+            markers=stores.invitations,
             emit=emit,
+            clock=clock,
         ),
         contacts=contacts,
         reset=reset,

@@ -17,6 +17,7 @@ __all__ = [
     "PASSKEY_COOKIE",
     "PENDING_COOKIE",
     "SESSION_COOKIE",
+    "STAFF_COOKIE",
     "check_same_site",
     "clear_cookie",
     "client_address",
@@ -28,6 +29,7 @@ __all__ = [
     "security_headers",
     "set_cookie",
     "status_of",
+    "wants_json",
 ]
 
 # The __Host- prefix (RFC 6265bis section 4.1.3.2): the browser takes such a cookie only with Secure, Path=/ and
@@ -40,6 +42,7 @@ PASSKEY_COOKIE = (
     "__Host-portalsec-passkey"  # a question for a passkey that comes first; another tab may be further
 )
 LINK_COOKIE = "__Host-portalsec-link"  # what a mailed link was exchanged for
+STAFF_COOKIE = "__Host-portalsec-staff"  # while support acts in an owner's name: the way back (`portalsec.account_pages`)
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -52,6 +55,7 @@ _AUTHENTICATE = frozenset(
         Reason.SESSION_EXPIRED,
         Reason.SESSION_CLOCK,
         Reason.SESSION_REVOKED,
+        Reason.DPOP_REFUSED,
         Reason.UNKNOWN_ACCOUNT,
         Reason.WRONG_PASSWORD,
         Reason.ACCOUNT_DISABLED,
@@ -198,7 +202,9 @@ def check_same_site(method: str, headers: Mapping[str, str], *, base_url: str) -
     """Refuse a state-changing request that another site caused (CSRF, login CSRF).
 
     ``headers`` has lower-case names. ``Sec-Fetch-Site``, which a page cannot set, decides where it is sent; else
-    ``Origin`` must be the portal's own. A request with neither is refused: every browser of today sends one.
+    ``Origin`` must be the portal's own. A request with neither is refused: every browser of today sends one. Only an API
+    client's is not, which has a ``DPoP`` header and no cookie: no page can have another site's browser send that header
+    without asking this one first, and what such a request may do is decided by its proof alone.
 
     Raises:
         Denied: CROSS_SITE.
@@ -211,12 +217,28 @@ def check_same_site(method: str, headers: Mapping[str, str], *, base_url: str) -
             raise Denied(Reason.CROSS_SITE)
         return
     origin = headers.get("origin")
+    if origin is None and "dpop" in headers and not headers.get("cookie"):
+        return
     try:
         same = origin is not None and origin_of(origin) == origin_of(base_url)
     except ConfigurationError:
         same = False
     if not same:
         raise Denied(Reason.CROSS_SITE)
+
+
+def wants_json(headers: Mapping[str, str]) -> bool:
+    """Whether a script sent this, which reads JSON and no page.
+
+    ``headers`` has lower-case names. Whoever takes HTML gets a page, and so does a browser that goes somewhere
+    (``Sec-Fetch-Mode: navigate``): it would show the JSON to its visitor. Else it is asked for by ``Accept``, sent by
+    ``Content-Type``, or fetched, or an API client's, which has a ``DPoP`` header.
+    """
+    accept, mode = headers.get("accept", "").lower(), headers.get("sec-fetch-mode")
+    if mode == "navigate" or "text/html" in accept:
+        return False
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return "json" in accept or kind.endswith("json") or mode is not None or "dpop" in headers
 
 
 def safe_next(target: object, *, default: str = "/") -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from portalsec.auth._door import DOOR
 from portalsec.auth._last_factor import LastFactor
 from portalsec.auth.authenticators import Authenticators
+from portalsec.auth.dpop import Dpop, DpopPolicy
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.undo import Undo
 from portalsec.errors import Denied, Reason
@@ -18,10 +19,11 @@ from portalsec.events import Actor
 from tests.auth.door import Door
 from tests.auth.world import PASSWORD, SOURCE
 
-__all__ = ["undo_of"]
+__all__ = ["URI", "dpop_of", "undo_of"]
 
 Attempt = Callable[[], Any]
 WON = "won"
+URI = "https://portal.example/api/records"
 
 
 def totp(door: Door, number: int, job: Any) -> Attempt:
@@ -144,4 +146,25 @@ def enrol(door: Door, number: int, job: Any) -> Attempt:
     return lambda: (
         door.sign_in.confirm_passkey_enrolment(tokens[number], made[number], "key", source=SOURCE).session
         and WON
+    )
+
+
+def dpop(door: Door, number: int, job: Any) -> Attempt:
+    """One proof of an API client, shown with its token."""
+    token, text = job
+    service = dpop_of(door)
+    proof = service.read([text], method="GET", uri=URI, source=SOURCE, token=token)
+    holder = service.holder(proof, source=SOURCE)
+    return lambda: door.sessions.check(token, source=SOURCE, holder=holder) and WON
+
+
+def dpop_of(door: Door) -> Dpop:
+    """Wired as the portal's is, without nonces."""
+    return Dpop(
+        sessions=door.sessions,
+        flows=door.backing.flows,
+        mac=door.mac,
+        clock=door.clock,
+        emit=door.events,
+        policy=DpopPolicy(nonce=False),
     )

@@ -137,14 +137,17 @@ def _work(number: int, pipe: Any, barrier: Any, keys: tuple[str, str]) -> None:
     """One process, until its pipe is closed."""
     world._FIELDS, world._MAC = (Keyset.from_json(key) for key in keys)  # as workers of one portal have them
     cases = import_module("tests.abuse.race_cases")
-    while True:
-        try:
-            place, at, case, jobs = pipe.recv()
-        except EOFError:
-            return
-        with ExitStack() as stack:
+    places: dict[Place, Backing] = {}  # opened once each
+    with ExitStack() as stack:
+        while True:
             try:
-                door = door_over(opened(place, stack))
+                place, at, case, jobs = pipe.recv()
+            except EOFError:
+                return
+            try:
+                if place not in places:
+                    places[place] = opened(place, stack)
+                door = door_over(places[place])
                 door.seeds.update({f"none-{each}": "" for each in range(1 + number)})  # ids of its own
                 door.wire()
                 door.clock.set(at)

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-__all__ = ["WAITING", "ids_in", "ids_of_tests", "rows_of"]
+from tests.reading import Found, read_tests
+
+__all__ = ["WAITING", "ids_in", "named_tests", "rows_of"]
 
 WAITING: Mapping[str, str] = MappingProxyType(
     {
@@ -38,8 +40,10 @@ def ids_in(name: str) -> set[str]:
     }
 
 
-def ids_of_tests(folder: Path) -> Iterator[str]:
-    """Of every test under a folder, as its source says, so that nothing is imported."""
+def named_tests(folder: Path) -> Iterator[tuple[str, Found]]:
+    """Each test under a folder whose name carries ids, once an id, as its source says: nothing is imported."""
     for path in sorted(folder.rglob("*.py")):
-        for name in _TEST.findall(path.read_text("utf-8")):
-            yield from ids_in(name)
+        if any(map(ids_in, _TEST.findall(path.read_text("utf-8")))):
+            for found in read_tests(path):
+                for row in sorted(ids_in(found.name)):
+                    yield row, found

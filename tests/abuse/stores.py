@@ -95,16 +95,24 @@ class _OverSql(Over):
 
     def __init__(self, url: str) -> None:
         from portalsec.sqlalchemy import create_schema
-        from portalsec.sqlalchemy.tables import security_metadata
         from tests.stores.support import TestingSealer
 
         self._url, self._sealer, self._engines = url, TestingSealer(), []
         engine = self._open()
         create_schema(engine, "security")
-        for table in security_metadata.sorted_tables:
-            if table.name != "portalsec_schema":
-                self.execute(f"DELETE FROM {table.name}")
+        self.empty()
         self.backing = self._backing(engine)
+
+    def empty(self) -> None:
+        """As if it were new."""
+        from sqlalchemy import text
+
+        from portalsec.sqlalchemy.tables import security_metadata
+
+        with self._engines[0].begin() as connection:  # one commit, and one wait for the disk
+            for table in security_metadata.sorted_tables:
+                if table.name != "portalsec_schema":
+                    connection.execute(text(f"DELETE FROM {table.name}"))
 
     def _open(self) -> Any:
         from portalsec.sqlalchemy import open_engine
@@ -169,7 +177,7 @@ class _OverSql(Over):
 
 
 @contextmanager
-def over_sql(url: str) -> Iterator[Over]:
+def over_sql(url: str) -> Iterator[_OverSql]:
     """Over a database of SQLAlchemy's, emptied first."""
     over = _OverSql(url)
     try:

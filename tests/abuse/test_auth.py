@@ -601,7 +601,7 @@ def test_pwd_07_both_typings_of_one_password_work(world: World) -> None:
     world.accounts.create(login="kim", password=unicodedata.normalize("NFD", typed))
     for login in ("robin", "kim"):
         for form in ("NFC", "NFD"):
-            start(world, login, unicodedata.normalize(form, typed))
+            assert start(world, login, unicodedata.normalize(form, typed))
 
 
 def test_pwd_10_no_blank_password_is_stored_or_matches() -> None:

@@ -1,4 +1,8 @@
-"""The abuse cases of authenticators and recovery codes in memory; on databases in ``test_stores.py``."""
+"""The abuse cases of authenticators and recovery codes in memory; on databases in ``test_stores.py``.
+
+Not on Redis, which holds neither: there it is flows, sessions and budgets, and what races for a code of an authenticator over
+them is in ``test_door_races.py`` and ``test_door_processes.py``.
+"""
 
 from __future__ import annotations
 

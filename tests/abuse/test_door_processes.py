@@ -7,34 +7,35 @@ at the stores alone is in ``tests/stores/test_processes.py`` and in the contract
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from portalsec.auth._door import DOOR
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Account
 from portalsec.errors import Denied, Reason
-from portalsec.testing import SoftAuthenticator
-from tests.abuse.race_cases import WON, undo_of
+from portalsec.testing import DpopClient, SoftAuthenticator
+from tests.abuse.race_cases import URI, WON, dpop_of, undo_of
 from tests.abuse.racing import CAP, PROCESSES, Place, Racers, door_over, opened
 from tests.auth.door import begun
-from tests.auth.world import ORIGIN, SOURCE, session
+from tests.auth.world import ORIGIN, SOURCE, Backing, session
 
 ROUNDS = 100 if os.environ.get("PORTALSEC_SOAK") == "1" else 2
 EACH = range(PROCESSES)
+KEY = AESGCM.generate_key(256)
 GONE = {Reason.SESSION_UNKNOWN, Reason.SESSION_REVOKED}
 
 
 class Race:
     """A door in the test's own process, over the stores that the racers open."""
 
-    def __init__(self, place: Place, racers: Racers, stack: ExitStack) -> None:
+    def __init__(self, place: Place, racers: Racers, backing: Backing) -> None:
         self._place, self._racers = place, racers
-        self.door = door_over(opened(place, stack))
+        self.door = door_over(backing)
 
     def people(self, **person: Any) -> list[Account]:
         """One for each round."""
@@ -76,22 +77,43 @@ def racers() -> Iterator[Racers]:
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         "sqlite",
         pytest.param("postgres", marks=pytest.mark.postgres),
         pytest.param("redis", marks=pytest.mark.redis),
-    ]
+    ],
 )
-def race(request: pytest.FixtureRequest, tmp_path: Path, racers: Racers) -> Iterator[Race]:
+def emptied(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Place, Callable[[], None]]]:
+    """One place for all tests, which everybody opens once, and what empties it."""
+    from portalsec.stores.redis import open_redis
     from tests.abuse.stores import over_sql
 
-    kind = request.param
-    url = (
-        request.getfixturevalue("postgres_url") if kind == "postgres" else f"sqlite:///{tmp_path}/security.db"
-    )
-    redis = request.getfixturevalue("redis_url") if kind == "redis" else None
-    with over_sql(url), ExitStack() as stack:
-        yield Race(Place(url, redis, AESGCM.generate_key(256)), racers, stack)
+    kind, redis = request.param, None
+    url = f"sqlite:///{tmp_path_factory.mktemp('race')}/security.db"
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    with over_sql(url) as over, ExitStack() as stack:
+        empties: list[Callable[[], object]] = [over.empty]
+        if kind == "redis":
+            redis = request.getfixturevalue("redis_server")
+            empties.append(stack.enter_context(closing(open_redis(redis))).flushdb)
+        yield Place(url, redis, KEY), lambda: [empty() for empty in empties] and None
+
+
+@pytest.fixture(scope="module")
+def backing(emptied: tuple[Place, Callable[[], None]]) -> Iterator[Backing]:
+    with ExitStack() as stack:
+        yield opened(emptied[0], stack)
+
+
+@pytest.fixture
+def race(emptied: tuple[Place, Callable[[], None]], backing: Backing, racers: Racers) -> Race:
+    place, empty = emptied
+    empty()
+    return Race(place, racers, backing)
 
 
 def one_won(race: Race, people: list[Account], got: list[list[Any]], *lost: Reason) -> None:
@@ -247,3 +269,21 @@ def test_atk_47_of_browsers_that_set_a_first_factor_up_at_most_one_has_it(race: 
         held = len(door.backing.passkeys.of_account(person.id))
         # One that is late ends all other sessions before it finds that it is: who won then signs in once more.
         assert race.sessions(person) <= results.count(WON) <= held <= 1
+
+
+def test_one_proof_of_an_api_client_is_taken_once(race: Race) -> None:
+    people, jobs, door = race.people(), [], race.door
+    for person in people:
+        client = bound(door, race.texts(person)[0])
+        jobs.append((client.token, client.proof("GET", URI)))
+    for results in race("dpop", jobs):
+        assert sorted(results) == sorted([WON, *[Reason.DPOP_REFUSED] * (PROCESSES - 1)])
+
+
+def bound(door: Any, text: str) -> DpopClient:
+    """A client that holds a session by its key from here on."""
+    client, service = DpopClient(clock=door.clock), dpop_of(door)
+    proof = service.read([client.proof("POST", URI)], method="POST", uri=URI, source=SOURCE)
+    opened = door.sessions.rotate_through(DOOR, door.sessions.check(text, source=SOURCE), source=SOURCE)
+    client.token = service.bind(opened, proof, source=SOURCE).token.reveal()
+    return client

@@ -1,54 +1,28 @@
-"""Fifty requests at once at each step of the door, in memory, on databases and Redis: cases MFA-05, MFA-06, ATK-07, ATK-32.
+"""Fifty requests at once at each step of the door, in memory, on databases and Redis: cases MFA-05, MFA-06, ATK-07,
+ATK-19, ATK-32, ATK-47, ATK-48.
 
 Four processes at once are in ``test_door_processes.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portalsec.auth.notices import NoticeKind
 from portalsec.auth.signin import SignInPolicy
-from portalsec.errors import Denied
+from portalsec.errors import Denied, Reason
 from portalsec.events import Event, Outcome
-from portalsec.testing import SoftAuthenticator
-from tests.abuse.stores import over_sql
-from tests.abuse.test_auth import redis_backing
+from portalsec.testing import DpopClient, SoftAuthenticator
+from tests.abuse.doors import MakeDoor, backing, make
+from tests.abuse.race_cases import URI, dpop_of, undo_of
 from tests.auth.door import Door, begun
-from tests.auth.world import ORIGIN, PASSWORD, SOURCE, Backing, code_of, session, tight, together
+from tests.auth.world import ORIGIN, PASSWORD, SOURCE, code_of, session, tight, together
 
-MakeDoor = Callable[..., Door]
+__all__ = ["backing", "make"]
+
 MANY = 50
-
-
-@pytest.fixture(
-    params=[
-        "memory",
-        "sqlite",
-        pytest.param("postgres", marks=pytest.mark.postgres),
-        pytest.param("redis", marks=pytest.mark.redis),
-    ]
-)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeDoor]:
-    if request.param == "memory":
-        yield lambda policy=None: Door(policy, lanes=lanes(), backing=Backing())
-        return
-    if request.param == "redis":  # flows, budgets and sessions; what lasts is in memory
-        backings = redis_backing(request.getfixturevalue("redis_url"))
-        held = next(backings)
-        yield lambda policy=None: Door(policy, lanes=lanes(), backing=held)
-        next(backings, None)
-        return
-    url = (
-        f"sqlite:///{tmp_path}/security.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
-    with over_sql(url) as over:
-        yield lambda policy=None: Door(policy, lanes=lanes(), backing=over.backing)
 
 
 def lanes() -> Any:
@@ -64,7 +38,7 @@ def opened(door: Door, robin: Any, results: list[Any]) -> int:
 
 
 def test_mfa_05_one_right_code_opens_one_session(make: MakeDoor) -> None:
-    door = make()
+    door = make(lanes=lanes())
     robin = door.person()
     code, tokens = door.code(robin), [begun(door.start()) for _ in range(MANY)]
     results = together(MANY, lambda n: door.sign_in.submit_totp(tokens[n], code, source=SOURCE))
@@ -72,7 +46,7 @@ def test_mfa_05_one_right_code_opens_one_session(make: MakeDoor) -> None:
 
 
 def test_mfa_06_atk_32_one_recovery_code_opens_one_session(make: MakeDoor) -> None:
-    door = make()
+    door = make(lanes=lanes())
     robin = door.person()
     codes = door.with_codes(robin)
     tokens = [begun(door.start()) for _ in range(MANY)]
@@ -86,7 +60,7 @@ def test_mfa_06_atk_32_one_recovery_code_opens_one_session(make: MakeDoor) -> No
 
 
 def test_one_pending_sign_in_opens_one_session_whatever_is_shown_at_once(make: MakeDoor) -> None:
-    door = make(SignInPolicy(pending_attempts=100))
+    door = make(SignInPolicy(pending_attempts=100), lanes=lanes())
     robin = door.person()
     door.with_passkey(robin)
     codes, pending = door.with_codes(robin), begun(door.start())
@@ -104,7 +78,7 @@ def test_one_pending_sign_in_opens_one_session_whatever_is_shown_at_once(make: M
 
 
 def test_atk_19_one_answer_of_a_passkey_opens_one_session(make: MakeDoor) -> None:
-    door = make()
+    door = make(lanes=lanes())
     robin = door.person(enrolled=False)
     door.with_passkey(robin)
     options, pending = door.sign_in.begin_passkey(source=SOURCE, login="robin")
@@ -117,7 +91,7 @@ def test_atk_19_one_answer_of_a_passkey_opens_one_session(make: MakeDoor) -> Non
 def test_of_many_browsers_that_set_a_first_factor_up_at_once_at_most_one_has_it(
     make: MakeDoor, kind: str
 ) -> None:
-    door = make()
+    door = make(lanes=lanes())
     robin, ready = door.person(enrolled=False), []
     tokens = [begun(door.start()) for _ in range(10)]
     if kind == "totp":
@@ -150,7 +124,7 @@ def test_of_many_browsers_that_set_a_first_factor_up_at_once_at_most_one_has_it(
 
 
 def test_atk_07_one_code_steps_one_session_up(make: MakeDoor) -> None:
-    door = make()
+    door = make(lanes=lanes())
     robin = door.person()
     held = [door.active(session(by_recovery_code(door, robin))) for _ in range(8)]
     code = door.code(robin)
@@ -167,3 +141,54 @@ def by_recovery_code(door: Door, robin: Any) -> Any:
     """A sign-in by a recovery code, so that no code of the authenticator is used."""
     codes = door.recovery_codes.make(robin.id).codes
     return door.sign_in.submit_recovery_code(begun(door.start()), codes[0].reveal(), source=SOURCE)
+
+
+def test_atk_48_one_of_fifty_browsers_with_its_cookie_stays_trusted(make: MakeDoor) -> None:
+    door = make(lanes=lanes())
+    robin = door.person()
+    made = door.devices.remember(robin.id, None, source=SOURCE)
+    assert door.trust.trust(robin, made.device, source=SOURCE)
+    cookie = made.cookie.reveal()
+    known = door.devices.find(cookie, robin.id, source=SOURCE)
+    assert known is not None
+    results = together(
+        MANY, lambda _: door.devices.remember(robin.id, known.digest, source=SOURCE, cookie=cookie)
+    )
+    assert not [each for each in results if isinstance(each, Exception)], results
+    assert [door.trust.holds(robin, each.device, door.clock()) for each in results].count(True) == 1
+    # So many new browsers push the oldest ones out, and it may be among them.
+    assert len(door.trust.of_account(robin)) <= 1
+
+
+def test_atk_47_one_link_undoes_once(make: MakeDoor) -> None:
+    door = make(lanes=lanes())
+    robin = door.person()
+    (device,) = door.backing.totp.devices(robin.id)
+    details = {"factor": "totp", "device": device.id}
+    notice = door.notices.tell(robin.id, NoticeKind.FACTOR_ADDED, source=SOURCE, details=details)
+    token = undo_of(door).token(notice, details)
+    assert token is not None
+    results = together(MANY, lambda _: undo_of(door).confirm(token.reveal(), source=SOURCE))
+    lost = [each for each in results if isinstance(each, Exception)]
+    assert len(lost) == MANY - 1
+    assert all(isinstance(each, Denied) and each.reason is Reason.TOKEN_INVALID for each in lost), lost
+    told = [each.kind for each in door.notices.of_account(robin.id)]
+    assert told.count(NoticeKind.FACTOR_REMOVED) == 1
+
+
+def test_one_proof_of_an_api_client_is_taken_once(make: MakeDoor) -> None:
+    door = make(lanes=lanes())
+    robin = door.person()
+    door.with_passkey(robin)
+    service, client = dpop_of(door), DpopClient(clock=door.clock)
+    proof = service.read([client.proof("POST", URI)], method="POST", uri=URI, source=SOURCE)
+    token = client.token = service.bind(session(door.first(robin)), proof, source=SOURCE).token.reveal()
+    text = client.proof("GET", URI)
+
+    def use(_: int) -> Any:
+        shown = service.read([text], method="GET", uri=URI, source=SOURCE, token=token)
+        return door.sessions.check(token, source=SOURCE, holder=service.holder(shown, source=SOURCE))
+
+    lost = [each for each in together(MANY, use) if isinstance(each, Exception)]
+    assert len(lost) == MANY - 1
+    assert all(isinstance(each, Denied) and each.reason is Reason.DPOP_REFUSED for each in lost), lost

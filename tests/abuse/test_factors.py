@@ -1,4 +1,9 @@
-"""Abuse of an account's authenticators: by strangers, by thieves of sessions and mailboxes, and over the owner's shoulder."""
+"""Abuse of an account's authenticators: by strangers, by thieves of sessions and mailboxes, and over the owner's shoulder.
+
+On every store where one decides: what is found under whose id, what goes with what, what ends. In memory alone is what is
+decided by the step-up, the password's rules or what is shown to whom; how guesses are counted is on every store in
+``test_door.py``, ``code_cases.py`` and the contracts of the throttle.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +28,14 @@ from portalsec.auth.step_up import StepUp, StepUpRequired
 from portalsec.auth.trust import TrustPolicy
 from portalsec.errors import Denied, Reason
 from portalsec.events import Event, Source
+from portalsec.portal import Stores
 from portalsec.testing.authenticator import SoftAuthenticator
+from tests.abuse.doors import stores
 from tests.auth.factoring import Factoring
 from tests.auth.mailing import PASSWORD, SOURCE, THIEF, token_of
 from tests.auth.world import code_of
+
+__all__ = ["stores"]
 
 SHORT = "tower9 elm"  # long enough beside a second factor, too short to stand alone
 
@@ -89,8 +98,8 @@ def test_mfa_08_guessing_at_the_step_up_before_removing_or_regenerating_is_limit
         assert tested == 5 and m.ids(robin) == [added.authenticator_id]
 
 
-def test_mfa_14_one_mailed_code_counts_once() -> None:
-    with Factoring(out_of_band=OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE}))) as m:
+def test_mfa_14_one_mailed_code_counts_once(stores: Stores) -> None:
+    with Factoring(stores=stores, out_of_band=OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE}))) as m:
         robin, place = m.person(), b"p" * 32
         m.portal.out_of_band.send(place, robin, Factor.EMAIL_CODE, source=SOURCE)
         (mail,) = m.deliver()
@@ -104,8 +113,8 @@ def test_mfa_14_one_mailed_code_counts_once() -> None:
         assert count([proof, other]) == 1, "mail and SMS are one kind"
 
 
-def test_mfa_16_with_the_last_one_go_recovery_codes_and_trusted_browsers() -> None:
-    with Factoring(trust=TrustPolicy(enabled=True)) as m:
+def test_mfa_16_with_the_last_one_go_recovery_codes_and_trusted_browsers(stores: Stores) -> None:
+    with Factoring(stores=stores, trust=TrustPolicy(enabled=True)) as m:
         robin = m.person()
         added = m.add_passkey(m.add_totp(m.open()).session)
         account = m.portal.stores.accounts.get(robin.id)
@@ -125,8 +134,8 @@ def test_mfa_16_with_the_last_one_go_recovery_codes_and_trusted_browsers() -> No
 
 
 @pytest.mark.parametrize("verb", ["rename", "remove", "restore"])
-def test_mfa_17_another_account_s_is_answered_as_one_that_does_not_exist(verb: str) -> None:
-    with Factoring() as m:
+def test_mfa_17_another_account_s_is_answered_as_one_that_does_not_exist(stores: Stores, verb: str) -> None:
+    with Factoring(stores=stores) as m:
         robin, _sam = m.person(), m.person("sam")
         theirs = m.add_passkey(m.add_totp(m.open()).session)
         if verb == "restore":
@@ -161,8 +170,8 @@ def test_mfa_18_a_seed_is_shown_once_and_nothing_reads_it_again() -> None:
         assert again.secret.reveal() != seed
 
 
-def test_key_09_who_registers_the_victim_s_address_first_leaves_them_nothing() -> None:
-    with Factoring(recovery=RecoveryPolicy(open_registration=True)) as m:
+def test_key_09_who_registers_the_victim_s_address_first_leaves_them_nothing(stores: Stores) -> None:
+    with Factoring(stores=stores, recovery=RecoveryPolicy(open_registration=True)) as m:
         thief = m.person("mallory", "mallory@mail.example")
         m.add_passkey(m.open("mallory"))
         # The address is added and never confirmed: its mail goes to its owner.
@@ -178,8 +187,8 @@ def test_key_09_who_registers_the_victim_s_address_first_leaves_them_nothing() -
         assert m.ids(victim) == [] and m.portal.recovery_codes.left(victim.id) == 0
 
 
-def test_key_09_a_stranger_s_passkey_does_not_survive_the_owner_s_this_was_not_me() -> None:
-    with Factoring() as m:
+def test_key_09_a_stranger_s_passkey_does_not_survive_the_owner_s_this_was_not_me(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
         robin = m.person()
         device = SoftAuthenticator()
         m.add_passkey(m.open(), device)
@@ -192,8 +201,8 @@ def test_key_09_a_stranger_s_passkey_does_not_survive_the_owner_s_this_was_not_m
 
 
 @pytest.mark.parametrize("how", ["totp", "passkey"])
-def test_byp_10_sessions_that_knew_no_factor_end_when_the_first_is_added(how: str) -> None:
-    with Factoring() as m:
+def test_byp_10_sessions_that_knew_no_factor_end_when_the_first_is_added(stores: Stores, how: str) -> None:
+    with Factoring(stores=stores) as m:
         m.person()
         here, thief = m.open(), m.open()
         half = m.portal.sign_in.start("robin", PASSWORD, source=THIEF)
@@ -204,8 +213,10 @@ def test_byp_10_sessions_that_knew_no_factor_end_when_the_first_is_added(how: st
             assert not m.alive(old)
 
 
-def test_atk_10_codes_stop_after_three_that_nobody_typed_and_nothing_can_just_be_approved() -> None:
-    with Factoring(out_of_band=OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE}))) as m:
+def test_atk_10_codes_stop_after_three_that_nobody_typed_and_nothing_can_just_be_approved(
+    stores: Stores,
+) -> None:
+    with Factoring(stores=stores, out_of_band=OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE}))) as m:
         robin, sent = m.person(), 0
         for number in range(50):
             m.clock.advance(timedelta(seconds=12))
@@ -233,8 +244,8 @@ def test_atk_10_there_is_no_way_to_approve_without_typing_a_number() -> None:
     }  # fmt: skip
 
 
-def test_atk_44_a_short_password_is_replaced_once_it_stands_alone() -> None:
-    with Factoring(sign_in=SignInPolicy(second_factor="optional")) as m:
+def test_atk_44_a_short_password_is_replaced_once_it_stands_alone(stores: Stores) -> None:
+    with Factoring(stores=stores, sign_in=SignInPolicy(second_factor="optional")) as m:
         robin = m.person()
         account = m.portal.stores.accounts.get(robin.id)
         short = m.portal.passwords.hash(SHORT, account_id=robin.id)  # from when two were asked for
@@ -256,8 +267,8 @@ def test_atk_44_a_short_password_is_replaced_once_it_stands_alone() -> None:
         assert step.session is not None
 
 
-def test_atk_44_where_policy_asks_for_a_second_factor_the_last_one_stays() -> None:
-    with Factoring(required=True) as m:
+def test_atk_44_where_policy_asks_for_a_second_factor_the_last_one_stays(stores: Stores) -> None:
+    with Factoring(stores=stores, required=True) as m:
         robin = m.person()
         added = m.add_totp(m.open())
         session = m.active(added.session)
@@ -266,8 +277,8 @@ def test_atk_44_where_policy_asks_for_a_second_factor_the_last_one_stays() -> No
 
 
 @pytest.mark.parametrize("work", ["begin_totp", "begin_passkey", "new_recovery_codes"])
-def test_atk_47_a_stolen_session_adds_nothing_without_a_fresh_step_up(work: str) -> None:
-    with Factoring() as m:
+def test_atk_47_a_stolen_session_adds_nothing_without_a_fresh_step_up(stores: Stores, work: str) -> None:
+    with Factoring(stores=stores) as m:
         robin = m.person()
         first = m.add_totp(m.open())
         step_up = with_step_up(m)
@@ -297,8 +308,8 @@ def test_atk_47_what_was_shown_on_the_way_in_does_not_count() -> None:
             m.factors.begin_passkey(fresh, source=THIEF)
 
 
-def test_atk_47_the_owner_is_told_and_takes_it_back_within_a_day() -> None:
-    with Factoring() as m:
+def test_atk_47_the_owner_is_told_and_takes_it_back_within_a_day(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
         robin = m.person()
         m.add_passkey(m.open())
         mail = m.mail_of("second step was added")
@@ -309,8 +320,8 @@ def test_atk_47_the_owner_is_told_and_takes_it_back_within_a_day() -> None:
         assert m.ids(robin) == []
 
 
-def test_atk_48_a_stolen_device_cookie_is_no_factor_and_dies_with_its_first_reuse() -> None:
-    with Factoring(trust=TrustPolicy(enabled=True)) as m:
+def test_atk_48_a_stolen_device_cookie_is_no_factor_and_dies_with_its_first_reuse(stores: Stores) -> None:
+    with Factoring(stores=stores, trust=TrustPolicy(enabled=True)) as m:
         robin, sam = m.person(), m.person("sam")
         m.add_totp(m.open())
         account = m.portal.stores.accounts.get(robin.id)

@@ -6,9 +6,8 @@ ATK-28 (malformed input) is in ``tests/auth/passkeys/test_malformed.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import Actor, Event
 from portalsec.stores.memory import MemoryFlows
 from portalsec.testing import SoftAuthenticator
-from tests.abuse.stores import over_sql
+from tests.abuse.doors import backing, make
 from tests.auth.door import Door, begun
 from tests.auth.passkeys.setting import (
     MARIA,
@@ -40,27 +39,20 @@ from tests.auth.passkeys.setting import (
 )
 from tests.auth.world import ORIGIN as DOOR_ORIGIN
 from tests.auth.world import SOURCE as VISITOR
-from tests.auth.world import Recorder, together
+from tests.auth.world import Backing, Recorder, together
+
+__all__ = ["backing", "make"]
 
 THREADS = 50
 REFUSED, UNKNOWN = Reason.PASSKEY_REFUSED, Reason.FLOW_UNKNOWN
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]:
+@pytest.fixture
+def setting(backing: Backing) -> Setting:
     made = Setting()
-    if request.param == "memory":
-        yield made
-        return
-    url = (
-        f"sqlite:///{tmp_path}/security.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
-    with over_sql(url) as over:
-        made.store, made.flows = over.backing.passkeys, over.backing.flows
-        made.service = made.with_policy()
-        yield made
+    made.store, made.flows = backing.passkeys, backing.flows
+    made.service = made.with_policy()
+    return made
 
 
 @pytest.fixture
@@ -215,8 +207,10 @@ def face(call: Callable[[], object]) -> tuple[object, ...]:
     ("login", "when"),
     [(None, "before"), ("robin", "before"), (None, "asked"), ("robin", "asked"), (None, "second")],
 )
-def test_key_10_the_passkey_of_a_disabled_account_opens_nothing_and_looks_like_any_wrong_one(login, when):
-    door = Door()
+def test_key_10_the_passkey_of_a_disabled_account_opens_nothing_and_looks_like_any_wrong_one(
+    make, login, when
+):
+    door = make()
     robin, kim = door.person(), door.person("kim")
     browser = door.with_passkey(robin)
     door.with_passkey(kim)

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
-from tests.abuse.rows import WAITING, ids_in, ids_of_tests, rows_of
+from tests.abuse.rows import WAITING, ids_in, named_tests, rows_of
+from tests.reading import Found, complaints
 from tests.support import ROOT, shared
+
+
+@cache
+def named() -> tuple[tuple[str, Found], ...]:
+    return tuple(named_tests(ROOT / "tests"))
 
 
 def test_every_row_has_a_test_or_a_reason_and_never_both() -> None:
     rows = rows_of(shared("abuse-cases.md").read_text("utf-8"))
     assert len(rows) == len(set(rows)) > 100
-    tested = set(ids_of_tests(ROOT / "tests"))
+    tested = {row for row, _ in named()}
     assert [row for row in rows if (row in tested) == (row in WAITING)] == []
     assert set(WAITING) <= set(rows)
 
 
+def test_every_test_that_names_a_row_is_collected_runs_and_could_fail() -> None:
+    assert [
+        (row, each.path.name, each.name, told) for row, each in named() if (told := complaints(each))
+    ] == []
+
+
 def test_no_test_names_a_row_that_is_not_there() -> None:
     rows = set(rows_of(shared("abuse-cases.md").read_text("utf-8")))
-    assert set(ids_of_tests(ROOT / "tests")) - rows == set()
+    assert {row for row, _ in named()} - rows == set()
 
 
 @pytest.mark.parametrize(

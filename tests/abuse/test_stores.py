@@ -1,4 +1,9 @@
-"""The abuse cases that need a database, on SQLite and PostgreSQL; on Django's stores in ``tests/django/test_abuse_stores.py``."""
+"""The abuse cases that need a database, on SQLite and PostgreSQL; on Django's stores in ``tests/django/test_abuse_stores.py``.
+
+`StoreCases` write to tables past portalsec, rename and drop them, so they are of databases alone. What Redis holds (flows,
+sessions, budgets) is forged, lost and refused in ``test_sessions.py``, ``test_throttle.py`` and ``tests/stores/test_redis.py``;
+`CodeCases` are of two stores that are never on Redis.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,11 @@ is a model that can be copied and put back (the real ones have tests of their ow
 only where an event says so. Besides the tokens that a browser holds, each browser remembers its last pending token, as a
 tab or a thief would, and every event is tried with either. Sessions are stepped up, rest and are resumed
 (`tests.auth.exploration_sessions`); codes are mailed; browsers are trusted, with the real `KnownDevices` and `Trust`.
+Each other way in has a policy with it, so that it costs nothing elsewhere: links by mail ("linked",
+`tests.auth.exploration_links`), invitations ("invited", `tests.auth.exploration_invitations`), support that acts in an
+owner's name ("support", `tests.auth.exploration_support`). "hardware" asks everyone for level 3; "labels" asks more of who
+is abroad (`portalsec.auth.attempt`), and "unmailed" takes mailed codes of everyone but staff. In the last two an
+authenticator may be guessed to death.
 
 Beside the world runs a ghost: which secrets were really shown on the way to which token. It knows nothing of `Proof`,
 `Demand` or `Next`; `enough` says by itself, in one line a policy, what a session needs. It also knows which passwords are
@@ -27,13 +32,19 @@ from typing import Any
 from portalsec.auth._pending import Pending
 from portalsec.errors import Denied
 from tests.auth.exploration_key import Fingerprint
-from tests.auth.exploration_policies import ACCOUNTS, POLICIES, SOURCE
+from tests.auth.exploration_policies import ACCOUNTS, POLICIES, SOURCE, SUPPORT
 from tests.auth.exploration_sessions import Hole
 from tests.auth.exploration_world import World
 
-__all__ = ["POLICIES", "STARTS", "Explored", "Hole", "explore", "merged", "wander"]
+__all__ = ["POLICIES", "STARTS", "WORLDS", "Explored", "Hole", "explore", "merged", "wander"]
 
 STARTS = ("bare", "factors", "session")
+SAME = {
+    ("invited", "factors"),
+    ("support", "bare"),
+    ("support", "factors"),
+}  # nobody acts there yet: as in "roles"
+WORLDS = [(policy, start) for policy in POLICIES for start in STARTS if (policy, start) not in SAME]
 
 
 @dataclass(frozen=True)
@@ -47,26 +58,30 @@ class Explored:
 
 def begin(policy: str, start: str) -> World:
     """Where it begins: two accounts without a second factor ("bare"), or one with an authenticator and a recovery code and
-    one with a passkey ("factors"), or the first has a passkey too and is signed in with it ("session")."""
+    one with a passkey ("factors"), or the first has a passkey too and is signed in with it ("session"). Where there is a
+    support desk, it is kim of the desk who is signed in; and who was invited has nothing before the letter is used."""
     world = World(policy)
     if start != "bare":
         world.model.totp["robin"], world.model.codes["robin"] = 0, 1
-        world.model.passkeys["kim"] = "key of kim"
+        if world.here("kim"):
+            world.model.passkeys["kim"] = "key of kim"
     if start == "session":
-        world.model.passkeys["robin"] = "key of robin"
+        who = SUPPORT if policy == "support" else "robin"
+        response = (who, True, True) if world.hardware else (who, True)
+        (world.model.keys if world.hardware else world.model.passkeys)[who] = f"first key of {who}"
         world.begin_first(0, None)
         token = world.browsers[0].pending or ""
         world.show(
             0,
             token,
-            "robin",
-            "verified",
-            lambda: world.sign_in.submit_passkey(token, ("robin", True), source=SOURCE),
+            who,
+            "hard" if world.hardware else "verified",
+            lambda: world.sign_in.submit_passkey(token, response, source=SOURCE),
         )
     return world
 
 
-USUAL = ("", ": pending: ", ": pending: ", ": in the session: ")
+USUAL = ("", ": pending: ", ": pending: ", ": in the session: ", ": acting: ")
 
 
 def wander(policy: str, start: str, *, seed: int, steps: int) -> int:
@@ -86,7 +101,7 @@ def wander(policy: str, start: str, *, seed: int, steps: int) -> int:
             raise Hole(f"{hole} after: {' / '.join(path[-12:])} (seed {seed})") from None
         opened += was != [browser.session for browser in world.browsers]
         if random.random() < 0.02:
-            for each in ACCOUNTS:  # or both end as disabled and nothing moves any more
+            for each in filter(world.here, ACCOUNTS):  # or both end as disabled and nothing moves any more
                 world.change(each, disabled=False, must_change=None)
     return opened
 

@@ -42,15 +42,20 @@ class Fingerprint:
         held = []
         for number, browser in enumerate(world.browsers):
             mailed = self._mailed(world, number) if model.sent else ()
-            held.append(self._number((*self._browser(world, browser, asked), mailed)))
+            linked = world.links.told(number) if world.links is not None else ()
+            acting = world.desk.told(browser.acting) if world.desk is not None else None
+            held.append(self._number((*self._browser(world, browser, asked), mailed, linked, acting)))
         people = tuple(
             (
-                (account := world.account(name)).disabled,
-                account.must_change,
+                (account := world.accounts.get(name)) and account.disabled,
+                account and account.must_change,
                 name in model.totp,
                 name in model.passkeys,
+                name in model.keys,
                 model.codes[name],
                 model.staff.get(name, False),
+                model.abroad.get(name, False),
+                name in model.dead,
             )
             for name in names
         )
@@ -140,8 +145,16 @@ class Fingerprint:
 
     def _proof(self, world: World, name: str | None, proof: Proof) -> Any:
         """A passkey's removal is looked at for as long as it counts."""
-        there = proof.factor != "passkey" or proof.authenticator == world.model.passkeys.get(name or "")
-        return (proof.factor.value, proof.user_verified, there, min(world.now - proof.at, WITHIN))
+        model, whose = world.model, name or ""
+        mine = (model.passkeys.get(whose), model.keys.get(whose))
+        there = proof.factor != "passkey" or proof.authenticator in mine
+        return (
+            proof.factor.value,
+            proof.user_verified,
+            proof.device_bound,
+            there,
+            min(world.now - proof.at, WITHIN),
+        )
 
     def _devices(self, world: World, cookie: str | None) -> Any:
         return (

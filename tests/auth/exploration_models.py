@@ -32,10 +32,15 @@ class Model:
     totp: dict[str, int] = field(default_factory=dict)  # confirmed: the newest code that was used
     begun: dict[str, str] = field(default_factory=dict)  # the enrolment that is not confirmed
     passkeys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(
+        default_factory=dict
+    )  # that cannot leave their device, of a make that is proved
     codes: dict[str, int] = field(default_factory=dict)
     challenges: dict[tuple[bytes, str], str | None] = field(default_factory=dict)
     sent: dict[bytes, tuple[str, int]] = field(default_factory=dict)
     staff: dict[str, bool] = field(default_factory=dict)
+    abroad: dict[str, bool] = field(default_factory=dict)
+    dead: dict[str, bool] = field(default_factory=dict)  # authenticators that were guessed to death
     count: dict[str, int] = field(default_factory=dict)
 
     def made(self) -> int:
@@ -51,10 +56,13 @@ class Totp:
     def enrolled(self, account_id: str) -> bool:
         return account_id in self.world.model.totp
 
-    usable = enrolled
+    def usable(self, account_id: str) -> bool:
+        return self.enrolled(account_id) and account_id not in self.world.model.dead
 
     def devices(self, account_id: str) -> list[Any]:
-        return [SimpleNamespace(id="app", confirmed=True, dead=False)] if self.enrolled(account_id) else []
+        if not self.enrolled(account_id):
+            return []
+        return [SimpleNamespace(id="app", dead=account_id in self.world.model.dead)]
 
     def begin(self, account_id: str, account_name: str) -> Any:
         self.world.model.begun[account_id] = device = f"device-{self.world.model.made()}"
@@ -67,6 +75,7 @@ class Totp:
             raise Denied(Reason.WRONG_CODE)
         del self.world.model.begun[account_id]
         self.world.model.totp[account_id] = 0
+        self.world.model.dead.pop(account_id, None)
         return mint(Proof(factor=F.TOTP, at=self.world.now, authenticator=device_id), account_id)
 
     def undo(self, account_id: str, device_id: str) -> None:
@@ -74,6 +83,8 @@ class Totp:
 
     def verify(self, account_id: str, code: str) -> Evidence:
         used = self.world.model.totp.get(account_id)
+        if account_id in self.world.model.dead:
+            raise Denied(Reason.FACTOR_DISABLED)
         if used is None or code != code_of(account_id, used + 1):
             raise Denied(Reason.WRONG_CODE)
         self.world.model.totp[account_id] = used + 1
@@ -87,19 +98,25 @@ def code_of(*parts: object) -> str:
 
 
 class Passkeys:
-    """Also the store: ``of_account`` and ``remove``. A response is ``(whose, verified, challenge's place)``."""
+    """Also the store: ``of_account`` and ``remove``. A response is ``(whose, verified, whether of a hardware key)``; the
+    last is left out of a synced passkey's. Each account has one of either kind at most."""
 
     def __init__(self, world: Any) -> None:
         self.world = world
 
     def of_account(self, account_id: str) -> list[Any]:
-        mine = self.world.model.passkeys.get(account_id)
-        return [] if mine is None else [SimpleNamespace(id=mine, disabled_at=None)]
+        model = self.world.model
+        mine = ((model.passkeys.get(account_id), True), (model.keys.get(account_id), False))
+        return [_stored(each, syncs) for each, syncs in mine if each is not None]
 
     def remove(self, account_id: str, passkey_id: str) -> bool:
-        return self.world.model.passkeys.pop(account_id, None) is not None
+        model = self.world.model
+        held = model.keys if model.keys.get(account_id) == passkey_id else model.passkeys
+        return held.pop(account_id, None) is not None
 
-    def begin_sign_in(self, place: bytes, *, login: Any, account: Account | None, purpose: str) -> Any:
+    def begin_sign_in(
+        self, place: bytes, *, login: Any, account: Account | None, purpose: str, **kwargs: Any
+    ) -> Any:
         self.world.model.challenges[place, purpose] = None if account is None else account.id
 
     def begin_registration(self, place: bytes, account: Account, *, user_verification: str) -> Any:
@@ -108,26 +125,40 @@ class Passkeys:
     def complete_sign_in(
         self, place: bytes, purpose: str, response: Any, *, account_id: str | None, **kwargs: Any
     ) -> Evidence:
-        whose, verified = response
+        whose, verified, *hard = response
         missing = object()
         asked: Any = self.world.model.challenges.pop((place, purpose), missing)
         if asked is missing or (account_id is not None and asked != account_id):
             raise Denied(Reason.FLOW_UNKNOWN)
-        mine = self.world.model.passkeys.get(whose)
+        mine = (self.world.model.keys if hard else self.world.model.passkeys).get(whose)
         if (
             mine is None
             or asked not in (None, whose)
             or (kwargs["require_user_verification"] and not verified)
         ):
             raise Denied(Reason.PASSKEY_REFUSED)
-        proof = Proof(factor=F.PASSKEY, at=self.world.now, authenticator=mine, user_verified=verified)
+        proof = Proof(
+            factor=F.PASSKEY,
+            at=self.world.now,
+            authenticator=mine,
+            user_verified=verified,
+            device_bound=bool(hard),
+            attested=True,  # of some make that syncs, which is not enough
+        )
         return mint(proof, whose)
 
     def complete_registration(self, place: bytes, account_id: str, response: Any, **kwargs: Any) -> Any:
         if self.world.model.challenges.pop((place, "register"), None) != account_id:
             raise Denied(Reason.FLOW_UNKNOWN)
-        self.world.model.passkeys[account_id] = made = f"passkey-{self.world.model.made()}"
-        return SimpleNamespace(id=made, user_verified=response, backup_eligible=True, attested=False)
+        hard = response == "hard"
+        held = self.world.model.keys if hard else self.world.model.passkeys
+        held[account_id] = made = f"passkey-{self.world.model.made()}"
+        return SimpleNamespace(id=made, user_verified=True, backup_eligible=not hard, attested=True)
+
+
+@cache
+def _stored(id: str, syncs: bool) -> Any:
+    return SimpleNamespace(id=id, disabled_at=None, attested=True, backup_eligible=syncs)
 
 
 class Codes:

@@ -20,6 +20,7 @@ from portalsec.auth.sessions import ActiveSession, NewSession, SessionPolicy
 from portalsec.auth.step_up import StepUp
 from portalsec.errors import Denied, Reason
 from portalsec.events import Source
+from tests.auth.exploration_policies import ELSEWHERE, enough
 
 if TYPE_CHECKING:
     from tests.auth.exploration_world import World
@@ -94,6 +95,7 @@ class OpenSessions:
             passkeys=parts["passkeys"],
             passkey_store=parts["passkey_store"],
             recovery_codes=parts["recovery_codes"],
+            asked_here=world.sign_in.asked_here if world.policy in ELSEWHERE else None,
             emit=anything.emit,
             clock=lambda: world.now,
         )
@@ -111,7 +113,7 @@ class OpenSessions:
             f"{says}begin passkey to resume",
             lambda: door.begin_resume_passkey(token, source=SOURCE),
         )
-        for name in world.names:
+        for name in filter(world.here, world.names):
             for what, submit in self.ways(name):
                 yield (
                     f"{says}step-up by {what} of {name}",
@@ -192,6 +194,9 @@ class OpenSessions:
         if name != whose or new.account_id != whose or world.account(whose).disabled:
             raise Hole(f"{what} of {name} stepped up a session of {new.account_id}, which was {whose}'s")
         stepped = ghost.stepped | {(what, world.now)}
+        shown = ghost.opened | {each for each, _ in stepped}
+        if world.model.abroad.get(whose) and not enough(ELSEWHERE[world.policy], shown, True):
+            raise Hole(f"a session of {whose} was stepped up abroad with {sorted(shown)}")
         self.goes_on(number, token, new, Ghost(ghost.opened, stepped))
         self.ask(new.token.reveal())
 
@@ -210,6 +215,7 @@ class OpenSessions:
         # What was shown at a step-up is of the session as much as what opened it; what resumes it is not, yet.
         shown = ghost.opened | {each for each, _ in ghost.stepped}
         gone = bool(shown & {"passkey", "verified"}) and whose not in world.model.passkeys
+        gone |= bool(shown & {"touched", "hard"}) and whose not in world.model.keys
         if gone or not world.enough(shown, whose):
             raise Hole(f"a session of {whose} was resumed with {sorted(shown)}")
         self.goes_on(number, token, new, Ghost(shown | {what}))

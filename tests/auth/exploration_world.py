@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from portalsec.auth._pending import Pending, password_digest
+from portalsec.auth.attempt import SignInAttempt
 from portalsec.auth.demands import Facts
 from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings
@@ -16,16 +17,21 @@ from portalsec.auth.sessions import Sessions
 from portalsec.auth.signin import SignIn
 from portalsec.auth.trust import Trust
 from portalsec.stores.memory import MemoryAccounts, MemoryDevices, MemoryFlows, MemorySessions
+from tests.auth.exploration_copies import Copies
 from tests.auth.exploration_events import Events
 from tests.auth.exploration_holds import Holds
+from tests.auth.exploration_invitations import INVITED, Letters
 from tests.auth.exploration_key import digest
+from tests.auth.exploration_links import MailedLinks
 from tests.auth.exploration_models import MAC, Anything, Codes, Model, Passkeys, Passwords, Totp, code_of
 from tests.auth.exploration_policies import (
     ACCOUNTS,
     AS_STAFF,
     BROWSERS,
+    ELSEWHERE,
     GRACE,
     NOBODY,
+    OF_STAFF,
     POLICIES,
     START,
     TRUST,
@@ -34,6 +40,7 @@ from tests.auth.exploration_policies import (
     enough,
 )
 from tests.auth.exploration_sessions import LIMITS, Ghost, OpenSessions, SentCodes
+from tests.auth.exploration_support import Desk
 
 __all__ = ["Browser", "World"]
 
@@ -47,12 +54,13 @@ class Browser:
     session: str | None = None
     before: str | None = None  # the id that the session had before
     cookie: str | None = None  # of known devices
+    acting: str | None = None  # the session in which support acts, beside its own
     trusts: frozenset[tuple[str, Any, datetime]] = (
         frozenset()
     )  # the ghost: who trusted it, how guarded, until when
 
 
-class World(Events, Holds):
+class World(Events, Holds, Copies):
     names = ACCOUNTS
 
     def __init__(self, policy: str) -> None:
@@ -60,8 +68,8 @@ class World(Events, Holds):
         self.now = START
         self.model = Model(codes=dict.fromkeys(ACCOUNTS, 0))
         self.accounts, self.flows, self.session_store = MemoryAccounts(), MemoryFlows(), MemorySessions()
-        self.devices = MemoryDevices()
-        self.stores = (self.accounts, self.flows, self.session_store, self.devices)
+        self.devices, self.mailed = MemoryDevices(), MemoryFlows()
+        self.stores = (self.accounts, self.flows, self.session_store, self.devices, self.mailed)
         anything: Any = Anything()
         self.sessions = Sessions(
             store=self.session_store,
@@ -74,7 +82,7 @@ class World(Events, Holds):
             sessions=self.sessions,
             devices=self.devices,
             flows=self.flows,
-            links=MemoryFlows(),
+            links=self.mailed,
             emit=anything.emit,
         )
         passkeys: Any = Passkeys(self)
@@ -110,6 +118,7 @@ class World(Events, Holds):
             sent_codes=SentCodes(self) if self.mails else None,  # type: ignore[arg-type]
             trust=self.trust if self.trusting else None,
             facts_of=self.facts,
+            risk_of=self.labels if policy in ELSEWHERE else None,
             watch=anything,
             notices=anything,
             policy=POLICIES[policy],
@@ -118,14 +127,20 @@ class World(Events, Holds):
             mac=MAC,
             **parts,
         )
+        self.hardware = policy == "hardware"
         for name in ACCOUNTS:
-            self.accounts.create(Account(id=name, login=name, password_hash=f"{name} 0"), now=START)
+            if policy != "invited" or name != INVITED:
+                self.accounts.create(Account(id=name, login=name, password_hash=f"{name} 0"), now=START)
         self.browsers = [Browser() for _ in BROWSERS]
         self.shown: dict[str, frozenset[tuple[str, str]]] = {}  # the ghost: token -> (whose, what)
         self.since: dict[str, datetime] = {}  # token -> when the first of it was shown
         self.ghosts: dict[str, Ghost] = {}  # the same of sessions
         self.open = OpenSessions(self, parts)
-        places = (self, self.model, *self.stores)
+        self.links = MailedLinks(self) if policy == "linked" else None
+        self.letters = Letters(self) if policy == "invited" else None
+        self.desk = Desk(self) if policy == "support" else None
+        self.ways = tuple(each for each in (self.links, self.letters, self.desk) if each is not None)
+        places = (self, self.model, *self.stores, *self.ways)
         self.places = [  # every dict of the world; what they hold is never changed in place
             (vars(place), name)
             for place in places
@@ -133,45 +148,22 @@ class World(Events, Holds):
             if isinstance(held, dict)
         ]
 
-    # -- copies -----------------------------------------------------------------------------------------------------
-
-    def save(self) -> Any:
-        return (
-            self.now,
-            [place[name].copy() for place, name in self.places],
-            [vars(browser).copy() for browser in self.browsers],
-        )
-
-    def load(self, saved: Any) -> None:
-        """Put a copy back. Browsers stay the same objects: events that were listed before
-        work on them."""
-        now, held, browsers = saved
-        self.now = now
-        for (place, name), values in zip(self.places, held, strict=True):
-            if place[name] != values:
-                place[name] = values.copy()
-        for browser, values in zip(self.browsers, browsers, strict=True):
-            if vars(browser) != values:
-                vars(browser).update(values)
-
-    def differs(self, saved: Any) -> bool:
-        """Whether anything happened since."""
-        now, held, browsers = saved
-        return (
-            self.now != now
-            or any(place[name] != values for (place, name), values in zip(self.places, held, strict=True))
-            or any(vars(browser) != values for browser, values in zip(self.browsers, browsers, strict=True))
-        )
-
     # -- what the ghost knows ---------------------------------------------------------------------------------------
 
     def facts(self, name: str) -> Facts:
         return AS_STAFF if self.model.staff.get(name) else NOBODY
 
+    def labels(self, attempt: SignInAttempt) -> frozenset[str]:
+        return frozenset({"abroad"} if self.model.abroad.get(attempt.account_id) else ())
+
     def asked(self, name: str) -> str:
         """The policy that is asked of this account now."""
+        if self.model.abroad.get(name):
+            return ELSEWHERE[self.policy]
         late = self.policy == "grace" and self.late
-        return "required" if late or (self.policy == "roles" and self.model.staff.get(name)) else self.policy
+        if late:
+            return "required"
+        return OF_STAFF.get(self.policy, self.policy) if self.model.staff.get(name) else self.policy
 
     def record(self, token: str) -> Any:
         """Of a session that nobody ended; or None."""
@@ -200,7 +192,14 @@ class World(Events, Holds):
         return enough(self.asked(name), shown, self.has_second(name))
 
     def guards(self, name: str) -> Any:
-        return (self.account(name).password_hash, name in self.model.totp, self.model.passkeys.get(name))
+        account, model = self.accounts.get(name), self.model
+        return (
+            None if account is None else account.password_hash,
+            name in model.totp,
+            model.passkeys.get(name),
+            model.keys.get(name),
+            name in model.dead,
+        )
 
     def trusted(self, browser: Browser, name: str) -> bool:
         """The ghost's word: its owner trusted it after two factors, a while ago, and nothing has changed since."""
@@ -215,6 +214,10 @@ class World(Events, Holds):
             return None
         return flow, _pending(flow.data[16:])
 
+    def here(self, name: str) -> bool:
+        """Whether there is such an account; one that was invited comes later."""
+        return name in self.accounts._by_id
+
     def account(self, name: str) -> Account:
         account = self.accounts.get(name)
         assert account is not None
@@ -224,7 +227,8 @@ class World(Events, Holds):
         return bool(self.seconds(name))
 
     def seconds(self, name: str) -> set[str]:
-        held = {"totp": self.model.totp, "passkey": self.model.passkeys}
+        model = self.model
+        held = {"totp": model.totp, "passkey": model.passkeys | model.keys}
         return {kind for kind, whose in held.items() if name in whose} | (
             {"recovery_code"} if self.model.codes[name] else set()
         )

@@ -37,9 +37,9 @@ class Gate:
 
 
 class Factoring(Mailing):
-    """`Mailing` with `factors` whose step-up is a `Gate`."""
+    """`Mailing` with `factors` whose step-up is a `Gate`; or, not ``gated``, the portal's own with the real one."""
 
-    def __init__(self, *, required: bool = False, **options: Any) -> None:
+    def __init__(self, *, required: bool = False, gated: bool = True, **options: Any) -> None:
         super().__init__(**options)
         p = self.portal
         self.gate, self.required = Gate(), required
@@ -60,10 +60,13 @@ class Factoring(Mailing):
             throttle=p.throttle,
             endings=p.endings,
             notices=p.notices,
+            sealer=p.totp._sealer,
             mac=p.disavowal._mac,
             emit=p.emit,
             clock=p.clock,
         )
+        if not gated:
+            self.factors = p.factors
         self.seeds: dict[str, str] = {}
 
     def active(self, token: str | NewSession) -> ActiveSession:

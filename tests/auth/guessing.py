@@ -69,23 +69,24 @@ class _InTheClear:
         return ciphertext
 
 
-def attacked(name: str, seed: int, *, space: int = 10**6) -> Outcome:
-    """One guesser against one authenticator, until a hit or until nothing is tested any more. Deterministic."""
+def attacked(name: str, seed: int, *, space: int = 10**6, devices: int = 1) -> Outcome:
+    """One guesser against an account with so many authenticators, until a hit or until nothing is tested any more. Deterministic."""
     rng = random.Random(f"{name} {seed}")
     store, clock = MemoryTotp(), FrozenClock()
     totp = Totp(store=store, sealer=_InTheClear(), issuer="Hill", clock=clock, new_id=SequentialIds())
-    store.add(
-        TotpDevice(
-            id="device",
-            account_id="robin",
-            label="phone",
-            sealed_secret=rng.randbytes(20),
-            confirmed=False,
-            last_step=-1,
-            created_at=clock(),
+    for number in range(devices):
+        store.add(
+            TotpDevice(
+                id=f"device-{number}",
+                account_id="robin",
+                label="phone",
+                sealed_secret=rng.randbytes(20),
+                confirmed=False,
+                last_step=-1,
+                created_at=clock(),
+            )
         )
-    )
-    assert store.confirm("robin", "device", 0)
+        assert store.confirm("robin", f"device-{number}", 0)
     tested = 0
     for wait, code in ATTACKS[name](rng, space):  # type: ignore[operator]
         clock.advance(wait)

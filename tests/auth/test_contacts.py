@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portalsec.auth.contacts import canonical_email
+from portalsec.auth._door import DOOR
+from portalsec.auth.contacts import NotConfirmed, canonical_email
 from portalsec.auth.endings import Why
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.password_policy import PasswordRefused
@@ -175,6 +177,18 @@ def test_a_strangers_session_is_not_kept(world: World, account: Account) -> None
     assert not alive(world, mine)
 
 
+def test_auz_04_a_session_in_which_support_acts_is_not_kept(world: World, account: Account) -> None:
+    staff, mine = signed_in(world, world.person("kim")), signed_in(world, account)
+    world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
+    epoch = world.sessions.epoch(account.id)
+    acting = world.sessions.impersonate_through(
+        DOOR, staff, account.id, epoch=epoch, lasting=timedelta(minutes=5), source=SOURCE
+    )
+    held = active(world, acting)
+    assert world.contacts.confirm(token_of(world), source=SOURCE, session=held) is None
+    assert not alive(world, held)
+
+
 def test_rec_05_a_link_confirms_the_address_that_it_was_mailed_to(world: World, account: Account) -> None:
     mine = signed_in(world, account)
     first = world.contacts.add(mine, NEW, current=PASSWORD, source=SOURCE)
@@ -211,6 +225,42 @@ def test_ses_12_concurrent_confirmations_confirm_once_and_what_was_shown(
         contact.id,
         f"contact-{account.id}-{ADDRESS}",
     }
+
+
+def test_ses_12_whoever_loses_the_race_for_an_address_is_handed_the_session_that_goes_on(
+    world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sessions end before the address counts; the browser must not be left with one that is dead."""
+    contact = world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    mailed = token_of(world)
+    mine, rows = signed_in(world, account), world.backing.contacts
+    verify = rows.verify
+
+    def removed_meanwhile(account_id: str, contact_id: str, **at: Any) -> bool:
+        assert rows.remove(account_id, contact_id)
+        return bool(verify(account_id, contact_id, **at))
+
+    monkeypatch.setattr(rows, "verify", removed_meanwhile)
+    with pytest.raises(NotConfirmed) as lost:
+        world.contacts.confirm(mailed, source=SOURCE, session=mine)
+    assert (lost.value.reason, repr(lost.value)) == (Reason.TOKEN_INVALID, "Denied(TOKEN_INVALID)")
+    assert lost.value.session is not None and not alive(world, mine)
+    assert active(world, lost.value.session).created_at == mine.created_at
+    assert contact.id not in [each.id for each in world.contacts.of_account(account.id)]
+    assert lost.value.session.token.reveal() not in repr(lost.value.args) + str(lost.value)
+    copied = copy(lost.value)
+    assert (copied.reason, copied.session) == (Reason.TOKEN_INVALID, lost.value.session)
+
+
+def test_ses_12_who_had_no_session_of_the_account_is_handed_none(
+    world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.contacts.add(signed_in(world, account), NEW, current=PASSWORD, source=SOURCE)
+    mailed, stranger = token_of(world), signed_in(world, world.person("kim"))
+    monkeypatch.setattr(world.backing.contacts, "verify", lambda *args, **kwargs: False)
+    with pytest.raises(NotConfirmed) as lost:
+        world.contacts.confirm(mailed, source=SOURCE, session=stranger)
+    assert lost.value.session is None and alive(world, stranger)
 
 
 def test_rec_02_the_link_lives_a_day_and_works_once(world: World, account: Account) -> None:

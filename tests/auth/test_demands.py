@@ -24,6 +24,7 @@ CODE = Proof(factor=F.RECOVERY_CODE, at=NOW)
 MAILED = Proof(factor=F.EMAIL_CODE, at=NOW)
 TWO = Demand(second=True)
 RESISTANT = Demand(second=True, phishing_resistant=True)
+UNMAILED = Demand(second=True, allowed=frozenset(F) - {F.EMAIL_CODE})
 
 
 def has(*factors: Factor, second: bool | None = None, **kwargs: Any) -> Enrolled:
@@ -93,6 +94,10 @@ DONE, STUCK = Next(done=True), Next()
             Demand(factors=(frozenset({F.PASSKEY, F.TOTP}),)),
             show(F.TOTP),
         ),
+        # What does not count for this person is none of two factors beside which a third may be set up.
+        ((PASSWORD, MAILED), has(F.PASSWORD, F.EMAIL_CODE, second=True), UNMAILED, STUCK),
+        ((PASSWORD, MAILED), has(F.PASSWORD, F.EMAIL_CODE, F.TOTP), UNMAILED, show(F.TOTP)),
+        ((PASSWORD, MAILED), has(F.PASSWORD, F.EMAIL_CODE), UNMAILED, enrol(F.TOTP, F.PASSKEY)),
         # A kind that does not count is not asked for, and proves nothing where it was shown.
         ((PASSWORD,), has(F.PASSWORD, F.PASSKEY), Demand(allowed=frozenset({F.PASSKEY})), show(F.PASSKEY)),
     ],

@@ -495,3 +495,16 @@ def test_pwd_11_neither_token_nor_password_is_in_an_event_or_an_error() -> None:
 def test_ids_that_are_no_uuids_are_found_when_the_first_link_is_made() -> None:
     with pytest.raises(ConfigurationError, match="UUID"):
         disavow_token(KeyedHash(_KEYS), "notice-1")
+
+
+def test_a_store_that_fails_after_all_is_done_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link is used by then: without its browser's token its reader would have to ask for another mail."""
+    with Mailing() as m:
+        robin = m.person()
+
+        def fails(*_: object, **__: object) -> None:
+            raise StoreError("down")
+
+        monkeypatch.setattr(m.portal.disavowal._turns, "consume", fails)
+        token = told(m, robin, NoticeKind.NEW_DEVICE)
+        assert m.portal.disavowal.confirm(token, source=SOURCE).browser is not None

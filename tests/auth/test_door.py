@@ -305,6 +305,27 @@ def test_grace_until_a_date_and_not_a_moment_longer() -> None:
     assert door.start().next == ("totp_enrolment", "passkey_enrolment")
 
 
+def test_what_grace_let_in_ends_on_the_day_also_where_a_mailed_code_counts() -> None:
+    # A mailed code is never level 2: who showed one, and who showed a password alone, are at the same level.
+    day = Door().clock() + timedelta(minutes=5)
+    door = Door(SignInPolicy(factors=MAIL, enrol_by=day))
+    robin, kim = door.person(enrolled=False), door.person("kim", enrolled=False)
+    alone = session(door.start())
+    with_address(door, kim)
+    pending = begun(door.start("kim"))
+    door.sign_in.send_code(pending, F.EMAIL_CODE, source=SOURCE)
+    (asked,) = door.notice_store.claim(now=door.clock(), lease=timedelta(minutes=5), limit=9)
+    code = door.notices.details(asked)["one_time"]
+    two = session(door.sign_in.submit_sent_code(pending, code, source=SOURCE))
+    with_address(door, robin, address="robin@home.example")  # a factor that exists was not shown for that
+    door.clock.advance(day - door.clock() - timedelta(seconds=1))
+    assert door.active(alone).factors == ("password",)
+    door.clock.advance(timedelta(seconds=1))
+    assert refused(lambda: door.active(alone)) is Reason.EVIDENCE_MISSING
+    assert door.active(two).factors == ("password", "email_code")
+    assert door.active(two).record.level == 1
+
+
 def test_mailed_codes_are_off_unless_they_are_listed() -> None:
     for factors, expected in ((None, ("totp_enrolment", "passkey_enrolment")), (MAIL, ("email_code",))):
         policy = SignInPolicy() if factors is None else SignInPolicy(factors=factors)

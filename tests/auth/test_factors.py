@@ -11,12 +11,13 @@ from portalsec.auth.endings import Why
 from portalsec.auth.factors import WITHIN
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.proof import Factor
+from portalsec.auth.step_up import StepUpRequired
 from portalsec.auth.totp import RESTORABLE
 from portalsec.auth.trust import TrustPolicy
 from portalsec.errors import AuditUnavailable, Denied, Reason, StoreError
 from portalsec.events import Actor, Event, Outcome
 from tests.auth.factoring import Factoring, passkey
-from tests.auth.mailing import SOURCE
+from tests.auth.mailing import PASSWORD, SOURCE
 from tests.auth.world import code_of, together
 
 
@@ -72,13 +73,23 @@ def test_nothing_of_the_list_could_be_used() -> None:
         assert "sealed" not in shown and "credential" not in shown
 
 
-CHANGES = ("begin_totp", "import_totp", "begin_passkey", "rename", "remove", "restore", "new_recovery_codes")
+CHANGES = (
+    "begin_totp",
+    "import_totp",
+    "begin_import",
+    "begin_passkey",
+    "rename",
+    "remove",
+    "restore",
+    "new_recovery_codes",
+)
 
 
 def change(m: Factoring, name: str, session: Any, authenticator_id: str) -> Any:
     work = getattr(m.factors, name)
     more = {
         "import_totp": ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",),
+        "begin_import": ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",),
         "rename": (authenticator_id, "New"),
         "remove": (authenticator_id,),
         "restore": (authenticator_id,),
@@ -104,9 +115,39 @@ def test_each_change_asks_for_a_step_up_and_changes_nothing_without(name: str) -
         assert m.alive(first.session)
 
 
+def test_behind_the_real_step_up_a_session_or_a_password_changes_no_factor_and_a_factor_does() -> None:
+    with Factoring(gated=False) as m:
+        robin, p = m.person(), m.portal
+        totp = m.enrolled_with(robin)
+        mine, other = m.active(m.open()), m.open()
+        m.clock.advance(timedelta(seconds=60))
+        before = p.stores.totp.devices(robin.id)
+
+        def each_is_refused(session: Any, *next: str) -> None:
+            for name in CHANGES:
+                with pytest.raises(StepUpRequired) as caught:
+                    change(m, name, session, totp)
+                assert caught.value.next == next, name
+
+        each_is_refused(mine, "totp")
+        mine = m.active(p.step_up.submit_password(mine, PASSWORD, source=SOURCE))
+        each_is_refused(mine, "totp")
+        assert p.stores.totp.devices(robin.id) == before and m.alive(other)
+        added = m.add_passkey(p.step_up.submit_totp(mine, m.code(robin), source=SOURCE))
+        assert not m.alive(other) and m.kinds(robin)
+        gone = m.factors.remove(m.active(added.session), totp, source=SOURCE)  # the passkey is fresh, too
+        assert gone.session is not None and m.ids(robin) == [added.authenticator_id]
+        m.clock.advance(WITHIN)
+        mine = m.active(p.step_up.submit_password(m.active(gone.session), PASSWORD, source=SOURCE))
+        each_is_refused(mine, "passkey", "recovery_code")
+        mine = m.active(p.step_up.submit_recovery_code(mine, added.codes.codes[0].reveal(), source=SOURCE))
+        assert m.alive(m.factors.restore(mine, totp, source=SOURCE))
+        assert len(m.ids(robin)) == 2
+
+
 def test_one_is_renamed() -> None:
     with Factoring() as m:
-        m.person()
+        robin = m.person()
         added = m.add_totp(m.open())
         session = m.active(added.session)
         m.factors.rename(
@@ -116,6 +157,23 @@ def test_one_is_renamed() -> None:
         assert held.label.startswith("My old phone xxx") and len(held.label) == 64
         assert m.events.last.name == Event.AUTH_MFA_RENAMED
         assert "phone" not in repr(m.events.last)
+        (_, notice) = m.kinds(robin)[-2:]
+        assert notice == NoticeKind.FACTOR_RENAMED
+        assert "phone" not in m.mail_of("has another name").text
+
+
+def test_no_other_name_without_its_owner_being_told(monkeypatch: Any) -> None:
+    with Factoring() as m:
+        robin = m.person()
+        added = m.add_totp(m.open())
+        session = m.active(added.session)
+        before = m.kinds(robin)
+        assert refused(m.factors.rename, session, "another's", "New") is Reason.FACTOR_NOT_ENROLLED
+        assert m.kinds(robin) == before
+        monkeypatch.setattr(m.portal.stores.notices, "put", lambda _: False)
+        with pytest.raises(StoreError):
+            m.factors.rename(session, added.authenticator_id, "New", source=SOURCE)
+        assert m.factors.overview(session).held[0].label == "Phone"
 
 
 @pytest.mark.parametrize("label", ["", "   ", None, 7, "\u200b", "\n\t"])

@@ -29,7 +29,8 @@ class Desk(World):
         self.asked: list[tuple[str, str]] = []
         self.answer: Any = True
         self.demand = Demand()
-        self.staff = self.live(self.session(self.kim))
+        self.own = self.session(self.kim)
+        self.staff = self.live(self.own)
         self.events.clear()
         self.desk = self.opened()
 
@@ -242,6 +243,56 @@ def test_it_ends_with_the_staffs_own_session(desk: Desk) -> None:
         desk.staff = desk.live(desk.session(desk.kim))
 
 
+def test_auz_04_it_ends_where_the_staffs_own_session_has_to_show_a_factor(desk: Desk) -> None:
+    session = desk.start()
+    desk.live(session)
+    elsewhere = replace(SOURCE, address="203.0.113.9")
+    with pytest.raises(Denied) as refusal:
+        desk.sessions.check(desk.own.token.reveal(), source=elsewhere)
+    assert refusal.value.reason is Reason.STEP_UP_REQUIRED
+    assert desk.refused(session) is Reason.SESSION_REVOKED
+
+
+def test_auz_04_what_is_asked_because_of_the_request_is_asked_of_staff(desk: Desk) -> None:
+    asked: list[Source] = []
+
+    def asked_here(session: ActiveSession, *, source: Source) -> Demand:
+        assert session.account_id == desk.kim.id
+        asked.append(source)
+        return Demand(level=3)
+
+    desk.desk = desk.opened(asked_here=asked_here)
+    with pytest.raises(Denied) as refusal:
+        desk.start()
+    assert (refusal.value.reason, asked) == (Reason.EVIDENCE_MISSING, [SOURCE])
+
+
+def test_auz_04_what_is_asked_of_the_owner_meanwhile_is_asked_of_staff(desk: Desk) -> None:
+    real = desk.sessions.impersonate_through
+
+    def overtaken(*args: Any, **kwargs: Any) -> NewSession:
+        desk.demand = Demand(level=3)
+        return real(*args, **kwargs)
+
+    desk.desk = desk.opened(sessions=_Instead(desk.sessions, overtaken))
+    with pytest.raises(Denied) as refusal:
+        desk.start()
+    assert refusal.value.reason is Reason.EVIDENCE_MISSING
+    assert not desk.sessions.of_account(desk.robin.id)
+    (event,) = desk.events.named(Event.AUTH_IMPERSONATION_STARTED)
+    assert (event.outcome, event.reason) == (Outcome.DENIED, Reason.EVIDENCE_MISSING)
+
+
+class _Instead:
+    """Sessions of which one verb is another's."""
+
+    def __init__(self, sessions: Any, verb: Any) -> None:
+        self._sessions, self.impersonate_through = sessions, verb
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sessions, name)
+
+
 def test_it_ends_with_the_owners_sessions(desk: Desk) -> None:
     session = desk.start()
     desk.endings.apply(desk.robin.id, Why.SIGNED_OUT_EVERYWHERE, actor=desk.staff.actor, source=SOURCE)
@@ -254,6 +305,7 @@ def test_the_owner_is_told_sees_it_and_can_end_it(desk: Desk) -> None:
     assert [n.kind for n in desk.notices.of_account(desk.robin.id)] == [NoticeKind.IMPERSONATED]
     (row,) = desk.sessions.listed(desk.robin.id)
     assert row.impersonated
+    assert (row.network, row.place) == (None, None), "where staff sits is not the owner's to see"
     assert desk.sessions.end_one(
         desk.robin.id, row.reference, source=SOURCE, actor=Actor(type="user", id=desk.robin.id)
     )
@@ -303,7 +355,8 @@ def test_auz_04_signing_out_of_it_is_recorded_as_the_staffs_and_as_its_end(desk:
     assert desk.refused(session) is Reason.SESSION_UNKNOWN
     (event,) = desk.events.named(Event.AUTH_IMPERSONATION_ENDED)
     assert event.actor == actor
-    assert not desk.events.named(Event.AUTH_LOGOUT)  # the owner did not sign out
+    (own,) = desk.events.named(Event.AUTH_LOGOUT)  # the owner did not sign out: this is the session behind it
+    assert (own.actor.id, own.session) == (desk.kim.id, desk.staff.reference)
 
 
 def test_auz_04_what_is_strange_about_it_is_strange_about_staff(desk: Desk) -> None:
@@ -316,3 +369,30 @@ def test_auz_04_what_is_strange_about_it_is_strange_about_staff(desk: Desk) -> N
     assert refusal.value.reason is Reason.STEP_UP_REQUIRED
     (event,) = desk.events.named(Event.AUTH_SESSION_ANOMALY)
     assert event.actor == Actor(type="user", id=desk.kim.id, on_behalf_of=desk.robin.id)
+
+
+def test_auz_04_leaving_ends_the_staffs_own_session_behind_it_too(desk: Desk) -> None:
+    session = desk.start()
+    desk.clock.advance(MINUTE)
+    other = desk.session(desk.kim)  # in another browser
+    desk.desk.leave(desk.live(session), source=SOURCE)
+    assert desk.refused(session) is Reason.SESSION_UNKNOWN
+    (left,) = desk.sessions.of_account(desk.kim.id)
+    assert left.digest == other.digest
+    assert len(desk.events.named(Event.AUTH_IMPERSONATION_ENDED)) == 1
+    (logout,) = desk.events.named(Event.AUTH_LOGOUT)
+    assert logout.actor == Actor(type="user", id=desk.kim.id) and logout.session == desk.staff.reference
+    with pytest.raises(Denied):
+        desk.desk.leave(desk.live(other), source=SOURCE)
+
+
+def test_a_name_that_nobody_has_is_refused_and_recorded_without_anybodys(desk: Desk) -> None:
+    with pytest.raises(Denied) as refusal:
+        desk.desk.start(desk.staff, None, reason="ticket-4711", source=SOURCE)
+    assert refusal.value.reason is Reason.UNKNOWN_ACCOUNT
+    assert desk.events.last.resource is None and desk.events.last.actor.on_behalf_of is None
+    assert desk.asked == []  # the application's rule is about accounts
+
+
+def test_it_is_offered_where_the_application_has_a_rule(desk: Desk) -> None:
+    assert desk.desk.offered and not desk.opened(allowed=None).offered

@@ -9,8 +9,10 @@ import pytest
 
 from portalsec.auth.links import LinkPurpose
 from portalsec.auth.notices import Letter, NoticeKind
+from portalsec.auth.signin import SignInPolicy
 from portalsec.errors import Denied, StoreError
 from portalsec.events import Source
+from tests.auth.door import MAIL, Door
 from tests.auth.mail import ADDRESS, letters, signed_in, with_address
 from tests.auth.world import PASSWORD, SOURCE, World, token
 
@@ -87,6 +89,32 @@ def test_loc_12_no_other_kind_of_mail_uses_up_that_of_a_reset(world: World) -> N
     letters(world)
     world.reset.request("robin", source=SOURCE)
     assert kinds(letters(world)) == [NoticeKind.REQUEST_RESET]
+
+
+def test_loc_12_sign_in_links_that_strangers_ask_for_use_up_no_mail_that_confirms_an_address() -> None:
+    door = Door(SignInPolicy(second_factor="optional", factors=MAIL, mail_link=True))
+    robin = door.person(enrolled=False)
+    with_address(door, robin)
+    for place in range(6):
+        door.sign_in_links.ask(ADDRESS, source=Source(address=f"198.51.{place}.7"))
+    assert kinds(letters(door)) == [NoticeKind.REQUEST_SIGN_IN] * 5
+    owner = door.active(door.start().session)
+    door.contacts.add(owner, "new@mail.example", current=PASSWORD, source=SOURCE)
+    assert kinds(letters(door)) == [NoticeKind.REQUEST_VERIFY]
+
+
+def test_loc_12_no_other_kind_of_mail_uses_up_that_of_a_sign_in_link() -> None:
+    door = Door(SignInPolicy(second_factor="optional", factors=MAIL, mail_link=True))
+    robin = door.person(enrolled=False)
+    with_address(door, robin)
+    other = door.active(door.start(door.person("other", enrolled=False).login).session)
+    for _ in range(5):
+        door.registration.request(ADDRESS, source=STRANGER)
+        door.contacts.add(other, ADDRESS, current=PASSWORD, source=STRANGER)
+        door.reset.request(ADDRESS, source=STRANGER)
+    letters(door)
+    door.sign_in_links.ask("robin", source=SOURCE)
+    assert kinds(letters(door)) == [NoticeKind.REQUEST_SIGN_IN]
 
 
 def test_loc_12_a_mail_that_is_not_sent_takes_nothing(world: World) -> None:

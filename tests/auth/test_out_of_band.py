@@ -14,6 +14,7 @@ from portalsec.auth.notices import NoticeKind
 from portalsec.auth.out_of_band import OutOfBand, OutOfBandPolicy
 from portalsec.auth.ports import Account, Phone
 from portalsec.auth.proof import Factor
+from portalsec.auth.throttle import Lane
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
 from portalsec.events import Event
 from tests.auth.mailing import SOURCE, Mailing
@@ -235,6 +236,38 @@ def test_accounts_that_share_a_mailbox_share_its_budget() -> None:
         assert refused(send, oob, child, b"4") is Reason.THROTTLED
         m.clock.advance(timedelta(hours=1))
         send(oob, child, b"4")
+
+
+def test_codes_that_come_back_have_a_day_s_bound_of_the_account_and_of_the_number() -> None:
+    """Whoever owns the number answers every code, from as many accounts as they like, and each SMS costs money."""
+    with Mailing() as m:
+        robin, other = m.person(), m.person("other", "other@mail.example")
+        m.portal.throttle.policy = replace(
+            m.portal.throttle.policy, code_total=Lane(name="code_total", limit=6, window=timedelta(days=1))
+        )
+        now, number = m.clock(), "+34600000001"
+        texts = Texts(
+            Phone(id="p", account_id=robin.id, number=number, verified_at=now),
+            Phone(id="q", account_id=other.id, number=number, verified_at=now),
+        )
+        oob = codes(m, texts)
+        for turn in range(6):
+            who = (robin, other)[turn % 2]
+            send(oob, who, b"%d" % turn, Factor.SMS_CODE)
+            (code,) = re.findall(r"#(\d+)$", texts.sent[-1][1], re.MULTILINE)
+            assert oob.verify(b"%d" % turn, who.id, code)
+        for who in (robin, other):
+            with pytest.raises(Denied) as caught:
+                send(oob, who, b"more", Factor.SMS_CODE)
+            assert caught.value.reason is Reason.THROTTLED
+            assert caught.value.retry_after == timedelta(days=1)
+        assert len(texts.sent) == 6
+        for place in (b"a", b"b", b"c"):
+            send(oob, robin, place)  # a mailbox of their own is another one: they had three of their six
+        m.clock.advance(timedelta(hours=1))
+        assert refused(send, oob, robin, b"d") is Reason.THROTTLED
+        m.clock.advance(timedelta(hours=23))
+        send(oob, robin, b"more", Factor.SMS_CODE)
 
 
 def test_nothing_that_is_kept_or_told_has_the_code() -> None:

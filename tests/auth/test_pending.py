@@ -8,6 +8,7 @@ import pytest
 
 from portalsec.auth._pending import Browser, Pending, is_password, open_data, password_digest, seal_data
 from portalsec.auth.ports import Flow
+from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Factor, Proof
 from portalsec.crypto.keyset import Keyset
 from portalsec.crypto.prf import KeyedHash
@@ -29,7 +30,13 @@ STATE = Pending(
     named="robin",
     short=True,
     browser=Browser(
-        device="ab" * 32, shared=True, trust=True, notice="n", folded=("m", "o"), left=(("robin", "p"),)
+        device="ab" * 32,
+        shared=True,
+        trust=True,
+        notice="n",
+        folded=("m", "o"),
+        left=(("robin", "p"),),
+        posture=DevicePosture(at=datetime(2026, 3, 2, tzinfo=UTC), platform="ios", rooted=True),
     ),
 )
 

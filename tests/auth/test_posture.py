@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from portalsec.auth.posture import DevicePosture, posture_from, posture_of, posture_text, version_number
+from portalsec.auth.posture import (
+    DevicePosture,
+    posture_from,
+    posture_of,
+    posture_said,
+    posture_text,
+    version_number,
+)
 from portalsec.errors import ConfigurationError, Denied, Reason, Tampered
+from portalsec.events import Source
 from portalsec.testing import FrozenClock
 
 NOW = FrozenClock()()
@@ -44,6 +55,53 @@ def test_anything_else_is_malformed(claim: object) -> None:
     with pytest.raises(Denied) as refusal:
         posture_from(claim, now=NOW)
     assert refusal.value.reason is Reason.MALFORMED
+
+
+def test_a_header_is_one_flat_object() -> None:
+    said = posture_said(Source(posture=' {"platform": "ios", "app_version": "3.2", "rooted": null}'), now=NOW)
+    assert said == DevicePosture(at=NOW, platform="ios", app_version="3.2")
+    assert posture_said(Source(), now=NOW) is None
+    assert "ios" not in repr(Source(posture='{"platform": "ios"}'))
+
+
+HOSTILE = [
+    "",
+    "null",
+    "ios",
+    "[]",
+    "{}",
+    "{" * 300,
+    "[" * 300,
+    '{"platform": {"platform": "ios"}}',
+    '{"platform": ["ios"]}',
+    '{"platform": "ios", "platform": "android"}',
+    '{"platform": "ios"},{"platform": "ios"}',
+    '{"platform": "ios"} {"platform": "ios"}',
+    '{"platform": "i\u00d8s\ud800"}',
+    '{"platform": "\u0000"}',
+    '{"platform": "\u00f8", "rooted": 0}',
+    '{"platform": "i\xf8s"}',
+    '{"platform": "ios", "os_version": 17.4}',
+    '{"platform": "ios", "os_version": NaN}',
+    '{"platform": "ios", "rooted": 1e999}',
+    '{"platform": "ios", "level": 3}',
+    '{"platform": "ios", "rooted": ' + "9" * 470 + "}",
+    '{"platform": "ios"' + " " * 600 + "}",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_header_of_anything_else_is_malformed(text: str) -> None:
+    with pytest.raises(Denied) as refusal:
+        posture_said(Source(posture=text), now=NOW)
+    assert refusal.value.reason is Reason.MALFORMED
+    assert refusal.value.__context__ is None  # nothing of it in a log
+
+
+@given(st.text(max_size=40) | st.from_regex(r'\{"platform": ?[^}]{0,20}\}?', fullmatch=True))
+def test_no_header_is_a_crash(text: str) -> None:
+    with suppress(Denied):
+        posture_said(Source(posture=text), now=NOW)
 
 
 def test_versions_compare_as_numbers() -> None:

@@ -416,8 +416,8 @@ def test_one_is_ended_by_its_reference_and_only_the_accounts_own(room: Room) -> 
         (FIREFOX.format("150.0"), "192.0.3.10", "address"),
         (FIREFOX.format("150.0"), "192.1.2.10", "address+network"),
         (FIREFOX.format("150.0"), "::ffff:192.0.2.77", None),
-        (FIREFOX.format("150.0"), None, None),
-        (FIREFOX.format("150.0"), "nonsense", None),
+        (FIREFOX.format("150.0"), None, "address+network"),  # past the proxies that name its address
+        (FIREFOX.format("150.0"), "nonsense", "address+network"),
         (SAFARI, "2001:db8::1", "address+browser+network"),
     ],
 )
@@ -454,7 +454,7 @@ def test_networks_from_which_a_factor_was_shown_are_kept_and_few() -> None:
         shown = networks_shown(shown, address=f"10.{number}.0.1", now_address=f"10.{number + 1}.0.1")
     assert shown == ("10.9.0.0/16", "10.8.0.0/16", "10.7.0.0/16", "10.6.0.0/16")
     assert len(shown) == MOST_NETWORKS
-    assert networks_shown((), address=None, now_address="nonsense") == ()
+    assert networks_shown((), address="10.9.0.1", now_address=None) == ("unknown", "10.9.0.0/16")
 
 
 def test_another_browser_is_recorded_once_and_asks_for_a_factor_until_one_is_shown(room: Room) -> None:
@@ -497,6 +497,16 @@ def test_each_network_that_a_telephone_goes_between_asks_once(room: Room) -> Non
     session = room.check(opened, street, stepping_up=True)
     opened = room.sessions.rotate_through(DOOR, session, proofs=room.proofs(Factor.TOTP), source=street)
     for source in (street, HERE, street, replace(HERE, address="192.0.77.1")):
+        room.check(opened, source)
+    assert room.refused(opened, replace(HERE, address="198.51.100.1")) is Reason.STEP_UP_REQUIRED
+
+
+def test_a_request_from_nobody_knows_where_asks_once_and_the_next_is_still_compared(room: Room) -> None:
+    opened, nowhere = room.open(), replace(HERE, address=None)
+    assert room.refused(opened, nowhere) is Reason.STEP_UP_REQUIRED
+    session = room.check(opened, nowhere, stepping_up=True)
+    opened = room.sessions.rotate_through(DOOR, session, proofs=room.proofs(Factor.TOTP), source=nowhere)
+    for source in (nowhere, HERE, nowhere):
         room.check(opened, source)
     assert room.refused(opened, replace(HERE, address="198.51.100.1")) is Reason.STEP_UP_REQUIRED
 

@@ -101,6 +101,21 @@ def test_an_assurance_that_was_never_reached_is_the_end() -> None:
     for reached, asked, lives in ((2, 2, True), (3, 2, True), (1, 2, False), (0, 1, False), (2, 3, False)):
         found = evaluate(record(level=reached), START, POLICY, 0, Required(level=asked))
         assert isinstance(found, Active) if lives else reason(found) is Reason.EVIDENCE_MISSING
+    mailed = Proof(factor=Factor.EMAIL_CODE, at=START)
+    password = Proof(factor=Factor.PASSWORD, at=START)
+    reset = replace(password, through=Factor.EMAIL_CODE)  # a mailbox twice
+    for shown, second in (
+        ((password,), False),
+        ((mailed,), False),
+        ((reset, mailed), False),
+        ((password, mailed), True),
+    ):
+        found = evaluate(record(level=1, proofs=shown), START, POLICY, 0, Required(level=1, second=True))
+        assert isinstance(found, Active) if second else reason(found) is Reason.EVIDENCE_MISSING
+    acting = record(level=1, proofs=(), impersonator="kim")
+    assert isinstance(evaluate(acting, START, POLICY, 0, Required(second=True)), Active), (
+        "its staff's is measured"
+    )
     resistant = Required(level=2, phishing_resistant=True)
     assert reason(evaluate(record(), START, POLICY, 0, resistant)) is Reason.EVIDENCE_MISSING
     assert isinstance(evaluate(record(phishing_resistant=True), START, POLICY, 0, resistant), Active)

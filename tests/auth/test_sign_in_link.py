@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from portalsec.auth._link_first import LINK_LIFETIME
+from portalsec.auth.assurance import count
 from portalsec.auth.demands import Demand, DemandRule
 from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor
@@ -16,9 +18,10 @@ from portalsec.auth.signin import SignInPolicy, Step
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Event
 from tests.auth.door import MAIL, Door, begun, refused
-from tests.auth.mail import ADDRESS, letters, token_of, with_address
+from tests.auth.mail import ADDRESS, browser_token, letters, token_of, with_address
 from tests.auth.world import PASSWORD, SOURCE, session
 
+NEW = "harbour violin 42 candle moss"
 ON = SignInPolicy(second_factor="optional", factors=MAIL, mail_link=True)
 
 
@@ -110,6 +113,67 @@ def test_whoever_has_a_second_factor_goes_on_to_what_makes_two(second: str) -> N
     opened = session(door.second(robin, begun(by_link(door))))
     record = door.active(opened).record
     assert (record.level, record.phishing_resistant) == (2, True)
+
+
+@pytest.mark.parametrize("second", ["required", "optional"])
+def test_a_passkey_behind_a_link_verifies_its_user(second: str) -> None:
+    """One that is only touched is no second kind, and a password, which would be, is never asked for behind a link: that
+    sign-in would end at a page that there is not."""
+    door = a_door(replace(ON, second_factor=second))
+    robin = person(door)
+    door.with_passkey(robin)
+    pending = begun(by_link(door))
+    options, _ = door.sign_in.begin_passkey(pending, source=SOURCE)
+    assert json.loads(options.json)["userVerification"] == "required"
+    touched = door.answer(robin, options, force=True, user_verified=False)
+    assert (
+        refused(lambda: door.sign_in.submit_passkey(pending, touched, source=SOURCE))
+        is Reason.PASSKEY_REFUSED
+    )
+    # It was one wrong try: the same sign-in goes on, or is left for a new one.
+    assert session(door.second(robin, pending))
+    # Behind a password a touch is enough, as it was.
+    options, _ = door.sign_in.begin_passkey(begun(door.start()), source=SOURCE)
+    assert json.loads(options.json)["userVerification"] == "preferred"
+    assert session(door.second(robin, begun(door.start()), user_verified=False))
+
+
+def test_nothing_is_set_up_behind_a_link_that_does_not_count_where_there_is_a_password() -> None:
+    no_mail = frozenset({Factor.PASSWORD, Factor.TOTP, Factor.PASSKEY})
+    for demand in (
+        Demand(phishing_resistant=True, second=True, allowed=no_mail),
+        Demand(level=2, second=True, allowed=no_mail),
+    ):
+        door = a_door(replace(ON, rules=(DemandRule(demand=demand),)))
+        person(door)
+        assert refused(lambda d=door: by_link(d)) is Reason.EVIDENCE_MISSING  # type: ignore[misc]
+
+
+def test_it_is_never_two_with_that_password_after_an_idle_end_either() -> None:
+    door = a_door()
+    robin = person(door)
+    door.reset.choose(browser_token(door), NEW, source=SOURCE)
+    door.clock.advance(timedelta(minutes=1))
+    opened = session(by_link(door))
+    door.clock.advance(door.session_policy.idle + timedelta(minutes=1))
+    assert refused(lambda: door.active(opened)) is Reason.SESSION_IDLE
+    again = door.active(door.sign_in.resume(opened.token.reveal(), NEW, source=SOURCE))
+    assert count(again.proofs) == 1
+    assert door.account_store.get(robin.id).password_mailed
+
+
+def test_a_trusted_browser_spares_nothing_behind_a_link() -> None:
+    """Whoever sits at it may have the mailbox open in the next tab."""
+    door = a_door()
+    robin = person(door, enrolled=True)
+    door.with_passkey(robin)
+    remembered = door.devices.remember(robin.id, None, source=SOURCE)
+    assert door.trust.trust(door.account_store.get(robin.id), remembered.device, source=SOURCE)
+    cookie = remembered.cookie.reveal()
+    step = follow(door, asked(door, device=cookie), token_of(door))
+    assert step.session is None and "passkey" in step.next
+    door.clock.advance(timedelta(minutes=1))
+    assert door.start(device=cookie).session is not None, "beside the password it does"
 
 
 def test_a_password_alone_is_not_joined_by_the_link_where_two_are_required() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from portalsec.auth.factor_demand import FactorDemand
+from portalsec.auth.out_of_band import OutOfBandPolicy
 from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.auth.signin import SignInPolicy
@@ -14,6 +18,7 @@ from portalsec.auth.step_up import StepUpRequired
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Event, Outcome, SecurityEvent
 from tests.auth.door import Door, refused
+from tests.auth.mailing import Mailing
 from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE
 
 WITHIN = timedelta(minutes=5)
@@ -82,7 +87,8 @@ def test_what_is_asked_is_what_is_named(door: Door) -> None:
     assert asked(door, held, level=2) == ("password", "totp", "passkey", "recovery_code")
     held = door.active(door.step_up.submit_recovery_code(held, codes[0], source=SOURCE))
     assert asked(door, held) is None
-    assert asked(door, held, level=2) == ("password", "totp", "passkey", "recovery_code")
+    # A code beside a recovery code is no second factor: only what leads on is offered.
+    assert asked(door, held, level=2) == ("password", "passkey")
     held = door.active(door.step_up.submit_password(held, PASSWORD, source=SOURCE))
     assert asked(door, held, level=2) is None  # two fresh ones of two kinds
     assert asked(door, held, phishing_resistant=True) == ("passkey",)
@@ -186,9 +192,70 @@ def test_nobody_steps_up_in_anothers_name(door: Door) -> None:
 
 def test_wrong_things_to_ask_are_the_developers(door: Door) -> None:
     held = door.active(door.session(door.person()))
-    for wrong in ({"within": timedelta(0)}, {"factors": {F.EMAIL_CODE}}, {"factors": ()}):
+    for wrong in (
+        {"within": timedelta(0)},
+        {"within": 300},
+        {"factors": {F.EMAIL_CODE}},
+        {"factors": ()},
+        {"level": 4},
+        {"level": "2"},
+    ):
         with pytest.raises(ConfigurationError):
             door.step_up.require(held, **{"within": WITHIN, **wrong})  # type: ignore[arg-type]
+    for kinds in (("fingerprint",), (F.EMAIL_CODE,), (WITHIN,), (len,)):
+        with pytest.raises(ConfigurationError):
+            FactorDemand.of(*kinds, within=WITHIN)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"within is a timedelta, as timedelta\(minutes=5\)"):
+        FactorDemand.of("totp", within=300)  # type: ignore[arg-type]
+    assert FactorDemand.of("totp", within=WITHIN) == FactorDemand.of(F.TOTP, within=WITHIN)
+
+
+def short(door: Door, held: ActiveSession, **kwargs: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What would do, and what to set up."""
+    with pytest.raises(StepUpRequired) as required:
+        door.step_up.require(held, **{"within": WITHIN, **kwargs})  # type: ignore[arg-type]
+    again = pickle.loads(pickle.dumps(required.value))
+    assert (again.next, again.set_up) == (required.value.next, required.value.set_up)
+    return required.value.next, required.value.set_up
+
+
+def test_where_nothing_would_do_it_says_what_to_set_up(door: Door) -> None:
+    robin = door.person()
+    held = door.active(door.session(robin))
+    assert short(door, held, phishing_resistant=True) == ((), ("passkey",))
+    assert short(door, held, factors={F.RECOVERY_CODE}) == ((), ("recovery_code",))
+    assert short(door, held, level=2) == (("password", "totp"), ())
+    assert short(door, held, level=3) == ((), ("passkey",))
+    door.with_passkey(robin)
+    assert short(door, held, level=3) == ((), ("passkey",))  # of no known make: another may be
+    # The code is shown, and still nothing but a passkey leads on.
+    door.clock.advance(timedelta(seconds=60))
+    held = door.active(door.step_up.submit_totp(held, door.code(robin), source=SOURCE))
+    assert short(door, held, phishing_resistant=True) == (("passkey",), ())
+
+
+def test_whoever_could_not_confirm_it_is_told_to_set_nothing_up(door: Door) -> None:
+    robin = door.person()
+    held = door.active(door.session(robin))
+    (device,) = door.totp_store.devices(robin.id)
+    for _ in range(100):
+        door.totp_store.try_(robin.id, device.id, cap=100)
+    assert door.totp.devices(robin.id)[0].dead
+    assert short(door, held) == ((), ())
+    assert short(door, held, phishing_resistant=True) == ((), ())
+    assert short(door, held, factors={F.PASSWORD}) == (("password",), ())
+
+
+def test_an_account_of_a_password_alone_is_led_to_a_second_factor() -> None:
+    door = Door(SignInPolicy(second_factor="optional"))
+    door.person(enrolled=False)
+    step = door.start()
+    assert step.session is not None
+    held = door.active(step.session)
+    assert short(door, held) == (("password",), ())
+    assert short(door, held, level=2) == ((), ("totp", "passkey"))
+    assert short(door, held, factors={F.TOTP, F.PASSKEY}) == ((), ("totp", "passkey"))
+    assert short(door, held, factors={F.RECOVERY_CODE}) == ((), ())  # there are none without a second factor
 
 
 def test_a_refusal_is_one_face(door: Door) -> None:
@@ -243,6 +310,38 @@ def test_a_password_settles_it_where_it_is_all_that_the_account_has() -> None:
     held = strange(door, step.session)
     assert door.step_up.ways(held) == ("password",)
     assert alive(door, door.step_up.submit_password(held, PASSWORD, source=ELSEWHERE))
+
+
+def test_a_password_alone_settles_nothing_strange_where_a_mailed_code_was_asked_for_too() -> None:
+    kinds = frozenset({Factor.PASSWORD, Factor.TOTP, Factor.EMAIL_CODE})
+    with Mailing(
+        sign_in=SignInPolicy(second_factor="required", factors=kinds),
+        out_of_band=OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE})),
+    ) as m:
+        m.person()
+        step = m.portal.sign_in.start("robin", PASSWORD, source=SOURCE)
+        m.portal.sign_in.send_code(step.pending.reveal(), Factor.EMAIL_CODE, source=SOURCE)
+        code = re.search(r"\b(\d{6})\b", m.deliver()[-1].text)
+        step = m.portal.sign_in.submit_sent_code(step.pending.reveal(), code[1], source=SOURCE)
+        token = step.session.token.reveal()
+        assert refused(lambda: m.portal.sessions.check(token, source=ELSEWHERE)) is Reason.STEP_UP_REQUIRED
+        held = m.portal.sessions.check(token, source=ELSEWHERE, stepping_up=True)
+        assert m.portal.step_up.ways(held) == (), "nothing that it could show here: a new sign-in"
+        with pytest.raises(StepUpRequired):
+            m.portal.step_up.submit_password(held, PASSWORD, source=ELSEWHERE)
+        assert refused(lambda: m.portal.sessions.check(token, source=ELSEWHERE)) is Reason.STEP_UP_REQUIRED
+
+
+def test_a_password_that_the_mailbox_set_is_the_mailbox_at_a_step_up_too() -> None:
+    with Mailing() as m:
+        robin = m.person()
+        held = m.portal.sessions.check(m.session(source=SOURCE), source=SOURCE)
+        store = m.portal.stores.accounts
+        same = store.get(robin.id).password_hash
+        assert store.set_password(robin.id, same, expected=same, changed_at=m.clock(), mailed=True)
+        new = m.portal.step_up.submit_password(held, PASSWORD, source=SOURCE)
+        proofs = m.portal.sessions.check(new.token.reveal(), source=SOURCE).proofs
+        assert Factor.EMAIL_CODE in {proof.through for proof in proofs}
 
 
 def test_a_session_that_a_passkey_opened_asks_for_a_passkey(door: Door) -> None:

@@ -762,11 +762,35 @@ def test_every_kind_has_a_budget_of_its_own(kind: str) -> None:
         "password": 10, "second_factor": 5, "enrolment": 5, "recovery_code": 5, "passkey": 30, "step_up": 5,
         "disabling": 5, "reset": 5, "unlock": 5, "registration": 5, "link": 5, "verify": 10, "mail": 5, "meter": 240, "ceremony": 240,
         "device_request": 5, "reset_mail": 5, "unlock_mail": 5, "device_mail": 5, "mailed": 1,
+        "link_mail": 5, "verify_mail": 5,
         "invitation": 20, "code_sent": 3, "code_tried": 100,
     }[kind]  # fmt: skip
     for other in Throttle.KINDS:
         if other != kind:
             assert not setting.guess(kind=other).locked
+
+
+def test_codes_that_come_back_are_a_hundred_a_day_and_no_more() -> None:
+    setting = Setting(ThrottlePolicy())
+    for _ in range(100):
+        setting.throttle.complete(setting.guess(kind="code_sent").hold())
+    for wait in (timedelta(0), timedelta(hours=23, minutes=59)):
+        setting.clock.advance(wait)
+        with pytest.raises(Denied):
+            setting.guess(kind="code_sent")
+    setting.clock.advance(timedelta(minutes=1))
+    assert setting.guess(kind="code_sent").locked is None
+
+
+def test_whoever_only_has_the_password_does_not_use_up_the_day_between_two_codes_of_the_owner_s() -> None:
+    setting = Setting(ThrottlePolicy())
+    for _ in range(24):  # each hour the owner's own comes back, and begins the shorter ones anew
+        for _ in range(2):
+            setting.guess(kind="code_sent")
+        setting.throttle.complete(setting.guess(kind="code_sent").hold())
+        setting.clock.advance(timedelta(hours=1))
+    for _ in range(2):
+        setting.guess(kind="code_sent")
 
 
 @pytest.mark.parametrize("kind", ["reset", "unlock", "registration", "mail"])

@@ -240,9 +240,9 @@ def test_a_try_is_counted_before_the_test_and_given_back_only_where_nothing_was_
 
 
 def test_a_dead_one_keeps_no_other_from_working() -> None:
-    made = services(cap=3)
+    made = services(cap=6)
     dead, one = made.enrol()
-    for _ in range(3):
+    for _ in range(6):
         with pytest.raises(CodeRefused):
             made.totp.verify("robin", made.wrong(one))
     _, two = made.enrol()
@@ -255,6 +255,29 @@ def test_a_dead_one_keeps_no_other_from_working() -> None:
         (True, True),
         (False, False),
     ]
+
+
+def test_removing_a_dead_one_brings_none_of_the_others_back() -> None:
+    made = services(cap=12)
+    uris = [made.enrol() for _ in range(3)]
+    wrong = made.wrong(*(uri for _, uri in uris))
+    for _ in range(4):
+        with pytest.raises(CodeRefused):
+            made.totp.verify("robin", wrong)
+    for device, _ in uris:
+        assert reason(lambda: made.totp.verify("robin", wrong)) is Reason.FACTOR_DISABLED
+        made.totp.remove("robin", device)
+        assert not made.totp.usable("robin")
+
+
+def test_one_that_comes_beside_a_tried_one_does_not_kill_it() -> None:
+    made = services(cap=12)
+    _, one = made.enrol()
+    for _ in range(8):
+        with pytest.raises(CodeRefused):
+            made.totp.verify("robin", made.wrong(one))
+    made.enrol()
+    assert [each.dead for each in made.totp.devices("robin")] == [False, False]
 
 
 def test_a_used_code_counts_too_and_can_be_the_last() -> None:

@@ -10,12 +10,25 @@ import pytest
 
 from portalsec.auth import trust as trust_module
 from portalsec.auth.notices import NoticeKind
-from portalsec.auth.ports import Account, KnownDevice, Passkey
+from portalsec.auth.ports import Account, Contact, KnownDevice, Passkey, Phone
 from portalsec.auth.trust import Trust, TrustPolicy
 from portalsec.errors import AuditUnavailable, ConfigurationError, Denied, Reason
 from portalsec.events import Event
 from portalsec.stores.memory import MemoryPasskeys
 from tests.auth.world import SOURCE, World
+
+
+class Numbers:
+    """A clinic's own list of numbers."""
+
+    def __init__(self) -> None:
+        self.own: list[Phone] = []
+
+    def phones(self, account_id: str) -> list[Phone]:
+        return self.own
+
+    def send(self, phone: Phone, text: str) -> None:
+        raise AssertionError("nothing is sent for that")
 
 
 class Trusting(World):
@@ -24,6 +37,7 @@ class Trusting(World):
     policy = TrustPolicy(enabled=True)
 
     def __post_init__(self) -> None:
+        self.texts = Numbers()
         self.passkey_store = MemoryPasskeys()
         super().__post_init__()
 
@@ -31,13 +45,16 @@ class Trusting(World):
         super().wire()
         self.trust = Trust(
             devices=self.device_store,
-            totp=self.totp_store,
+            totp=self.totp,
             passkeys=self.passkey_store,
             notices=self.notices,
             mac=self.mac,
             policy=self.policy,
             emit=self.emit or self.events,
             clock=self.clock,
+            codes=self.recovery_codes,
+            contacts=self.contact_store,
+            sender=self.texts,
         )
 
     def holds(self, account: Account, device: KnownDevice) -> bool:
@@ -111,6 +128,76 @@ def test_a_shorter_policy_ends_what_was_trusted_for_longer_and_for_good(world: T
     world.trust.policy = TrustPolicy(enabled=True, lifetime=timedelta(days=1))
     assert not world.holds(robin, device)
     world.clock.advance(timedelta(days=29, hours=12))
+    assert not world.holds(robin, device)
+
+
+def test_mfa_it_is_over_where_recovery_codes_or_where_codes_are_sent_are_others(world: Trusting) -> None:
+    robin = world.person()
+    world.recovery_codes.make(robin.id)
+    device = world.devices.remember(robin.id, None, source=SOURCE).device
+    robin = world.account_store.get(robin.id)
+    assert world.trust.trust(robin, device, source=SOURCE)
+    assert world.holds(robin, device)
+    contact = Contact(
+        id="new", account_id=robin.id, address="new@mail.example", verified_at=None, created_at=world.clock()
+    )
+    world.contact_store.add(contact)
+    assert world.holds(robin, device), "an address that nobody confirmed gets no codes"
+    world.contact_store.verify(robin.id, "new", at=world.clock())
+    assert not world.holds(robin, device)
+    world.contact_store.remove(robin.id, "new")
+    assert world.holds(robin, device)
+    world.clock.advance(timedelta(seconds=1))
+    world.recovery_codes.make(robin.id)
+    assert not world.holds(robin, device)
+
+
+def test_atk_48_it_is_over_where_an_authenticator_was_guessed_to_death(world: Trusting) -> None:
+    # Or the trusted browser, which is where a thief of it guesses, would go on without what it spared.
+    robin, device, _ = trusted(world)
+    (own,) = world.totp_store.devices(robin.id)
+    cap = world.totp.policy.cap
+    assert world.totp_store.try_(robin.id, own.id, cap=cap, weight=cap - 1)
+    assert world.holds(robin, device), "wrong codes alone end nothing"
+    assert world.totp_store.try_(robin.id, own.id, cap=cap)
+    assert not world.holds(robin, device)
+    assert world.trust.of_account(robin) == ()
+    assert not world.trust.trust(robin, device, source=SOURCE), "there is nothing left that it could spare"
+
+
+def test_a_set_up_with_a_dead_authenticator_is_not_the_one_before_it_was_added(world: Trusting) -> None:
+    robin, device, _ = trusted(world)
+    (own,) = world.totp_store.devices(robin.id)
+    world.totp_store.add(replace(own, id="second", confirmed=True))
+    assert not world.holds(robin, device)
+    assert world.totp_store.try_(robin.id, "second", cap=100, weight=100)
+    assert not world.holds(robin, device)
+    world.passkey_store.add(passkey(robin, world), at_most=5)
+    assert world.trust.trust(world.account_store.get(robin.id), device, source=SOURCE)
+    assert world.holds(robin, device)
+    world.passkey_store.add(passkey(robin, world, "other"), at_most=5)
+    assert not world.holds(robin, device)
+    world.passkey_store.suspect(robin.id, "other", at=world.clock(), disable=True)
+    assert not world.holds(robin, device)
+
+
+def test_it_is_over_where_the_numbers_that_codes_are_texted_to_are_others(world: Trusting) -> None:
+    own = Phone(id="own", account_id="", number="+1 555 0100", verified_at=None)
+    robin, device, _ = trusted(world)
+    world.texts.own = [replace(own, account_id=robin.id), replace(own, verified_at=world.clock())]
+    assert world.holds(robin, device), "a number that nobody confirmed, or somebody else's, gets no codes"
+    first = replace(own, account_id=robin.id, verified_at=world.clock())
+    world.texts.own = [first]
+    assert not world.holds(robin, device)
+    assert world.trust.trust(world.account_store.get(robin.id), device, source=SOURCE)
+    assert world.holds(robin, device)
+    world.texts.own = [replace(first, number="+1 555 0101")]
+    assert not world.holds(robin, device)
+
+
+def test_a_clock_that_was_set_back_trusts_nobody_for_longer(world: Trusting) -> None:
+    robin, device, _ = trusted(world)
+    world.clock.advance(-timedelta(seconds=1))
     assert not world.holds(robin, device)
 
 

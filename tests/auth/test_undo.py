@@ -248,6 +248,24 @@ def test_where_a_store_fails_the_link_still_works(monkeypatch: Any) -> None:
         assert m.ids(robin) == []
 
 
+def test_what_cannot_be_distrusted_is_not_taken_back_yet(monkeypatch: Any) -> None:
+    with Factoring(trust=TrustPolicy(enabled=True)) as m:
+        robin = m.person()
+        m.add_passkey(m.add_totp(m.open()).session)
+        token = undo_of(m.mail_of("second step was added"))
+
+        def fails(*_: Any, **__: Any) -> Any:
+            raise StoreError("down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(m.portal.trust, "revoke_all", fails)
+            with pytest.raises(StoreError):
+                m.portal.undo.confirm(token, source=SOURCE)
+        assert len(m.ids(robin)) == 2, "were it gone, nothing would say that browsers are trusted still"
+        m.portal.undo.confirm(token, source=SOURCE)
+        assert len(m.ids(robin)) == 1
+
+
 def test_a_closed_account_s_link_is_dead() -> None:
     with Factoring() as m:
         robin = m.person()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from portalsec.auth._own_words import About, OwnWords
 from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
 from portalsec.auth.adding_factor import AddingFactor
+from portalsec.auth.attempt import RiskOf
 from portalsec.auth.contacts import Contacts
 from portalsec.auth.demands import Facts
 from portalsec.auth.devices import KnownDevices
@@ -153,8 +154,10 @@ class World:
     check_at_sign_in: bool = True
     emit: Callable[[Any], None] | None = None
     sign_in_policy: SignInPolicy | None = None  # in place of `second_factor` and `pending_attempts`
+    apps: tuple[str, ...] = ()  # origins of apps that may use passkeys besides the page
     every_factor: bool = False  # passkeys, recovery codes, trusted devices and codes by mail, too
     facts_of: Callable[[str], Facts] | None = None
+    risk_of: RiskOf | None = None
     places: dict[str | None, object] = field(default_factory=dict)
     backing: Backing = field(default_factory=Backing)
 
@@ -234,6 +237,7 @@ class World:
             sent_codes=self.out_of_band if self.every_factor else None,
             trust=self.trust if self.every_factor else None,
             facts_of=self.facts_of,
+            risk_of=self.risk_of,
             accounts=self.account_store,
             passwords=self.passwords,
             totp=self.totp,
@@ -259,7 +263,7 @@ class World:
             Passkeys(
                 store=self.passkey_store,
                 flows=self.flow_store,
-                policy=PasskeyPolicy.for_page(ORIGIN),
+                policy=replace(PasskeyPolicy.for_page(ORIGIN), origins=(ORIGIN, *self.apps)),
                 mac=self.mac,
                 sealer=FieldSealer(_FIELDS),
                 clock=self.clock,
@@ -274,7 +278,7 @@ class World:
         )
         self.trust = Trust(
             devices=self.device_store,
-            totp=self.totp_store,
+            totp=self.totp,
             passkeys=self.passkey_store,
             notices=self.notices,
             mac=self.mac,
@@ -412,6 +416,7 @@ class World:
             passkeys=self.passkeys,
             passkey_store=self.passkey_store if self.every_factor else None,
             recovery_codes=self.recovery_codes if self.every_factor else None,
+            asked_here=self.sign_in.asked_here,
             emit=emit,
             clock=self.clock,
         )

@@ -160,6 +160,32 @@ def test_after_a_password_it_is_the_second_factor(demo: Demo, context: Contexts,
     home(demo, page)
 
 
+def test_at_a_step_up_passkey_and_code_stand_side_by_side_and_either_goes_on(
+    demo: Demo, context: Contexts, passkey: Key
+) -> None:
+    page, _ = new_page(demo, context, passkey)
+    button(page).click()
+    home(demo, page)
+    at = f"{demo.how.base_url}/account/factors/totp"
+    for way in ("passkey", "code"):
+        page.goto(at)
+        assert heading(page) == "Confirm that it is you"
+        code = page.get_by_label("Code from your authenticator app")
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(STRUCTURE) == []
+            assert page.get_by_role("button", name="Use my passkey").is_visible() and code.is_visible()
+            assert page.get_by_label("Your present password").count() == 0
+        if way == "passkey":
+            page.get_by_role("button", name="Use my passkey").click()
+        else:
+            code.fill(demo.code(demo.logins["patient"].uri))
+            page.get_by_role("button", name="Go on").click()
+        page.wait_for_url(at)
+        assert heading(page) == "Add an authenticator app"
+        demo.clock.advance(timedelta(minutes=5))
+
+
 def test_autofill_is_asked_for_and_the_button_takes_over(demo: Demo, context: Contexts, passkey: Key) -> None:
     made = context()
     made.add_init_script(

@@ -11,6 +11,7 @@ import pytest
 from portalsec.auth.anomalies import AnomalyPolicy
 from portalsec.auth.budgets import ThrottlePolicy
 from portalsec.auth.demands import Demand, DemandRule
+from portalsec.auth.device_rules import DeviceRule
 from portalsec.auth.out_of_band import OutOfBandPolicy
 from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import SessionPolicy, SessionRule
@@ -51,6 +52,9 @@ def opened(folder: Path, more: str, *, clock: Clock = system_clock) -> Policies:
         ("sign_in", 'rules = [{ roles = ["admin"] }]', "one of them asks nothing"),
         ("sign_in", 'rules = [{ rolls = ["admin"], level = 2 }]', "'rolls' is none of roles"),
         ("sign_in", 'rules = [{ roles = "", level = 2 }]', "roles: write a list of words"),
+        ("sign_in", 'rules = [{ device = "rooted", level = 2 }]', "device: write a table"),
+        ("sign_in", "rules = [{ device = { root = true }, level = 2 }]", "'root' is none of platforms"),
+        ("sign_in", "rules = [{ device = {}, level = 2 }]", "device: name at least one"),
         ("sign_in", "rules = [{ since = 2027-01-31T00:00:00, level = 2 }]", "since: write a moment with its"),
         ("sign_in", "enrol_by = 2027-01-31", "enrol_by: write a moment with its"),
         ("sign_in", 'trust_browsers = "180d"', "trust_browsers goes from one hour to 90 days"),
@@ -105,7 +109,8 @@ def test_a_refusal_names_file_table_and_key(tmp_path: Path, table: str, wrong: s
     assert str(tmp_path / "portalsec.toml") in text and f"[{table}] " in text and said in text
     assert not re.search(r"Policy|Notifier|Lane|lane|None", text)
     keys = set(re.findall(r"[a-z]+_[a-z_]+", text.replace(str(tmp_path), "")))
-    assert keys <= {table, *KEYS[table], "min_level", "max_level"}  # the last two: of a rule
+    of_rules = {"min_level", "max_level", "app_below", "os_below"}
+    assert keys <= {table, *KEYS[table], *of_rules}
     assert caught.value.__context__ is None, "the cause has the names that the text must not have"
 
 
@@ -170,6 +175,8 @@ rules = [
   { roles = ["admin"], permissions = ["record:export"], tenants = ["north"], risk = 2, level = 3 },
   { since = 2027-01-31T00:00:00Z, second_factor = true, phishing_resistant = true },
   { factors = ["totp", "passkey"], allowed = ["totp", "passkey"] },
+  { labels = ["abroad"], phishing_resistant = true },
+  { device = { platforms = ["ios"], rooted = true, app_below = "3.2" }, level = 2 },
 ]
 """,
     )
@@ -190,6 +197,11 @@ rules = [
             ),
             DemandRule(demand=Demand(second=True, phishing_resistant=True), since=day),
             DemandRule(demand=Demand(factors=(two,), allowed=two)),
+            DemandRule(demand=Demand(phishing_resistant=True), labels=frozenset({"abroad"})),
+            DemandRule(
+                demand=Demand(level=2),
+                device=DeviceRule(platforms=frozenset({"ios"}), rooted=True, app_below="3.2"),
+            ),
         ),
     )
     assert found.out_of_band == OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE}))

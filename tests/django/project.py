@@ -48,7 +48,12 @@ class World:
     """One test's portal and what it is made of."""
 
     def __init__(
-        self, *, keys: Keys | None = None, clock: FrozenClock | None = None, **policies: Any
+        self,
+        *,
+        keys: Keys | None = None,
+        clock: FrozenClock | None = None,
+        access: dict[str, Any] = POLICY,
+        **policies: Any,
     ) -> None:
         self.mail = SentMail()
         policies.setdefault("recovery", RecoveryPolicy(open_registration=True))
@@ -58,7 +63,7 @@ class World:
         self.relations = RelationTable()
         keys = keys or fresh_keys()
         self.portal: Portal = memory_portal(
-            POLICY,
+            access,
             stores=django_stores(keys),
             keys=keys,
             clock=self.clock,

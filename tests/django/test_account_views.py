@@ -163,9 +163,10 @@ def in_again(client: Client, person: Someone) -> None:
 
 def test_every_route_of_the_pages_has_an_address_and_a_template(world: World) -> None:
     served = {route.path for route in AccountPages(world.portal).routes()}
-    # The first where related origins are declared, the others where codes and links are sent.
+    # The first where related origins are declared, the others where codes and links are sent, and where support may act.
     on_asking = {"/.well-known/webauthn", "/sign-in/sent-code", "/sign-in/mail", "/sign-in/link"}
-    assert served | on_asking == set(ADDRESSES.values())
+    acting = {address for address in ADDRESSES.values() if address.startswith("/act-as")}
+    assert served | on_asking | acting == set(ADDRESSES.values())
     folder = Path(models.__file__).parent / "templates" / "portalsec" / "account"
     table = re.search(r"={5,}\n(forgot .*?)\n={5,}", _contract(), re.DOTALL)
     assert table
@@ -213,6 +214,7 @@ def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
             "/account/not-me",
             "/account/factor/confirm",
             "/account/factors/totp/confirm",
+            "/account/factors/import/confirm",
             "/sign-in/passkey/begin",
             "/sign-in/passkey/set-up/begin",
             "/sign-in/resume/begin",
@@ -221,6 +223,9 @@ def test_head_is_answered_wherever_get_is(client: Client, world: World) -> None:
             "/sign-in/sent-code",  # there only where the settings allow codes by mail, and links
             "/sign-in/mail",
             "/sign-in/link",
+            "/act-as",  # and where support may act in an owner's name
+            "/act-as/end",
+            "/act-as/over",
             "/account/step-up/begin",
             "/account/step-up/passkey",
             "/account/passkeys/begin",

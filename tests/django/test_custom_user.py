@@ -71,6 +71,8 @@ assert found is not None and found.id == str(made.pk) and store.get(str(made.pk)
 assert store.get(made.pk.hex) is None  # one spelling of an id
 assert store.set_disabled(str(made.pk), True)
 assert store.user(str(made.pk)) == made
+linked = store.user("0190-a")
+assert linked == Person.objects.get(email="olivia@example.org") and linked.portalsec_account.reference == "p1"
 assert store.require_change(str(made.pk), "expired") and store.get(str(made.pk)).must_change == "expired"
 assert store.set_password(str(made.pk), "$ps1$z" * 100, expected=None)
 assert store.get(str(made.pk)).password_hash == "$ps1$z" * 100

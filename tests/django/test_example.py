@@ -121,6 +121,25 @@ def signed_in(demo: Demo, login: str, *, steps: int = 0) -> Browser:
     return browser
 
 
+def test_patient_support_acts_for_a_patient_in_everybodys_sight(demo: Demo) -> None:
+    support = signed_in(demo, "support")
+    fields = {"reason": "ticket-4711", "minutes": "10"}
+    assert 'href="/act-as"' in support.get("/")[1]
+    assert support.send("/act-as", "/act-as", login="doctor", **fields) == 403
+    assert support.send("/act-as", "/act-as", login="patient", **fields) == 303
+    status, record = support.get("/record")
+    assert (status, "You act for <strong>patient</strong>" in record) == (200, True)
+    status, refused = support.get("/account/password")
+    assert (status, "You act for <strong>patient</strong>" in refused, 'action="/act-as/end"' in refused) == (
+        403,
+        True,
+        True,
+    )
+    assert "Support, in another’s name" in support.get("/record/seen")[1]
+    assert support.send("/record", "/act-as/end") == 303
+    assert support.get("/record")[0] == 403 and 'href="/act-as"' in support.get("/")[1]
+
+
 def test_a_portal_from_sign_in_to_the_audit_log(demo: Demo) -> None:
     patient, doctor, privacy = (signed_in(demo, login) for login in ("patient", "doctor", "privacy"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,6 +14,8 @@ from django.test import Client
 
 from portalsec.auth.trust import TrustPolicy
 from portalsec.events import Source
+from tests.auth.test_importing import OTHER, SEVERAL
+from tests.auth.test_otpauth import TEXT
 from tests.django import project
 from tests.django.browser import cookie, signed_in, who
 from tests.django.project import World
@@ -49,7 +52,7 @@ def test_the_whole_way(person: Someone) -> None:
     signed_in(client, person)
     assert title(client.get(AT)) == "Your second keys"
     assert "<strong>You have none.</strong>" in text(client.get(AT))
-    assert client.get(f"{AT}/totp")["Location"] == f"/account/step-up?next={AT}/totp"
+    assert client.get(f"{AT}/totp")["Location"] == f"/account/step-up?next={AT}/totp&or=totp"
     fresh(client, person, f"{AT}/totp")
     old = cookie(client)
     assert title(client.get(f"{AT}/totp")) == "Add an authenticator app"
@@ -79,12 +82,52 @@ def test_the_whole_way(person: Someone) -> None:
     assert "&lt;b&gt;Blue&lt;/b&gt;" in text(client.get(renamed["Location"]))
     gone = client.post(AT, {"do": "remove", "id": newest})
     assert gone["Location"] == f"{AT}?done=removed"
-    assert "Removed within the last day" in text(client.get(gone["Location"]))
+    after = text(client.get(gone["Location"]))
+    assert "Removed within the last day" in after
+    assert re.search(r'data-passkey-signal="[^"]*allAcceptedCredentialIds', after), (
+        "browsers are told what is left"
+    )
     back = client.post(AT, {"do": "restore", "id": newest})
     assert "It is back" in text(client.get(back["Location"]))
     again = client.get(f"{AT}/codes")
     assert title(again) == "Make recovery codes" and "The 10 that you have" in text(again)
     assert title(client.post(f"{AT}/codes")) == "Your recovery codes"
+
+
+def test_an_authenticator_that_exists_is_brought_along_by_a_code_of_it(person: Someone) -> None:
+    client = browser()
+    signed_in(client, person)
+    assert "Bring one you have" in text(client.get(AT))
+    assert client.get(f"{AT}/import")["Location"] == f"/account/step-up?next={AT}/import&or=totp"
+    fresh(client, person, f"{AT}/import")
+    asked = text(client.get(f"{AT}/import"))
+    assert re.search(r'<textarea[^>]* autocomplete="off"[^>]* spellcheck="false"', asked)
+    assert re.search(
+        r'<form method="post"[^>]* data-keep="no"', asked
+    )  # no browser keeps it for later either
+    bad = client.post(f"{AT}/import", {"pasted": f"otpauth://totp/x?secret={TEXT}1"})
+    assert bad.status_code == 400 and "is not base32" in text(bad) and TEXT not in text(bad)
+    sent = client.post(f"{AT}/import", {"pasted": SEVERAL})
+    assert (sent.status_code, sent["Location"]) == (303, f"{AT}/import")
+    listed = client.get(sent["Location"])
+    assert title(listed) == "Confirm with a code" and text(listed).count('type="radio"') == 3
+    for wrong in ({"code": "123456"}, {"entry": "1", "code": "12345678"}):
+        again = client.post(f"{AT}/import/confirm", wrong)
+        assert again.status_code == 400 and ("checked" in text(again)) == ("entry" in wrong)
+        assert TEXT not in text(again) and "migration" not in text(again)
+    old, code = cookie(client), pyotp.TOTP(TEXT).at(person.world.clock())
+    done = client.post(f"{AT}/import/confirm", {"entry": "0", "code": code})
+    assert title(done) == "Your recovery codes" and f'href="{AT}/import"' in text(done)
+    assert cookie(client) != old and who(client) == person.login
+    left = client.get(f"{AT}/import")
+    assert text(left).count('type="radio"') == 2 and "Hill Clinic" not in text(left)
+    code = pyotp.TOTP(base64.b32encode(OTHER).decode()).at(person.world.clock())
+    done = client.post(f"{AT}/import/confirm", {"entry": "0", "code": code})
+    assert done["Location"] == f"{AT}/import?done=added"
+    one = text(client.get(done["Location"]))
+    assert "Here is what is left" in one and 'type="radio"' not in one and 'name="entry" value="0"' in one
+    assert client.post(f"{AT}/import/confirm", {"do": "drop"})["Location"] == AT
+    assert "Hill Clinic: robin" in text(client.get(AT)) and "kim" in text(client.get(AT))
 
 
 def test_the_only_one_of_a_portal_that_asks_for_one_stays(person: Someone) -> None:
@@ -145,5 +188,12 @@ def test_the_link_that_takes_back_is_pressed_without_a_session_or_a_token_of_dja
 
 def test_without_django_s_token_nothing_changes(person: Someone) -> None:
     client = Client(headers={"host": "portal.example"}, enforce_csrf_checks=True)
-    for path in (AT, f"{AT}/totp", f"{AT}/totp/confirm", f"{AT}/codes"):
+    for path in (
+        AT,
+        f"{AT}/totp",
+        f"{AT}/totp/confirm",
+        f"{AT}/import",
+        f"{AT}/import/confirm",
+        f"{AT}/codes",
+    ):
         assert client.post(path, {"do": "remove", "id": "x"}).status_code == 403

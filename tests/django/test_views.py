@@ -20,7 +20,7 @@ from django.views.debug import ExceptionReporter
 
 from portalsec.django import models
 from portalsec.django.sessions import SessionStore
-from portalsec.errors import StoreError
+from portalsec.errors import Denied, Reason, StoreError
 from portalsec.web import DEVICE_COOKIE, SESSION_COOKIE
 from tests.django.browser import PASSWORD, cookie, password_step, pending, signed_in, someone, who
 from tests.django.project import World
@@ -52,6 +52,7 @@ def test_an_account_without_a_second_factor_enrols_one_at_the_door(client: Clien
     other = "/sign-in/passkey/set-up?or=totp_enrolment"
     assert f'<a href="{other}">Set up a passkey instead' in beginning
     assert f'<a href="{first["Location"]}">' in client.get(other).content.decode()
+    assert '<input type="hidden" name="or" value="passkey_enrolment">' in beginning
     page = client.post("/sign-in/set-up").content.decode()
     assert "<svg" in page
     seed = re.search(r'class="secret">([A-Z2-7 ]+)<', page)
@@ -62,6 +63,40 @@ def test_an_account_without_a_second_factor_enrols_one_at_the_door(client: Clien
     code = pyotp.TOTP(seed[1].replace(" ", "")).at(world.clock())
     assert client.post("/sign-in/set-up/confirm", {"code": code}).status_code == 303
     assert who(client) == "newcomer"
+
+
+def test_a_set_up_that_another_browser_overtook_starts_over(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.portal.accounts.create(login="newcomer", password=PASSWORD)
+    client.post("/sign-in", {"login": "newcomer", "password": PASSWORD})
+    page = client.post("/sign-in/set-up").content.decode()
+    seed = re.findall(r'class="secret">([A-Z2-7 ]+)<', page)[0].replace(" ", "")
+
+    def ended(*args: object, **kwargs: object) -> None:
+        raise Denied(Reason.SESSION_REVOKED)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.portal.sessions, "open_through", ended)
+        over = client.post("/sign-in/set-up/confirm", {"code": pyotp.TOTP(seed).at(world.clock())})
+    assert over.status_code == 401 and "That sign-in is over. Please start again." in over.content.decode()
+    assert over.cookies["__Host-portalsec-pending"]["max-age"] == 0
+
+
+def test_a_refused_set_up_leads_to_the_other_way_still(client: Client, world: World) -> None:
+    account = world.portal.accounts.create(login="newcomer", password=PASSWORD)
+    client.post("/sign-in", {"login": "newcomer", "password": PASSWORD})
+    begun = world.portal.totp.begin(
+        account.id, "newcomer"
+    )  # by another browser of the owner's, a moment before
+    code = pyotp.TOTP(begun.secret.reveal()).at(world.clock())
+    world.portal.totp.confirm(account.id, begun.device_id, code)
+    refused = client.post("/sign-in/set-up", {"or": "passkey_enrolment", "next": "/whoami"})
+    page = refused.content.decode()
+    assert refused.status_code in (401, 403) and "Please sign in again" in page
+    other = "/sign-in/passkey/set-up?next=/whoami&amp;or=totp_enrolment"
+    assert f'<a href="{other}">Set up a passkey instead' in page
+    assert '<input type="hidden" name="or" value="passkey_enrolment">' in page
 
 
 def test_atk_16_every_failure_has_one_face(client: Client, world: World) -> None:

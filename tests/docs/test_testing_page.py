@@ -19,10 +19,33 @@ def files() -> dict[str, str]:
 
 
 def test_the_files_of_the_page_run(tmp_path: Path) -> None:
-    for name, text in files().items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    done = subprocess.run(
+    done = run(tmp_path, files())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "7 passed" in done.stdout
+
+
+def test_fixtures_work_as_they_come_and_a_refusal_says_why_in_the_report(tmp_path: Path) -> None:
+    tests = """
+from portalsec.events import Source
+from portalsec.testing import SoftAuthenticator
+
+def test_as_they_come(portal, portal_mail, authenticator, totp_code):
+    assert portal.accounts.create(login="robin", password="a lamp, a stair, a tin whistle")
+
+def test_that_fails(portal):
+    portal.sign_in.start("robin", "short", source=Source())
+"""
+    done = run(tmp_path, {"conftest.py": files()["conftest.py"], "test_all.py": tests})
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "portalsec: Denied.reason is <Reason." in done.stdout
+
+
+def run(folder: Path, tests: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    for name, text in tests.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return subprocess.run(
         [
             sys.executable,
             "-m",
@@ -36,13 +59,11 @@ def test_the_files_of_the_page_run(tmp_path: Path) -> None:
             "no:django",
             ".",
         ],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 passed" in done.stdout
 
 
 def test_the_page_names_every_fixture() -> None:

@@ -75,12 +75,21 @@ class Demo:
 
 @contextmanager
 def make_demo(
-    folder: Path, people: Callable[[], People] = synthetic_people, *, base: str = BASE, **env: str
+    folder: Path,
+    people: Callable[[], People] = synthetic_people,
+    *,
+    base: str = BASE,
+    settings: str = "",
+    **env: str,
 ) -> Iterator[Demo]:
+    """``settings``: lines of ``portalsec.toml`` beside those of the demo."""
     clock = FrozenClock()
     how = Opening(base_url=base, clock=clock, hashing=CHEAP_ARGON2, env=env)
     everyone = people()
     create(folder, lambda: everyone, how)
+    if settings:
+        with (folder / "portalsec.toml").open("a", encoding="utf-8") as file:
+            file.write(settings)
     clock.advance(timedelta(seconds=30))
     with open_demo(folder, how, clock) as demo:
         yield replace(demo, people=everyone)

@@ -406,7 +406,15 @@ def test_the_roles_are_filled_from_any_people(tmp_path: Path) -> None:
     assert filled.wards == {("p1", roles.guardian.id)}
     create(tmp_path / "data", lambda: People(patients=(alone,)), HOW)
     logins, activation = read_accounts(tmp_path / "data")
-    assert {each.login for each in logins} == {"patient", "parent", "doctor", "desk", "desk2", "privacy"}
+    assert {each.login for each in logins} == {
+        "patient",
+        "parent",
+        "doctor",
+        "desk",
+        "desk2",
+        "privacy",
+        "support",
+    }
     assert activation is None
 
 
@@ -428,4 +436,4 @@ def test_every_start_has_other_passwords_and_secrets(tmp_path: Path) -> None:
     for name in ("a", "b"):
         create(tmp_path / name, synthetic_people, HOW)
         ways.append({(each.password, each.uri) for each in read_accounts(tmp_path / name)[0]})
-    assert len(ways[0] | ways[1]) == 12
+    assert len(ways[0] | ways[1]) == 14

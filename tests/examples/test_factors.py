@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pyotp
 
+from tests.auth.test_importing import SEVERAL
+from tests.auth.test_otpauth import TEXT
 from tests.examples.support import Demo, words
 from tests.examples.test_account import mail_of
 from tests.fastapi.asgi import Answer, Browser
@@ -39,8 +41,13 @@ def test_a_second_key_from_the_list_and_back_by_the_mailed_link(demo: Demo) -> N
     browser = demo.as_("patient")
     listed = whole(browser.get(AT))
     assert "Your second keys" in words(listed) and "You have none." in words(listed)
-    assert browser.get(f"{AT}/totp").headers["location"] == f"/account/step-up?next={AT}/totp"
-    assert whole(browser.get(f"/account/step-up?next={AT}/totp")).status_code == 200
+    assert browser.get(f"{AT}/totp").headers["location"] == f"/account/step-up?next={AT}/totp&or=totp"
+    page = whole(browser.get(f"/account/step-up?next={AT}/totp&or=totp,password"))
+    assert 'name="code"' in page.text and 'name="current"' in page.text and "data-passkey" not in page.text
+    assert page.text.count('name="or" value="password,totp"') == 2
+    nothing = whole(browser.get(f"/account/step-up?next={AT}&or=passkey&set-up=passkey,recovery_code"))
+    assert f'href="{AT}/passkey"' in nothing.text and f'href="{AT}/codes"' in nothing.text
+    assert "sign in again" in words(whole(browser.get("/account/step-up?or=passkey")))
     fresh(demo, browser, "patient")
     for path in (f"{AT}/totp", f"{AT}/codes", f"{AT}/passkey"):
         assert whole(browser.get(path)).status_code == 200
@@ -74,3 +81,24 @@ def test_a_second_key_from_the_list_and_back_by_the_mailed_link(demo: Demo) -> N
     assert "counts again" in words(done)
     assert browser.get(AT).status_code == 401
     assert "does not work any more" in words(demo.browser().get(f"/undo?token={link[1]}"))
+
+
+def test_one_that_exists_is_brought_along_and_what_was_pasted_is_on_no_page(demo: Demo) -> None:
+    browser = demo.as_("parent")
+    fresh(demo, browser, "parent")
+    asked = whole(browser.get(f"{AT}/import"))
+    assert "Bring an authenticator" in words(asked) and 'data-keep="no"' in asked.text
+    bad = whole(browser.post(f"{AT}/import", {"pasted": f"otpauth://hotp/x?secret={TEXT}"}))
+    assert bad.status_code == 400 and "counts presses" in words(bad) and TEXT not in bad.text
+    assert browser.post(f"{AT}/import", {"pasted": SEVERAL}).headers["location"] == f"{AT}/import"
+    listed = whole(browser.get(f"{AT}/import"))
+    assert listed.text.count('type="radio"') == 3 and "Hill Clinic: robin" in words(listed)
+    unchosen = whole(browser.post(f"{AT}/import/confirm", {"code": "123456"}))
+    assert unchosen.status_code == 400 and "Choose the authenticator" in words(unchosen)
+    code = pyotp.TOTP(TEXT).at(demo.clock())
+    done = whole(browser.post(f"{AT}/import/confirm", {"entry": "0", "code": code}))
+    assert len(CODE.findall(done.text)) == 10 and f'href="{AT}/import"' in done.text
+    left = whole(browser.get(f"{AT}/import"))
+    assert "Hill Clinic" not in words(left) and TEXT not in listed.text + unchosen.text + left.text
+    assert browser.post(f"{AT}/import/confirm", {"do": "drop"}).headers["location"] == AT
+    assert "Hill Clinic: robin" in words(whole(browser.get(AT)))

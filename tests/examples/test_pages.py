@@ -13,7 +13,7 @@ from examples.portal_fastapi.words import PURPOSE_WORDS, REASON_WORDS
 from portalsec.audit.reports import recent, who_has_seen
 from portalsec.errors import Reason
 from portalsec.events import Outcome, Purpose
-from tests.examples.support import Demo, words
+from tests.examples.support import BASE, Demo, words
 
 SESSION = "__Host-portalsec"
 
@@ -381,6 +381,11 @@ def test_one_sees_ones_sessions_and_ends_them_all(demo: Demo) -> None:
     page = words(here.get("/account"))
     assert page.count("signed in") >= 2
     assert "This one" in page
+    demo.clock.advance(timedelta(minutes=5))
+    refused = here.post("/account/sign-out-everywhere", headers={"referer": f"{BASE}/account"})
+    assert refused.headers["location"].startswith("/account/step-up?next=/account&")
+    assert there.get("/family").status_code == 200
+    here = demo.as_("parent")  # who can prove a factor, at the door or on that page
     gone = here.post("/account/sign-out-everywhere")
     assert gone.headers["clear-site-data"]
     assert there.get("/family").status_code == 401

@@ -63,7 +63,7 @@ class Pages:
         ways = f" or={' '.join(others)} other={other}" if others else ""
         return HTMLResponse(f"code next={next}{ways} denied={denied is not None}")
 
-    def set_up(self, request: Request, *, next: str, other: str) -> Response:
+    def set_up(self, request: Request, *, next: str, others: tuple[str, ...], other: str) -> Response:
         return HTMLResponse(f"set-up other={other}" if other else "set-up")
 
     def set_up_code(
@@ -124,7 +124,7 @@ class Site:
 
 
 @contextmanager
-def make_site(*, base: str = BASE, **policies: Any) -> Iterator[Site]:
+def make_site(*, base: str = BASE, access: Mapping[str, Any] = POLICY, **policies: Any) -> Iterator[Site]:
     clock, events, relations = FrozenClock(), CapturedEvents(), RelationTable()
 
     def tee(emit: Emit) -> Emit:
@@ -134,7 +134,7 @@ def make_site(*, base: str = BASE, **policies: Any) -> Iterator[Site]:
 
         return both
 
-    portal = memory_portal(POLICY, relations=relations, clock=clock, wrap_emit=tee, **policies)
+    portal = memory_portal(access, relations=relations, clock=clock, wrap_emit=tee, **policies)
     portal = replace(portal, base_url=base)
     ps = Portalsec(portal)
     app = FastAPI(openapi_url=None, redirect_slashes=False)

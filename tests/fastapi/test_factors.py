@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from portalsec.auth.signin import SignInPolicy
+from tests.auth.test_importing import SEVERAL
+from tests.auth.test_otpauth import SEED, TEXT
 from tests.auth.world import code_of
 from tests.fastapi.account_site import AccountSite, account_site
 from tests.fastapi.support import PASSWORD
@@ -40,7 +42,7 @@ def test_from_the_list_through_a_step_up_to_a_second_authenticator_and_away_agai
     page = shown(client.get(AT))
     assert page["page"] == "factors" and page["codes_left"] == 0
     away = client.get(f"{AT}/totp")
-    assert (away.status_code, away.headers["location"]) == (303, f"/account/step-up?next={AT}/totp")
+    assert (away.status_code, away.headers["location"]) == (303, f"/account/step-up?next={AT}/totp&or=totp")
     fresh(site, client)
     assert shown(client.get(f"{AT}/totp"))["page"] == "factor_new"
     before = client.get(AT).text
@@ -62,13 +64,42 @@ def test_from_the_list_through_a_step_up_to_a_second_authenticator_and_away_agai
     assert shown(client.get(f"{AT}?done=removed"))["done"] == "removed"
 
 
-@pytest.mark.parametrize("path", [f"{AT}/totp/confirm"])
+def test_mfa_18_what_was_pasted_is_in_no_answer_and_what_is_in_it_waits_by_name(site: AccountSite) -> None:
+    site.person("robin")
+    client, away = site.signed_in("robin"), f"/account/step-up?next={AT}/import&or=totp"
+    assert client.get(f"{AT}/import").headers["location"] == away
+    assert client.post(f"{AT}/import", {"pasted": SEVERAL}).headers["location"] == away
+    fresh(site, client)
+    assert shown(client.get(f"{AT}/import"))["page"] == "factor_import"
+    bad = client.post(f"{AT}/import", {"pasted": SEVERAL + "&data=x"})
+    assert (bad.status_code, shown(bad)["errors"]) == (400, ["import_twice"])
+    sent = client.post(f"{AT}/import", {"pasted": SEVERAL})
+    assert (sent.status_code, sent.headers["location"]) == (303, f"{AT}/import")
+    listed = client.get(f"{AT}/import")
+    for answer in (bad, listed):
+        assert "migration" not in answer.text and TEXT not in answer.text and SEED.decode() not in answer.text
+    assert shown(listed)["page"] == "factor_import_code" and "Hill Clinic: robin" in listed.text
+    before = len(client.cookies)
+    code = code_of(TEXT, site.site.clock())
+    done = client.post(f"{AT}/import/confirm", {"entry": "0", "code": code})
+    assert shown(done)["page"] == "recovery_codes" and shown(done)["onward"] == f"{AT}/import"
+    assert len(client.cookies) == before and "kim" in client.get(f"{AT}/import").text
+    assert client.post(f"{AT}/import/confirm", {"do": "drop"}).headers["location"] == AT
+    assert "Hill Clinic: robin" in client.get(AT).text and "kim" not in client.get(AT).text
+    site.deliver()
+    assert [each for each in site.mail.to("robin@mail.example") if "added" in each.subject]
+
+
+@pytest.mark.parametrize("path", [f"{AT}/totp/confirm", f"{AT}/import/confirm"])
 def test_mfa_18_nothing_that_was_shown_once_is_at_an_address(site: AccountSite, path: str) -> None:
     site.person("robin")
     assert site.signed_in("robin").get(path).status_code == 405
 
 
-@pytest.mark.parametrize("path", [AT, f"{AT}/totp", f"{AT}/totp/confirm", f"{AT}/codes", "/undo"])
+@pytest.mark.parametrize(
+    "path",
+    [AT, f"{AT}/totp", f"{AT}/totp/confirm", f"{AT}/import", f"{AT}/import/confirm", f"{AT}/codes", "/undo"],
+)
 def test_another_site_posts_nothing(site: AccountSite, path: str) -> None:
     site.person("robin")
     client = site.signed_in("robin")
@@ -76,7 +107,7 @@ def test_another_site_posts_nothing(site: AccountSite, path: str) -> None:
     assert away.status_code == 403
 
 
-@pytest.mark.parametrize("path", [AT, f"{AT}/totp", f"{AT}/codes", f"{AT}/passkey"])
+@pytest.mark.parametrize("path", [AT, f"{AT}/totp", f"{AT}/import", f"{AT}/codes", f"{AT}/passkey"])
 def test_byp_06_without_a_session_there_is_nothing(site: AccountSite, path: str) -> None:
     assert site.client().get(path).status_code in (303, 401)
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import os
 import threading
+import weakref
+from contextvars import ContextVar
 
 import anyio
 import pytest
@@ -125,3 +130,112 @@ def test_what_an_operation_raises_comes_back() -> None:
 
     with pytest.raises(ZeroDivisionError):
         anyio.run(main)
+
+
+def test_slow_endpoints_of_the_application_keep_nobody_from_being_checked() -> None:
+    release = threading.Event()
+
+    def slow_endpoint() -> None:
+        assert release.wait(timeout=30)
+
+    async def main() -> str:
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        limiter.total_tokens = 2
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(anyio.to_thread.run_sync, slow_endpoint)
+            while limiter.available_tokens:
+                await anyio.lowlevel.checkpoint()
+            checked = await Lanes().offload(lambda: "checked")
+            release.set()
+        return checked
+
+    assert anyio.run(main) == "checked"
+
+
+def test_a_call_that_was_begun_is_waited_for_when_the_visitor_hangs_up() -> None:
+    begun, release, order = threading.Event(), threading.Event(), []
+
+    def attempt() -> None:
+        begun.set()
+        assert release.wait(timeout=30)
+        order.append("counted")
+
+    async def visitor() -> None:
+        try:
+            await Lanes().offload(attempt)
+        finally:
+            order.append("gone")
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(visitor)
+            await anyio.to_thread.run_sync(begun.wait)
+            group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                for _ in range(10):
+                    await anyio.lowlevel.checkpoint()
+            release.set()
+
+    anyio.run(main)
+    assert order == ["counted", "gone"]
+
+
+def test_a_call_that_outlives_its_loop_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    begun, release, over = threading.Event(), threading.Event(), threading.Event()
+    lanes = Lanes()
+
+    def operation() -> None:
+        begun.set()
+        assert release.wait(timeout=30)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(lanes.offload(operation))
+        await anyio.to_thread.run_sync(begun.wait)
+        waiting.cancel()
+
+    asyncio.run(main())
+    (pool,) = lanes._pools.values()
+    with caplog.at_level(logging.DEBUG):
+        release.set()
+        pool.submit(over.set)
+        assert over.wait(timeout=30)
+        pool.shutdown()
+    assert not caplog.records
+
+
+def test_an_operation_sees_what_the_request_set_and_sets_nothing_there() -> None:
+    number: ContextVar[int] = ContextVar("number", default=0)
+
+    def operation() -> int:
+        found = number.get()
+        number.set(found + 1)
+        return found
+
+    async def main() -> list[int]:
+        number.set(7)
+        return [await Lanes().offload(operation), number.get()]
+
+    assert anyio.run(main) == [7, 7]
+
+
+def test_an_error_is_let_go_of_at_once() -> None:
+    class Refused(Exception):
+        pass
+
+    def refuse() -> None:
+        raise Refused
+
+    async def main() -> weakref.ref[Refused]:
+        try:
+            await Lanes().offload(refuse)
+        except Refused as error:
+            held = weakref.ref(error)
+        return held
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert anyio.run(main)() is None
+    finally:
+        gc.enable()

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from portalsec.errors import Reason
+from portalsec.errors import Denied, Reason
 from portalsec.events import Source
 from portalsec.fastapi import account_router
+from portalsec.testing.authenticator import SoftAuthenticator
 from tests.fastapi.account_site import Views
 from tests.fastapi.asgi import Answer, Browser
 from tests.fastapi.support import PASSWORD, Site, make_site
@@ -100,6 +101,42 @@ def test_without_the_account_pages_no_way_is_offered_that_leads_to_them(site: Si
     again = browser.post("/sign-in", {"login": "ada", "password": PASSWORD})
     assert again.headers["location"] == "/sign-in/code?or=recovery_code"
     assert "other=/sign-in/recovery-code?or=totp" in browser.get(again.headers["location"]).text
+
+
+def test_whose_only_way_has_no_page_is_told_at_the_sign_in_and_sent_to_none(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    portal = site.portal
+    keeper = portal.accounts.create(login="keeper", password=PASSWORD)
+    options = portal.passkeys.begin_registration(b"x" * 32, keeper)
+    response = SoftAuthenticator().create(options.json, origin=portal.base_url)
+    portal.passkeys.complete_registration(b"x" * 32, keeper.id, response, label="Key", source=Source())
+    browser = site.client()
+    told = browser.post("/sign-in", {"login": "keeper", "password": PASSWORD, "next": "/records/p1"})
+    assert (told.status_code, told.text) == (401, "sign-in next=/records/p1 denied=True")
+    assert not browser.cookies and "/sign-in/passkey," in caplog.text and "keeper" not in caplog.text
+    assert browser.get("/whoami").status_code == 401
+    site.app.include_router(account_router(site.ps, Views()))
+    again = browser.post("/sign-in", {"login": "keeper", "password": PASSWORD})
+    assert again.headers["location"] == "/sign-in/passkey"
+
+
+def test_a_set_up_that_another_browser_overtook_starts_over_and_signs_in_with_what_was_set_up(
+    site: Site, new: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.secrets["newcomer"] = secret_of(new.post("/sign-in/set-up"))
+
+    def ended(*args: object, **kwargs: object) -> None:
+        raise Denied(Reason.SESSION_REVOKED)
+
+    with monkeypatch.context() as patched:  # the other browser's set-up, between the factor and the session
+        patched.setattr(site.portal.sessions, "open_through", ended)
+        over = new.post("/sign-in/set-up/confirm", {"code": site.code("newcomer"), "next": "/records/p1"})
+    assert (over.status_code, over.text) == (401, "sign-in next=/records/p1 denied=True")
+    assert not new.cookies
+    site.next_step()
+    site.sign_in(new, "newcomer")
+    assert new.get("/whoami").status_code == 200
 
 
 def test_set_up_then_a_session(site: Site, new: Browser) -> None:

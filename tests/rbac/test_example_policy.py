@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from portalsec.events import Vocabulary
 from portalsec.rbac import PDP, Policy, Request, Resource, Subject, decide, load_policy
 from tests.support import ROOT
 
-ROLES = ("patient", "proxy", "clinician", "front_desk", "privacy_officer")
+ROLES = ("patient", "proxy", "clinician", "front_desk", "privacy_officer", "patient_support")
 RELATIONS = ("self", "guardian", "care_team")
 
 # role -> permission -> the relation it needs ("" for none). What is not here is refused.
@@ -36,6 +37,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "incident:read": "",
         "incident:close": "",
     },
+    "patient_support": {"support:act": ""},
 }
 
 
@@ -64,14 +66,15 @@ def test_the_policy_knows_what_the_matrix_knows(policy: Policy) -> None:
 
 def test_every_action_has_an_event_of_the_vocabulary(policy: Policy) -> None:
     vocabulary = Vocabulary()
-    # Accounts.invite records the invitation itself, SubjectKeys.shred the erasure, Incidents and SupportDesk what they
-    # do: a second event would count twice.
+    # Accounts.invite records the invitation itself, SubjectKeys.shred the erasure, Incidents, SupportDesk and
+    # Impersonation what they do: a second event would count twice.
     by_themselves = {
         "patient:invite",
         "erasure:erase",
         "incident:close",
         "support:ask",
         "support:approve",
+        "support:act",
     }
     for permission in policy.permissions - by_themselves:
         kind, _, action = permission.partition(":")
@@ -111,6 +114,17 @@ def test_a_sealed_record_is_for_the_patient_alone(policy: Policy, role: str) -> 
     assert decide(policy, others).rule == "sealed-record"
     own = ask(policy, {role}, "record:read", ("self",), patient_id="p", sealed=True)
     assert decide(policy, own).allowed is (role == "patient")
+
+
+@pytest.mark.parametrize(
+    ("sealed", "impersonated", "allowed"), [(True, True, False), (True, False, True), (False, True, True)]
+)
+def test_a_sealed_record_is_not_for_support_in_the_patients_name(
+    policy: Policy, sealed: bool, impersonated: bool, allowed: bool
+) -> None:
+    asked = ask(policy, {"patient"}, "record:read", ("self",), patient_id="p", sealed=sealed)
+    asked = replace(asked, context=replace(asked.context, attributes={"impersonated": impersonated}))
+    assert decide(policy, asked).allowed is allowed
 
 
 def test_a_page_that_does_not_say_whether_the_record_is_sealed_is_refused(policy: Policy) -> None:

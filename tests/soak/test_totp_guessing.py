@@ -31,6 +31,17 @@ def test_atk_09_guessers_of_a_thousand_codes(
     measure(f"guessing 1 of 1,000 codes before the cap ({name}): seen / computed", hits / WORLDS / p, "")
 
 
+def test_atk_09_guessers_at_five_authenticators(monkeypatch: pytest.MonkeyPatch, measure: Measure) -> None:
+    space = 1000
+    scaled(monkeypatch, space)
+    outcomes = [attacked("month", seed, space=space, devices=5) for seed in range(WORLDS)]
+    hits, p = sum(each.hit for each in outcomes), chance(space)
+    assert hits <= WORLDS * p + SIGMAS * sqrt(WORLDS * p * (1 - p))
+    measure(
+        "guessing 1 of 1,000 codes of five authenticators: seen / of one, computed", hits / WORLDS / p, ""
+    )
+
+
 def test_atk_09_a_hundred_guesses_of_one_moment_in_the_true_space(measure: Measure) -> None:
     rng, parameters, hits = random.Random(9), TotpParameters(), 0
     for _ in range(AUTHENTICATORS):

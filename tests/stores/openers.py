@@ -83,3 +83,4 @@ def _django(database: dict[str, Any]) -> Iterator[str]:
         yield "race"
     finally:
         connections["race"].close()
+        del connections["race"]  # the next race of this process may be over another database

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -91,11 +92,10 @@ def test_atk_12_a_session_that_lost_its_place_to_a_worker_that_died_is_ended_wit
     store = RedisSessions(client)
     old, new = record(1), record(2)
     store.create(old)
-    run, calls = type(store._scripts).run, []
+    run = type(store._scripts).run
 
     def dying(self: object, script: str, key: object, *arguments: object) -> object:
-        calls.append(key)
-        if len(calls) == 2:  # the account knows of it, the session does not yet
+        if key == store._key(old.digest):  # the account knows of it, the session does not yet
             raise StoreError("the connection was lost")
         return run(self, script, key, *arguments)  # type: ignore[arg-type]
 
@@ -133,6 +133,21 @@ def test_a_check_is_one_get(client: Client) -> None:
     assert store.load(made.digest) is not None
     commands = {name for name in client.info("commandstats") if "config" not in name and "info" not in name}
     assert commands == {"cmdstat_get"}
+
+
+def test_a_touch_is_one_script_and_leaves_what_was_read_of_the_rest(client: Client) -> None:
+    store, made = RedisSessions(client), record()
+    store.create(made)
+    before = store.load(made.digest)
+    client.config_resetstat()
+    later = made.last_seen_at + timedelta(seconds=2)
+    assert store.touch(made.digest, last_seen_at=later)
+    stats = client.info("commandstats")
+    assert sum(stats[name]["calls"] for name in stats if name.startswith("cmdstat_eval")) == 1
+    after = store.load(made.digest)
+    assert before is not None
+    assert after is not None
+    assert after.record == replace(before.record, last_seen_at=later)
 
 
 @pytest.mark.parametrize(

@@ -253,3 +253,19 @@ def test_cbor_is_as_another_reader_has_it(item: object):
 def test_what_has_no_cbor_is_an_error(item: object):
     with pytest.raises(TypeError):
         encode(item)
+
+
+def test_a_misspelt_way_of_being_hostile_is_none():
+    """Its response would be honest, and a test that expects a refusal would say so too late, or never."""
+    authenticator = SoftAuthenticator()
+    for ask in (authenticator.create, authenticator.get):
+        with pytest.raises(TypeError, match="did you mean user_verified"):
+            ask({}, origin="https://portal.example", user_verifed=False)
+        with pytest.raises(TypeError, match="there are challenge, type"):
+            ask({}, origin="https://portal.example", zzz=1)
+
+
+@pytest.mark.parametrize("algorithms", [(), (-999,), (-7, -999)])
+def test_algorithms_that_it_has_not_are_refused_when_it_is_made(algorithms: tuple[int, ...]):
+    with pytest.raises(ValueError, match="algorithms are some of -7"):
+        SoftAuthenticator(algorithms=algorithms)

@@ -46,6 +46,7 @@ def write(people: People) -> list[Login]:
         _account("doctor", "clinician"),
         _account("desk", "front_desk"),
         _account("privacy", "privacy_officer"),
+        _account("support", "patient_support"),
     ]
     users = DjangoAccounts()
     found = {name: users.by_login(name) for name in ("doctor", "parent")}

@@ -173,4 +173,6 @@ def _named(lines: list[AccessLine]) -> list[tuple[AccessLine, str, str]]:
 
 
 def _role(line: AccessLine) -> str:
+    if line.actor.on_behalf_of:  # the roles are the owner's, in whose name it was done
+        return "Support, in another’s name"
     return ", ".join(ROLE_WORDS.get(role, role) for role in (line.actor_role or "").split(",") if role)

@@ -12,21 +12,31 @@ from datetime import datetime
 from urllib.parse import quote
 
 from portalsec.account_pages.exchange import Asked, Reply, Route, Trouble, refused, trouble
-from portalsec.account_pages.step_up import STEP_UP
+from portalsec.account_pages.shortfall import step_up_page
 from portalsec.account_pages.views import Drawing
 from portalsec.auth.authenticators import RESTORABLE, Held
 from portalsec.auth.factors import WITHIN, Added, Overview
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.recovery_codes import RecoveryCodeSet
 from portalsec.auth.sessions import ActiveSession, NewSession
+from portalsec.auth.step_up import StepUpRequired
 from portalsec.auth.totp import Enrolment
 from portalsec.errors import Denied, Reason
 from portalsec.portal import Portal
 from portalsec.web import SESSION_COOKIE, clear_cookie, set_cookie
 
-__all__ = ["AuthenticatorPages", "HeldView", "TrustedView"]
+__all__ = [
+    "LIST",
+    "AuthenticatorPages",
+    "HeldView",
+    "TrustedView",
+    "added_reply",
+    "form_again",
+    "short_of",
+    "to_step_up",
+]
 
-_LIST = "/account/factors"
+LIST = "/account/factors"
 _DONE = frozenset({"added", "removed", "last", "restored", "renamed", "distrusted"})
 _WORDS = {
     Reason.FACTOR_NOT_ENROLLED: ("", "no_such_factor"),
@@ -87,17 +97,17 @@ class AuthenticatorPages:
     def routes(self) -> tuple[Route, ...]:
         get, post = "GET", "POST"
         pages = (
-            Route(method=get, path=_LIST, operation=self.factors),
-            Route(method=post, path=_LIST, operation=self.change),
-            Route(method=get, path=f"{_LIST}/totp", operation=self.new_totp),
-            Route(method=post, path=f"{_LIST}/totp", operation=self.begin_totp),
-            Route(method=post, path=f"{_LIST}/totp/confirm", operation=self.confirm_totp),
-            Route(method=get, path=f"{_LIST}/codes", operation=self.codes),
-            Route(method=post, path=f"{_LIST}/codes", operation=self.make_codes),
+            Route(method=get, path=LIST, operation=self.factors),
+            Route(method=post, path=LIST, operation=self.change),
+            Route(method=get, path=f"{LIST}/totp", operation=self.new_totp),
+            Route(method=post, path=f"{LIST}/totp", operation=self.begin_totp),
+            Route(method=post, path=f"{LIST}/totp/confirm", operation=self.confirm_totp),
+            Route(method=get, path=f"{LIST}/codes", operation=self.codes),
+            Route(method=post, path=f"{LIST}/codes", operation=self.make_codes),
         )
         if self._portal.passkeys is None:
             return pages
-        return (*pages, Route(method=get, path=f"{_LIST}/passkey", operation=self.new_passkey))
+        return (*pages, Route(method=get, path=f"{LIST}/passkey", operation=self.new_passkey))
 
     # -- the list ---------------------------------------------------------------------------------------------------
 
@@ -107,9 +117,9 @@ class AuthenticatorPages:
         signal (JSON for the browser), done ("added", "removed", "last", "restored", "renamed", "distrusted" or "")."""
         session = self._session(asked)
         done = asked.text("done")
-        if (asked.text("remove") or asked.text("rename")) and not self._fresh(session):
+        if (asked.text("remove") or asked.text("rename")) and (short := short_of(self._portal, session)):
             name = "remove" if asked.text("remove") else "rename"
-            return _step_up(f"{_LIST}?{name}={quote(asked.text(name)[:128])}")
+            return to_step_up(f"{LIST}?{name}={quote(asked.text(name)[:128])}", short)
         return self._list(asked, session, done=done if done in _DONE else "")
 
     def change(self, asked: Asked) -> Reply:
@@ -119,23 +129,23 @@ class AuthenticatorPages:
         try:
             if do == "rename":
                 factors.rename(session, id, asked.text("label"), source=source)
-                return Reply(redirect=f"{_LIST}?done=renamed")
+                return Reply(redirect=f"{LIST}?done=renamed")
             if do == "distrust":
                 factors.distrust(session, asked.text("device"), source=source)
-                return Reply(redirect=f"{_LIST}?done=distrusted")
+                return Reply(redirect=f"{LIST}?done=distrusted")
             if do == "restore":
-                return _under(factors.restore(session, id, source=source), f"{_LIST}?done=restored")
+                return _under(factors.restore(session, id, source=source), f"{LIST}?done=restored")
             if do != "remove":
                 raise Denied(Reason.MALFORMED)
             gone = factors.remove(session, id, source=source)
-            done = f"{_LIST}?done={'last' if gone.last else 'removed'}"
+            done = f"{LIST}?done={'last' if gone.last else 'removed'}"
             if gone.session is None:  # it ended with the last one: a sign-in first, and then the list
                 return Reply(redirect=done, cookies=(clear_cookie(SESSION_COOKIE),))
             return _under(gone.session, done)
         except Denied as denied:
             if denied.reason is Reason.STEP_UP_REQUIRED:
                 more = f"?{do}={quote(id[:128])}" if do in ("remove", "rename") else ""
-                return _step_up(_LIST + more)
+                return to_step_up(LIST + more, denied)
             if denied.reason not in _WORDS:
                 raise
             field, words = _WORDS[denied.reason]
@@ -170,15 +180,17 @@ class AuthenticatorPages:
             "done": done,
             "errors": errors,
         }
-        return Reply(page="factors", values=values) if denied is None else _again(denied, "factors", values)
+        return (
+            Reply(page="factors", values=values) if denied is None else form_again(denied, "factors", values)
+        )
 
     # -- an authenticator app ---------------------------------------------------------------------------------------
 
     def new_totp(self, asked: Asked) -> Reply:
         """Asks for a name. Shows: errors."""
         session = self._session(asked)
-        if not self._fresh(session):
-            return _step_up(f"{_LIST}/totp")
+        if short := short_of(self._portal, session):
+            return to_step_up(f"{LIST}/totp", short)
         return Reply(page="factor_new", values={"session": session, "errors": ()})
 
     def begin_totp(self, asked: Asked) -> Reply:
@@ -188,12 +200,12 @@ class AuthenticatorPages:
             enrolment = self._portal.factors.begin_totp(session, label=label, source=asked.source)
         except Denied as denied:
             if denied.reason is Reason.STEP_UP_REQUIRED:
-                return _step_up(f"{_LIST}/totp")
+                return to_step_up(f"{LIST}/totp", denied)
             if denied.reason not in _WORDS:
                 raise
             field, words = _WORDS[denied.reason]
             told = (trouble(field, words, asked.language),)
-            return _again(denied, "factor_new", {"session": session, "errors": told})
+            return form_again(denied, "factor_new", {"session": session, "errors": told})
         return Reply(page="factor_confirm", values=_shown_once(session, enrolment))
 
     def confirm_totp(self, asked: Asked) -> Reply:
@@ -205,20 +217,20 @@ class AuthenticatorPages:
         except Denied as denied:
             if denied.reason in _CODE:
                 told = (trouble("code", "wrong_code", asked.language),)
-                return _again(denied, "factor_confirm", _shown_once(session, None, told))
+                return form_again(denied, "factor_confirm", _shown_once(session, None, told))
             if denied.reason in _AGAIN:
                 told = (trouble("", "begin_again", asked.language),)
-                return _again(denied, "factor_new", {"session": session, "errors": told})
+                return form_again(denied, "factor_new", {"session": session, "errors": told})
             raise
-        return self._added(asked, added)
+        return added_reply(self._portal, asked, added)
 
     # -- a passkey --------------------------------------------------------------------------------------------------
 
     def new_passkey(self, asked: Asked) -> Reply:
         """A button that passkeys.js knows, and a name; `StepUpPages` answers what it asks. Shows: errors."""
         session = self._session(asked)
-        if not self._fresh(session):
-            return _step_up(f"{_LIST}/passkey")
+        if short := short_of(self._portal, session):
+            return to_step_up(f"{LIST}/passkey", short)
         return Reply(page="passkey_new", values={"session": session, "errors": ()})
 
     # -- recovery codes ---------------------------------------------------------------------------------------------
@@ -226,8 +238,8 @@ class AuthenticatorPages:
     def codes(self, asked: Asked) -> Reply:
         """Asks once more. Shows: codes_left, errors."""
         session = self._session(asked)
-        if not self._fresh(session):
-            return _step_up(f"{_LIST}/codes")
+        if short := short_of(self._portal, session):
+            return to_step_up(f"{LIST}/codes", short)
         left = self._portal.factors.overview(session).codes_left
         return Reply(page="codes_new", values={"session": session, "codes_left": left, "errors": ()})
 
@@ -238,7 +250,7 @@ class AuthenticatorPages:
             codes = self._portal.factors.new_recovery_codes(session, source=asked.source)
         except Denied as denied:
             if denied.reason is Reason.STEP_UP_REQUIRED:
-                return _step_up(f"{_LIST}/codes")
+                return to_step_up(f"{LIST}/codes", denied)
             if denied.reason not in _WORDS:
                 raise
             field, words = _WORDS[denied.reason]
@@ -249,25 +261,30 @@ class AuthenticatorPages:
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _session(self, asked: Asked) -> ActiveSession:
-        return self._portal.guard.session(asked.session, source=asked.source)
+        session = self._portal.guard.session(asked.session, source=asked.source)
+        session.require_owner()  # support that acts in the owner's name sees no factors
+        return session
 
-    def _fresh(self, session: ActiveSession) -> bool:
-        try:
-            self._portal.step_up.require(session, within=WITHIN, explicit=True)
-        except Denied as denied:
-            if denied.reason is not Reason.STEP_UP_REQUIRED:
-                raise
-            return False
-        return True
 
-    def _added(self, asked: Asked, added: Added) -> Reply:
-        cookies = (_cookie(added.session),)
-        if added.codes is None:
-            return Reply(redirect=f"{_LIST}?done=added", cookies=cookies, session=added.session)
-        # The page is shown by the session that the cookie of this answer opens.
-        session = self._portal.sessions.check(added.session.token.reveal(), source=asked.source)
-        values = _sheet(session, added.codes, self._portal.name)
-        return Reply(page="recovery_codes", values=values, cookies=cookies, session=added.session)
+def short_of(portal: Portal, session: ActiveSession) -> StepUpRequired | None:
+    """What is missing where no factor was shown for this so recently that factors may be changed; else None."""
+    try:
+        portal.step_up.require(session, within=WITHIN, explicit=True)
+    except StepUpRequired as short:
+        return short
+    return None
+
+
+def added_reply(portal: Portal, asked: Asked, added: Added, *, onward: str = "") -> Reply:
+    """After one was added: on to the list, or to ``onward``; with recovery codes, these come first."""
+    cookies = (_cookie(added.session),)
+    if added.codes is None:
+        go = f"{onward or LIST}?done=added"
+        return Reply(redirect=go, cookies=cookies, session=added.session)
+    # The page is shown by the session that the cookie of this answer opens.
+    session = portal.sessions.check(added.session.token.reveal(), source=asked.source)
+    values = _sheet(session, added.codes, portal.name, onward=onward or LIST)
+    return Reply(page="recovery_codes", values=values, cookies=cookies, session=added.session)
 
 
 def _cookie(new: NewSession) -> str:
@@ -278,15 +295,15 @@ def _under(new: NewSession, redirect: str) -> Reply:
     return Reply(redirect=redirect, cookies=(_cookie(new),), session=new)
 
 
-def _again(denied: Denied, page: str, values: dict[str, object]) -> Reply:
+def form_again(denied: Denied, page: str, values: dict[str, object]) -> Reply:
     """A form once more: what is wrong with it is no missing session (401) and no closed page (403)."""
     reply = refused(denied, page, **values)
     return replace(reply, status=400) if reply.status in (401, 403) else reply
 
 
-def _step_up(back: str) -> Reply:
+def to_step_up(back: str, denied: Denied) -> Reply:
     """To the page that asks for a factor, and from there back to a path of this portal."""
-    return Reply(redirect=f"{STEP_UP}?next={quote(back, safe='/')}")
+    return Reply(redirect=step_up_page(back, denied))
 
 
 def _view(held: Held) -> HeldView:
@@ -320,14 +337,17 @@ def _shown_once(
     return {"session": session, "qr": qr, "key": key, "errors": errors}
 
 
-def _sheet(session: ActiveSession, codes: RecoveryCodeSet, portal: str) -> dict[str, object]:
-    """What ``recovery_codes`` shows: codes, made_at, and download: the same as a file, inside the page itself."""
+def _sheet(
+    session: ActiveSession, codes: RecoveryCodeSet, portal: str, *, onward: str = LIST
+) -> dict[str, object]:
+    """What ``recovery_codes`` shows: codes, made_at, onward (where to go then), and download: the same as a file, inside the page itself."""
     text = f"{portal}, {codes.created_at:%Y-%m-%d}\n\n{codes.sheet().reveal()}"
     data = base64.b64encode(text.encode("utf-8")).decode("ascii")
     return {
         "session": session,
         "codes": tuple(code.reveal() for code in codes.codes),
         "made_at": codes.created_at,
+        "onward": onward,
         # A data address is fetched from nowhere, so the file is never at an address of ours that could be asked again.
         "download": f"data:text/plain;charset=utf-8;base64,{data}",
         "errors": (),

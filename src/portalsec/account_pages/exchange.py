@@ -60,7 +60,8 @@ class Asked:
     Attributes:
         form: the fields of a POST, or of a GET's query; of a route that asks for JSON, the members of its object.
         source: where it came from.
-        session, pending, passkey, device, link: the values of the five cookies (`portalsec.web`), or None.
+        session, pending, passkey, device, link: the values of five cookies (`portalsec.web`), or None.
+        staff: of the sixth, `STAFF_COOKIE`, as the browser sent it; an empty text where another one was tossed in.
         language: "en" or "es", from `language_of` among `AccountPages.languages`.
     """
 
@@ -71,6 +72,7 @@ class Asked:
     passkey: str | None = field(default=None, repr=False)
     device: str | None = field(default=None, repr=False)
     link: str | None = field(default=None, repr=False)
+    staff: str | None = field(default=None, repr=False)
     language: str = "en"
 
     def text(self, name: str) -> str:
@@ -98,6 +100,8 @@ class Reply:
         redirect: a path of this portal.
         cookies: whole Set-Cookie values, in order.
         session: the one that a cookie of `SESSION_COOKIE` among them gives out, for an adapter that keeps more with it.
+        acting: that one is another's, in which staff acts: what is kept with their own stays.
+        back: a token that the browser had before and has again, since staff returns to their own session.
         headers: further headers. Put them over the defaults of `portalsec.web.security_headers`.
         json: of a route that asks for JSON, of `/session/left` and of `/.well-known/webauthn`: the answer's object instead
             of a page.
@@ -109,6 +113,8 @@ class Reply:
     redirect: str | None = None
     cookies: tuple[str, ...] = field(default=(), repr=False)
     session: NewSession | None = field(default=None, repr=False)
+    acting: bool = False
+    back: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     json: Mapping[str, object] | None = field(default=None, repr=False)
 
@@ -371,4 +377,28 @@ _SENTENCES = {
         "Su cuenta ya tiene un autenticador, así que no se ha añadido otro.",
     ),
     "too_long": ("That is too long.", "Es demasiado largo."),
+    "missing_target": (
+        "Enter the user name of the account.",
+        "Escriba el nombre de usuario de la cuenta.",
+    ),
+    "not_for_you": (
+        "You may not act for this account, or there is none of this name.",
+        "No puede actuar por esta cuenta, o no hay ninguna con este nombre.",
+    ),
+    "that_is_you": (
+        "This is your own account. Enter the one that you act for.",
+        "Esta es su propia cuenta. Escriba la de la persona por la que actúa.",
+    ),
+    "no_reference": (
+        "Enter the number of the case, such as ticket-4711: 3 to 64 letters, digits and - _ . / : # without spaces.",
+        "Escriba el número del caso, como ticket-4711: de 3 a 64 letras, cifras y - _ . / : # sin espacios.",
+    ),
+    "no_such_limit": (
+        "Choose one of the times on the list.",
+        "Elija uno de los tiempos de la lista.",
+    ),
+    "too_weak": (
+        "Show a second key first: what you have shown since you signed in is not enough to act for this account.",
+        "Muestre antes una segunda llave: lo que ha mostrado desde que entró no basta para actuar por esta cuenta.",
+    ),
 }

@@ -74,7 +74,9 @@ class FactorPages:
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _session(self, asked: Asked) -> ActiveSession:
-        return self._portal.guard.session(asked.session, source=asked.source)
+        session = self._portal.guard.session(asked.session, source=asked.source)
+        session.require_owner()  # support that acts in the owner's name sees no factors
+        return session
 
     def _factor(
         self, session: ActiveSession, denied: Denied | None = None, errors: tuple[Trouble, ...] = ()

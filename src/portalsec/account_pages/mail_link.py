@@ -12,6 +12,7 @@ from portalsec.account_pages.exchange import (
     step_page,
     trouble,
 )
+from portalsec.account_pages.way_back import signed_over
 from portalsec.auth._link_first import LINK_LIFETIME
 from portalsec.errors import Denied
 from portalsec.portal import Portal
@@ -76,9 +77,10 @@ class MailLinkPages:
             return Reply(
                 status=400, page=reply.page, values=reply.values, headers={**reply.headers, **PRIVATE}
             )
-        if step.session is not None and asked.session is not None:
-            # Somebody signs in over a session: the older one ends, also on a shared computer.
-            self._portal.sign_in.logout(asked.session, source=asked.source)
+        over = () if step.session is None else signed_over(self._portal, asked)
         return Reply(
-            redirect=step_page(step), cookies=step_cookies(step), session=step.session, headers=PRIVATE
+            redirect=step_page(step),
+            cookies=(*over, *step_cookies(step)),
+            session=step.session,
+            headers=PRIVATE,
         )

@@ -19,6 +19,7 @@ from portalsec.account_pages.exchange import (
     trouble,
     way_page,
 )
+from portalsec.account_pages.way_back import signed_over
 from portalsec.auth.demands import Facts, meets
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.signin import Step
@@ -171,12 +172,10 @@ class OtherWayPages:
         return refused(mistake, page, **{**values, "errors": (trouble("code", words, asked.language),)})
 
     def _onward(self, asked: Asked, step: Step) -> Reply:
-        if step.session is not None and asked.session is not None:
-            # Somebody signs in over a session: the older one ends, also on a shared computer.
-            self._portal.sign_in.logout(asked.session, source=asked.source)
+        over = () if step.session is None else signed_over(self._portal, asked)
         next = safe_next(asked.form.get("next"))
         go = next if step.session is not None else step_page(step, next=next)
-        return Reply(redirect=go, cookies=step_cookies(step), session=step.session)
+        return Reply(redirect=go, cookies=(*over, *step_cookies(step)), session=step.session)
 
     def _over(self, asked: Asked, denied: Denied) -> Reply:
         """The sign-in is dead: too old, out of tries, or ended elsewhere. Nothing is left to go on with."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from portalsec.account_pages._lately import require_lately
 from portalsec.account_pages.exchange import (
     Asked,
     Lane,
@@ -25,7 +26,9 @@ from portalsec.account_pages.views import (
     notice_views,
 )
 from portalsec.auth.endings import Why
+from portalsec.auth.notices import NoticeKind
 from portalsec.auth.password_policy import PasswordRefused
+from portalsec.auth.ports import KnownDevice
 from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.clock import from_unix_microseconds, unix_microseconds
 from portalsec.errors import Denied, Reason
@@ -239,13 +242,18 @@ class OwnerPages:
     # -- devices ----------------------------------------------------------------------------------------------------
 
     def devices(self, asked: Asked) -> Reply:
-        """Shows: devices (`DeviceView`), removed, distrusted."""
+        """Shows: devices (`DeviceView`), removed, distrusted. Of an old copy of a device's cookie the owner is told, as at the
+        door."""
         session = self._session(asked)
         account = self._portal.stores.accounts.get(session.account_id)
         trusted = (
             {} if account is None else {each.id: each for each in self._portal.trust.of_account(account)}
         )
-        here = self._portal.devices.find(asked.device, session.account_id, source=asked.source)
+
+        def copied(device: KnownDevice) -> None:
+            self._portal.notices.tell(device.account_id, NoticeKind.DEVICE_REUSED, source=asked.source)
+
+        here = self._portal.devices.find(asked.device, session.account_id, source=asked.source, reused=copied)
         devices = tuple(
             DeviceView(
                 id=each.id,
@@ -267,7 +275,11 @@ class OwnerPages:
         return Reply(page="devices", values=values)
 
     def forget_device(self, asked: Asked) -> Reply:
-        """``device``: an id, or "all"; ``do=distrust``: it stays known and is trusted no longer."""
+        """``device``: an id, or "all"; ``do=distrust``: it stays known and is trusted no longer.
+
+        "all" takes a factor that was shown lately, as `sign_out_elsewhere` does; for one alone the session is enough: the
+        page says which it is, and a browser that somebody lost is to be gone at once.
+        """
         session = self._session(asked)
         which, known = asked.text("device"), self._portal.devices
         if asked.text("do") == "distrust":
@@ -276,6 +288,7 @@ class OwnerPages:
             return Reply(redirect="/account/devices?distrusted=yes")
         owner = Actor(type="user", id=session.account_id)
         if which == "all":
+            require_lately(self._portal, session)
             known.revoke_all(session.account_id, actor=owner, source=asked.source)
         else:
             with suppress(Denied):  # it is gone already: the page shows what is left
@@ -308,8 +321,13 @@ class OwnerPages:
         )
 
     def sign_out_elsewhere(self, asked: Asked) -> Reply:
-        """Ends every other session, forgets devices and links; this session goes on under a new id."""
+        """Ends every other session, forgets devices and links; this session goes on under a new id.
+
+        It takes a factor that was shown lately, on the way in or since (ASVS 5.0, V7.5.2): whoever copied this session's
+        cookie must not throw the owner out with it, who can show one. Without one: `Denied`, STEP_UP_REQUIRED.
+        """
         session = self._session(asked)
+        require_lately(self._portal, session)
         new = self._portal.endings.apply(
             session.account_id,
             Why.SIGNED_OUT_EVERYWHERE,

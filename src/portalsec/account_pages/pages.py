@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from portalsec.account_pages.acting import ActingPages
 from portalsec.account_pages.authenticators import AuthenticatorPages
 from portalsec.account_pages.exchange import Route
 from portalsec.account_pages.factors import FactorPages
+from portalsec.account_pages.importing import ImportPages
 from portalsec.account_pages.mail_link import MailLinkPages
 from portalsec.account_pages.other_ways import OtherWayPages
 from portalsec.account_pages.owners import OwnerPages
@@ -40,7 +42,9 @@ class AccountPages:
         self.resume = ResumePages(portal)
         self.step_up = StepUpPages(portal)
         self.authenticators = AuthenticatorPages(portal)
+        self.importing = ImportPages(portal)
         self.undo = UndoPages(portal)
+        self.acting = ActingPages(portal)
 
     def routes(self) -> tuple[Route, ...]:
         """What an adapter serves."""
@@ -55,6 +59,8 @@ class AccountPages:
             self.resume,
             self.step_up,
             self.authenticators,
+            self.importing,
             self.undo,
+            self.acting,
         )
         return tuple(route for part in parts for route in part.routes())

@@ -16,6 +16,7 @@ from portalsec.account_pages.exchange import (
     trouble,
 )
 from portalsec.account_pages.other_ways import other_page
+from portalsec.account_pages.way_back import signed_over
 from portalsec.auth.passkeys.options import PasskeyOptions
 from portalsec.auth.passkeys.rp_id import related_origins_document
 from portalsec.auth.signin import Step
@@ -25,10 +26,12 @@ from portalsec.web import PASSKEY_COOKIE, PENDING_COOKIE, clear_cookie, safe_nex
 
 __all__ = ["PasskeyPages", "passkey_options", "passkey_refused"]
 
-_START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
+# The last two: the passkey was right, and something ended the account's sign-ins in that moment.
+_START_AGAIN = frozenset(
+    {Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED, Reason.SESSION_REVOKED, Reason.EVIDENCE_STALE}
+)
 _SENTENCE = {
-    Reason.FLOW_UNKNOWN: "begin_again",
-    Reason.FLOW_EXHAUSTED: "begin_again",
+    **dict.fromkeys(_START_AGAIN, "begin_again"),
     Reason.THROTTLED: "wait",
     Reason.PASSKEY_TAKEN: "passkey_taken",
 }
@@ -153,12 +156,10 @@ class PasskeyPages:
         return Reply(page=page, values=values)
 
     def _onward(self, asked: Asked, step: Step) -> Reply:
-        if step.session is not None and asked.session is not None:
-            # Somebody signs in over a session: the older one ends, also on a shared computer.
-            self._portal.sign_in.logout(asked.session, source=asked.source)
+        over = () if step.session is None else signed_over(self._portal, asked)
         next = safe_next(asked.form.get("next"))
         go = next if step.session is not None else step_page(step, next=next)
-        return Reply(json={"go": go}, cookies=step_cookies(step), session=step.session)
+        return Reply(json={"go": go}, cookies=(*over, *step_cookies(step)), session=step.session)
 
 
 def passkey_options(options: PasskeyOptions, *cookies: str) -> Reply:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 from datetime import timedelta
 
+from portalsec.account_pages._lately import require_lately
 from portalsec.account_pages.exchange import Asked, Reply, Route
 from portalsec.account_pages.step_up import STEP_UP
-from portalsec.auth.factors import WITHIN
+from portalsec.account_pages.way_back import ACT_OVER, sign_off, way_back
 from portalsec.auth.sessions import ActiveSession
 from portalsec.crypto import KeyedHash
 from portalsec.errors import Denied, Reason
@@ -17,6 +18,7 @@ from portalsec.web import (
     PASSKEY_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
+    STAFF_COOKIE,
     clear_cookie,
     logout_headers,
     safe_next,
@@ -86,6 +88,7 @@ class SessionPages:
         """The answer of `left` for a session that the adapter has checked itself."""
         idle, absolute = session.idle_left, session.absolute_left
         warn, shared = self._portal.policies.sessions.warn_before, session.record.shared
+        early = max(warn, _LIMIT_WARNING if warn else warn)
         answer: dict[str, object] = {
             "signed_in": True,
             "who": who(self._portal, session.account_id),
@@ -96,7 +99,8 @@ class SessionPages:
             "can_stay": absolute > idle,
             "warn": warn / _SECOND,
             # Earlier, since nothing lengthens it and there may be much to finish.
-            "warn_absolute": max(warn, _LIMIT_WARNING if warn else warn) / _SECOND,
+            # Who acts in another's name chose few minutes, and the banner has the time.
+            "warn_absolute": (early if session.impersonator is None else warn) / _SECOND,
             "shared": shared,
         }
         if not shared:
@@ -107,16 +111,30 @@ class SessionPages:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def sign_out(self, asked: Asked) -> Reply:
-        """``POST /sign-out``. Ends the session and a sign-in that is under way; the browser is told to keep nothing."""
-        self._portal.sign_in.logout(asked.session, source=asked.source, pending=asked.pending)
+        """``POST /sign-out``. Ends the session and a sign-in that is under way; the browser is told to keep nothing.
+
+        Where staff acts in an owner's name, their own session ends too: "end" of the banner leads back to it.
+        """
+        sign_off(
+            self._portal,
+            session=asked.session,
+            staff=asked.staff,
+            source=asked.source,
+            pending=asked.pending,
+        )
         return Reply(
             page="signed_out",
-            cookies=tuple(map(clear_cookie, (SESSION_COOKIE, PENDING_COOKIE, PASSKEY_COOKIE))),
+            cookies=tuple(map(clear_cookie, (SESSION_COOKIE, PENDING_COOKIE, PASSKEY_COOKIE, STAFF_COOKIE))),
             headers=logout_headers(known_device=asked.device is not None),
         )
 
     def ended(self, asked: Asked) -> Reply:
-        """``GET /signed-out``, where session.js goes. ``next``: the page that was open. Shows: next (a path)."""
+        """``GET /signed-out``, where session.js goes. ``next``: the page that was open. Shows: next (a path).
+
+        Whoever acted in an owner's name finds their way back instead.
+        """
+        if way_back(self._portal, session=asked.session, staff=asked.staff) is not None:
+            return Reply(redirect=ACT_OVER)
         return Reply(page="session_ended", values={"next": safe_next(asked.text("next"))})
 
     # -- the list ---------------------------------------------------------------------------------------------------
@@ -142,7 +160,7 @@ class SessionPages:
         owner = Actor(type="user", id=session.account_id)
         if which == session.reference:
             return self.sign_out(asked)
-        self._portal.step_up.require(session, within=WITHIN, explicit=False)
+        require_lately(self._portal, session)
         if which == "others":
             new = self._portal.sessions.end_others(
                 session.account_id, keep=session.digest, source=asked.source, actor=owner

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 from portalsec.account_pages.exchange import Asked, Lane, Reply, Route, Trouble, refused, trouble
 from portalsec.account_pages.passkeys import passkey_options, passkey_refused
+from portalsec.account_pages.shortfall import STEP_UP, kinds_of, step_up_page
 from portalsec.auth.sessions import ActiveSession, NewSession
+from portalsec.auth.step_up import StepUpRequired
 from portalsec.errors import Denied, Reason
 from portalsec.portal import Portal
 from portalsec.web import SESSION_COOKIE, safe_next, set_cookie
 
 __all__ = ["STEP_UP", "StepUpPages", "step_up_page"]
 
-STEP_UP = "/account/step-up"
 CODES = "/account/factors/codes"
+_SECOND = frozenset({"totp", "passkey"})
 _MISTAKES = frozenset(
     {
         Reason.WRONG_PASSWORD,
@@ -27,12 +29,6 @@ _MISTAKES = frozenset(
         Reason.FACTOR_DISABLED,
     }
 )
-
-
-def step_up_page(path: str) -> str:
-    """Where an adapter sends whoever was refused with STEP_UP_REQUIRED; from there they come back to ``path``."""
-    after = safe_next(path).partition("?")[0]
-    return f"{STEP_UP}?next={after}"
 
 
 class StepUpPages:
@@ -59,11 +55,14 @@ class StepUpPages:
     # -- by form ----------------------------------------------------------------------------------------------------
 
     def page(self, asked: Asked) -> Reply:
-        """``next``. Shows: next, ways ("password", "totp", "passkey", "recovery_code": what the account could show)."""
+        """``next``, ``or`` and ``set-up``, as `step_up_page` makes them. Shows: next, ways ("password", "totp", "passkey",
+        "recovery_code": what the account could show of what would do), only (of ``or``, for a hidden field of that name),
+        set_up (where there are no ways: of "totp", "passkey", "recovery_code", "password", what to set up; without these a
+        new sign-in leads on)."""
         return self._page(asked, self._session(asked))
 
     def submit(self, asked: Asked) -> Reply:
-        """``current`` (the password), ``code`` or ``recovery_code``; ``next``. The session goes on under a new id."""
+        """``current`` (the password), ``code`` or ``recovery_code``; ``next``, ``or``. The session goes on under a new id."""
         session, step_up = self._session(asked), self._portal.step_up
         field = next(
             (name for name in ("current", "code", "recovery_code") if asked.text(name).strip()), None
@@ -77,6 +76,10 @@ class StepUpPages:
         }[field]
         try:
             new = verify(session, asked.text(field), source=asked.source)
+        except StepUpRequired as denied:
+            # Of a session that came from elsewhere it is too little, whatever the form offered.
+            told = (trouble("", "refused", asked.language),)
+            return replace(self._page(asked, session, errors=told, only=denied.next), status=403)
         except Denied as denied:
             if denied.reason not in _MISTAKES:
                 raise
@@ -138,14 +141,16 @@ class StepUpPages:
     # -- parts of the above -----------------------------------------------------------------------------------------
 
     def _session(self, asked: Asked) -> ActiveSession:
-        return self._portal.sessions.check(asked.session, source=asked.source, stepping_up=True)
+        session = self._portal.sessions.check(asked.session, source=asked.source, stepping_up=True)
+        session.require_owner()  # support that acts in the owner's name is not told what they could show
+        return session
 
     def _refused(self, asked: Asked, denied: Denied) -> Reply:
         reply = _wrong_passkey(denied, asked.language)
         if denied.reason is not Reason.STEP_UP_REQUIRED or reply.json is None:
             return reply
         back = safe_next(asked.text("page"), default="/account/secure")
-        return replace(reply, json={**reply.json, "go": step_up_page(back)})
+        return replace(reply, json={**reply.json, "go": step_up_page(back, denied)})
 
     def _page(
         self,
@@ -153,11 +158,25 @@ class StepUpPages:
         session: ActiveSession,
         denied: Denied | None = None,
         errors: tuple[Trouble, ...] = (),
+        *,
+        only: tuple[str, ...] | None = None,
     ) -> Reply:
+        has = self._portal.step_up.ways(session, source=asked.source)
+        strange = self._portal.step_up.strange(session)  # that comes first, and says itself what settles it
+        if only is None and "or" in asked.form and not strange:
+            only = kinds_of(asked.text("or"))
+        if only is None:
+            # Nobody said what would do. A password does not where there is more: it may be a thief's.
+            alone = _SECOND.isdisjoint(has)
+            ways = tuple(each for each in has if alone or each != "password")
+        else:
+            ways = tuple(each for each in has if each in only)
         values = {
             "session": session,
             "next": safe_next(asked.form.get("next")),
-            "ways": self._portal.step_up.ways(session),
+            "ways": ways,
+            "only": ",".join(only or ()),
+            "set_up": () if ways or strange else kinds_of(asked.text("set-up")),
             "errors": errors,
         }
         if denied is None:

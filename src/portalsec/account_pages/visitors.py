@@ -22,6 +22,8 @@ from portalsec.account_pages.exchange import (
     troubles_of,
 )
 from portalsec.account_pages.views import disavowable_view
+from portalsec.account_pages.way_back import signed_over
+from portalsec.auth.contacts import NotConfirmed
 from portalsec.auth.password_change import SignInAgain
 from portalsec.auth.password_policy import Problem
 from portalsec.auth.words import say
@@ -117,7 +119,8 @@ class VisitorPages:
             )
         except Denied as denied:
             return self._not_chosen(asked, denied, "new_password", "reset")
-        cookies = (clear_cookie(LINK_COOKIE), *step_cookies(step))
+        over = signed_over(self._portal, asked)  # now: the page of a second factor does not do it
+        cookies = (clear_cookie(LINK_COOKIE), *over, *step_cookies(step))
         return Reply(redirect=step_page(step), cookies=cookies, session=step.session)
 
     # -- a new password that the next sign-in asks for --------------------------------------------------------------
@@ -142,7 +145,8 @@ class VisitorPages:
                 return Reply(redirect="/sign-in", cookies=(clear_cookie(PENDING_COOKIE),))
             return self._not_chosen(asked, denied, "forced_password", "reset", next=next, changed=False)
         onward = next if step.session else step_page(step, next=next)
-        return Reply(redirect=onward, cookies=step_cookies(step), session=step.session)
+        over = signed_over(self._portal, asked)
+        return Reply(redirect=onward, cookies=(*over, *step_cookies(step)), session=step.session)
 
     def _forced(self, asked: Asked, next: str, *, changed: bool = False) -> Reply:
         values = {"next": next, "least": self.least, "errors": (), "changed": changed}
@@ -222,7 +226,8 @@ class VisitorPages:
             done = self._portal.disavowal.confirm(asked.form.get("token"), source=asked.source)
         except Denied as denied:
             return _dead_or_wait(denied, "not_me")
-        return disavowed(done)
+        reply = disavowed(done)
+        return replace(reply, cookies=(*reply.cookies, *signed_over(self._portal, asked)))
 
     # -- registration -----------------------------------------------------------------------------------------------
 
@@ -276,7 +281,8 @@ class VisitorPages:
                 errors = (trouble("login", "login_not_yours", asked.language),)
                 return refused(denied, "register_account", **shown, errors=errors)
             return self._not_chosen(asked, denied, "register_account", "register", login=login[:254])
-        cookies = (clear_cookie(LINK_COOKIE), *step_cookies(made.step))
+        over = signed_over(self._portal, asked)
+        cookies = (clear_cookie(LINK_COOKIE), *over, *step_cookies(made.step))
         return Reply(redirect=step_page(made.step), cookies=cookies, session=made.step.session)
 
     # -- an address -------------------------------------------------------------------------------------------------
@@ -298,9 +304,13 @@ class VisitorPages:
                 asked.form.get("token"), source=asked.source, session=session
             )
         except Denied as denied:
-            return _dead_or_wait(denied, "email")
+            kept = denied.session if isinstance(denied, NotConfirmed) else None
+            reply = _dead_or_wait(denied, "email")
+        else:
+            reply = Reply(page="email_confirmed", headers=PRIVATE)
+        # Whatever came of the address: the session of this browser goes on under that id alone.
         cookies = () if kept is None else (set_cookie(SESSION_COOKIE, kept.token.reveal()),)
-        return Reply(page="email_confirmed", cookies=cookies, session=kept, headers=PRIVATE)
+        return replace(reply, cookies=(*reply.cookies, *cookies), session=kept)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from portalsec.auth.account import Accounts, SignUp, canonical_login
     from portalsec.auth.adding_factor import AddingFactor
     from portalsec.auth.anomalies import AnomalyPolicy
+    from portalsec.auth.attempt import SignInAttempt
     from portalsec.auth.breached import BreachFile, Bundled
     from portalsec.auth.breached_build import build_breach_file
     from portalsec.auth.breached_range import BreachRange
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from portalsec.auth.contacts import Contacts, canonical_email
     from portalsec.auth.courier import Courier, Delivered
     from portalsec.auth.demands import Demand, DemandRule, Facts
+    from portalsec.auth.device_rules import DeviceRule
     from portalsec.auth.devices import KnownDevices
     from portalsec.auth.disavowal import Disavowal, Disavowed
     from portalsec.auth.dormancy import Dormancy, DormancyPolicy
     from portalsec.auth.endings import Endings, What, Why
     from portalsec.auth.evidence import Evidence, Factor
+    from portalsec.auth.factor_demand import FactorDemand
     from portalsec.auth.hash_costs import OlderArgon2
     from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy
     from portalsec.auth.incidents import Incidents
@@ -71,6 +74,7 @@ __all__ = [
     "DemandRule",
     "DetectionPolicy",
     "DevicePosture",
+    "DeviceRule",
     "Disavowal",
     "Disavowed",
     "Dormancy",
@@ -79,6 +83,7 @@ __all__ = [
     "Enrolment",
     "Evidence",
     "Factor",
+    "FactorDemand",
     "Facts",
     "Impersonation",
     "ImpersonationPolicy",
@@ -110,6 +115,7 @@ __all__ = [
     "Sessions",
     "SignIn",
     "SignInAgain",
+    "SignInAttempt",
     "SignInLinks",
     "SignInPolicy",
     "SignUp",
@@ -145,6 +151,7 @@ _HOMES = {
     ),
     "anomalies": ("AnomalyPolicy",),
     "posture": ("DevicePosture",),
+    "device_rules": ("DeviceRule",),
     "impersonation": ("Impersonation", "ImpersonationPolicy"),
     "incidents": ("Incidents",),
     "support": ("SupportDesk",),
@@ -160,7 +167,9 @@ _HOMES = {
     "account": ("Accounts", "SignUp", "canonical_login"),
     "budgets": ("DetectionPolicy", "Lane", "ThrottlePolicy"),
     "contacts": ("Contacts", "canonical_email"),
+    "attempt": ("SignInAttempt",),
     "demands": ("Demand", "DemandRule", "Facts"),
+    "factor_demand": ("FactorDemand",),
     "devices": ("KnownDevices",),
     "endings": ("Endings", "What", "Why"),
     "breached": ("BreachFile", "Bundled"),

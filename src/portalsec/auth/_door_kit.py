@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
+from portalsec.auth.attempt import RiskOf
 from portalsec.auth.demands import Facts
 from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings
@@ -24,6 +25,7 @@ from portalsec.auth.ports import (
     PasskeyStore,
     SignInWatch,
 )
+from portalsec.auth.posture import DevicePosture, posture_said
 from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import Sessions
 from portalsec.auth.signin_policy import SignInPolicy
@@ -60,7 +62,13 @@ class PasskeyService(Protocol):
     pending sign-in or session, and each challenge is good for one answer."""
 
     def begin_sign_in(
-        self, place: bytes, *, login: str | None, account: Account | None, purpose: str
+        self,
+        place: bytes,
+        *,
+        login: str | None,
+        account: Account | None,
+        purpose: str,
+        user_verification: Literal["preferred", "required"] | None = None,
     ) -> PasskeyOptions: ...
 
     def complete_sign_in(
@@ -142,6 +150,18 @@ class Kit:
     sent_codes: SentCodeService | None
     trust: TrustService | None
     facts_of: Callable[[str], Facts] | None
+    risk_of: RiskOf | None
+
+    def posture(self, source: Source) -> DevicePosture | None:
+        """What the request's app says of its device; MALFORMED, recorded, where that is nonsense.
+
+        Every step asks before it counts or uses anything up.
+        """
+        try:
+            return posture_said(source, now=self.clock())
+        except Denied as refusal:
+            reason = refusal.reason
+        return self.refuse(Event.SYSTEM_REQUEST_REFUSED, reason, source=source)
 
     def refuse(
         self,

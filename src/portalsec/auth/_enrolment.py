@@ -194,7 +194,8 @@ class Enrolling:
 
     def _due(self, account: Account, state: Pending, factor: Factor, source: Source) -> None:
         """Whether this sign-in is to set up this kind, as of now: the owner may have set up one of theirs meanwhile."""
-        if factor not in self._standing.next(account, state.proofs).enrol:
+        where = self._standing.next(account, state.proofs, source=source, browser=state.browser)
+        if factor not in where.enrol:
             self._standing.refuse_enrolment(account, source)
 
     def _first_code(

@@ -57,6 +57,7 @@ class PasswordFirst:
             malformed = refusal.reason
         if malformed is not None:
             kit.refuse(Event.SYSTEM_REQUEST_REFUSED, malformed, source=source)
+        kit.posture(source)
         details = {"login": login_reference(kit.mac, name)}
         full: Denied | None = None
         try:

@@ -63,7 +63,7 @@ class LinkFirst:
         elif self._standing.must_change(account) is not None:
             # A password that is asked for anew is not chosen by whoever reads the mail: that is what a reset is for.
             reason = Reason.CHANGE_REQUIRED
-        elif not self._leads_on(account, proven):
+        elif not self._leads_on(account, proven, source):
             reason = Reason.EVIDENCE_MISSING
         if reason is not None or not flow or proven.epoch is None:
             kit.refuse(
@@ -89,7 +89,9 @@ class LinkFirst:
         )
         return self._opening.go_on(account, state, source=source, device=device)
 
-    def _leads_on(self, account: Account, proven: Evidence) -> bool:
-        """Whether something beside a password does: a password comes first at this door, and never behind a link."""
-        where = self._standing.next(account, [proven.proof])
-        return where.done or bool(where.enrol) or bool(where.show - {Factor.PASSWORD})
+    def _leads_on(self, account: Account, proven: Evidence, source: Source) -> bool:
+        """Whether something beside a password does: a password comes first at this door, and never behind a link. Nor is
+        anything set up behind a link that is not enough, where the account has a password that nobody showed."""
+        where = self._standing.next(account, [proven.proof], source=source, browser=Browser())
+        bare = account.password_hash is None
+        return where.done or (bare and bool(where.enrol)) or bool(where.show - {Factor.PASSWORD})

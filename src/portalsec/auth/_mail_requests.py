@@ -25,9 +25,18 @@ __all__ = ["MailRequests"]
 
 _FAMILY = 8  # accounts that one address gets letters for at one request
 _BUDGETS: Mapping[str, str] = MappingProxyType(
-    {NoticeKind.REQUEST_RESET: "reset_mail", NoticeKind.REQUEST_UNLOCK: "unlock_mail"}
+    {
+        NoticeKind.REQUEST_RESET: "reset_mail",
+        NoticeKind.REQUEST_UNLOCK: "unlock_mail",
+        NoticeKind.REQUEST_SIGN_IN: "link_mail",
+        NoticeKind.REQUEST_VERIFY: "verify_mail",
+    }
 )
-"""Whose mails have a budget apart: no other kind of mail can use it up."""
+"""Whose mails have a budget apart: no other kind of mail can use it up.
+
+What confirms an address has no budget of a known device besides: it goes to a mailbox that is not shown to be the
+account's, and whoever has an account has devices of theirs, so the mailbox's bound must hold for all of them.
+"""
 
 
 class MailRequests:

@@ -13,6 +13,7 @@ from portalsec.auth._pending import Browser, Pending
 from portalsec.auth._pending_flows import ENROLMENT, FACTOR, NEW_PASSWORD, PendingSignIns
 from portalsec.auth._standing import Standing
 from portalsec.auth.assurance import count
+from portalsec.auth.demands import Facts
 from portalsec.auth.evidence import Evidence, mint
 from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor, Proof
@@ -57,7 +58,11 @@ class Opening:
             Denied: EVIDENCE_MISSING (the account has nothing that could lead on), and what `login` raises.
         """
         kit = self._kit
-        where = self._standing.next(account, state.proofs, device=state.browser.device)
+        if (posture := kit.posture(source)) is not None:
+            state = replace(state, browser=replace(state.browser, posture=posture))
+        where = self._standing.next(
+            account, state.proofs, source=source, browser=state.browser, trusting=True
+        )
         if where.done:
             return self.complete(self._lengthened(account, state), state, source=source, device=device)
         if expires_at is None and any(proof.factor is Factor.PASSWORD for proof in state.proofs):
@@ -123,8 +128,10 @@ class Opening:
             The session, and the known devices' new cookie where the browser is to be known.
         """
         kit = self._kit
+        posture = kit.posture(source) or browser.posture
         account = kit.accounts.get(account_id)
-        reason = self._shortfall(account_id, account, evidence, browser)
+        facts = self._standing.facts(account_id)  # before they are measured by: see below
+        reason = self._shortfall(account_id, account, evidence, source, browser)
         if reason is None and account is not None and not self._pending.still(account, password):
             reason = Reason.EVIDENCE_STALE  # the password was changed after it was proven
         if reason is not None or account is None:
@@ -146,7 +153,8 @@ class Opening:
                 proofs=proofs,
                 source=source,
                 shared=browser.shared,
-                roles=self._standing.facts(account.id).roles,
+                roles=facts.roles,
+                posture=posture,
             )
         except Denied as refusal:
             refused = refusal.reason
@@ -162,6 +170,10 @@ class Opening:
         )
         recorded = False
         try:
+            if self._overtaken(account, facts):
+                kit.refuse(
+                    Event.AUTH_LOGIN_FAILED, Reason.EVIDENCE_STALE, source=source, account_id=account_id
+                )
             kit.emit(opened)
             recorded = True
             kit.throttle.complete(units)
@@ -213,6 +225,11 @@ class Opening:
         )
         return Step(next=(CHOOSE,), pending=token)
 
+    def _overtaken(self, account: Account, facts: Facts) -> bool:
+        """What an account gets (a role) ends what it has, but of one that never signed in there is nothing to end: its first
+        session is looked at once more, now that it is there to be found."""
+        return account.signed_in_at is None and self._standing.facts(account.id) != facts
+
     def _proven(self, account: Account, proofs: Sequence[Proof]) -> None:
         """Whoever knows the password that was reset by mail has shown more than that mailbox.
 
@@ -235,6 +252,7 @@ class Opening:
         account_id: str,
         account: Account | None,
         evidence: Sequence[Evidence],
+        source: Source,
         browser: Browser,
     ) -> Reason | None:
         kit = self._kit
@@ -256,8 +274,8 @@ class Opening:
             return Reason.CHANGE_REQUIRED
         # Asked anew of the stores: what was true when the first factor was looked at may be old by now.
         proofs = [piece.proof for piece in evidence]
-        enough = self._standing.next(account, proofs, device=browser.device).done
-        if not enough or all(piece.epoch is None for piece in evidence):
+        where = self._standing.next(account, proofs, source=source, browser=browser, trusting=True)
+        if not where.done or all(piece.epoch is None for piece in evidence):
             return Reason.EVIDENCE_MISSING
         if not self._standing.still_there(account, proofs):
             return Reason.EVIDENCE_STALE

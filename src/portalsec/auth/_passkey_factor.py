@@ -12,7 +12,7 @@ from portalsec.auth._opening import Opening
 from portalsec.auth._pending import Browser, Pending, password_digest
 from portalsec.auth._pending_flows import FACTOR, FIRST, PendingSignIns, token_digest
 from portalsec.auth._standing import Standing
-from portalsec.auth.demands import meets
+from portalsec.auth.demands import Demand, meets
 from portalsec.auth.ports import Account, Flow
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.step import Step
@@ -58,6 +58,7 @@ class PasskeyFactor:
             malformed = refusal.reason
         if malformed is not None:
             kit.refuse(Event.SYSTEM_REQUEST_REFUSED, malformed, source=source)
+        posture = kit.posture(source)
         kit.admit("ceremony", None, source)
         account, named = None, None
         if name is not None:
@@ -69,7 +70,7 @@ class PasskeyFactor:
             proofs=(),
             password="",
             named=named,
-            browser=Browser(shared=shared, trust=trust and not shared, left=left),
+            browser=Browser(shared=shared, trust=trust and not shared, left=left, posture=posture),
         )
         token = new_token()
         digest = token_digest(token)
@@ -86,7 +87,13 @@ class PasskeyFactor:
         service = self._service(source)
         flow, state, account = self._pending.begun(pending, FACTOR, source, most=_MAX_BEGUN)
         self._offered(account, state, source)
-        options = service.begin_sign_in(flow.digest, login=None, account=account, purpose=_SECOND)
+        options = service.begin_sign_in(
+            flow.digest,
+            login=None,
+            account=account,
+            purpose=_SECOND,
+            user_verification="required" if self._must_verify(account, state, source) else None,
+        )
         self._pending.put_back(flow, replace(state, begun=state.begun + 1))
         return options, Secret(str(pending))
 
@@ -97,6 +104,7 @@ class PasskeyFactor:
     ) -> Step:
         """`SignIn.submit_passkey`."""
         service, digest = self._service(source), token_digest(pending)
+        self._kit.posture(source)
         # One answer each: whatever comes of it, a first ceremony is begun anew.
         flow = digest and self._kit.flows.consume(digest, FIRST, now=self._kit.clock())
         if flow:
@@ -180,7 +188,7 @@ class PasskeyFactor:
                 _SECOND,
                 response,
                 account_id=account.id,
-                require_user_verification=self._must_verify(account, state),
+                require_user_verification=self._must_verify(account, state, source),
                 source=source,
             ),
             attempt,
@@ -200,15 +208,20 @@ class PasskeyFactor:
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _must_verify(self, account: Account, state: Pending) -> bool:
-        """Whether this passkey leads on only where its user is verified."""
-        demand = self._standing.demand(account.id)
+    def _must_verify(self, account: Account, state: Pending, source: Source) -> bool:
+        """Whether this passkey leads on only where its user is verified: where nothing else that was shown is of another
+        kind than what is held. Whoever has a passkey is asked for two factors, whatever the policy asks; one that was only
+        touched is one kind with a mailed link, and the password that would be missing is never asked for behind that.
+        """
+        demand = self._standing.demand(account, source=source, browser=state.browser)
         touched = Proof(factor=Factor.PASSKEY, at=self._kit.clock(), device_bound=True, attested=True)
         verified = replace(touched, user_verified=True)
-        return meets([*state.proofs, verified], demand) and not meets([*state.proofs, touched], demand)
+        two = Demand(second=True, allowed=demand.allowed)
+        return meets([*state.proofs, verified], two) and not meets([*state.proofs, touched], two)
 
     def _offered(self, account: Account, state: Pending, source: Source) -> None:
-        if Factor.PASSKEY not in self._standing.next(account, state.proofs).show:
+        where = self._standing.next(account, state.proofs, source=source, browser=state.browser)
+        if Factor.PASSKEY not in where.show:
             self._kit.refuse(
                 Event.AUTH_MFA_CHALLENGE_FAILED,
                 Reason.FACTOR_NOT_ENROLLED,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from portalsec._encoding import length_prefixed
 from portalsec.auth.ports import Flow, Mac
+from portalsec.auth.posture import DevicePosture, posture_of, posture_text
 from portalsec.auth.proof import Proof
 from portalsec.auth.proof_text import proofs_of, proofs_text
 from portalsec.auth.throttle import Units
@@ -35,6 +36,7 @@ class Browser:
         notice: a notice of the right password that is due unless the sign-in is completed.
         folded: such notices of this account's sign-ins that this one took the place of in this browser.
         left: the same of sign-ins of whichever account (its id, the notice), while this one does not know whose it is.
+        posture: what its app said of the device, the last time that it said anything.
     """
 
     device: str | None = None
@@ -44,6 +46,7 @@ class Browser:
     notice: str | None = None
     folded: tuple[str, ...] = ()
     left: tuple[tuple[str, str], ...] = ()
+    posture: DevicePosture | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,8 @@ class Pending:
 
     def encode(self) -> bytes:
         """One line of JSON with its version."""
-        fields = {"v": 7, **asdict(self), "proofs": proofs_text(self.proofs)}
+        browser = {**_members(self.browser), "posture": posture_text(self.browser.posture)}
+        fields = {"v": 8, **_members(self), "proofs": proofs_text(self.proofs), "browser": browser}
         return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -86,14 +90,15 @@ class Pending:
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 7:
+            if version != 8:
                 raise ValueError(version)
             units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
             proofs = proofs_of(fields.pop("proofs"))
             kept = fields.pop("browser")
             folded = tuple(str(notice) for notice in kept.pop("folded"))
             left = tuple((str(whose), str(notice)) for whose, notice in kept.pop("left"))
-            browser = Browser(**kept, folded=folded, left=left)
+            posture = posture_of(kept.pop("posture"))
+            browser = Browser(**kept, folded=folded, left=left, posture=posture)
             bytes.fromhex((browser.device or "") + (browser.family or ""))
             made = cls(**fields, units=units, proofs=proofs, browser=browser)
         except (ValueError, TypeError, KeyError, AttributeError, Tampered):
@@ -101,6 +106,11 @@ class Pending:
         if made is None:
             raise Tampered("a pending sign-in is damaged")
         return made
+
+
+def _members(made: Browser | Pending) -> dict[str, object]:
+    # As they are: `dataclasses.asdict` copies each, and whatever is in it.
+    return {name: getattr(made, name) for name in made.__slots__}
 
 
 def password_digest(mac: Mac, password_hash: str | None) -> str:

@@ -78,6 +78,7 @@ class PendingSignIns:
     ) -> tuple[Flow, Pending]:
         """A sign-in that stands in the store, with this try counted; FLOW_UNKNOWN otherwise."""
         kit = self._kit
+        kit.posture(source)  # nonsense costs no try
         most = limit or kit.policy.pending_attempts
         flow = digest and kit.flows.attempt(digest, purpose, limit=most, now=kit.clock())
         if not flow:
@@ -98,6 +99,7 @@ class PendingSignIns:
         ``of`` is what there may be ``most`` of.
         """
         kit = self._kit
+        kit.posture(source)
         digest = token_digest(pending)
         flow = digest and kit.flows.consume(digest, purpose, now=kit.clock())
         if not flow:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NoReturn
 from portalsec.auth._door import DOOR
 from portalsec.auth._door_kit import Kit, PasskeyService, settled
 from portalsec.auth._input import password_text
+from portalsec.auth._pending import Browser
 from portalsec.auth._standing import Standing
+from portalsec.auth.demands import Demand
 from portalsec.auth.evidence import Evidence, mint
 from portalsec.auth.ports import Account, SessionRecord
-from portalsec.auth.proof import Factor
-from portalsec.auth.sessions import NewSession
+from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.errors import Denied, Reason, Tampered
 from portalsec.events import Event, Source
 
@@ -45,6 +47,7 @@ class Resuming:
             malformed = True
         if malformed:
             kit.refuse(Event.SYSTEM_REQUEST_REFUSED, Reason.MALFORMED, source=source)
+        kit.posture(source)
         account = self._account(record, source)
 
         def verify() -> Evidence:
@@ -55,7 +58,8 @@ class Resuming:
                 damaged = True
             if damaged or account.password_hash is None:
                 raise Denied(Reason.FACTOR_NOT_ENROLLED)
-            return mint(Factor.PASSWORD, account.id, at)
+            [proof] = self._standing.weighed(account, [Proof(factor=Factor.PASSWORD, at=at)])
+            return mint(proof, account.id)
 
         return self._resume(record, account, verify, source)
 
@@ -74,6 +78,7 @@ class Resuming:
 
     def with_passkey(self, token: object, response: object, *, source: Source) -> NewSession:
         """`SignIn.resume_passkey`."""
+        self._kit.posture(source)
         record, service = self._kit.sessions.resumable(token, source=source), self._service(source)
         account = self._account(record, source)
         return self._resume(
@@ -89,6 +94,17 @@ class Resuming:
             ),
             source,
         )
+
+    def asked_here(self, session: ActiveSession, *, source: Source) -> Demand:
+        """`SignIn.asked_here`."""
+        kit, record = self._kit, session.record
+        if not kit.policy.asks_attempt:
+            kit.posture(source)
+            return Demand(level=0)
+        browser = Browser(posture=record.posture)
+        account = self._account(record, source)
+        facts = self._standing.facts_here(account, source=source, browser=browser, signed_in=True)
+        return kit.policy.of_attempt(facts, kit.clock())
 
     def _resume(
         self, record: SessionRecord, account: Account, verify: Callable[[], Evidence], source: Source
@@ -107,11 +123,16 @@ class Resuming:
         if self._standing.must_change(account) is not None:
             self._refuse(record, Reason.CHANGE_REQUIRED, source)
         # What the session had proven must be enough by now without the new proof, which only says who is back.
-        enough = self._standing.next(account, record.proofs).done
+        posture = kit.posture(source) or record.posture
+        enough = self._standing.next(
+            account, record.proofs, source=source, browser=Browser(posture=posture), signed_in=True
+        ).done
         if not (enough and self._standing.still_there(account, record.proofs)):
             self._refuse(record, Reason.EVIDENCE_MISSING, source)
         roles = self._standing.facts(account.id).roles
-        return kit.sessions.resume_through(DOOR, record, proofs=(proven.proof,), source=source, roles=roles)
+        return kit.sessions.resume_through(
+            DOOR, record, proofs=(proven.proof,), source=source, roles=roles, posture=posture
+        )
 
     def _account(self, record: SessionRecord, source: Source) -> Account:
         account = self._kit.accounts.get(record.account_id)

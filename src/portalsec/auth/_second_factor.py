@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 from portalsec.auth._dead_factor import telling_of_the_dead
 from portalsec.auth._door_kit import Kit, SentCodeService, settled
 from portalsec.auth._opening import Opening
+from portalsec.auth._pending import Pending
 from portalsec.auth._pending_flows import FACTOR, PendingSignIns, token_digest
 from portalsec.auth._standing import Standing
 from portalsec.auth.evidence import Evidence
 from portalsec.auth.ports import Account
-from portalsec.auth.proof import Factor, Proof
+from portalsec.auth.proof import Factor
 from portalsec.auth.step import Step
 from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Event, Source
@@ -72,7 +73,7 @@ class Codes:
             pending, FACTOR, source, most=_MAX_SENT, of=lambda state: state.sent
         )
         self._pending.put_back(flow, replace(state, sent=state.sent + 1))
-        self._offered(account, state.proofs, factor, source)
+        self._offered(account, state, factor, source)
         return service.send(flow.digest, account, factor, source=source, language=language)
 
     def sent_code(self, pending: object, code: object, *, source: Source, device: object) -> Step:
@@ -103,7 +104,7 @@ class Codes:
         flow, state = self._pending.tried(token_digest(pending), FACTOR, source)
         account = self._pending.holder(flow, state, source)
         if factor is not None:
-            self._offered(account, state.proofs, factor, source)
+            self._offered(account, state, factor, source)
         attempt = kit.reserve(budget, account, source)
         if attempt.locked is not None:
             # So many wrong codes in a row were tested: none is from here on, and the answer is a wrong code's.
@@ -153,9 +154,9 @@ class Codes:
             source=source,
         )
 
-    def _offered(self, account: Account, proofs: tuple[Proof, ...], factor: Factor, source: Source) -> None:
+    def _offered(self, account: Account, state: Pending, factor: Factor, source: Source) -> None:
         """Refuse a kind that would lead nowhere: it is not tested, and nothing of it is spent."""
-        where = self._standing.next(account, proofs)
+        where = self._standing.next(account, state.proofs, source=source, browser=state.browser)
         if factor not in where.show:
             self._kit.refuse(
                 Event.AUTH_MFA_CHALLENGE_FAILED,

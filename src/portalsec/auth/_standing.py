@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from portalsec.auth._door_kit import Kit
+from portalsec.auth._pending import Browser
+from portalsec.auth.attempt import SignInAttempt, labels_of
 from portalsec.auth.demands import Demand, Enrolled, Facts, Next, meets, missing
-from portalsec.auth.ports import Account
+from portalsec.auth.ports import Account, KnownDevice
 from portalsec.auth.proof import Factor, Proof
 from portalsec.errors import Reason
 from portalsec.events import Event, Source
@@ -82,26 +84,82 @@ class Standing:
             raise TypeError("facts_of returns Facts")
         return facts
 
-    def demand(self, account_id: str) -> Demand:
-        """What is asked of this account now."""
-        return self._kit.policy.demand(self.facts(account_id), self._kit.clock())
+    def facts_here(
+        self, account: Account, *, source: Source, browser: Browser, signed_in: bool = False
+    ) -> Facts:
+        """What is known of the person, and of this very sign-in.
 
-    def next(self, account: Account, proofs: Sequence[Proof], *, device: str | None = None) -> Next:
+        Args:
+            signed_in: the browser has a session that shows a factor, and hands in no known device.
+        """
+        facts, kit = self.facts(account.id), self._kit
+        if not kit.policy.asks_attempt:
+            return facts
+        posture = kit.posture(source) or browser.posture
+        facts = replace(facts, posture=posture)
+        if kit.risk_of is None:
+            return facts
+        known = self._known(account, browser)
+        device: Literal["unknown", "known", "trusted", "signed_in"] = "unknown" if known is None else "known"
+        if signed_in:
+            device = "signed_in"
+        elif known is not None and kit.trust is not None and kit.trust.holds(account, known, kit.clock()):
+            device = "trusted"
+        attempt = SignInAttempt(account_id=account.id, source=source, device=device, posture=posture)
+        return replace(facts, labels=facts.labels | labels_of(kit.risk_of, attempt))
+
+    def demand(self, account: Account, *, source: Source, browser: Browser) -> Demand:
+        """What is asked of this sign-in now."""
+        return self._kit.policy.demand(
+            self.facts_here(account, source=source, browser=browser), self._kit.clock()
+        )
+
+    def next(
+        self,
+        account: Account,
+        proofs: Sequence[Proof],
+        *,
+        source: Source,
+        browser: Browser,
+        trusting: bool = False,
+        signed_in: bool = False,
+    ) -> Next:
         """What leads on.
 
         Args:
-            device: digest of the known device that the browser showed. A trusted one spares its owner the second factor
-                that they set up of their own accord; what the policy asks for, no device answers.
+            source, browser: of this step's request: the policy may ask more because of them.
+            trusting: whether a trusted browser counts. It spares its owner, who knows the password, the second factor that
+                they set up of their own accord; what the policy asks for, no browser answers. Beside a mailed link it
+                counts for nothing: whoever sits at that browser may have the mailbox open in the next tab.
+            signed_in: as at `facts_here`.
         """
-        kit, proofs = self._kit, self.weighed(account, proofs)
-        enrolled, demand = self.enrolled(account), self.demand(account.id)
-        where = missing(proofs, enrolled, demand, grace=kit.policy.grace(kit.clock()))
-        if where.done or kit.trust is None or device is None or not meets(proofs, demand):
+        kit, proofs, now = self._kit, self.weighed(account, proofs), self._kit.clock()
+        enrolled = self.enrolled(account)
+        facts = self.facts_here(account, source=source, browser=browser, signed_in=signed_in)
+        demand, usual = kit.policy.demand(facts, now), kit.policy.usual(facts, now)
+        where = missing(proofs, enrolled, usual, grace=kit.policy.grace(now))
+        if demand != usual:
+            # Whoever has the password, and is where its owner never was, must not answer that with a factor that they
+            # set up this moment; nor is there time for it.
+            may_add = frozenset[Factor]() if where.done else enrolled.enrolable
+            where = missing(proofs, replace(enrolled, enrolable=may_add), demand)
+        if (
+            where.done
+            or kit.trust is None
+            or not trusting
+            or browser.device is None
+            or not any(proof.factor is Factor.PASSWORD and proof.through is None for proof in proofs)
+            or not meets(proofs, demand)
+        ):
             return where
-        known = next(
-            (each for each in kit.devices.of_account(account.id) if each.digest.hex() == device), None
-        )
-        return Next(done=True) if kit.trust.holds(account, known, kit.clock()) else where
+        return Next(done=True) if kit.trust.holds(account, self._known(account, browser), now) else where
+
+    def _known(self, account: Account, browser: Browser) -> KnownDevice | None:
+        """The account's known device that the browser showed."""
+        if browser.device is None:
+            return None
+        mine = self._kit.devices.of_account(account.id)
+        return next((each for each in mine if each.digest.hex() == browser.device), None)
 
     def must_change(self, account: Account) -> str | None:
         """Why this account must choose a new password before its next session, or None."""

@@ -71,7 +71,8 @@ def anomaly(
 ) -> str | None:
     """What changed between the session's opening and this request, with what was found ``before``; None for nothing. Pure.
 
-    What was not known at the opening cannot change. A browser that had a name and now sends none is another browser.
+    What was not known at the opening cannot change. A browser that had a name and now sends none is another browser, and
+    a request that comes from nobody knows where (past the proxies that name its address, say) comes from another network.
 
     Args:
         networks: others from which a factor was shown since, as `networks_shown` made them.
@@ -81,9 +82,9 @@ def anomaly(
         family = _family(user_agent)
         if family and _family(now_user_agent) != family:
             kinds.add(BROWSER)
-    if address and now_address and now_address != address:
+    if address and now_address != address:
         here, now = _prefix(address), _prefix(now_address)
-        if here != now and UNKNOWN not in (here, now):
+        if here not in (UNKNOWN, now):
             if policy.address != "ignore":
                 kinds.add(ADDRESS)
             network = _network(now_address)
@@ -97,5 +98,4 @@ def networks_shown(
 ) -> tuple[str, ...]:
     """The networks of a session when a factor was shown from ``now_address``: that one and the one of before are its own
     from here on. The newest first, at most `MOST_NETWORKS`. Pure."""
-    found = dict.fromkeys((_network(now_address), _network(address), *networks))
-    return tuple(network for network in found if network != UNKNOWN)[:MOST_NETWORKS]
+    return tuple(dict.fromkeys((_network(now_address), _network(address), *networks)))[:MOST_NETWORKS]

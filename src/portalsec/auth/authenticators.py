@@ -49,7 +49,7 @@ class Authenticators:
 
     Args:
         cap: as `TotpPolicy.cap`: from so many wrong codes in a row on a device is dead.
-        max_totp, max_passkeys: how many an account may have; putting back is held to them too.
+        max_totp, max_passkeys: how many an account may have; see `restore` for putting back.
     """
 
     def __init__(
@@ -90,16 +90,25 @@ class Authenticators:
         done = self._totp.remove(account_id, wanted, at=at)
         return self._passkeys.remove(account_id, wanted, at=at) or done
 
-    def restore(self, account_id: str, authenticator_id: object, *, now: datetime) -> bool:
+    def restore(
+        self, account_id: str, authenticator_id: object, *, now: datetime, times: int | None = 1
+    ) -> bool:
         """Put back one that was removed less than a day ago, with all that it counted. Of several, one wins.
 
-        Whether it was: not where it is too long ago, or the account has as many of its sort as it may have.
+        Args:
+            times: how many times the usual number of its sort the account may have. Where the owner takes back what a
+                stranger did, room that the stranger filled must not keep the owner's own out: 2 then, which a stranger
+                cannot fill, since adding stops at one. None: however many there are.
+
+        Returns:
+            Whether it was: not where it is too long ago, or there is no room.
         """
         wanted, since = _id(authenticator_id), now - RESTORABLE
         held = self.of_account(account_id)
         totp = sum(each.factor is Factor.TOTP for each in held)
-        done = totp < self._max_totp and self._totp.restore(account_id, wanted, since=since)
-        room = len(held) - totp < self._max_passkeys
+        room = times is None or totp < self._max_totp * times
+        done = room and self._totp.restore(account_id, wanted, since=since)
+        room = times is None or len(held) - totp < self._max_passkeys * times
         return (room and self._passkeys.restore(account_id, wanted, since=since)) or done
 
     def strip(self, account_id: str) -> int:

@@ -99,12 +99,17 @@ class ThrottlePolicy:
         request: mails asked for under one name, of each kind: a reset, an unlock, a registration, a sign-in.
         request_address: the same from one address prefix.
         verify: addresses to verify, for one account.
-        mail, mail_long: mails to one account, and to one address: resets, unlocks, and all others that a stranger can
-            cause have one such pair each, and so have mails that a known device of the account asked for. The window
-            of ``mail_long`` is the longest that an owner waits for a mail while others ask for it.
+        mail, mail_long: mails to one account, and to one address: resets, unlocks, sign-in links, what confirms an
+            address, and all others that a stranger can cause have one such pair each, and so have mails that a known
+            device of the account asked for. The window of ``mail_long`` is the longest that an owner waits for a mail
+            while others ask for it.
         code_sent: codes by mail or SMS for one account's sign-ins, and to one mailbox or number, none of which came back;
             ``mail_long`` bounds them too. Past it nobody is asked any more: it looks like somebody who waits for the
             owner to give in.
+        code_total: codes by mail or SMS for one account, and to one mailbox or number whatever the accounts, those that
+            came back too: each one costs the portal money, also where whoever asks for it owns the number. Far more
+            than ``mail_long`` lets through in a day, since an owner's code that comes back begins that anew, and somebody
+            with the password would use this up between two of them.
         meter: passwords to measure, from one address prefix.
         ceremony: passkeys asked for at the door before anybody showed anything (each visit to a sign-in page with
             autofill is one), from one address prefix.
@@ -134,6 +139,7 @@ class ThrottlePolicy:
     mail: Lane = field(default_factory=lambda: _lane("mail", 5, _HOUR))
     mail_long: Lane = field(default_factory=lambda: _lane("mail_long", 10, timedelta(hours=6)))
     code_sent: Lane = field(default_factory=lambda: _lane("code_sent", 3, _HOUR))
+    code_total: Lane = field(default_factory=lambda: _lane("code_total", 100, _DAY))
     meter: Lane = field(default_factory=lambda: _lane("meter", 240, timedelta(minutes=5)))
     ceremony: Lane = field(default_factory=lambda: _lane("ceremony", 240, timedelta(minutes=5)))
     invitation: Lane = field(default_factory=lambda: _lane("invitation", 20, _HOUR))

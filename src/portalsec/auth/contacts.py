@@ -19,7 +19,21 @@ from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.typing import Emit, NewId
 
-__all__ = ["Contacts", "canonical_email"]
+__all__ = ["Contacts", "NotConfirmed", "canonical_email"]
+
+
+class NotConfirmed(Denied):
+    """A link that was good when it was shown: its address was removed, or confirmed by another link, meanwhile.
+
+    Attributes:
+        session: what the session of the browser that asked goes on as, since the others had ended by then; None where it
+            had none that goes on. Whoever answers that browser hands it over, or its user is signed out.
+    """
+
+    def __init__(self, session: NewSession | None = None) -> None:
+        super().__init__(Reason.TOKEN_INVALID)
+        self.session = session
+        self.args = (session,)  # what a copy or a pickle is rebuilt from
 
 
 class Contacts:
@@ -114,11 +128,11 @@ class Contacts:
         Every other session of the account ends, and every link that was mailed for it.
 
         Args:
-            session: of the browser that asks, if it has one. Where it is this account's, it goes on as the session
-                that is returned.
+            session: of the browser that asks, if it has one. Where it is this account's, and its owner's own, it goes on as the
+                session that is returned.
 
         Raises:
-            Denied: TOKEN_INVALID.
+            Denied: TOKEN_INVALID; `NotConfirmed`, which is one, where the sessions had ended by then.
         """
         held = self._links.mailed(token, LinkPurpose.VERIFY)
         held = None if held is None else self._links.spend(held)
@@ -126,7 +140,7 @@ class Contacts:
             self._refuse(Event.ACCOUNT_CONTACT_VERIFIED, Reason.TOKEN_INVALID, source, None)
             raise Denied(Reason.TOKEN_INVALID)
         account_id = held.account.id
-        own = session is not None and session.account_id == account_id
+        own = session is not None and session.account_id == account_id and session.impersonator is None
         keep = session.digest if session is not None and own else None
         try:
             self._emit(
@@ -155,7 +169,7 @@ class Contacts:
         if not won:
             # It was removed, or verified by another link of its own, while we looked.
             self._refuse(Event.ACCOUNT_CONTACT_VERIFIED, Reason.TOKEN_INVALID, source, account_id)
-            raise Denied(Reason.TOKEN_INVALID)
+            raise NotConfirmed(kept)
         return kept
 
     def remove(

@@ -6,16 +6,29 @@ stands. Who asks what of whom (roles, permissions, tenants, risk) is a list of `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
 
 from portalsec.auth.assurance import count, level, phishing_resistant
+from portalsec.auth.device_rules import DeviceRule
+from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Factor, Proof
 from portalsec.errors import ConfigurationError
 
-__all__ = ["Demand", "DemandRule", "Enrolled", "Facts", "Next", "meets", "missing", "strictest"]
+__all__ = [
+    "Demand",
+    "DemandRule",
+    "Enrolled",
+    "Facts",
+    "Next",
+    "best_of",
+    "leading_on",
+    "meets",
+    "missing",
+    "strictest",
+]
 
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 ENROLABLE = (Factor.TOTP, Factor.PASSKEY)
@@ -55,12 +68,16 @@ class Facts:
     Attributes:
         roles, permissions, tenants: by name.
         risk: 0 is usual; what the numbers above mean is the application's.
+        labels: of this very sign-in, as the application's `RiskOf` gave them; the door puts them here.
+        posture: what the app it comes from says of its device, if anything; likewise.
     """
 
     roles: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
     tenants: frozenset[str] = frozenset()
     risk: int = 0
+    labels: frozenset[str] = frozenset()
+    posture: DevicePosture | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +88,9 @@ class DemandRule:
         demand: of whom all that is given below holds.
         roles, permissions, tenants: one of these; empty: of everyone.
         risk: at least this.
+        labels: one of these was given to this very sign-in (`portalsec.auth.attempt.RiskOf`); empty: any sign-in.
+        device: what the app it comes from says of its device; None: any device. It is a claim, and a rule can ask for
+            more by it, never for less: what a `Demand` leaves out, the others still ask.
         since: from this moment on; None: always. Before it, the rule asks nothing.
     """
 
@@ -79,29 +99,40 @@ class DemandRule:
     permissions: frozenset[str] = frozenset()
     tenants: frozenset[str] = frozenset()
     risk: int = 0
+    labels: frozenset[str] = frozenset()
+    device: DeviceRule | None = None
     since: datetime | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.demand, Demand):
             raise ConfigurationError("DemandRule: demand is a Demand")
-        for name in ("roles", "permissions", "tenants"):
+        for name in ("roles", "permissions", "tenants", "labels"):
             if not isinstance(getattr(self, name), frozenset):
                 # A text is a collection of letters: a rule for the role "admin" would apply to the role "a".
                 raise ConfigurationError(f"DemandRule: {name} is a frozenset of names")
+        if self.device is not None and not isinstance(self.device, DeviceRule):
+            raise ConfigurationError("DemandRule: device is a DeviceRule")
         if self.since is not None and self.since.utcoffset() is None:
             raise ConfigurationError("DemandRule: since needs a time zone")
+
+    @property
+    def of_attempt(self) -> bool:
+        """Whether it goes by this very sign-in, and not only by whose it is."""
+        return bool(self.labels) or self.device is not None
 
     def applies(self, facts: Facts, now: datetime) -> bool:
         """Whether it asks something of this person now."""
         return (
             (self.since is None or now >= self.since)
             and facts.risk >= self.risk
+            and (self.device is None or self.device.applies(facts.posture))
             and all(
                 not wanted or not wanted.isdisjoint(has)
                 for wanted, has in (
                     (self.roles, facts.roles),
                     (self.permissions, facts.permissions),
                     (self.tenants, facts.tenants),
+                    (self.labels, facts.labels),
                 )
             )
         )
@@ -191,8 +222,9 @@ def missing(proofs: Sequence[Proof], enrolled: Enrolled, demand: Demand, *, grac
     if ways := _ways(proofs, open_to, wanted):
         return Next(show=ways)
     two = Demand(second=True, allowed=demand.allowed)
-    beside = _ways(proofs, open_to, two) if count(proofs) < 2 else frozenset()
-    if enrolled.second and count(proofs) < 2:
+    factors = count(_counting(proofs, allowed))
+    beside = _ways(proofs, open_to, two) if factors < 2 else frozenset()
+    if enrolled.second and factors < 2:
         # First what is there, then what is to be added beside it.
         return Next(show=beside)
     if not proofs:
@@ -210,20 +242,43 @@ def missing(proofs: Sequence[Proof], enrolled: Enrolled, demand: Demand, *, grac
     return Next(enrol=frozenset(each for each in new if _ways(proofs, [*open_to, each], wanted)))
 
 
+def _counting(proofs: Sequence[Proof], allowed: frozenset[Factor]) -> list[Proof]:
+    """Those of a kind that counts: one that was shown when less was asked may not count any more."""
+    return [proof for proof in proofs if proof.factor in allowed]
+
+
 def _ways(proofs: Sequence[Proof], factors: Sequence[Factor], demand: Demand) -> frozenset[Factor]:
     """The kinds of the smallest sets of ``factors`` that, at their best, would meet the demand. At most 64 sets."""
     for size in range(1, len(factors) + 1):
         found = [
             some
             for some in combinations(factors, size)
-            if meets([*proofs, *(_best(factor) for factor in some)], demand)
+            if meets([*proofs, *(best_of(factor) for factor in some)], demand)
         ]
         if found:
             return frozenset(factor for some in found for factor in some)
     return frozenset()
 
 
-def _best(factor: Factor) -> Proof:
+def leading_on(proofs: Sequence[Proof], best: Mapping[Factor, Proof], demand: Demand) -> frozenset[Factor]:
+    """Kinds that lead from these proofs to what is asked: of all sets that would do, those in which nothing is too much.
+
+    Not of the smallest alone, as at the door: whoever left their passkey at home may go on with a password and a code.
+
+    Args:
+        best: what showing each kind that somebody has could prove at most; at most 64 sets of them are looked at.
+    """
+    found: list[frozenset[Factor]] = []
+    for size in range(1, len(best) + 1):
+        for some in map(frozenset, combinations(best, size)):
+            if any(less <= some for less in found):
+                continue
+            if meets([*proofs, *(best[factor] for factor in some)], demand):
+                found.append(some)
+    return frozenset().union(*found)
+
+
+def best_of(factor: Factor) -> Proof:
     """What showing this kind could prove at most."""
     key = factor is Factor.PASSKEY
     return Proof(factor=factor, at=_EPOCH, user_verified=key, device_bound=key, attested=key)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from portalsec.auth._current import CurrentPassword
 from portalsec.auth._notice_tokens import notice_of, notice_token
@@ -36,9 +37,10 @@ from portalsec.auth.ports import (
     Notice,
     NoticeStore,
 )
+from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import ActiveSession
 from portalsec.clock import Clock
-from portalsec.errors import Denied, Reason
+from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.secret import Secret
 from portalsec.typing import Emit
@@ -49,6 +51,8 @@ _PURPOSE = "disavow"
 _TURN = "disavow.turn"
 _TURN_LIFETIME = timedelta(minutes=2)
 _LOOKS = 1_000_000
+_OF_FACTORS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED})
+_SHOWN_WITHIN = timedelta(minutes=5)  # as for changes to factors: `portalsec.auth.factors.WITHIN`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,12 @@ class Disavowed:
     kept: Sequence[Contact]
 
 
+class TakesBack(Protocol):
+    """`portalsec.auth.undo.Undo.disavowed`."""
+
+    def __call__(self, notice: Notice, *, source: Source, since: bool) -> None: ...
+
+
 class Disavowal:
     """Looks at links and confirms them.
 
@@ -91,6 +101,7 @@ class Disavowal:
             two would end what the browser of the faster one was just given.
         links: gives the browser what it chooses a new password with.
         current: asks for the password of whoever disavows in a session.
+        fresh: raises where a session showed no factor lately: `portalsec.auth.step_up.StepUp.require`.
         contacts: where addresses that a stranger may have added are taken away.
         undo: takes back what was done to factors: `portalsec.auth.undo.Undo.disavowed`.
     """
@@ -102,12 +113,13 @@ class Disavowal:
         notices: Notices,
         accounts: AccountStore,
         contacts: ContactStore,
-        undo: Callable[[Notice], None],
+        undo: TakesBack,
         retiring: Retiring,
         endings: Endings,
         incidents: Incidents,
         links: Links,
         current: CurrentPassword,
+        fresh: Callable[[ActiveSession], None],
         turns: FlowStore,
         policy: NoticePolicy,
         mac: Mac,
@@ -124,6 +136,7 @@ class Disavowal:
         self._incidents = incidents
         self._links = links
         self._current = current
+        self._fresh = fresh
         self._turns = turns
         self._mac = mac
         self._emit = emit
@@ -150,8 +163,9 @@ class Disavowal:
 
         Ends every session, half-finished sign-in, known device and link of the account, takes its password away (it
         comes back for nobody), removes every address but those that were verified thirty days before what is disavowed
-        and the one that the account was opened with, takes back an authenticator whose adding is what was disavowed,
-        and opens an incident. A disabled account stays disabled.
+        and the one that the account was opened with, removes every authenticator that was added after it in the last 24
+        hours, puts back the one whose removal is what was disavowed, while it can be, and opens an incident. A disabled account stays
+        disabled.
 
         Returns:
             With a browser's token to choose a new password with, where the second factor is asked for as ever. For a
@@ -174,12 +188,17 @@ class Disavowal:
     ) -> Disavowed:
         """The same from the signed-in page; this session ends along with all others.
 
+        With a stolen session and the password alone, nobody must get rid of all that still keeps them out, nor bring back
+        what the owner removed. So a notice of an authenticator takes a step-up, as its removal does, and with any other
+        notice those that were added since go only where a factor besides the password was shown in the last five minutes.
+        The link in the mail is for owners who can show none.
+
         Args:
             current: the current password: what follows chooses a new one, and a session that was left open, or
                 stolen, must not. Whoever no longer knows it has the link in the mail.
 
         Raises:
-            Denied: TOKEN_INVALID where the notice is not this account's, or was disavowed, and what
+            Denied: TOKEN_INVALID where the notice is not this account's, or was disavowed; STEP_UP_REQUIRED; and what
                 `CurrentPassword.verify` raises.
             StoreError: something failed; it can be asked again.
         """
@@ -188,7 +207,10 @@ class Disavowal:
         notice = self._store.get(notice_id)
         if notice is None or notice.account_id != account_id or notice.disavowed_at is not None:
             self._refuse(source)
-        done = self._in_turn(notice, Actor(type="user", id=account_id), source, signed_in=True)
+        if notice.kind in _OF_FACTORS:
+            self._fresh(session)
+        actor, since = Actor(type="user", id=account_id), self._shown(session)
+        done = self._in_turn(notice, actor, source, signed_in=True, since=since)
         if done is None:
             self._refuse(source, notice)
         return done
@@ -214,7 +236,16 @@ class Disavowal:
             for incident in self._incidents.of_account(notice.account_id or "")
         )
 
-    def _in_turn(self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool) -> Disavowed | None:
+    def _shown(self, session: ActiveSession) -> bool:
+        """Whether a factor that is no password was shown in this session lately."""
+        now = self._clock()
+        return any(
+            proof.factor is not Factor.PASSWORD and now - proof.at < _SHOWN_WITHIN for proof in session.proofs
+        )
+
+    def _in_turn(
+        self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool, since: bool = True
+    ) -> Disavowed | None:
         """`_disavow`, where no other confirmation of this account's is under way; None where one is."""
         digest = hashlib.sha256(b"disavow:" + (notice.account_id or "").encode("utf-8")).digest()
         turn = Flow(
@@ -230,11 +261,14 @@ class Disavowal:
             if held is not None or not self._turns.put(turn):
                 return None
         try:
-            return self._disavow(notice, actor, source, signed_in=signed_in)
+            return self._disavow(notice, actor, source, signed_in=signed_in, since=since)
         finally:
-            self._turns.consume(digest, _TURN, now=self._clock())
+            with suppress(StoreError):  # it is over by itself soon, and what was done is done
+                self._turns.consume(digest, _TURN, now=self._clock())
 
-    def _disavow(self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool) -> Disavowed | None:
+    def _disavow(
+        self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool, since: bool = True
+    ) -> Disavowed | None:
         """None where another confirmation won."""
         account_id = notice.account_id or ""
         if self._is_disavowed(notice.id):
@@ -248,7 +282,9 @@ class Disavowal:
         if account is None:
             return None
         removed, kept = self._remove_addresses(notice, account, actor, source)
-        self._undo(notice)  # an authenticator that a stranger added must not keep the owner out
+        # An authenticator that a stranger added must not keep the owner out, nor stay to let the stranger in.
+        # Where something later was disavowed, what came since went then, and what there is now is the owner's.
+        self._undo(notice, source=source, since=since and not covered)
         self._incidents.open_for(notice, actor=actor, source=source)
         # The record before the mark: a link that was used must be in the log, and one that could not be recorded works.
         self._emit(

@@ -17,14 +17,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from portalsec.auth._importing import ImportShelf, label_of
 from portalsec.auth._last_factor import LastFactor
 from portalsec.auth._pending import is_password, open_data, password_digest, seal_data
 from portalsec.auth.authenticators import Authenticators, Held
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.evidence import Evidence, mint
 from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.otpauth import ImportedSeed, read
 from portalsec.auth.passkeys.labels import label_text
-from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, KnownDevice, Mac
+from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, KnownDevice, Mac, Sealer
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.recovery_codes import FEW_LEFT, RecoveryCodes, RecoveryCodeSet
 from portalsec.auth.sessions import ActiveSession, NewSession
@@ -120,7 +122,8 @@ class Factors:
     leave none only where the account may have none.
 
     Args:
-        flows: enrolments under way; may be short-lived.
+        flows: enrolments and imports under way; may be short-lived.
+        sealer: seals the seeds of an import under way.
         last: what goes with the last authenticator, and whether the account may be without one.
         passkeys: None where the portal has none.
     """
@@ -140,6 +143,7 @@ class Factors:
         throttle: Throttle,
         endings: Endings,
         notices: Notices,
+        sealer: Sealer,
         mac: Mac,
         emit: Emit,
         clock: Clock,
@@ -157,6 +161,7 @@ class Factors:
         self._endings = endings
         self._notices = notices
         self._mac = mac
+        self._shelf = ImportShelf(flows=flows, sealer=sealer, mac=mac, clock=clock)
         self._emit = emit
         self._clock = clock
 
@@ -234,6 +239,79 @@ class Factors:
             self._throttle.complete(attempt.hold())
         return added
 
+    def begin_import(self, session: ActiveSession, pasted: object, *, source: Source) -> tuple[str, ...]:
+        """Read an ``otpauth`` URI or a migration payload, of one authenticator or several; each counts for nothing until
+        `confirm_import` sees a code of it. They wait for ten minutes, for this session alone; pasting again voids them.
+
+        Returns: their names, as `waiting_imports`.
+
+        Raises:
+            portalsec.auth.otpauth.ImportRefused: its `problem` has the sentence for whoever tried.
+            Denied: as `begin_totp`, but for the label.
+        """
+        account = self._may(session, Event.AUTH_MFA_ENROLLED, source)
+        seeds = read(pasted)
+        if len(self._totp.devices(account.id)) >= self._totp.policy.max_devices:
+            self._refuse(session, Event.AUTH_MFA_ENROLLED, Reason.FACTOR_LIMIT, source)
+        self._shelf.put(session.digest, session.record.epoch, account, seeds)
+        return tuple(map(_import_label, seeds))
+
+    def waiting_imports(self, session: ActiveSession, *, source: Source) -> tuple[str, ...]:
+        """Names of what this session pasted and has not confirmed, in the payload's order; "Authenticator app" for one
+        without a name. They are the export's words, for display only. No seed leaves this class again."""
+        session.require_owner()
+        account = self._account(session, Event.AUTH_MFA_ENROLLED, source)
+        waiting = self._shelf.look(session, account)
+        return () if waiting is None else tuple(map(_import_label, waiting.seeds))
+
+    def drop_imports(self, session: ActiveSession) -> None:
+        """Forget what this session pasted and did not confirm."""
+        session.require_owner()
+        self._shelf.drop(session)
+
+    def confirm_import(self, session: ActiveSession, entry: int, code: object, *, source: Source) -> Added:
+        """Accept a current code of one that waits, by its place among `waiting_imports`. Those that are left wait on for
+        the session under its new id.
+
+        Raises:
+            Denied: MALFORMED, WRONG_CODE, THROTTLED; FACTOR_ALREADY_ENROLLED (this account has that seed), FACTOR_LIMIT;
+                FACTOR_NOT_ENROLLED (none has this place); FLOW_UNKNOWN (nothing waits here, it is too old, had five wrong
+                codes, or the password is another one by now: paste again). SESSION_REVOKED as `confirm_totp`.
+            StoreError: as `confirm_totp`.
+        """
+        session.require_owner()
+        event = Event.AUTH_MFA_CHALLENGE_FAILED
+        self._well_formed(session, code, source)
+        account = self._account(session, event, source)
+        waiting = self._shelf.tried(session, account)
+        if waiting is None:
+            self._refuse(session, event, Reason.FLOW_UNKNOWN, source)
+        if not 0 <= entry < len(waiting.seeds):
+            self._refuse(session, event, Reason.FACTOR_NOT_ENROLLED, source)
+        seed, attempt = waiting.seeds[entry], self._reserve(session, account, source)
+        refused: Reason | None = None
+        try:
+            proven = self._totp.confirm_import(account.id, seed, _import_label(seed), code)
+        except Denied as denied:
+            refused = denied.reason
+        except StoreError:
+            attempt.not_tested()
+            raise
+        if refused is not None:
+            if refused is Reason.WRONG_CODE:
+                attempt.failed()
+            else:
+                attempt.not_tested()
+            self._refuse(session, event, refused, source, {"factor": "totp"})
+        added = self._added(session, proven.proof.authenticator or "", proven, source)
+        rest = [each for place, each in enumerate(waiting.seeds) if place != entry]
+        with suppress(StoreError):  # the new id must reach the browser; what waited can be pasted again
+            # Whatever ended the other sessions dropped what waited: the rest is this session's again, for no longer.
+            epoch = session.record.epoch + 1
+            self._shelf.put(added.session.digest, epoch, account, rest, until=waiting.until)
+            self._throttle.complete(attempt.hold())
+        return added
+
     def begin_passkey(self, session: ActiveSession, *, source: Source) -> PasskeyOptions:
         """Ask for a new passkey: options for the browser. The challenge is this session's.
 
@@ -283,15 +361,19 @@ class Factors:
     def rename(
         self, session: ActiveSession, authenticator_id: object, label: object, *, source: Source
     ) -> None:
-        """Give one another name.
+        """Give one another name, and tell its owner.
 
         Raises:
             Denied: STEP_UP_REQUIRED; MALFORMED (no name); FACTOR_NOT_ENROLLED (none of this account's).
+            StoreError: its owner could not be told, or it not be renamed.
         """
         account = self._may(session, Event.AUTH_MFA_RENAMED, source)
         if not isinstance(label, str) or not any(char.isprintable() and not char.isspace() for char in label):
             self._refuse(session, Event.AUTH_MFA_RENAMED, Reason.MALFORMED, source)
+        details = {"device": str(authenticator_id)[:64]}
+        told = self._notices.tell(account.id, NoticeKind.FACTOR_RENAMED, source=source, details=details).id
         if not self._authenticators.rename(account.id, authenticator_id, label_text(label)):
+            self._notices.withdraw(told)
             self._refuse(session, Event.AUTH_MFA_RENAMED, Reason.FACTOR_NOT_ENROLLED, source)
         self._record(session, Event.AUTH_MFA_RENAMED, source, {"device": str(authenticator_id)})
 
@@ -353,12 +435,19 @@ class Factors:
         if found is None:
             self._refuse(session, event, Reason.FACTOR_NOT_ENROLLED, source)
         details = {"factor": found.factor.value, "device": found.id}
-        self._record(session, event, source, details, changed=("factor",))
         told = self._notices.tell(account.id, NoticeKind.FACTOR_RESTORED, source=source, details=details).id
+        self._last.distrust(account.id, source=source)  # before it counts again: see `LastFactor.distrust`
         if not self._authenticators.restore(account.id, found.id, now=now):
             self._notices.withdraw(told)
             self._refuse(session, event, Reason.FACTOR_NOT_ENROLLED, source, details)
-        self._last.distrust(account.id, source=source)
+        try:
+            # After the change: the log says of nothing that it was done which found no room.
+            self._record(session, event, source, details, changed=("factor",))
+        except BaseException:
+            with suppress(StoreError):
+                self._authenticators.remove(account.id, found.id, at=found.removed_at)
+                self._notices.withdraw(told)
+            raise
         return self._end_others(session, Why.FACTOR_ADDED, event, source)
 
     def new_recovery_codes(self, session: ActiveSession, *, source: Source) -> RecoveryCodeSet:
@@ -432,13 +521,7 @@ class Factors:
         """The device that this session is setting up, and the units of one try."""
         session.require_owner()
         event = Event.AUTH_MFA_CHALLENGE_FAILED
-        malformed: Denied | None = None
-        try:
-            normalise_code(code)
-        except Denied as denied:
-            malformed = denied
-        if malformed is not None:
-            self._refuse(session, event, malformed.reason, source)
+        self._well_formed(session, code, source)
         flow = self._flows.attempt(_place(session), _PURPOSE, limit=_ATTEMPTS, now=self._clock())
         if flow is None or flow.account_id != session.account_id:
             self._refuse(session, event, Reason.FLOW_UNKNOWN, source)
@@ -447,22 +530,33 @@ class Factors:
         same = is_password(self._mac, str(state["password"]), account.password_hash)
         if not same or state["epoch"] != session.record.epoch:
             self._refuse(session, event, Reason.FLOW_UNKNOWN, source)
+        return str(state["device"]), self._reserve(session, account, source)
+
+    def _well_formed(self, session: ActiveSession, code: object, source: Source) -> None:
+        malformed: Denied | None = None
+        try:
+            normalise_code(code)
+        except Denied as denied:
+            malformed = denied
+        if malformed is not None:
+            self._refuse(session, Event.AUTH_MFA_CHALLENGE_FAILED, malformed.reason, source)
+
+    def _reserve(self, session: ActiveSession, account: Account, source: Source) -> Attempt:
+        """The units of one try. Raises `Denied`: THROTTLED."""
         refusal: Denied | None = None
         try:
-            attempt = self._throttle.reserve("enrolment", account=account.id, address=source.address)
+            return self._throttle.reserve("enrolment", account=account.id, address=source.address)
         except Denied as denied:
             refusal = denied
-        if refusal is not None:
-            self._record(
-                session,
-                Event.AUTH_THROTTLED,
-                source,
-                {"kind": "enrolment"},
-                outcome=Outcome.DENIED,
-                reason=refusal.reason,
-            )
-            raise Denied(refusal.reason, retry_after=refusal.retry_after)
-        return str(state["device"]), attempt
+        self._record(
+            session,
+            Event.AUTH_THROTTLED,
+            source,
+            {"kind": "enrolment"},
+            outcome=Outcome.DENIED,
+            reason=refusal.reason,
+        )
+        raise Denied(refusal.reason, retry_after=refusal.retry_after)
 
     def _added(
         self,
@@ -546,6 +640,10 @@ class Factors:
     ) -> NoReturn:
         self._record(session, event, source, details or {}, outcome=Outcome.DENIED, reason=reason)
         raise Denied(reason)
+
+
+def _import_label(seed: ImportedSeed) -> str:
+    return label_of(seed) or "Authenticator app"
 
 
 def _place(session: ActiveSession) -> bytes:

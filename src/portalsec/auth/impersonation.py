@@ -21,6 +21,7 @@ from portalsec.auth.demands import Demand, meets
 from portalsec.auth.notices import NoticeKind, Notices
 from portalsec.auth.ports import AccountStore
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
+from portalsec.auth.step_up import AskedHere
 from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.typing import Emit
@@ -62,6 +63,7 @@ class Impersonation:
         demand_of: what a session of this account must have proven (`SignInPolicy.demand`); the staff's own proofs are
             measured by it. Where it raises, nothing begins.
         roles_of: the account's roles, for limits of sessions by role.
+        asked_here: `SignIn.asked_here`: what the policy asks because of the request that begins it; nothing where None.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class Impersonation:
         demand_of: Callable[[str], Demand],
         roles_of: Callable[[str], Iterable[str]],
         emit: Emit,
+        asked_here: AskedHere | None = None,
     ) -> None:
+        self._asked_here = asked_here
         self._sessions = sessions
         self._accounts = accounts
         self._notices = notices
@@ -85,10 +89,15 @@ class Impersonation:
         self._roles_of = roles_of
         self._emit = emit
 
+    @property
+    def offered(self) -> bool:
+        """Whether the application has rules for it; without them there is no page and no link."""
+        return self._allowed is not None
+
     def start(
         self,
         staff: ActiveSession,
-        account_id: str,
+        account_id: str | None,
         *,
         reason: object,
         source: Source,
@@ -97,20 +106,23 @@ class Impersonation:
         """A session of ``account_id`` in which the holder of ``staff`` acts. Their own session stays; it is needed.
 
         Args:
+            account_id: None where nobody has the name that was typed; refused like whom one may not act as.
             reason: a reference that an auditor finds the case by ("ticket-4711"): 3 to 64 letters, digits and
                 ``-_./:#``, since it stands in the audit log, which holds no free text about people.
             lasting: shorter than the policy's, or None.
 
         Raises:
             Denied: MALFORMED (no such reason), IMPERSONATED (``staff`` is itself such a session, or it is their own
-                account), EVIDENCE_MISSING (their session is too weak, or weaker than the owner's must be), NO_GRANT, UNKNOWN_ACCOUNT, ACCOUNT_DISABLED.
+                account), EVIDENCE_MISSING (their session is too weak, or weaker than the owner's must
+                be), NO_GRANT, UNKNOWN_ACCOUNT, ACCOUNT_DISABLED.
             StoreError: it could not be recorded, or the owner not be told, so it did not begin.
         """
-        epoch = self._sessions.epoch(account_id)  # before anything is looked at, as for every session
-        why = self._refusal(staff, account_id, reason)
-        if why is not None:
+        # Before anything is looked at, as for every session.
+        epoch = 0 if account_id is None else self._sessions.epoch(account_id)
+        why = self._refusal(staff, account_id, reason, source)
+        if why is not None or account_id is None:
             self._emit(self._event(staff, account_id, source, outcome=Outcome.DENIED, refused=why))
-            raise Denied(why)
+            raise Denied(why or Reason.UNKNOWN_ACCOUNT)
         limit = (
             self._policy.lasting
             if lasting is None
@@ -126,6 +138,11 @@ class Impersonation:
             roles=self._roles_of(account_id),
         )
         try:
+            # Once more, now that there is a session to be ended: a role that came meanwhile asks for more.
+            if not self._enough(staff, account_id, source):
+                why = Reason.EVIDENCE_MISSING
+                self._emit(self._event(staff, account_id, source, outcome=Outcome.DENIED, refused=why))
+                raise Denied(why)
             self._emit(self._event(staff, account_id, source, session=session, why=str(reason)))
             # Without the source: where staff sits is not for a mail.
             self._notices.tell(account_id, NoticeKind.IMPERSONATED, source=Source(), mail=self._policy.tell)
@@ -153,13 +170,32 @@ class Impersonation:
                 )
             )
 
-    def _refusal(self, staff: ActiveSession, account_id: str, reason: object) -> Reason | None:
+    def leave(self, session: ActiveSession, *, source: Source) -> None:
+        """End it and the staff's own session behind it: who signs out while acting means to be signed out.
+
+        Raises:
+            Denied: as `stop`.
+        """
+        self.stop(session, source=source)
+        self._sessions.end_behind(session, source=source)
+
+    def _enough(self, staff: ActiveSession, account_id: str, source: Source) -> bool:
+        """Whether staff has shown what is asked of the owner, and of this very request."""
+        if not meets(staff.proofs, self._demand_of(account_id)):
+            return False
+        return self._asked_here is None or meets(staff.proofs, self._asked_here(staff, source=source))
+
+    def _refusal(
+        self, staff: ActiveSession, account_id: str | None, reason: object, source: Source
+    ) -> Reason | None:
         if not isinstance(reason, str) or not _is_reference(reason):
             return Reason.MALFORMED
         if staff.impersonator is not None or staff.account_id == account_id:
             return Reason.IMPERSONATED
         if level(staff.proofs) < self._policy.min_level:
             return Reason.EVIDENCE_MISSING
+        if account_id is None:
+            return Reason.UNKNOWN_ACCOUNT
         if self._allowed is None or self._allowed(staff, account_id) is not True:
             return Reason.NO_GRANT
         account = self._accounts.get(account_id)
@@ -167,12 +203,12 @@ class Impersonation:
             return Reason.UNKNOWN_ACCOUNT
         if account.disabled:
             return Reason.ACCOUNT_DISABLED
-        return None if meets(staff.proofs, self._demand_of(account_id)) else Reason.EVIDENCE_MISSING
+        return None if self._enough(staff, account_id, source) else Reason.EVIDENCE_MISSING
 
     @staticmethod
     def _event(
         staff: ActiveSession,
-        account_id: str,
+        account_id: str | None,
         source: Source,
         *,
         session: NewSession | None = None,
@@ -184,7 +220,7 @@ class Impersonation:
             name=Event.AUTH_IMPERSONATION_STARTED,
             outcome=outcome,
             actor=Actor(type="user", id=staff.actor.id, on_behalf_of=account_id),
-            resource=ResourceRef(type="account", id=account_id),
+            resource=None if account_id is None else ResourceRef(type="account", id=account_id),
             reason=refused,
             source=source,
             session=staff.reference if session is None else session.reference,

@@ -149,6 +149,7 @@ class Invitations:
             password_text(password)
         except Denied as refusal:
             self._refuse(Event.SYSTEM_REQUEST_REFUSED, refusal.reason, source, {})
+        self._sign_in.read_posture(source)
         details = {"login": login_reference(self._mac, name)}
         try:
             attempt = self._throttle.reserve("invitation", account=None, address=source.address)

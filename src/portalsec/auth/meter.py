@@ -84,10 +84,12 @@ class Meter:
         if not token:
             return ()
         try:
-            account_id = self._sessions.check(token, source=source, passive=True).account_id
+            session = self._sessions.check(token, source=source, passive=True)
         except Denied:
             return ()
-        return self._words(self._accounts.get(account_id))
+        if session.impersonator is not None:
+            return ()  # what somebody's password must not have in it says who they are and where they write from
+        return self._words(self._accounts.get(session.account_id))
 
     def _of_link(self, token: object, login: str) -> tuple[str, ...]:
         if not token:

@@ -45,6 +45,7 @@ class NoticeKind(StrEnum):
     FACTOR_ADDED = "factor_added"
     FACTOR_REMOVED = "factor_removed"
     FACTOR_RESTORED = "factor_restored"
+    FACTOR_RENAMED = "factor_renamed"
     FACTOR_DISABLED = "factor_disabled"  # too many wrong codes: it never counts again
     RECOVERY_CODE_USED = "recovery_code_used"
     RECOVERY_CODES_MADE = "recovery_codes_made"

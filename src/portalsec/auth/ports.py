@@ -758,15 +758,16 @@ class TotpStore(Protocol):
         """
         ...
 
-    def try_(self, account_id: str, device_id: str, *, cap: int) -> bool:
-        """Add one to ``failures`` where it is below ``cap``, before a code is tested; whether it was.
+    def try_(self, account_id: str, device_id: str, *, cap: int, weight: int = 1) -> bool:
+        """Add ``weight`` to ``failures`` where it is below ``cap``, before a code is tested; whether it was.
 
-        Of any number of concurrent calls, at most ``cap`` in a row are let through. For confirmed devices and others.
+        Of any number of concurrent calls with weight 1, at most ``cap`` in a row are let through. For confirmed devices
+        and others.
         """
         ...
 
-    def untry(self, account_id: str, device_id: str) -> None:
-        """Take one from ``failures`` (never below zero): the code was not tested, or was another device's."""
+    def untry(self, account_id: str, device_id: str, *, weight: int = 1) -> None:
+        """Take ``weight`` from ``failures`` (never below zero): the code was not tested, or was another device's."""
         ...
 
     def advance(
@@ -793,7 +794,7 @@ class TotpStore(Protocol):
         ...
 
     def restore(self, account_id: str, device_id: str, *, since: datetime) -> bool:
-        """Clear ``removed_at`` where it is later than ``since``. One winner."""
+        """Clear ``removed_at`` where it is later than ``since``, however many the account has. One winner."""
         ...
 
     def purge_removed(self, *, until: datetime) -> int:
@@ -956,7 +957,7 @@ class PasskeyStore(Protocol):
         ...
 
     def restore(self, account_id: str, passkey_id: str, *, since: datetime) -> bool:
-        """Clear ``removed_at`` where it is later than ``since``. One winner."""
+        """Clear ``removed_at`` where it is later than ``since``, however many the account has. One winner."""
         ...
 
     def purge_removed(self, *, until: datetime) -> int:
@@ -988,6 +989,8 @@ class SessionRecord:
         impersonator: the account of who acts here in the owner's name, or None.
         behind: the digest of that person's own session, without which this one is over; None without an impersonator.
         posture: what an app said about its device; advisory.
+        jkt: thumbprint (RFC 7638) of the key that its token is bound to, without whose proof nobody uses it; None for a
+            cookie of a browser.
         place: a coarse place that the application found for the address ("Oslo, Norway"), or None.
         address: where it was opened from, or None.
         networks: other networks from which a factor was shown in it since, the newest first, at most 4.
@@ -1010,6 +1013,7 @@ class SessionRecord:
     impersonator: str | None = None
     behind: bytes | None = field(default=None, repr=False)
     posture: DevicePosture | None = None
+    jkt: str | None = None
     place: str | None = None
     address: str | None = None
     networks: tuple[str, ...] = ()

@@ -3,6 +3,14 @@
 A claim, and no more than that: the app's own checks made it, and whoever controls the device controls the app. It can
 tell an honest user that the phone is too old; it can't keep a liar out. So it may make a policy stricter, and never
 stands in for a factor (see docs/explanation/sessions.md).
+
+An app sends it as the header `POSTURE_HEADER`, a flat JSON object in ASCII of at most 512 characters::
+
+    Portalsec-Device-Posture: {"platform": "android", "os_version": "15", "app_version": "3.2.0", "rooted": false}
+
+A header, since a sign-in has many steps (forms, a passkey's JSON, the page of a mailed link, a step-up) and an app's HTTP
+client has one place that puts a header on all of them, where it puts its User-Agent. JSON, since every telephone's
+platform writes it. A page of another site cannot send it: a header of one's own takes the server's leave (CORS).
 """
 
 from __future__ import annotations
@@ -14,9 +22,21 @@ from datetime import datetime
 
 from portalsec.clock import from_unix_microseconds, unix_microseconds
 from portalsec.errors import ConfigurationError, Denied, Reason, Tampered
+from portalsec.events import Source
 
-__all__ = ["DevicePosture", "posture_from", "posture_of", "posture_text"]
+__all__ = [
+    "POSTURE_HEADER",
+    "DevicePosture",
+    "claim_text",
+    "posture_from",
+    "posture_of",
+    "posture_said",
+    "posture_text",
+]
 
+POSTURE_HEADER = "Portalsec-Device-Posture"
+
+_MAX_CLAIM = 512
 _MAX_TEXT = 64
 _MAX_PARTS = 4
 _TEXTS = ("platform", "os_version", "app_version")
@@ -104,6 +124,39 @@ def posture_from(claim: object, *, now: datetime) -> DevicePosture | None:
     if made is None:
         raise Denied(Reason.MALFORMED)
     return made
+
+
+def claim_text(header: str | None) -> str | None:
+    """What an adapter puts into `Source.posture`: the header's text, no longer than shows that it is too long."""
+    return header[: _MAX_CLAIM + 1] if header else None
+
+
+def posture_said(source: Source, *, now: datetime) -> DevicePosture | None:
+    """What the request's header says of the device it comes from; None without one.
+
+    Raises:
+        Denied: MALFORMED, where it is anything but one flat JSON object, in ASCII, of at most 512 characters.
+    """
+    text, claim = source.posture, None
+    if text is None:
+        return None
+    # The length first; brackets within brackets would be 256 deep at most, and a posture has none.
+    if len(text) <= _MAX_CLAIM and text.isascii() and text.count("{") == 1 and "[" not in text:
+        try:
+            claim = json.loads(text, object_pairs_hook=_once)
+        except ValueError:
+            claim = None
+    if claim is None:
+        raise Denied(Reason.MALFORMED)
+    return posture_from(claim, now=now)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object that has no member twice: two readers could see two devices in it."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member twice")
+    return members
 
 
 def posture_text(posture: DevicePosture | None) -> str | None:

@@ -147,6 +147,7 @@ class Registration:
             PasswordRefused: the token stays good.
         """
         self._is_open(source)
+        self._sign_in.read_posture(source)
         try:
             name = canonical_login(login)
         except Denied as refusal:

@@ -112,6 +112,7 @@ class PasswordReset:
             Denied: TOKEN_INVALID (also where the password or the address is another one by now), MALFORMED.
             PasswordRefused: with what is to be mended; the token stays good.
         """
+        self._sign_in.read_posture(source)
         held = self._links.in_browser(browser_token, LinkPurpose.RESET)
         if held is None or held.account is None:
             self._refuse(Reason.TOKEN_INVALID, source, None)

@@ -56,8 +56,9 @@ def listed(
         ListedSession(
             reference=refer(record.digest),
             browser=browser_words(record.user_agent),
-            place=record.place,
-            network=_network(record.address),
+            # Where staff sits is not the owner's to see.
+            place=record.place if record.impersonator is None else None,
+            network=_network(record.address) if record.impersonator is None else None,
             first_seen=record.created_at,
             last_seen=record.last_seen_at,
             factors=record.factors,

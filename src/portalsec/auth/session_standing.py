@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
+from portalsec.auth.assurance import count
 from portalsec.auth.ports import SessionRecord
 from portalsec.auth.session_policy import SessionPolicy
 from portalsec.errors import Reason
@@ -35,10 +36,14 @@ class Required:
     """What every session must have reached, by the portal's sign-in policy. One opened when less was asked is over.
 
     Attributes:
+        second: two factors, which the level does not tell where a code by mail counts as one: those that were shown are
+            counted. Not of a session in which somebody else acts, where its owner showed nothing: what they must have
+            shown is asked of their own, without which it is over.
         since: from when on; None: always. Until then there is time to set a factor up (`SignInPolicy.enrol_by`).
     """
 
     level: int = 0
+    second: bool = False
     phishing_resistant: bool = False
     since: datetime | None = None
 
@@ -46,7 +51,10 @@ class Required:
         """Whether the session never reached what is asked of it at ``now``."""
         if self.since is not None and now < self.since:
             return False
-        return record.level < self.level or (self.phishing_resistant and not record.phishing_resistant)
+        if record.level < self.level or (self.phishing_resistant and not record.phishing_resistant):
+            return True
+        # From level 2 on it was two.
+        return self.second and record.level < 2 and record.impersonator is None and count(record.proofs) < 2
 
 
 ANYTHING = Required()
@@ -84,7 +92,9 @@ def measured(
         return Reason.SESSION_REVOKED
     # Asked inline first: nearly every session has what is required, and a call would cost more than the question.
     if (
-        record.level < required.level or (required.phishing_resistant and not record.phishing_resistant)
+        record.level < required.level
+        or (required.second and record.level < 2)
+        or (required.phishing_resistant and not record.phishing_resistant)
     ) and required.missed_by(record, now):
         return Reason.EVIDENCE_MISSING
     created, seen = record.created_at, record.last_seen_at
@@ -119,6 +129,6 @@ def may_rest(record: SessionRecord, policy: SessionPolicy) -> bool:
     """Whether an idle end leaves something that one factor resumes. Pure.
 
     Not on a shared computer, where the next person would need that one factor only; and never for somebody who acts in
-    the owner's name.
+    the owner's name. Nor where the token is bound to a key: its client signs in anew, and shows the key with that.
     """
-    return policy.resume and not record.shared and record.impersonator is None
+    return policy.resume and not record.shared and record.impersonator is None and record.jkt is None

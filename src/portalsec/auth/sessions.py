@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from portalsec.auth._door import require_door
 from portalsec.auth._input import token_text
 from portalsec.auth.anomalies import anomaly, networks_shown
 from portalsec.auth.assurance import level, phishing_resistant
+from portalsec.auth.holder import Holder
 from portalsec.auth.ports import Created, LoadedSession, Mac, SessionRecord, SessionStore
 from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Factor, Proof
@@ -50,13 +52,17 @@ _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A session that was just opened; the token goes into the browser's cookie and nowhere else."""
+    """A session that was just opened; the token goes into the browser's cookie and nowhere else.
+
+    With ``jkt`` it is bound to the key of an API client, which gets the token and must prove the key with it.
+    """
 
     token: Secret[str]
     account_id: str
     reference: str
     absolute_until: datetime
     shared: bool = False
+    jkt: str | None = None
 
     @property
     def digest(self) -> bytes:
@@ -220,7 +226,13 @@ class Sessions:
         self.policy = policy
 
     def check(
-        self, token: object, *, source: Source, passive: bool = False, stepping_up: bool = False
+        self,
+        token: object,
+        *,
+        source: Source,
+        passive: bool = False,
+        stepping_up: bool = False,
+        holder: Holder | None = None,
     ) -> ActiveSession:
         """The live session of a token. Ends it in the store, or lets it rest, where a limit was passed.
 
@@ -229,11 +241,13 @@ class Sessions:
             source: where the request came from.
             passive: the request does not count as activity (a page that asks how long is left).
             stepping_up: the request shows a factor, or asks how to: it goes through where the session must show one.
+            holder: the key that the request has a proof of; None for a cookie. A session that is bound to a key goes with
+                that key alone, and one that is bound to none goes with none.
 
         Raises:
             Denied: SESSION_MISSING, SESSION_UNKNOWN, SESSION_IDLE (see `resumable`), SESSION_EXPIRED, SESSION_CLOCK,
-                SESSION_REVOKED, EVIDENCE_MISSING (the policy now asks for more than it ever proved), or
-                STEP_UP_REQUIRED (it suddenly comes from elsewhere: see `portalsec.auth.anomalies`).
+                SESSION_REVOKED, EVIDENCE_MISSING (the policy now asks for more than it ever proved), DPOP_REFUSED (the
+                key is not the session's, or its proof was used before), or STEP_UP_REQUIRED (it suddenly comes from elsewhere: see `portalsec.auth.anomalies`).
             StoreError: the store could not answer; nobody is let in.
         """
         if token is None or token == "":
@@ -257,6 +271,9 @@ class Sessions:
         if record.behind is not None and not self._stands(record.behind, record.impersonator, now):
             self._end_for(record, Reason.SESSION_REVOKED, source, now)
             raise Denied(Reason.SESSION_REVOKED)
+        if record.jkt is not None or holder is not None:
+            # Before anything is written: a thief of the token alone neither keeps it alive nor makes it look strange.
+            self._held(record, holder, source)
         if record.anomaly or source.user_agent != record.user_agent or source.address != record.address:
             record = self._watched(record, source)
             if not stepping_up and self.policy.anomalies.asks(record.anomaly):
@@ -372,9 +389,18 @@ class Sessions:
         """The account's epoch: read it before the evidence for a session is collected."""
         return self._store.epoch(account_id)
 
-    def logout(self, token: object, *, source: Source) -> None:
-        """End one session because its holder asked; an unknown token is no error. Called through `SignIn.logout`."""
-        self._end(token, Event.AUTH_LOGOUT, source=source, actor=None)
+    def logout(self, token: object, *, source: Source, jkt: str | None = None) -> None:
+        """End one session because its holder asked; an unknown token is no error. Called through `SignIn.logout`.
+
+        One that is bound to a key is its holder's to end: without ``jkt``, its thumbprint, a token opens and ends nothing.
+        Of one in which support acts, their own behind it ends too, as in `Impersonation.leave`.
+        """
+        digest = _digest(token)
+        loaded = None if digest is None else self._load(digest)
+        if loaded is not None and loaded.record.jkt == jkt:
+            self._end(token, Event.AUTH_LOGOUT, source=source, actor=None)
+            if loaded.record.impersonator is not None:
+                self._end_behind(loaded.record, source)
 
     def open_through(
         self,
@@ -435,6 +461,7 @@ class Sessions:
         source: Source,
         roles: Iterable[str] = (),
         settles: bool = True,
+        posture: DevicePosture | None = None,
     ) -> NewSession:
         """Give a session another id, with what was shown since; the old id is dead. For step-up and privilege changes.
 
@@ -443,13 +470,16 @@ class Sessions:
         Args:
             settles: the proof, if any, is one that settles what was strange about the session: from here on it is
                 compared with ``source``.
+            posture: what an app says about its device now; None: what it said before stays.
 
         Raises:
             Denied: SESSION_UNKNOWN where it ended meanwhile, or another request rotated it; IMPERSONATED.
         """
         require_door(door, "a session")
         session.require_owner()
-        return self._replaced(session.record, proofs, source=source, roles=roles, settles=settles)
+        return self._replaced(
+            session.record, proofs, source=source, roles=roles, settles=settles, posture=posture
+        )
 
     def resume_through(
         self,
@@ -459,8 +489,9 @@ class Sessions:
         proofs: Sequence[Proof],
         source: Source,
         roles: Iterable[str] = (),
+        posture: DevicePosture | None = None,
     ) -> NewSession:
-        """Go on with what `resumable` returned, under another id. One winner.
+        """Go on with what `resumable` returned, under another id. One winner. ``posture`` as at `rotate_through`.
 
         Raises:
             Denied: EVIDENCE_MISSING without a proof; SESSION_UNKNOWN where another request resumed it, or it was ended.
@@ -470,7 +501,7 @@ class Sessions:
             raise Denied(Reason.EVIDENCE_MISSING)
         # A password alone settles nothing that was strange: see `StepUp`.
         more = any(proof.factor is not Factor.PASSWORD for proof in proofs)
-        session = self._replaced(record, proofs, source=source, roles=roles, settles=more)
+        session = self._replaced(record, proofs, source=source, roles=roles, settles=more, posture=posture)
         try:
             self._emit(
                 SecurityEvent(
@@ -486,6 +517,41 @@ class Sessions:
             self.discard(session)  # not recorded means not resumed
             raise
         return session
+
+    def bind_through(self, door: object, session: NewSession, jkt: str, *, source: Source) -> NewSession:
+        """For `portalsec.auth.dpop` alone: a session that was just opened, under another id that only a key may use.
+
+        It stays bound for as long as it lives, under every later id. One winner.
+
+        Returns:
+            The session; the token of before is dead.
+
+        Raises:
+            Denied: SESSION_UNKNOWN where it ended meanwhile, or is bound already; then, and where it could not be recorded,
+                it is over.
+        """
+        require_door(door, "a bound session")
+        loaded = self._load(session.digest)
+        bound: NewSession | None = None
+        try:
+            if (
+                loaded is not None
+                and loaded.record.jkt is None
+                and loaded.record.account_id == session.account_id
+            ):
+                token = new_token()
+                record = replace(loaded.record, digest=_hashed(token), jkt=jkt)
+                if self._store.replace(session.digest, record):
+                    bound = self._new(token, record)
+                    self._tell(Event.AUTH_SESSION_BOUND, record, source, actor=_holder(record))
+                    return bound
+            raise Denied(Reason.SESSION_UNKNOWN)
+        except BaseException:
+            # Not bound means not signed in: a token that anybody may use is not what its client asked for.
+            self.discard(session)
+            if bound is not None:
+                self.discard(bound)
+            raise
 
     def impersonate_through(
         self,
@@ -525,6 +591,7 @@ class Sessions:
             idle=_shorter(staff.record.idle, limits.idle),
             absolute=_shorter(lasting, limits.absolute),
             shared=True,
+            jkt=staff.record.jkt,  # whoever acts holds it as they hold their own
             impersonator=staff.account_id,
             behind=staff.digest,
             address=source.address,
@@ -537,6 +604,18 @@ class Sessions:
     def end_impersonated(self, session: ActiveSession) -> bool:
         """End a session in which support acts, for `Impersonation.stop`, which records it; whether it was there."""
         return session.impersonator is not None and self._store.end(session.digest)
+
+    def end_behind(self, session: ActiveSession, *, source: Source) -> None:
+        """End the staff's own session behind one in which they act, as its holder who signs out."""
+        self._end_behind(session.record, source)
+
+    def _end_behind(self, acting: SessionRecord, source: Source) -> None:
+        behind = acting.behind
+        loaded = None if behind is None else self._load(behind)
+        if behind is None or loaded is None or loaded.record.account_id != acting.impersonator:
+            return
+        if self._store.end(behind):
+            self._tell(Event.AUTH_LOGOUT, loaded.record, source, actor=_holder(loaded.record))
 
     def discard(self, session: NewSession) -> None:
         """Take back a session whose opening could not be completed; silent."""
@@ -642,6 +721,8 @@ class Sessions:
         if loaded is None or loaded.record.account_id != account_id:
             return False
         standing = evaluate(loaded.record, now, self.policy, loaded.current_epoch, self._required)
+        if self.policy.anomalies.asks(loaded.record.anomaly):
+            return False  # who holds it has to show a factor first, in their own name
         # They act in the owner's name, not in their own: their idle limit is that of the session they act in.
         return isinstance(standing, Active) or standing.reason is Reason.SESSION_IDLE
 
@@ -655,6 +736,26 @@ class Sessions:
             before=record.anomaly,
             networks=record.networks,
         )
+
+    def _held(self, record: SessionRecord, holder: Holder | None, source: Source) -> None:
+        """Refuse whoever does not hold the key that the session is bound to, and take the proof of who does."""
+        if (
+            holder is None
+            or record.jkt is None
+            or not hmac.compare_digest(record.jkt.encode(), holder.jkt.encode())
+        ):
+            what = "bound" if holder is None else "unbound" if record.jkt is None else "key"
+            self._tell(
+                Event.AUTH_SESSION_REFUSED,
+                record,
+                source,
+                actor=ANONYMOUS,
+                reason=Reason.DPOP_REFUSED,
+                outcome=Outcome.DENIED,
+                check=what,
+            )
+            raise Denied(Reason.DPOP_REFUSED)
+        holder.spend()
 
     def _watched(self, record: SessionRecord, source: Source) -> SessionRecord:
         """The record with what is strange about this request, which is recorded once a session and kind."""
@@ -685,6 +786,7 @@ class Sessions:
             reference=self._reference(record.digest),
             absolute_until=record.created_at + self._absolute(record),
             shared=record.shared,
+            jkt=record.jkt,
         )
 
     def _replaced(
@@ -695,6 +797,7 @@ class Sessions:
         source: Source,
         roles: Iterable[str],
         settles: bool,
+        posture: DevicePosture | None = None,
     ) -> NewSession:
         shown = _merged(before.proofs, proofs)
         reached, now, token = max(level(shown), before.level), self._clock(), new_token()
@@ -709,13 +812,15 @@ class Sessions:
             idle=_shorter(before.idle, limits.idle),
             absolute=_shorter(before.absolute, limits.absolute),
             rested_at=None,
+            posture=posture or before.posture,
         )
         if proofs and settles:  # else what is strange stays strange, and what it is compared with stays too
             record = replace(
                 record,
                 anomaly=None,
                 place=self._place(source),
-                address=source.address,
+                # Where nothing is known of this request, the next one is compared with what was known before.
+                address=source.address or before.address,
                 networks=networks_shown(before.networks, address=before.address, now_address=source.address),
                 user_agent=_cut(source.user_agent),
             )

@@ -150,6 +150,7 @@ class SignInLinks:
                 FLOW_UNKNOWN, CHANGE_REQUIRED (a new password must be chosen: sign in with the old one, or reset it),
                 EVIDENCE_MISSING (nothing that the account has leads on from a link), and what `SignIn.login` raises.
         """
+        self._sign_in.read_posture(source)
         first = self._good(pending, token)
         if first is None or first.account is None:
             self._refuse(Reason.TOKEN_INVALID, source, None)

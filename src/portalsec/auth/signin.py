@@ -50,11 +50,13 @@ from portalsec.auth._pending_flows import NEW_PASSWORD, PendingSignIns, token_di
 from portalsec.auth._resuming import Resuming
 from portalsec.auth._second_factor import Codes
 from portalsec.auth._standing import EXPIRED, Standing
-from portalsec.auth.demands import Facts
+from portalsec.auth.attempt import RiskOf
+from portalsec.auth.demands import Demand, Facts
 from portalsec.auth.devices import KnownDevices
 from portalsec.auth.endings import Endings
 from portalsec.auth.evidence import Evidence
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, Mac, PasskeyStore, SignInWatch
+from portalsec.auth.posture import DevicePosture
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.signin_policy import SignInPolicy
@@ -112,6 +114,7 @@ class SignIn:
         sent_codes: SentCodeService | None = None,
         trust: TrustService | None = None,
         facts_of: Callable[[str], Facts] | None = None,
+        risk_of: RiskOf | None = None,
     ) -> None:
         """``listed``: whether attackers have a password that was right here (`NewPasswords.listed_here`).
 
@@ -123,11 +126,17 @@ class SignIn:
         they look at is then never offered, asked for or taken.
 
         ``facts_of``: what `SignInPolicy.rules` are measured against, by account id. Where it raises, nobody is let in.
+
+        ``risk_of``: labels of this very sign-in, for rules that name some. Where it raises, nobody is let in.
         """
         if policy.asks_who and facts_of is None:
             raise ConfigurationError(
                 "SignInPolicy.rules go by role, permission, tenant or risk, and nobody tells who has which: hand over "
                 "facts_of"
+            )
+        if policy.asks_risk and risk_of is None:
+            raise ConfigurationError(
+                "SignInPolicy.rules go by labels of a sign-in, and nobody gives any: hand over risk_of"
             )
         self._kit = Kit(
             accounts=accounts,
@@ -153,6 +162,7 @@ class SignIn:
             sent_codes=sent_codes,
             trust=trust,
             facts_of=facts_of,
+            risk_of=risk_of,
         )
         self._watch = watch
         self._pending = PendingSignIns(self._kit)
@@ -568,16 +578,38 @@ class SignIn:
         """Finish what `begin_resume_passkey` began. Refusals as at `resume`, and PASSKEY_REFUSED."""
         return self._resuming.with_passkey(token, response, source=source)
 
+    def asked_here(self, session: ActiveSession, *, source: Source) -> Demand:
+        """What the policy asks of an open session's owner because of this very request: its labels, and what its app says
+        of the device. For `StepUp`: what would not do at the door must not do there.
+
+        Raises:
+            Denied: MALFORMED, ACCOUNT_DISABLED.
+        """
+        return self._resuming.asked_here(session, source=source)
+
+    def read_posture(self, source: Source) -> DevicePosture | None:
+        """What the request's app says of its device. For ways in that use something up before they come here.
+
+        Raises:
+            Denied: MALFORMED, recorded.
+        """
+        return self._kit.posture(source)
+
     def abort(self, pending: object) -> None:
         """Drop a pending sign-in; an unknown one is no error."""
         self._pending.abort(pending)
 
-    def logout(self, token: object, *, source: Source, pending: object = None) -> None:
+    def logout(
+        self, token: object, *, source: Source, pending: object = None, jkt: str | None = None
+    ) -> None:
         """End a session because its holder asked, and drop a half-finished sign-in of the same browser.
 
         Unknown tokens are no error.
+
+        Args:
+            jkt: thumbprint of the key that the request proved; of a session that is bound to another, nothing ends.
         """
         try:
             self.abort(pending)
         finally:  # the session ends, also where the store of half-finished sign-ins is down
-            self._kit.sessions.logout(token, source=source)
+            self._kit.sessions.logout(token, source=source, jkt=jkt)

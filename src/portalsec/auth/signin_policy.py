@@ -30,9 +30,13 @@ class SignInPolicy:
             phishing, and mail is no second factor in SP 800-63B-4.
         mail_link: a link by mail is a first factor (`portalsec.auth.sign_in_link`); it counts as a code by mail, which must
             be listed.
-        rules: what is asked of some besides (by role, permission, tenant, risk); the strictest wins.
+        rules: what is asked of some besides (by role, permission, tenant, risk, device); the strictest wins. What goes by
+            this very sign-in (`DemandRule.labels`, `DemandRule.device`) nobody who would get in without it answers
+            with a factor that they set up there and then, and there is no time to set one up either: whoever is where they
+            should not be has what they had before.
         enrol_by: until then, accounts that would have to set a factor up get in without; from then on nobody does, and
-            sessions that were opened without end. None: no such time.
+            sessions that never showed what is asked of everyone end. What ``rules`` ask besides is asked when a session
+            opens or is resumed. None: no such time.
         pending_lifetime: time from the first factor to the last.
         pending_attempts: codes and passkeys that one step of a pending sign-in may try.
         evidence_lifetime: how old evidence may be when the session opens; as ``pending_lifetime`` where None.
@@ -95,11 +99,11 @@ class SignInPolicy:
     @property
     def floor(self) -> Required:
         """What sessions that are open already are measured by, at every request."""
-        # A mailed code is a second factor where the policy takes one, and never level 2: then nothing tells from the
-        # level alone whether there was a second factor. Who signed in with what is asked of when the session opens.
-        two = self.second_factor == "required" and Factor.EMAIL_CODE not in self.factors
+        # A mailed code is a second factor where the policy takes one, and never level 2: then what was shown is counted.
+        two = self.second_factor == "required"
         return Required(
-            level=2 if two else 1,
+            level=2 if two and Factor.EMAIL_CODE not in self.factors else 1,
+            second=two,
             phishing_resistant=self.phishing_resistant == "required",
             since=self.enrol_by,
         )
@@ -109,13 +113,35 @@ class SignInPolicy:
         """Whether some rule depends on what is known of the person."""
         return any(rule.roles or rule.permissions or rule.tenants or rule.risk for rule in self.rules)
 
+    @property
+    def asks_risk(self) -> bool:
+        """Whether some rule goes by the labels of a sign-in."""
+        return any(rule.labels for rule in self.rules)
+
+    @property
+    def asks_attempt(self) -> bool:
+        """Whether some rule goes by this very sign-in: its labels, or what its app says of the device."""
+        return any(rule.of_attempt for rule in self.rules)
+
     def demand(self, facts: Facts, now: datetime) -> Demand:
         """What is asked of a person of whom this is known, at this moment."""
         return strictest([self.everyone, *self._applying(facts, now)])
+
+    def usual(self, facts: Facts, now: datetime) -> Demand:
+        """The same but for what goes by this very sign-in: what is asked of this person anywhere."""
+        return strictest([self.everyone, *self._applying(facts, now, of_attempt=False)])
+
+    def of_attempt(self, facts: Facts, now: datetime) -> Demand:
+        """What is asked because of this very sign-in, and no more."""
+        return strictest(self._applying(facts, now, of_attempt=True))
 
     def grace(self, now: datetime) -> bool:
         """Whether there is time left to set a factor up."""
         return self.enrol_by is not None and now < self.enrol_by
 
-    def _applying(self, facts: Facts, now: datetime) -> Iterator[Demand]:
-        return (rule.demand for rule in self.rules if rule.applies(facts, now))
+    def _applying(self, facts: Facts, now: datetime, *, of_attempt: bool | None = None) -> Iterator[Demand]:
+        return (
+            rule.demand
+            for rule in self.rules
+            if of_attempt in (None, rule.of_attempt) and rule.applies(facts, now)
+        )

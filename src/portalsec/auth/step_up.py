@@ -6,26 +6,30 @@ page that was opened makes a proof younger, and a session without one is never l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from portalsec.auth._current import CurrentPassword
 from portalsec.auth._dead_factor import telling_of_the_dead
 from portalsec.auth._door import DOOR
 from portalsec.auth._door_kit import PasskeyService, RecoveryCodeService, settled
-from portalsec.auth.demands import SECOND, Demand, Facts, meets
+from portalsec.auth._standing import Standing
+from portalsec.auth.demands import SECOND, Demand, Facts, best_of, leading_on, meets
 from portalsec.auth.evidence import Evidence, mint
+from portalsec.auth.factor_demand import FactorDemand
+from portalsec.auth.holder import Holder
 from portalsec.auth.notices import NoticeKind, Notices
 from portalsec.auth.ports import Account, AccountStore, PasskeyStore
+from portalsec.auth.posture import posture_said
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.recovery_codes import FEW_LEFT
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.throttle import Throttle
 from portalsec.clock import Clock
-from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
+from portalsec.errors import Denied, Reason, StoreError
 from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.typing import Emit
 
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["StepUp", "StepUpRequired"]
 
 _PURPOSE = "passkey.step-up"
-_AT_A_STEP_UP = frozenset({Factor.PASSWORD, Factor.TOTP, Factor.PASSKEY, Factor.RECOVERY_CODE})
 
 
 class StepUpRequired(Denied):
@@ -45,12 +48,21 @@ class StepUpRequired(Denied):
     Attributes:
         next: kinds that would do ("totp", "passkey", ...), for the page that asks; () where the account has none of
             them: there is nothing to show, only something to set up.
+        set_up: then, kinds to set up; () where none of those would do either, or the account has nothing left to confirm
+            that by: only a new sign-in leads on.
     """
 
-    def __init__(self, next: tuple[str, ...] = ()) -> None:
+    def __init__(self, next: tuple[str, ...] = (), set_up: tuple[str, ...] = ()) -> None:
         super().__init__(Reason.STEP_UP_REQUIRED)
         self.next = next
-        self.args = (next,)  # what a copy or a pickle is rebuilt from
+        self.set_up = set_up
+        self.args = (next, set_up)  # what a copy or a pickle is rebuilt from
+
+
+class AskedHere(Protocol):
+    """`SignIn.asked_here`."""
+
+    def __call__(self, session: ActiveSession, *, source: Source) -> Demand: ...
 
 
 class StepUp:
@@ -63,6 +75,8 @@ class StepUp:
         passkeys, passkey_store, recovery_codes: None where the portal has none.
         facts_of: as at `SignIn`.
         notices: where the owner is told that a recovery code was used; None in a portal without.
+        asked_here: `SignIn.asked_here`: what the policy asks because of the request that shows the factor; nothing in a
+            portal without.
     """
 
     def __init__(
@@ -80,6 +94,7 @@ class StepUp:
         recovery_codes: RecoveryCodeService | None = None,
         facts_of: Callable[[str], Facts] | None = None,
         notices: Notices | None = None,
+        asked_here: AskedHere | None = None,
     ) -> None:
         self._accounts = accounts
         self._current = current
@@ -93,6 +108,7 @@ class StepUp:
         self._codes = recovery_codes
         self._facts_of = facts_of
         self._notices = notices
+        self._asked_here = asked_here
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -123,28 +139,51 @@ class StepUp:
             StepUpRequired: with what would do.
             Denied: IMPERSONATED: nobody steps up in another's name.
         """
-        if within <= timedelta(0):
-            raise ConfigurationError("StepUp.require: within must be longer than nothing")
-        session.require_owner()
-        wanted = None if factors is None else frozenset(factors)
-        if wanted is not None and not wanted <= _AT_A_STEP_UP:
-            raise ConfigurationError(
-                "StepUp.require: a step-up takes a password, an authenticator, a passkey or a recovery code"
-            )
-        has, second = self._has(session.account_id)
-        if wanted is None:
-            wanted = SECOND if second else frozenset({Factor.PASSWORD})
-        demand = Demand(level=level or 1, phishing_resistant=phishing_resistant, factors=(wanted,))
-        if not meets(self._fresh(session, within, explicit), demand):
-            raise StepUpRequired(self._ways(has, wanted, demand))
+        asked = FactorDemand(
+            within=within,
+            factors=None if factors is None else frozenset(factors),
+            level=level or 1,
+            phishing_resistant=phishing_resistant,
+            explicit=explicit,
+        )
+        self.ask(session, asked)
 
-    def ways(self, session: ActiveSession) -> tuple[str, ...]:
+    def ask(self, session: ActiveSession, asked: FactorDemand) -> None:
+        """`require` of what was written down before. Raises as that does."""
+        session.require_owner()
+        best, second = self._best(session.account_id)
+        usual = SECOND if second else frozenset({Factor.PASSWORD})
+        demand = Demand(
+            level=asked.level or 1,
+            phishing_resistant=asked.phishing_resistant,
+            factors=(asked.factors or usual,),
+        )
+        fresh = self._fresh(session, asked.within, asked.explicit)
+        if meets(fresh, demand):
+            return
+        ways = leading_on(fresh, best, demand)
+        # Setting up takes a step-up itself, by the usual kinds: without one of those the link would lead in a circle.
+        new = (
+            frozenset() if ways else self._to_set_up(fresh, best, demand, confirmed=bool(usual & best.keys()))
+        )
+        raise StepUpRequired(_names(ways), _names(new))
+
+    def ways(self, session: ActiveSession, *, source: Source | None = None) -> tuple[str, ...]:
         """Kinds that the account of this session could show now, for a page; of a session that suddenly came from
-        elsewhere, those that settle that."""
+        elsewhere, those that settle that. ``source``: of the page's request; then only those that do from there. None where
+        support acts in the owner's name, to whom this says nothing of the owner."""
+        if session.impersonator is not None:
+            return ()
         has, second = self._has(session.account_id)
-        if self._strange(session):
+        if source is not None:
+            has = self._would(session, has, source)
+        if self.strange(session):
             has &= self._settling(session, has, second=second)
-        return tuple(factor.value for factor in Factor if factor in has)
+        return _names(has)
+
+    def strange(self, session: ActiveSession) -> bool:
+        """Whether it suddenly came from elsewhere, and its owner must show a factor for that."""
+        return session.impersonator is None and self._sessions.policy.anomalies.asks(session.record.anomaly)
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
@@ -155,12 +194,15 @@ class StepUp:
             The session under another id; the old one is dead.
 
         Raises:
-            StepUpRequired: the session suddenly came from elsewhere, and the account has a factor that says more.
+            StepUpRequired: the session suddenly came from elsewhere, and the account has a factor that says more, or
+                showed more on the way in.
         """
-        self._refuse_too_little(session, Factor.PASSWORD, source)
+        if session.impersonator is None:  # else it is refused, and recorded as support's, below
+            self._refuse_too_little(session, Factor.PASSWORD, source)
         at = self._clock()
         account = self._current.verify(session, password, source=source)
-        return self._stepped_up(session, mint(Factor.PASSWORD, account.id, at), source)
+        [proof] = Standing.weighed(account, [Proof(factor=Factor.PASSWORD, at=at)])
+        return self._stepped_up(session, mint(proof, account.id), source)
 
     def submit_totp(self, session: ActiveSession, code: object, *, source: Source) -> NewSession:
         """Show a code of an authenticator.
@@ -248,7 +290,9 @@ class StepUp:
         Raises:
             Denied: it ended meanwhile. StoreError: it goes on as it was, or not at all.
         """
-        session = self._sessions.check(new.token.reveal(), source=source, stepping_up=True)
+        # The key, if the session has one, was proven when this request came in.
+        holder = None if new.jkt is None else Holder(new.jkt, spend=lambda: None)
+        session = self._sessions.check(new.token.reveal(), source=source, stepping_up=True, holder=holder)
         # A factor that is a moment old says nothing of who was there before it: it settles nothing strange.
         return self._stepped_up(session, proven, source, settles=False)
 
@@ -294,6 +338,10 @@ class StepUp:
     ) -> NewSession:
         if proven.account_id != session.account_id:
             self._refuse(session, Reason.EVIDENCE_MIXED, source)
+        posture = None
+        if settles is None:  # else the factor is there already, and the new id must reach the browser
+            self._refuse_less_than_here(session, [*session.proofs, proven.proof], source)
+            posture = posture_said(source, now=self._clock())
         facts = Facts() if self._facts_of is None else self._facts_of(session.account_id)
         if settles is None and session.record.anomaly:
             has, second = self._has(session.account_id)
@@ -309,36 +357,54 @@ class StepUp:
                 source=source,
                 roles=facts.roles,
                 settles=settles is not False,
+                posture=posture,
             )
         except BaseException:
             with suppress(StoreError):  # a second record, which says that the first came to nothing
                 self._emit(replace(record, outcome=Outcome.ERROR))
             raise
 
-    def _strange(self, session: ActiveSession) -> bool:
-        """Whether it suddenly came from elsewhere, and its owner must show a factor for that."""
-        return session.impersonator is None and self._sessions.policy.anomalies.asks(session.record.anomaly)
-
     @staticmethod
     def _settling(session: ActiveSession, has: frozenset[Factor], *, second: bool) -> frozenset[Factor]:
         """Kinds of which one settles that a session suddenly came from elsewhere.
 
-        Who copied its cookie may have the password too, so that is enough only where the account has nothing else. Of a
+        Who copied its cookie may have the password too, so that is enough only where the account has nothing else, and
+        nothing else was shown on the way in: where that was a code by mail or SMS, only a new sign-in says as much. Of a
         session that was opened with a passkey, a passkey, as long as there is one: a code can be phished with the cookie.
         """
         if session.record.phishing_resistant and Factor.PASSKEY in has:
             return frozenset({Factor.PASSKEY})
-        return SECOND if second else frozenset({Factor.PASSWORD})
+        if second:
+            return SECOND
+        alone = all(proof.factor is Factor.PASSWORD for proof in session.record.proofs)
+        return frozenset({Factor.PASSWORD}) if alone else frozenset()
 
     def _refuse_too_little(self, session: ActiveSession, factor: Factor, source: Source) -> None:
         """Before it is looked at: whoever copied a cookie must not get another id for it, or test passwords, by this."""
-        if not self._strange(session):
+        self._refuse_less_than_here(session, [*session.proofs, best_of(factor)], source)
+        if not self.strange(session):
             return
         has, second = self._has(session.account_id)
         wanted = self._settling(session, has, second=second)
         if factor not in wanted:
             self._record(session, Reason.STEP_UP_REQUIRED, source)
-            raise StepUpRequired(tuple(each.value for each in Factor if each in has & wanted))
+            raise StepUpRequired(_names(has & wanted))
+
+    def _refuse_less_than_here(self, session: ActiveSession, proofs: Sequence[Proof], source: Source) -> None:
+        """Else a session that was opened where less is asked would be the way round: carried here, and made this place's
+        own by a factor that opens nothing at the door from here."""
+        if self._asked_here is None or meets(proofs, self._asked_here(session, source=source)):
+            return
+        self._record(session, Reason.STEP_UP_REQUIRED, source)
+        would = self._would(session, self._has(session.account_id)[0], source)
+        raise StepUpRequired(_names(would))
+
+    def _would(self, session: ActiveSession, has: frozenset[Factor], source: Source) -> frozenset[Factor]:
+        """Those kinds of which one would do from here."""
+        if self._asked_here is None:
+            return has
+        demand = self._asked_here(session, source=source)
+        return frozenset(each for each in has if meets([*session.proofs, best_of(each)], demand))
 
     def _fresh(self, session: ActiveSession, within: timedelta, explicit: bool) -> list[Proof]:
         now, tolerance = self._clock(), self._sessions.policy.clock_tolerance
@@ -350,29 +416,42 @@ class StepUp:
 
     def _has(self, account_id: str) -> tuple[frozenset[Factor], bool]:
         """What the account can show in an open session, and whether it has a second factor, usable or not."""
-        account, has = self._accounts.get(account_id), set()
+        best, second = self._best(account_id)
+        return frozenset(best), second
+
+    def _best(self, account_id: str) -> tuple[dict[Factor, Proof], bool]:
+        """The same, with what each kind could prove at most."""
+        account, best = self._accounts.get(account_id), {}
         if account is None or account.disabled:
-            return frozenset(), False
+            return {}, False
         if account.password_hash is not None:
-            has.add(Factor.PASSWORD)
+            [best[Factor.PASSWORD]] = Standing.weighed(account, [best_of(Factor.PASSWORD)])
         devices = self._totp.devices(account_id)
         if any(not each.dead for each in devices):
-            has.add(Factor.TOTP)
+            best[Factor.TOTP] = best_of(Factor.TOTP)
         passkeys = () if self._passkey_store is None else self._passkey_store.of_account(account_id)
-        if any(each.disabled_at is None for each in passkeys):
-            has.add(Factor.PASSKEY)
+        if usable := [each for each in passkeys if each.disabled_at is None]:
+            # Of a synced one no page must say that it reaches what only one of known make does.
+            hardware = any(each.attested and not each.backup_eligible for each in usable)
+            best[Factor.PASSKEY] = replace(best_of(Factor.PASSKEY), device_bound=hardware, attested=hardware)
         if self._codes is not None and self._codes.left(account_id):
-            has.add(Factor.RECOVERY_CODE)
-        return frozenset(has), bool(devices or passkeys or Factor.RECOVERY_CODE in has)
+            best[Factor.RECOVERY_CODE] = best_of(Factor.RECOVERY_CODE)
+        return best, bool(devices or passkeys or Factor.RECOVERY_CODE in best)
 
-    @staticmethod
-    def _ways(has: frozenset[Factor], wanted: frozenset[Factor], demand: Demand) -> tuple[str, ...]:
-        ways = has & wanted
-        if demand.phishing_resistant:
-            ways = has & {Factor.PASSKEY}
-        elif demand.level > 1:
-            ways = has  # two of them, or a passkey that verifies its user
-        return tuple(factor.value for factor in Factor if factor in ways)
+    def _to_set_up(
+        self, fresh: Sequence[Proof], best: Mapping[Factor, Proof], demand: Demand, *, confirmed: bool
+    ) -> frozenset[Factor]:
+        """Kinds of which a new one would lead on. A password is chosen by mail, which takes no step-up."""
+        new = {Factor.PASSWORD} - best.keys()
+        if confirmed:
+            new |= {Factor.TOTP} - best.keys()
+            if self._passkeys is not None:
+                new.add(Factor.PASSKEY)  # another one may be what those at hand are not
+            if self._codes is not None and not SECOND.isdisjoint(best):
+                new |= {Factor.RECOVERY_CODE} - best.keys()
+        return frozenset(
+            each for each in new if each in leading_on(fresh, {**best, each: best_of(each)}, demand)
+        )
 
     def _account(self, session: ActiveSession, source: Source) -> Account:
         account = self._accounts.get(session.account_id)
@@ -407,3 +486,7 @@ class StepUp:
             session=session.reference,
             details={} if factor is None else {"factor": factor.value},
         )
+
+
+def _names(factors: Collection[Factor]) -> tuple[str, ...]:
+    return tuple(factor.value for factor in Factor if factor in factors)

@@ -48,13 +48,14 @@ _ADDRESS, _PORTAL, _NAME, _PAIR, _LOOK_ALIKE, _CAP = (
     "cap",
 )
 _DEVICE, _CANDIDATE, _TRIED, _CODE, _REQUEST = "device", "candidate", "tried", "code", "request"
+_SENT = "sent"  # neither returned nor cleared: a message was paid for, whatever came of it
 _RETURNED = frozenset({_ADDRESS, _PORTAL, _CANDIDATE, _TRIED})  # by success: this sign-in's own unit, no more
 _CLEARED = frozenset({_NAME, _PAIR, _CAP, _DEVICE, _CODE})  # by success: it is the account's own
 
 _PARTS = ("strangers", "devices", "step_up")
 _CODES = ("second_factor", "enrolment", "recovery_code", "passkey", "step_up", "disabling")
 _REQUESTS = ("reset", "unlock", "registration", "link")
-_MAILS = ("mail", "reset_mail", "unlock_mail", "device_mail")
+_MAILS = ("mail", "reset_mail", "unlock_mail", "link_mail", "verify_mail", "device_mail")
 _MAILED = Lane(name="mailed", limit=1, window=timedelta(days=7))
 
 
@@ -187,11 +188,12 @@ class Throttle:
         link
         device_request                   the device's id (the device), in place of a request's two
         mail, reset_mail, unlock_mail,   the account id  (the account), (the account, long); each kind its own
-        device_mail                      or an address
+        link_mail, verify_mail,          or an address
+        device_mail
         mailed                           the mail        once: the mail has its units already where it is locked
         verify                           the account id  the account
-        code_sent                        the account id  its own, which a code that comes back begins anew
-                                         or a mailbox
+        code_sent                        the account id  its own, and a long one, which a code that comes back begins
+                                         or a mailbox    anew; a day's, which nothing does
         code_tried                       where codes go  (100 in a row), which a code that comes back begins anew
         meter, ceremony, invitation      None            address
         ===============================  ==============  ===================================================
@@ -348,7 +350,9 @@ class Throttle:
         if kind == "device_request":
             return [self._budget(_REQUEST, kind, policy.request, account)]
         if kind == "code_sent":
-            return [self._budget(_CODE, kind, lane, account) for lane in (policy.code_sent, policy.mail_long)]
+            until_proven = (policy.code_sent, policy.mail_long)
+            lanes = [self._budget(_CODE, kind, lane, account) for lane in until_proven]
+            return [*lanes, self._budget(_SENT, kind, policy.code_total, account)]
         if kind == "code_tried":
             in_a_row = Lane(name="code_cap", limit=policy.cap, window=_FOR_EVER)
             return [self._budget(_CAP, kind, in_a_row, account)]

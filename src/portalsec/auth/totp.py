@@ -7,7 +7,9 @@ decides, so that of any number of equal codes at once one is accepted (RFC 6238 
 tested against it in a row, in the durable store and *before* the test, so that a crash, a restart or any number of
 workers let no more through. Only a right code of the same authenticator starts the count anew. At `TotpPolicy.cap` it is
 dead: no code is looked at, not even the right one, and its owner has to set up another. With three codes right at any
-moment out of a million, a hundred guesses hit with a chance of at most 3e-4.
+moment out of a million, a hundred guesses hit with a chance of at most 3e-4. A guess is tested against every authenticator
+of the account that lives, so beside others it counts for several (`weight_of_a_try`), and the chance stays what it is for
+one. What was counted stays: removing one brings none of the others back.
 
 It tests what it is given. That a first factor was proven before, and budgets by time, are `SignIn`'s part: so no stranger
 can use an authenticator up.
@@ -38,6 +40,7 @@ from portalsec.auth.totp_codes import (
     matching_step,
     next_drift,
     normalise_code,
+    weight_of_a_try,
 )
 from portalsec.clock import Clock, unix_seconds
 from portalsec.errors import ConfigurationError, Denied, Reason, StoreError, Tampered
@@ -73,8 +76,9 @@ class TotpPolicy:
     """What holds for every authenticator.
 
     Attributes:
-        cap: wrong codes that are tested in a row before an authenticator is dead for good, 1 to 100.
-        max_devices: confirmed authenticators an account may have, 1 to 20. Each is one more that a guess may hit.
+        cap: wrong codes that are tested in a row before an authenticator is dead for good, 1 to 100. One that is tested
+            against several counts for several.
+        max_devices: confirmed authenticators an account may have, 1 to 20.
         max_drift: steps of a clock's error that are remembered, each way, 0 to 10.
     """
 
@@ -143,6 +147,7 @@ class _Tried:
     """A device with one try counted, and what the code was for it."""
 
     device: TotpDevice
+    weight: int  # for how many it was counted
     last: bool  # it was the last try below the cap
     step: int | None = None
 
@@ -282,6 +287,24 @@ class Totp:
             raise Denied(Reason.FACTOR_ALREADY_ENROLLED)
         return mint(Proof(factor=Factor.TOTP, at=now, authenticator=device_id), account_id)
 
+    def confirm_import(self, account_id: str, found: ImportedSeed, label: object, code: object) -> Evidence:
+        """Take over one that was read before and accept its code, in one: refused, nothing of it stays.
+
+        Raises:
+            Denied: as `import_` and `confirm`.
+            Tampered: a stored seed of this account does not open.
+        """
+        named, seed = _label(label), found.seed.reveal()
+        self._not_yet_here(account_id, seed)
+        made = self._add(account_id, seed, found.parameters, found.name, named)
+        refused: Denied | None = None
+        try:
+            return self.confirm(account_id, made.device_id, code)
+        except Denied as denied:
+            refused = denied
+        self._store.remove(account_id, made.device_id)  # its id went to nobody
+        raise Denied(refused.reason)
+
     def undo(self, account_id: str, device_id: str) -> None:
         """Take back an authenticator whose confirmation could not be recorded, so that it never counts as a factor."""
         self._store.remove(account_id, device_id)
@@ -308,7 +331,10 @@ class Totp:
         meant = [device for device in devices if device.digits == len(typed)]
         if not meant:
             raise CodeRefused(Reason.WRONG_CODE)  # no authenticator makes such codes: nothing was tested
-        tried = [counted for counted in map(self._count, meant) if counted is not None]
+        living = sum(device.failures < self.policy.cap for device in meant)
+        weight = weight_of_a_try(self.policy.cap, living)
+        counted = [self._count(device, weight) for device in meant]
+        tried = [each for each in counted if each is not None]
         if not tried:
             raise Denied(Reason.FACTOR_DISABLED)
         now = self._clock()
@@ -318,22 +344,22 @@ class Totp:
             raise CodeRefused(Reason.WRONG_CODE, self._used_up(account_id, tried))
         for each in tried:
             if each.step is None:
-                self._store.untry(account_id, each.device.id)
+                self._store.untry(account_id, each.device.id, weight=weight)
         for index, each in enumerate(matched):
             if self._accept(each, now):
                 for other in matched[index + 1 :]:
-                    self._store.untry(account_id, other.device.id)
+                    self._store.untry(account_id, other.device.id, weight=weight)
                 return mint(Proof(factor=Factor.TOTP, at=now, authenticator=each.device.id), account_id)
         raise CodeRefused(Reason.CODE_REPLAYED, self._used_up(account_id, matched))
 
-    def _count(self, device: TotpDevice) -> _Tried | None:
+    def _count(self, device: TotpDevice, weight: int) -> _Tried | None:
         """One more try, in the store and before the code is looked at; None where the device is dead."""
         cap = self.policy.cap
         # In two steps, so that exactly one of any number of tries at once knows that it is the last.
-        if self._store.try_(device.account_id, device.id, cap=cap - 1):
-            return _Tried(device, last=False)
-        if self._store.try_(device.account_id, device.id, cap=cap):
-            return _Tried(device, last=True)
+        if self._store.try_(device.account_id, device.id, cap=cap - weight, weight=weight):
+            return _Tried(device, weight, last=False)
+        if self._store.try_(device.account_id, device.id, cap=cap, weight=weight):
+            return _Tried(device, weight, last=True)
         return None
 
     def _test(self, tried: list[_Tried], typed: str, now: datetime) -> list[_Tried]:
@@ -346,11 +372,12 @@ class Totp:
         except BaseException:
             with suppress(StoreError):
                 for each in tried:  # nothing was tested
-                    self._store.untry(each.device.account_id, each.device.id)
+                    self._store.untry(each.device.account_id, each.device.id, weight=each.weight)
             raise
         return [
             _Tried(
                 each.device,
+                each.weight,
                 each.last,
                 matching_step(seed, typed, now, parameters, ahead=self._ahead(each.device)),
             )

@@ -13,7 +13,15 @@ from struct import Struct
 from portalsec.clock import unix_seconds
 from portalsec.errors import ConfigurationError, Denied, Reason
 
-__all__ = ["HASHES", "TotpParameters", "code_at", "matching_step", "next_drift", "normalise_code"]
+__all__ = [
+    "HASHES",
+    "TotpParameters",
+    "code_at",
+    "matching_step",
+    "next_drift",
+    "normalise_code",
+    "weight_of_a_try",
+]
 
 HASHES = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
 # hmac.digest knows these by name in one call of OpenSSL's.
@@ -53,6 +61,17 @@ class TotpParameters:
             # Each step more is one code more that a guesser may hit: with two each way, a hundred guesses would be
             # right with 5e-4 instead of 3e-4. A clock that is further off is met by the remembered drift instead.
             raise ConfigurationError("TotpParameters: drift is 0 or 1 step each way")
+
+
+def weight_of_a_try(cap: int, authenticators: int) -> int:
+    """How many wrong codes one counts for that is tested against so many of an account's authenticators, each of which is
+    dead at ``cap``.
+
+    A guess at five hits five times as often as at one. So its weight is such that the tries times the authenticators are
+    ``cap`` at most, and the chance of a hit before the cap is what it is for one.
+    """
+    tries = max(1, cap // max(1, authenticators))
+    return -(-cap // tries)
 
 
 def normalise_code(code: object) -> str:

@@ -1,9 +1,10 @@
 """`Trust`: browsers that their owner asked to be spared some of the asking, for a while.
 
 A trusted browser is a known device (`portalsec.auth.devices`) with two columns more: until when, and a fingerprint of
-what guarded the account when it was trusted: the password's hash and every authenticator's id. Where one of these is
-another, the trust is over without anybody having to end it. Its secret rotates at every sign-in and a copy that is
-shown later kills the device, trust included, as it does every known device.
+what guarded the account when it was trusted: the password's hash, every authenticator's id and whether it still works, the
+sheet of recovery codes, the addresses and the numbers that codes may be sent to. Where one of these is another, the trust is
+over without anybody having to end it. Its secret rotates at every sign-in and a copy that is shown later kills the device,
+trust included, as it does every known device.
 
 It is no factor. It makes no `Evidence` and no proof; where policy asks for a factor, none is missing less for it. What
 it gives is a longer time between two asks where the policy leaves that open, and the guessing budget of a known device.
@@ -18,7 +19,17 @@ from datetime import datetime, timedelta
 
 from portalsec._encoding import length_prefixed
 from portalsec.auth.notices import NoticeKind, Notices
-from portalsec.auth.ports import Account, DeviceStore, KnownDevice, Mac, PasskeyStore, TotpStore
+from portalsec.auth.ports import (
+    Account,
+    CodeSender,
+    ContactStore,
+    DeviceStore,
+    KnownDevice,
+    Mac,
+    PasskeyStore,
+)
+from portalsec.auth.recovery_codes import RecoveryCodes
+from portalsec.auth.totp import Totp
 from portalsec.clock import Clock, unix_microseconds
 from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import Actor, Event, ResourceRef, SecurityEvent, Source
@@ -52,7 +63,10 @@ class Trust:
     Safe for concurrent use. Nothing is cached: what was revoked on any worker is not trusted at the next question.
 
     Args:
-        devices, totp, passkeys: the same stores as everybody's.
+        devices, passkeys, contacts: the same stores as everybody's.
+        totp: what says which authenticator is dead.
+        codes: recovery codes; None, as ``contacts``, where the portal has none.
+        sender: knows the numbers that codes are texted to; None where none are. Where it raises, so does every question.
         notices: where the owner is told that a browser is trusted.
         mac: the fingerprint is a keyed hash, so that a copy of the store tells nothing about a password's hash.
     """
@@ -61,14 +75,20 @@ class Trust:
         self,
         *,
         devices: DeviceStore,
-        totp: TotpStore,
+        totp: Totp,
         passkeys: PasskeyStore,
         notices: Notices,
         mac: Mac,
         policy: TrustPolicy,
         emit: Emit,
         clock: Clock,
+        codes: RecoveryCodes | None = None,
+        contacts: ContactStore | None = None,
+        sender: CodeSender | None = None,
     ) -> None:
+        self._codes = codes
+        self._contacts = contacts
+        self._sender = sender
         self._devices = devices
         self._totp = totp
         self._passkeys = passkeys
@@ -112,7 +132,9 @@ class Trust:
         Args:
             known: what `KnownDevices.find` returned for the account, or None.
         """
-        setup = self._setup(account)
+        return self._holds(account, known, self._setup(account), now)
+
+    def _holds(self, account: Account, known: KnownDevice | None, setup: bytes | None, now: datetime) -> bool:
         if not self.policy.enabled or known is None or setup is None or known.account_id != account.id:
             return False
         if known.trusted_until is None or known.trusted_setup is None:
@@ -124,8 +146,9 @@ class Trust:
 
     def of_account(self, account: Account) -> Sequence[KnownDevice]:
         """Those trusted now, newest use first."""
-        now = self._clock()
-        return tuple(each for each in self._devices.of_account(account.id) if self.holds(account, each, now))
+        now, setup = self._clock(), self._setup(account)
+        mine = self._devices.of_account(account.id)
+        return tuple(each for each in mine if self._holds(account, each, setup, now))
 
     def revoke(self, account_id: str, device_id: str, *, source: Source) -> None:
         """Trust one no longer. It stays a known device; `KnownDevices.revoke` forgets it.
@@ -150,19 +173,31 @@ class Trust:
     def _setup(self, account: Account) -> bytes | None:
         """What guards the account, injectively; None where nothing but a password does.
 
-        The whole set-up: an authenticator that was added, removed, or switched off makes it another one, and so does
-        any write to the password's hash, whoever made it.
+        The whole set-up: an authenticator that was added, removed, guessed to death or switched off makes it another one,
+        and so do other recovery codes, an address or a number that was verified or removed, and any write to the
+        password's hash, whoever made it. What works no more is in it as such: left out, it would be the set-up before.
         """
-        totp = sorted(each.id for each in self._totp.devices(account.id) if each.confirmed)
-        passkeys = sorted(
-            each.id for each in self._passkeys.of_account(account.id) if each.disabled_at is None
+        apps, keys = self._totp.devices(account.id), self._passkeys.of_account(account.id)
+        totp = sorted(each.id for each in apps if not each.dead)
+        passkeys = sorted(each.id for each in keys if each.disabled_at is None)
+        dead = sorted(each.id for each in apps if each.dead)
+        disabled = sorted(each.id for each in keys if each.disabled_at is not None)
+        made_at = None if self._codes is None else self._codes.made_at(account.id)
+        contacts = () if self._contacts is None else self._contacts.of_account(account.id)
+        reached = sorted(each.id for each in contacts if each.verified_at is not None)
+        phones = () if self._sender is None else self._sender.phones(account.id)
+        texted = sorted(
+            (each.id, each.number)
+            for each in phones
+            if each.verified_at is not None and each.account_id == account.id
         )
         if not totp and not passkeys:
             return None
         password = b"" if account.password_hash is None else b"+" + account.password_hash.encode("utf-8")
         parts = [account.id.encode("utf-8"), password]
-        for ids in (totp, passkeys):
+        for ids in (totp, passkeys, dead, disabled, reached, [part for each in texted for part in each]):
             parts.append(length_prefixed(*(each.encode("utf-8") for each in ids)))
+        parts.append(b"" if made_at is None else str(unix_microseconds(made_at)).encode("ascii"))
         return length_prefixed(*parts)
 
     def _bound(self, device_id: str, until: datetime, setup: bytes) -> bytes:

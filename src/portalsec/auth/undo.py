@@ -5,23 +5,26 @@ the owner's own mistake, and the first thing to press for whoever sees a change 
 mail. Either way all sessions end, the stranger's included.
 
 The link is a keyed tag over the notice's id (`portalsec.auth._notice_tokens`), so that no change to the account makes it
-stop, and works once: a thief who reads the mailbox later must not take a factor away again that the owner put back.
+stop, and works once: a thief who reads the mailbox later must not take a factor away again that the owner put back. Only
+what was done uses it up: what a failing store, a dying process or a stranger kept from being done can be pressed again.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
 
+from portalsec.auth._disowned_factors import DisownedFactors
 from portalsec.auth._last_factor import LastFactor
+from portalsec.auth._link_uses import LinkUses
 from portalsec.auth._notice_tokens import notice_of, notice_token
-from portalsec.auth.authenticators import RESTORABLE, Authenticators
+from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.notices import NoticeKind, Notices
-from portalsec.auth.ports import AccountStore, Flow, FlowStore, Mac, Notice, NoticeStore
+from portalsec.auth.ports import AccountStore, FlowStore, Mac, Notice, NoticeStore
 from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason, StoreError
@@ -32,7 +35,7 @@ from portalsec.typing import Emit
 __all__ = ["Undo", "Undoable"]
 
 _PURPOSE = "undo"
-_USED = "factors.undone"
+_TIMES = 2  # as many authenticators, in usual numbers, as there is room for where one is put back
 _FINAL = "no_undo"  # a detail of notices that an undo itself brings about
 _KINDS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED})
 
@@ -55,10 +58,11 @@ class Undoable:
 class Undo:
     """Makes links, looks at them, and takes changes back.
 
-    Safe for concurrent use: of any number of confirmations of one notice, one wins.
+    Safe for concurrent use: of any number of confirmations of one notice, one wins. One that could not be done can be
+    confirmed again at once, and one whose process died two minutes later.
 
     Args:
-        used: a durable store, which remembers the links that were used.
+        used: a durable store, which remembers the links that were used and those that are being used.
         last: what goes with the last authenticator. Where the account must have one, undoing takes it away all the same:
             the next sign-in sets one up, as before the change.
         codes: recovery codes go where their making is disavowed.
@@ -83,13 +87,20 @@ class Undo:
         self._notices = notices
         self._accounts = accounts
         self._authenticators = authenticators
-        self._codes = codes
         self._last = last
-        self._used = used
+        self._uses = LinkUses(flows=used, clock=clock)
         self._endings = endings
         self._mac = mac
         self._emit = emit
         self._clock = clock
+        self._disowned = DisownedFactors(
+            notices=notices,
+            authenticators=authenticators,
+            codes=codes,
+            final=_FINAL,
+            emit=emit,
+            clock=clock,
+        )
 
     def token(self, notice: Notice, details: Mapping[str, str]) -> Secret[str] | None:
         """The token of a notice's link, for the courier; None where there is nothing that could be taken back."""
@@ -110,79 +121,88 @@ class Undo:
     def confirm(self, token: object, *, source: Source) -> Undoable:
         """Take it back, on a POST. Every session of the account ends.
 
+        What was removed comes back though the list is full: whoever removed it may have filled it.
+
         Raises:
-            Denied: TOKEN_INVALID; also where there is nothing left to take back, or no room to put it.
-            StoreError: something failed; the link still works.
+            Denied: TOKEN_INVALID; also where there is nothing to take back now, or another confirmation is under way: the
+                link works still.
+            StoreError: something failed. The link still works where nothing was changed.
         """
         notice, details = self._found(token, source)
-        marker = self._marker(notice)
-        if not self._used.put(marker):
-            self._refuse(source, notice)
-        done = False
-        try:
-            done = self._take_back(notice, details, source)
-        except StoreError:
-            self._used.consume(marker.digest, _USED, now=self._clock())
-            raise
-        if not done:
-            self._refuse(source, notice)
+        with self._uses.turn(notice.id) as free:
+            if not free:
+                self._refuse(source, notice)
+            self._take_back(notice, details, source)
         return Undoable(notice=notice, details={}, adds=notice.kind == NoticeKind.FACTOR_REMOVED)
 
-    def disavowed(self, notice: Notice) -> None:
+    def disavowed(self, notice: Notice, *, source: Source | None = None, since: bool = True) -> None:
         """The owner says that this was not them; for `Disavowal`, which ends and tells all else.
 
-        What a stranger added goes, what a stranger removed comes back while it can, and so do no recovery codes that were
-        made from then on: a stranger may have a sheet of them.
+        What a stranger added goes, with all that was added after it in the last 24 hours, what a stranger removed comes back while it can,
+        and recovery codes go that were made from then on: a stranger may have a sheet of them. Safe to repeat.
+
+        Args:
+            since: False leaves what was added later, but for what the notice itself tells.
+
+        Raises:
+            StoreError: something failed; do it again.
         """
-        account_id = notice.account_id or ""
-        details = self._notices.details(notice)
-        device, now = details.get("device"), self._clock()
-        if notice.kind == NoticeKind.FACTOR_ADDED and device:
-            self._authenticators.remove(account_id, device)
-        elif notice.kind == NoticeKind.FACTOR_REMOVED and device:
-            self._authenticators.restore(account_id, device, now=now)
-        made_at = self._codes.made_at(account_id)
-        if made_at is not None and made_at >= notice.at:
-            self._codes.remove(account_id)
+        self._disowned.take_back(notice, source=source or Source(), since=since)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
-    def _take_back(self, notice: Notice, details: Mapping[str, str], source: Source) -> bool:
-        account_id, device, now = notice.account_id or "", details["device"], self._clock()
-        adds = notice.kind == NoticeKind.FACTOR_REMOVED
-        owner = Actor(type="user", id=account_id)
-        told = {"factor": details.get("factor", ""), "device": device, _FINAL: "yes"}
-        gone = self._authenticators.removed(account_id, now=now)
-        held = self._authenticators.of_account(account_id)
-        if not any(each.id == device for each in (gone if adds else held)):
-            return False
-        self._emit(
-            SecurityEvent(
-                name=Event.AUTH_MFA_RESTORED if adds else Event.AUTH_MFA_REMOVED,
-                actor=owner,
-                resource=ResourceRef(type="account", id=account_id),
-                source=source,
-                changed=("factor",),
-                details={"factor": told["factor"], "device": device, "notice": notice.id, "by": "undo"},
-            )
-        )
-        # Before the change, and once more after it: whoever made it is out, whatever fails in between.
+    def _take_back(self, notice: Notice, details: Mapping[str, str], source: Source) -> None:
+        account_id, now = notice.account_id or "", self._clock()
+        adds, owner = notice.kind == NoticeKind.FACTOR_REMOVED, Actor(type="user", id=account_id)
         why = Why.FACTOR_ADDED if adds else Why.FACTOR_REMOVED
-        self._endings.apply(account_id, why, actor=owner, source=source)
-        if adds:
-            done = self._authenticators.restore(account_id, device, now=now)
-        else:
-            if len(held) == 1:
-                self._last.went(account_id, source=source)
-            done = self._authenticators.remove(account_id, device, at=now)
-            if done and len(held) > 1 and not self._authenticators.of_account(account_id):
-                self._last.went(account_id, source=source)  # two at once, each of which left one
-        if done:
-            self._last.distrust(account_id, source=source)
+        held = self._authenticators.of_account(account_id)
+        among = self._authenticators.removed(account_id, now=now) if adds else held
+        found = next((each for each in among if each.id == details["device"]), None)
+        if found is None:
+            self._record(notice, details, source, Outcome.FAILURE, Reason.FACTOR_NOT_ENROLLED)
+            raise Denied(Reason.TOKEN_INVALID)
+        try:
+            # Before the change, and once more after it: whoever made it is out, whatever fails in between.
             self._endings.apply(account_id, why, actor=owner, source=source)
-            kind = NoticeKind.FACTOR_RESTORED if adds else NoticeKind.FACTOR_REMOVED
-            self._notices.tell(account_id, kind, source=source, details=told)
-        return done
+            self._last.distrust(account_id, source=source)
+            if adds:
+                done = self._authenticators.restore(account_id, found.id, now=now, times=_TIMES)
+            else:
+                if len(held) == 1:
+                    self._last.went(account_id, source=source)
+                done = self._authenticators.remove(account_id, found.id, at=now)
+        except StoreError:
+            with suppress(StoreError):
+                self._record(notice, details, source, Outcome.ERROR)
+            raise
+        if not done:
+            # Taken back or removed by somebody else a moment ago, or as many as there can be at all.
+            reason = Reason.FACTOR_LIMIT if adds else Reason.FACTOR_NOT_ENROLLED
+            self._record(notice, details, source, Outcome.FAILURE, reason)
+            raise Denied(Reason.TOKEN_INVALID)
+        try:
+            # After the change, so that the log says of nothing that it was done which was not.
+            self._record(notice, details, source)
+        except BaseException:
+            with suppress(StoreError):
+                self._reverse(account_id, found)
+            raise
+        # From here on the link is used, whatever fails: its reader would find nothing to take back.
+        self._uses.mark(notice.id, until=notice.at + RESTORABLE + timedelta(days=1))
+        if not adds and len(held) > 1 and not self._authenticators.of_account(account_id):
+            self._last.went(account_id, source=source)  # two at once, each of which left one
+        self._last.distrust(account_id, source=source)
+        self._endings.apply(account_id, why, actor=owner, source=source)
+        kind = NoticeKind.FACTOR_RESTORED if adds else NoticeKind.FACTOR_REMOVED
+        told = {"factor": details.get("factor", ""), "device": found.id, _FINAL: "yes"}
+        self._notices.tell(account_id, kind, source=source, details=told)
+
+    def _reverse(self, account_id: str, found: Held) -> None:
+        """What could not be recorded is as it was: it can be taken back for as long as before."""
+        if found.removed_at is None:
+            self._authenticators.restore(account_id, found.id, now=self._clock(), times=None)
+        else:
+            self._authenticators.remove(account_id, found.id, at=found.removed_at)
 
     def _found(self, token: object, source: Source) -> tuple[Notice, Mapping[str, str]]:
         notice_id = notice_of(self._mac, _PURPOSE, token)
@@ -194,19 +214,35 @@ class Undo:
         account = self._accounts.get(notice.account_id)
         if account is None or account.disabled:
             self._refuse(source, notice)
-        marker = self._marker(notice)
-        if self._used.attempt(marker.digest, _USED, limit=2**31 - 1, now=self._clock()) is not None:
+        if self._uses.used(notice.id):
             self._refuse(source, notice)
         details = self._notices.details(notice)
         if not details.get("device") or _FINAL in details:
             self._refuse(source, notice)
         return notice, details
 
-    def _marker(self, notice: Notice) -> Flow:
-        """That a link was used. It is no account's, so that nothing which ends an account's flows makes the link new."""
-        digest = hashlib.sha256(b"undo:" + notice.id.encode("utf-8")).digest()
-        expires_at = notice.at + RESTORABLE + timedelta(days=1)
-        return Flow(digest=digest, purpose=_USED, account_id=None, data=b"", expires_at=expires_at)
+    def _record(
+        self,
+        notice: Notice,
+        details: Mapping[str, str],
+        source: Source,
+        outcome: Outcome = Outcome.SUCCESS,
+        reason: Reason | None = None,
+    ) -> None:
+        account_id, adds = notice.account_id or "", notice.kind == NoticeKind.FACTOR_REMOVED
+        told = {"factor": details.get("factor", ""), "device": details["device"]}
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_MFA_RESTORED if adds else Event.AUTH_MFA_REMOVED,
+                outcome=outcome,
+                actor=Actor(type="user", id=account_id),
+                resource=ResourceRef(type="account", id=account_id),
+                reason=reason,
+                source=source,
+                changed=("factor",) if outcome is Outcome.SUCCESS else (),
+                details={**told, "notice": notice.id, "by": "undo"},
+            )
+        )
 
     def _refuse(self, source: Source, notice: Notice | None = None) -> NoReturn:
         account_id = None if notice is None else notice.account_id

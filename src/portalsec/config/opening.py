@@ -12,6 +12,7 @@ from portalsec._encoding import uuid7
 from portalsec.audit.anchor import FileAnchor
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
+from portalsec.auth.attempt import RiskOf
 from portalsec.auth.demands import Facts
 from portalsec.auth.hash_costs import Argon2Parameters
 from portalsec.auth.impersonation import MayImpersonate
@@ -55,6 +56,7 @@ def open_portal(
     may_impersonate: MayImpersonate | None = None,
     code_sender: CodeSender | None = None,
     facts_of: Callable[[str], Facts] | None = None,
+    risk_of: RiskOf | None = None,
     place_of: Callable[[Source], str | None] | None = None,
 ) -> Portal:
     """Read the keys and the policy, open the stores, and wire a portal.
@@ -75,6 +77,7 @@ def open_portal(
         may_impersonate: as `build_portal` has it: which of its staff may act as whom.
         code_sender: as `build_portal` has it: sends codes by SMS, where ``[sign_in] factors`` has them.
         facts_of: as `build_portal` has it: whom ``[sign_in] rules`` and ``[sessions] rules`` are about.
+        risk_of: as `build_portal` has it: labels of one sign-in, for ``[sign_in] rules`` that name some.
         place_of: as `build_portal` has it: a coarse place of an address, for the owner's list of sessions.
 
     Raises:
@@ -113,6 +116,7 @@ def open_portal(
             may_impersonate=may_impersonate,
             code_sender=code_sender,
             facts_of=facts_of,
+            risk_of=risk_of,
             place_of=place_of,
         )
     except BaseException:

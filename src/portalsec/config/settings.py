@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from portalsec.auth.device_rules import DeviceRule
 from portalsec.auth.hash_costs import Cost, cost_of_text, parameters_of_text
 from portalsec.auth.password_policy import MAX_HISTORY
 from portalsec.auth.proof import Factor
@@ -186,6 +187,29 @@ def _of_rule(parsers: _Parsers, name: str, given: object) -> Any:
     raise ValueError(f"{name}: {problem}")
 
 
+_DEVICE = {
+    "platforms": _words,
+    "rooted": _switch,
+    "unattested": _switch,
+    "unlocked": _switch,
+    "app_below": _text,
+    "os_below": _text,
+    "untold": _switch,
+}
+
+
+def _device_rule(value: object) -> DeviceRule:
+    if not isinstance(value, dict):
+        raise ValueError("write a table, as { rooted = true }")
+    [given] = _tables(_DEVICE, "")([value])
+    named = {"platforms": frozenset(given["platforms"])} if "platforms" in given else {}
+    try:
+        return DeviceRule(**{**given, **named})
+    except ConfigurationError as error:
+        problem = str(error).removeprefix("DeviceRule: ")
+    raise ValueError(problem)
+
+
 _session_rules = _tables(
     {
         "roles": _words,
@@ -203,6 +227,8 @@ _demand_rules = _tables(
         "permissions": _words,
         "tenants": _words,
         "risk": _count(0, 1000),
+        "labels": _words,
+        "device": _device_rule,
         "since": _moment,
         "level": _count(1, 3),
         "second_factor": _switch,
@@ -361,7 +387,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _demand_rules,
                 (),
                 'more of some: a list as `[{ roles = ["admin"], phishing_resistant = true }]`. Of whom: `roles`, '
-                "`permissions`, `tenants`, `risk`, `since` a moment; what: `level`, `second_factor`, "
+                "`permissions`, `tenants`, `risk`, `labels` of the sign-in, `device` by its app's word, `since` a moment; "
+                "what: `level`, `second_factor`, "
                 "`phishing_resistant`, one of `factors`, none but `allowed`",
             ),
             "trust_browsers": Key(

@@ -62,8 +62,9 @@ def _rule(given: Mapping[str, Any]) -> DemandRule:
             allowed=given.get("allowed"),
         ),
         risk=given.get("risk", 0),
+        device=given.get("device"),
         since=given.get("since"),
-        **{name: frozenset(given.get(name, ())) for name in ("roles", "permissions", "tenants")},
+        **{name: frozenset(given.get(name, ())) for name in ("roles", "permissions", "tenants", "labels")},
     )
 
 

@@ -26,10 +26,12 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from portalsec.account_pages import AccountPages, Asked, Reply, Trouble, language_of, script
+from portalsec.account_pages.acting import ACT_AS, ACT_END
 from portalsec.account_pages.resume import RESUME
 from portalsec.account_pages.step_up import STEP_UP
+from portalsec.account_pages.way_back import ACT_OVER
 from portalsec.django.conf import get_portal, page_languages
-from portalsec.django.doors import View, door, open_session, resume_session
+from portalsec.django.doors import View, act_session, door, go_back, open_session, resume_session
 from portalsec.django.request import (
     device_token,
     forget,
@@ -40,6 +42,7 @@ from portalsec.django.request import (
     require_same_site,
     session_token,
     source_of,
+    staff_token,
 )
 from portalsec.errors import Denied, Reason
 from portalsec.web import SESSION_COOKIE, clear_cookie
@@ -92,10 +95,15 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "factors": "/account/factors",
         "new-totp": "/account/factors/totp",
         "confirm-totp": "/account/factors/totp/confirm",
+        "import-totp": "/account/factors/import",
+        "confirm-import": "/account/factors/import/confirm",
         "new-passkey": "/account/factors/passkey",
         "recovery-codes": "/account/factors/codes",
         "undo": "/undo",
         "close": "/account/close",
+        "act-as": ACT_AS,
+        "act-end": ACT_END,
+        "act-over": ACT_OVER,
     }
 )
 """The name of each address in `portalsec.django.urls`, and the address. Mailed links and redirects use these as they are."""
@@ -125,7 +133,8 @@ _SESSION_OVER = clear_cookie(SESSION_COOKIE)
 def account_view(name: str) -> View:
     """The view of one address: whichever of the portal's routes has it answers."""
     address, asks_json, mailed = ADDRESSES[name], name in _JSON, name in _MAILED
-    owners, stepping_up = address.startswith(_OWN) and not mailed, address.startswith(STEP_UP)
+    owners = (address.startswith(_OWN) and not mailed) or address == ACT_AS
+    stepping_up = address.startswith(STEP_UP)
 
     @door("GET", "HEAD", "POST")
     @sensitive_variables()
@@ -133,7 +142,7 @@ def account_view(name: str) -> View:
         posted, pages = request.method == "POST", AccountPages(get_portal(), languages=page_languages())
         routes = {route.method: route for route in pages.routes() if route.path == address}
         if not routes:
-            raise Http404  # registration, where the portal has none
+            raise Http404  # registration, say, where the portal has none
         route = routes.get("POST" if posted else "GET")
         if route is None:
             return HttpResponseNotAllowed(sorted(routes))
@@ -154,6 +163,7 @@ def account_view(name: str) -> View:
                 passkey=passkey_token(request),
                 device=device_token(request),
                 link=link_token(request),
+                staff=staff_token(request),
                 language=language_of(request.headers.get("accept-language"), known=pages.languages),
             )
         )
@@ -232,7 +242,11 @@ def _forget_query(request: HttpRequest) -> None:
 
 def _keep_session(request: HttpRequest, reply: Reply, *, goes_on: bool) -> None:
     """The session's cookie is Django's to set: its engine keeps the data that goes with it."""
-    if reply.session is not None:
+    if reply.back is not None:
+        go_back(request, reply.back)
+    elif reply.session is not None and reply.acting:
+        act_session(request, reply.session)
+    elif reply.session is not None:
         open_session(request, reply.session, goes_on=goes_on)
     elif _SESSION_OVER in reply.cookies:
         request.session.flush()
@@ -251,7 +265,8 @@ def _response(request: HttpRequest, reply: Reply) -> HttpResponse:
     for name, value in reply.headers.items():
         response[name] = value
     for cookie in reply.cookies:
-        if not cookie.startswith(f"{SESSION_COOKIE}="):
+        # A session that stayed behind has not changed, so Django would not send its cookie.
+        if reply.back is not None or not cookie.startswith(f"{SESSION_COOKIE}="):
             response.cookies.load(cookie)
     return response
 

@@ -1,22 +1,25 @@
-"""`require`: a view behind a permission of the access policy."""
+"""`require`: a view behind a permission of the access policy. `require_factor`: one that asks for a factor again."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 
+from portalsec.auth.factor_demand import FactorDemand
+from portalsec.auth.proof import Factor
 from portalsec.django.conf import get_portal
 from portalsec.django.request import live_session, source_of
 from portalsec.events import Purpose
 from portalsec.guard import Access
 from portalsec.rbac.model import Resource
 
-__all__ = ["FindResource", "check_access", "require"]
+__all__ = ["FindResource", "check_access", "require", "require_factor"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -69,6 +72,47 @@ def require(
         live_session(request)  # before the application is asked for anything
         target = resource(request, *args, **kwargs) if callable(resource) else resource
         check_access(request, permission, target, purpose=purpose)
+
+    return _before(decide)
+
+
+def require_factor(
+    *kinds: Factor | str,
+    within: timedelta,
+    level: int = 1,
+    phishing_resistant: bool = False,
+    explicit: bool = True,
+) -> Callable[[View], View]:
+    """Let a request through whose session showed one of these factors so lately::
+
+        @require_factor("totp", "passkey", within=timedelta(minutes=5))
+        def release(request): ...
+
+        @method_decorator(require_factor(within=timedelta(minutes=5), phishing_resistant=True), name="dispatch")
+        class Release(View): ...
+
+    Else the middleware leads to the page that asks for it, and back; nothing is kept of a body that was sent.
+
+    Args:
+        kinds: "password", "totp", "passkey", "recovery_code"; none: a second factor where the account has one, else the
+            password.
+        within, level, phishing_resistant, explicit: as at `portalsec.auth.FactorDemand`.
+
+    Raises:
+        ConfigurationError: at once, where no visitor could ever meet it as it is written.
+    """
+    asked = FactorDemand.of(
+        *kinds, within=within, level=level, phishing_resistant=phishing_resistant, explicit=explicit
+    )
+
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        get_portal().step_up.ask(live_session(request), asked)
+
+    return _before(shown)
+
+
+def _before(decide: Callable[..., None]) -> Callable[[View], View]:
+    """A decorator: ``decide`` is called as the view is, before it."""
 
     def decorate(view: View) -> View:
         if inspect.iscoroutinefunction(view):

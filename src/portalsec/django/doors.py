@@ -20,7 +20,7 @@ from portalsec.django.stores.accounts import DjangoAccounts
 from portalsec.errors import Denied, Reason
 from portalsec.events import SYSTEM
 
-__all__ = ["View", "door", "open_session", "resume_session"]
+__all__ = ["View", "act_session", "door", "go_back", "open_session", "resume_session"]
 
 View: TypeAlias = Callable[[HttpRequest], HttpResponse]
 
@@ -66,6 +66,39 @@ def open_session(request: HttpRequest, session: NewSession, *, goes_on: bool = F
         raise
     rotate_token(request)
     forget(request, given=session.token.reveal())
+
+
+def act_session(request: HttpRequest, session: NewSession) -> None:
+    """Let ``request.session`` be one in which its holder acts in another's name. What is kept with their own stays.
+
+    Raises:
+        Denied: as `open_session`.
+    """
+    own, user = request.session, DjangoAccounts().user(session.account_id)
+    try:
+        if user is None or not isinstance(own, SessionStore):
+            raise Denied(Reason.UNKNOWN_ACCOUNT)
+        own.save_now()
+        acting = SessionStore()
+        acting.source = source_of(request)
+        acting.bind(session, user)
+    except BaseException:
+        get_portal().sessions.discard(session)
+        raise
+    request.session = acting
+    rotate_token(request)
+    forget(request, given=session.token.reveal())
+
+
+def go_back(request: HttpRequest, token: str) -> None:
+    """Let ``request.session`` be the one of ``token`` again, which stayed behind; of the present one nothing is kept."""
+    if isinstance(request.session, SessionStore):
+        request.session.discard()
+    own = SessionStore(token)
+    own.source = source_of(request)
+    request.session = own
+    rotate_token(request)
+    forget(request, given=token)
 
 
 def resume_session(request: HttpRequest, session: NewSession) -> None:

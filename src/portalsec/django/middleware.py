@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,18 +12,27 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
 from portalsec.django.conf import get_portal
-from portalsec.django.pages import refusal
+from portalsec.django.pages import refusal, was_acting
 from portalsec.django.request import (
     adopt_session,
     failure_of,
     live_session,
     require_same_site,
     source_of,
+    staff_token,
     user_of,
 )
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
-from portalsec.web import DEVICE_COOKIE, LINK_COOKIE, PASSKEY_COOKIE, PENDING_COOKIE, security_headers
+from portalsec.web import (
+    DEVICE_COOKIE,
+    LINK_COOKIE,
+    PASSKEY_COOKIE,
+    PENDING_COOKIE,
+    STAFF_COOKIE,
+    clear_cookie,
+    security_headers,
+)
 
 __all__ = ["PortalsecMiddleware", "SecurityHeadersMiddleware"]
 
@@ -72,7 +80,7 @@ class PortalsecMiddleware:
         adopt_session(request)
         request.session.source = source_of(request)  # type: ignore[attr-defined]
         # Read from the header where they are needed; here they would be printed in Django's error reports.
-        for name in (PENDING_COOKIE, PASSKEY_COOKIE, DEVICE_COOKIE, LINK_COOKIE):
+        for name in (PENDING_COOKIE, PASSKEY_COOKIE, DEVICE_COOKIE, LINK_COOKIE, STAFF_COOKIE):
             request.COOKIES.pop(name, None)
         ask_portalsec(request)
         response = self.get_response(request)
@@ -88,6 +96,8 @@ class PortalsecMiddleware:
             response = refusal(request, error) or response
         except UpdateError:
             pass  # ended by another request meanwhile: Django's own middleware finds the same and answers
+        if getattr(request.session, "signed_off", False) and staff_token(request) is not None:
+            response.cookies.load(clear_cookie(STAFF_COOKIE))  # what it led back to ended with the session
         # Again, for a project that left out the first layer: its own pages at least.
         return _secured(response)
 
@@ -97,12 +107,18 @@ class PortalsecMiddleware:
         try:
             if not getattr(view, "csrf_exempt", False):
                 require_same_site(request)
-            with suppress(Denied):  # an anonymous visitor; the view says whether that will do
+            try:
                 live_session(
                     request,
                     passive=getattr(view, "portalsec_passive", False),
                     stepping_up=getattr(view, "portalsec_stepping_up", False),
                 )
+            except Denied as denied:
+                # An anonymous visitor; the view says whether that will do. But a page for everybody would not say that
+                # the session is over in which support acted here, and has no way back.
+                match = request.resolver_match
+                if (match is None or match.app_name != "portalsec") and was_acting(request, denied):
+                    raise
         except PortalsecError as error:
             return _page(request, error)
         return None

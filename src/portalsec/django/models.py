@@ -93,6 +93,7 @@ class Session(models.Model):
     impersonator = models.CharField(max_length=64, null=True)
     behind = models.CharField(max_length=64, null=True)
     posture = models.TextField(null=True)
+    jkt = models.CharField(max_length=64, null=True)
     place = models.CharField(max_length=128, null=True)
     networks = models.CharField(max_length=128, null=True)
 

@@ -9,6 +9,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from portalsec._encoding import uuid7
+from portalsec.account_pages.acting import ActingView, acting_view
+from portalsec.auth.posture import POSTURE_HEADER, claim_text
 from portalsec.auth.sessions import ActiveSession
 from portalsec.django.conf import get_portal
 from portalsec.django.sessions import SessionStore
@@ -21,12 +23,15 @@ from portalsec.web import (
     PASSKEY_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
+    STAFF_COOKIE,
     check_same_site,
     client_address,
     cookie_value,
 )
 
 __all__ = [
+    "acting_known",
+    "acting_of",
     "adopt_session",
     "device_token",
     "failure_of",
@@ -39,10 +44,12 @@ __all__ = [
     "require_same_site",
     "session_token",
     "source_of",
+    "staff_token",
     "user_of",
 ]
 
 _KEPT = "_portalsec"
+_POSTURE = f"HTTP_{POSTURE_HEADER.upper().replace('-', '_')}"
 
 
 @dataclass(slots=True)
@@ -53,6 +60,7 @@ class _Kept:
     session: ActiveSession | None = None
     denied: Denied | None = None
     user: Any = None
+    acting: ActingView | None = None
     asked: bool = False
     passive: bool = False
     recorded: bool = False  # that a cookie was tossed in
@@ -75,6 +83,7 @@ def source_of(request: HttpRequest) -> Source:
             ),
             user_agent=agent[:256] if agent else None,
             request_id=uuid7(),
+            posture=claim_text(request.META.get(_POSTURE)),
         )
     return kept.source
 
@@ -120,6 +129,29 @@ def link_token(request: HttpRequest) -> str | None:
     return _cookie(request, LINK_COOKIE)
 
 
+def staff_token(request: HttpRequest) -> str | None:
+    """The cookie behind a session in which support acts. An empty text where another was tossed in, which is recorded: it is
+    no way back then, and nothing else depends on it."""
+    try:
+        return _cookie(request, STAFF_COOKIE)
+    except Denied:
+        return ""
+
+
+def acting_of(request: HttpRequest) -> ActingView | None:
+    """What every page must say in a session in which support acts; None in anybody's own, and for a visitor."""
+    try:
+        live_session(request, passive=True)
+    except Denied:
+        return None
+    return acting_known(request)
+
+
+def acting_known(request: HttpRequest) -> ActingView | None:
+    """The same, as far as this request has found out: asks no store, for a page about an error."""
+    return _kept(request).acting
+
+
 def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bool = False) -> ActiveSession:
     """The request's live session; the core is asked once a request.
 
@@ -138,9 +170,10 @@ def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bo
         request.session.source = source_of(request)
         kept.asked = False
     if not kept.asked or (kept.session is not None and kept.passive and not passive):
-        kept.session = kept.denied = None
+        kept.session = kept.denied = kept.acting = None
         try:
             kept.session, kept.user = _check(request, passive=passive, stepping_up=stepping_up)
+            kept.acting = acting_view(get_portal(), kept.session, name=_name_of(kept.user))
         except Denied as denied:
             kept.denied = denied
         kept.asked, kept.passive = True, passive
@@ -171,7 +204,9 @@ def require_same_site(request: HttpRequest) -> None:
         return
     portal = get_portal()
     headers = {
-        name: request.headers[name] for name in ("sec-fetch-site", "origin") if name in request.headers
+        name: request.headers[name]
+        for name in ("sec-fetch-site", "origin", "dpop", "cookie")
+        if name in request.headers
     }
     try:
         check_same_site(request.method or "", headers, base_url=portal.base_url)
@@ -191,7 +226,7 @@ def forget(request: HttpRequest, *, given: str | None = None) -> None:
     """Ask anew: the request has just signed in or out. ``given``: the session's new token, which the cookie is not yet."""
     _kept(request).given = given
     _kept(request).asked = False
-    _kept(request).session = _kept(request).user = _kept(request).denied = None
+    _kept(request).session = _kept(request).user = _kept(request).denied = _kept(request).acting = None
 
 
 def keep_failure(request: HttpRequest, error: PortalsecError) -> None:
@@ -223,6 +258,9 @@ def _check(request: HttpRequest, *, passive: bool, stepping_up: bool) -> tuple[A
             # The password was changed behind portalsec's back (an admin form, `set_password`).
             portal.sessions.end(token, source=source, actor=SYSTEM)
             raise Denied(Reason.SESSION_REVOKED)
+        if session.impersonator is not None and not _staff_stands(session):
+            portal.sessions.end(token, source=source, actor=SYSTEM)
+            raise Denied(Reason.SESSION_REVOKED)
     except Denied as denied:
         # The cookie stays: a late answer to a request with an older id must not sign out the session that began
         # meanwhile, and one that rests goes on by it. A dead id in a browser opens nothing.
@@ -234,6 +272,19 @@ def _check(request: HttpRequest, *, passive: bool, stepping_up: bool) -> tuple[A
             kept.discard()
         raise
     return session, user
+
+
+def _staff_stands(session: ActiveSession) -> bool:
+    """Whether who acts in the owner's name is still somebody, with the password they signed in with."""
+    staff = DjangoAccounts().user(session.impersonator or "")
+    if staff is None or not staff.is_active:
+        return False
+    return SessionStore.confirms_behind(session.record.behind, staff)
+
+
+def _name_of(user: Any) -> str:
+    full = getattr(user, "get_full_name", None)  # a user model need not have one
+    return str((full() if callable(full) else "") or user.get_username())
 
 
 def _rests(token: str, source: Source) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.db.models import QuerySet
 from django.utils.crypto import constant_time_compare
 
 from portalsec._encoding import new_token
@@ -26,6 +27,7 @@ from portalsec.crypto.seal import FieldSealer
 from portalsec.django.conf import get_portal, security_database
 from portalsec.django.models import SessionData
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
+from portalsec.django.stores._prepared import row_of
 from portalsec.errors import Tampered
 from portalsec.events import Source
 
@@ -42,6 +44,7 @@ class SessionStore(SessionBase):
 
     def __init__(self, session_key: str | None = None) -> None:
         self.source = Source()  # the middleware says where the request came from
+        self.signed_off = False  # a sign-in ended here, whoever asked: also Django's own `logout`
         self._user_hash: str | None = None
         self._stored: tuple[str, bytes] | None = None
         super().__init__(session_key)
@@ -81,11 +84,15 @@ class SessionStore(SessionBase):
 
     def confirms(self, user: Any) -> bool:
         """Whether the user's password is still the one of the sign-in. Not where the row is gone or was edited."""
-        signed_in_with = self._user_hash or ""
-        return any(
-            constant_time_compare(signed_in_with, present)
-            for present in (_hash_of(user), *user.get_session_auth_fallback_hash())
-        )
+        return _confirms(self._user_hash, user)
+
+    @staticmethod
+    def confirms_behind(digest: bytes | None, user: Any) -> bool:
+        """The same of the staff's own session, which stands behind one in which they act."""
+        using = security_database()
+        with reading(using):
+            row = None if digest is None else row_of(_of_digest, using, digest.hex())
+        return row is not None and _confirms(row[1], user)
 
     def discard(self) -> None:
         """Drop the data of a session that the core has ended."""
@@ -104,26 +111,27 @@ class SessionStore(SessionBase):
     # -- what Django asks -------------------------------------------------------------------------------------------
 
     def load(self) -> dict[str, Any]:
-        key = self.session_key
-        row = None
-        if key is not None:
-            with reading(security_database()):
-                row = SessionData.objects.filter(digest=_digest(key), expires_at__gt=_now()).first()
-        if row is None:
+        row, digest, using = None, "", security_database()
+        if self.session_key is not None:
+            digest = _digest(self.session_key)
+            with reading(using):
+                row = row_of(_of_digest, using, digest)
+        if row is None or row[2] <= _now():
             # Never adopted: a key that we did not make, or no longer know, is not written back (fixation).
             self._missing = True
             self._session_key = None
             return {}
+        data, user_hash, _ = row
         try:
-            sealed = _sealer().open(bytes(row.data), row=row.digest, **SEALED_FOR)
-            data = self.serializer().loads(sealed)
+            plain = _sealer().open(bytes(data), row=digest, **SEALED_FOR)
+            held = self.serializer().loads(plain)
         except (Tampered, ValueError):
             self._missing = True
             self._session_key = None
             return {}
-        self._user_hash = row.user_hash
-        self._stored = (row.digest, sealed)
-        return {name: value for name, value in data.items() if name not in _LOGIN_MARKS}
+        self._user_hash = user_hash
+        self._stored = (digest, plain)
+        return {name: value for name, value in held.items() if name not in _LOGIN_MARKS}
 
     def exists(self, session_key: str) -> bool:
         with reading(security_database()):
@@ -174,7 +182,8 @@ class SessionStore(SessionBase):
         if key is None:
             return
         if self._user_hash is not None:
-            get_portal().sign_in.logout(key, source=self.source)
+            self.signed_off = True
+            get_portal().sign_in.logout(key, source=self.source)  # and what support has behind it
         self._drop(key)
 
     def flush(self) -> None:
@@ -234,6 +243,12 @@ class SessionStore(SessionBase):
                 SessionData.objects.filter(digest=_digest(key)).delete()
 
 
+def _of_digest(using: str, digest: str) -> QuerySet[Any, Any]:
+    return (
+        SessionData.objects.using(using).filter(digest=digest).values_list("data", "user_hash", "expires_at")
+    )
+
+
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -244,6 +259,13 @@ def _now() -> int:
 
 def _sealer() -> FieldSealer:
     return FieldSealer(get_portal().keys.fields)
+
+
+def _confirms(signed_in_with: str | None, user: Any) -> bool:
+    return any(
+        constant_time_compare(signed_in_with or "", present)
+        for present in (_hash_of(user), *user.get_session_auth_fallback_hash())
+    )
 
 
 def _hash_of(user: Any) -> str:

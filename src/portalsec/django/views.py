@@ -14,7 +14,17 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
-from portalsec.account_pages import Asked, SessionPages, other_page, others_of, step_page, trust_offered
+from portalsec.account_pages import (
+    ACT_OVER,
+    Asked,
+    SessionPages,
+    other_page,
+    others_of,
+    sign_off,
+    step_page,
+    trust_offered,
+    way_back,
+)
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
@@ -28,6 +38,7 @@ from portalsec.django.request import (
     require_same_site,
     session_token,
     source_of,
+    staff_token,
 )
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import Denied, Reason
@@ -35,6 +46,8 @@ from portalsec.web import (
     DEVICE_COOKIE,
     DEVICE_COOKIE_AGE,
     PENDING_COOKIE,
+    STAFF_COOKIE,
+    clear_cookie,
     retry_after_seconds,
     safe_next,
     status_of,
@@ -52,14 +65,19 @@ __all__ = [
     "signed_out",
 ]
 
-_START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
+# The last two: all factors were right, and something ended the account's sign-ins in that moment.
+_START_AGAIN = frozenset(
+    {Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED, Reason.SESSION_REVOKED, Reason.EVIDENCE_STALE}
+)
 
 
 def finish_step(request: HttpRequest, response: HttpResponse, step: Step) -> HttpResponse:
     """Put a step's outcome into cookies: the pending one while factors are missing, the session's at the end."""
     if step.session is not None:
+        over = _staff_over(request)
         open_session(request, step.session)
         _clear_pending(response)
+        _load(response, over)
         if step.device is not None:
             age = int(DEVICE_COOKIE_AGE.total_seconds())
             response.set_cookie(
@@ -94,8 +112,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         )
     except Denied as denied:
         return _refused(request, "sign_in", denied, next=next, login=login[:254])
-    _end_session(request)  # somebody signs in over a session: the older one ends, also on a shared computer
-    return _onward(request, step, next)
+    # Somebody signs in over a session: the older one ends, also on a shared computer.
+    over = _end_session(request)
+    return _load(_onward(request, step, next), over)
 
 
 @door("GET", "HEAD", "POST")
@@ -126,7 +145,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
             pending_token(request), source=source_of(request)
         )
     except Denied as denied:
-        return _refused(request, "set_up", denied, next=next)
+        return _refused(request, "set_up", denied, next=next, **_others(request.POST, "totp_enrolment"))
     return _page(request, "set_up_code", next=next, **_shown(enrolment))
 
 
@@ -156,6 +175,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
         session=session_token(request),
         pending=pending_token(request),
         device=device_token(request),
+        staff=staff_token(request),
     )
     reply = SessionPages(get_portal()).sign_out(asked)
     request.session.flush()
@@ -190,6 +210,8 @@ def session_stay(request: HttpRequest) -> HttpResponse:
 @door("GET", "HEAD")
 def signed_out(request: HttpRequest) -> HttpResponse:
     """Where a page goes when its session has ended. ``next``: the page that was open."""
+    if way_back(get_portal(), session=session_token(request), staff=staff_token(request)) is not None:
+        return redirect(ACT_OVER)
     return _page(request, "session_ended", next=_next(request.GET))
 
 
@@ -272,7 +294,24 @@ def _onward(request: HttpRequest, step: Step, onward: str) -> HttpResponse:
     return finish_step(request, response, step)
 
 
-def _end_session(request: HttpRequest) -> None:
+def _staff_over(request: HttpRequest) -> tuple[str, ...]:
+    """Support that acted in an owner's name: both of their sessions end, and the cookie between them."""
+    staff = staff_token(request)
+    if staff is None:
+        return ()
+    sign_off(get_portal(), session=session_token(request), staff=staff, source=source_of(request))
+    return (clear_cookie(STAFF_COOKIE),)
+
+
+def _load(response: HttpResponse, cookies: tuple[str, ...]) -> HttpResponse:
+    for cookie in cookies:
+        response.cookies.load(cookie)
+    return response
+
+
+def _end_session(request: HttpRequest) -> tuple[str, ...]:
+    """Returns: the cookies to clear; the session's own is Django's to set."""
+    over = _staff_over(request)
     try:
         live_session(request)
     except Denied as denied:
@@ -281,9 +320,10 @@ def _end_session(request: HttpRequest) -> None:
         if token is not None and denied.reason is Reason.SESSION_IDLE:
             get_portal().sign_in.logout(token, source=source_of(request))
             SessionStore(token).discard()
-        return
+        return over
     request.session.flush()
     forget(request)
+    return over
 
 
 def _shown(enrolment: Enrolment) -> dict[str, object]:

@@ -61,17 +61,24 @@ def account_router(
 
         async def answer(request: Request) -> Response:
             form = await read(request) if route.method == "POST" else _query(request)
+            token, staff = await ps.session_token(request), await ps.staff_token(request)
             asked = Asked(
                 form=form,
                 source=ps.source(request),
-                session=await ps.session_token(request),
+                session=token,
                 pending=await ps.pending_token(request),
                 passkey=await ps.passkey_token(request),
                 device=await ps.device_token(request),
                 link=await ps.link_token(request),
+                staff=staff,
                 language=language_of(request.headers.get("accept-language"), known=todo.languages),
             )
-            return await hop(lambda: _response(request, route.operation(asked), pages))
+
+            def operation() -> Response:
+                ps.note_acting(request, token=token, staff=staff)
+                return _response(request, route.operation(asked), pages)
+
+            return await hop(operation)
 
         router.add_api_route(route.path, answer, methods=[route.method])
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import TypeAlias
 
 from starlette.requests import HTTPConnection, Request
 
 from portalsec._encoding import uuid7
+from portalsec.account_pages.acting import ActingView, acting_view
+from portalsec.account_pages.way_back import way_back
+from portalsec.auth.factor_demand import FactorDemand
+from portalsec.auth.posture import POSTURE_HEADER, claim_text
+from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import ActiveSession
 from portalsec.errors import Denied
 from portalsec.events import Event, Outcome, Purpose, SecurityEvent, Source
@@ -21,11 +28,15 @@ from portalsec.web import (
     PASSKEY_COOKIE,
     PENDING_COOKIE,
     SESSION_COOKIE,
+    STAFF_COOKIE,
     client_address,
     cookie_value,
 )
 
 __all__ = ["FindResource", "Portalsec"]
+
+_ACTING = "portalsec.acting"
+_POSTURE = POSTURE_HEADER.lower().encode("ascii")  # as ASGI has names
 
 FindResource: TypeAlias = Callable[[Request, ActiveSession], Resource]
 """Names what a request is about, from its path and who is signed in. It runs in the same thread hop, before the
@@ -41,8 +52,17 @@ class Portalsec:
     def record(access: Annotated[Access, Depends(ps.require("record:read", resource=record_of_path))]): ...
     """
 
-    def __init__(self, portal: Portal, *, lanes: Lanes | None = None) -> None:
+    def __init__(
+        self,
+        portal: Portal,
+        *,
+        lanes: Lanes | None = None,
+        name_of: Callable[[str], str] | None = None,
+    ) -> None:
+        """``name_of``: the name of an account's person, for what `acting` says; else it says their user name. It runs in
+        a worker thread."""
         self.portal = portal
+        self._name_of = name_of
         self.lanes = lanes or Lanes(hashing=portal.policies.hashing_concurrency)
 
     # -- what the request brought -----------------------------------------------------------------------------------
@@ -53,6 +73,8 @@ class Portalsec:
         agent = request.headers.get("user-agent")
         if agent and not agent.isprintable():
             agent = "".join(c for c in agent if c.isprintable())
+        # Past `Headers`, which takes three times as long: every request comes by here, and few have this one.
+        claims = [value for name, value in request.scope["headers"] if name == _POSTURE]
         return Source(
             address=client_address(
                 request.client.host if request.client else None, forwarded, hops=self.portal.proxy_hops
@@ -60,6 +82,7 @@ class Portalsec:
             user_agent=agent[:256] if agent else None,
             request_id=request.scope.get("portalsec.request_id")
             or request.scope.setdefault("portalsec.request_id", uuid7()),
+            posture=claim_text(b",".join(claims).decode("latin-1")) if claims else None,
         )
 
     async def session_token(self, request: HTTPConnection) -> str | None:
@@ -81,6 +104,14 @@ class Portalsec:
     async def link_token(self, request: HTTPConnection) -> str | None:
         """The cookie that a mailed link was exchanged for. Raises as `session_token`."""
         return await self._cookie(request, LINK_COOKIE)
+
+    async def staff_token(self, request: HTTPConnection) -> str | None:
+        """The cookie behind a session in which support acts. An empty text where another was tossed in, which is recorded:
+        it is no way back then, and nothing else depends on it."""
+        try:
+            return await self._cookie(request, STAFF_COOKIE)
+        except Denied:
+            return ""
 
     async def _cookie(self, request: HTTPConnection, name: str) -> str | None:
         try:
@@ -109,7 +140,36 @@ class Portalsec:
 
     async def _session(self, request: Request, token: str | None) -> ActiveSession:
         source = self.source(request)
-        return await self.lanes.offload(lambda: self.portal.guard.session(token, source=source))
+        return await self.lanes.offload(
+            lambda: self.noted(request, self.portal.guard.session(token, source=source))
+        )
+
+    def acting(self, request: HTTPConnection) -> ActingView | None:
+        """What every page must say in a session in which support acts; None in anybody's own. Asks no store, so an error
+        page may call it too: what `session`, `optional_session`, `require` or `noted` found in this request is kept."""
+        found = request.scope.get(_ACTING)
+        return found if isinstance(found, ActingView) else None
+
+    def noted(self, request: HTTPConnection, session: ActiveSession) -> ActiveSession:
+        """Keep for `acting` whose session this is, and return it; for an application that asks `Guard` by itself. In a
+        worker thread."""
+        if session.impersonator is not None:
+            name = "" if self._name_of is None else self._name_of(session.account_id)
+            request.scope[_ACTING] = acting_view(self.portal, session, name=name)
+        return session
+
+    def note_acting(self, request: HTTPConnection, *, token: str | None, staff: str | None) -> None:
+        """The same for a page that looks at no session by itself, or refuses it; it asks a store only where this browser
+        has a way back. In a worker thread."""
+        if way_back(self.portal, session=token, staff=staff) is None:
+            return
+        with suppress(Denied):
+            self.noted(
+                request,
+                self.portal.sessions.check(
+                    token, source=self.source(request), passive=True, stepping_up=True
+                ),
+            )
 
     def require(
         self,
@@ -133,11 +193,46 @@ class Portalsec:
             token, source = await self.session_token(request), self.source(request)
 
             def operation() -> Access:
-                if not callable(resource):
-                    return guard(token, permission, resource, source=source, purpose=purpose)
-                session = guard.session(token, source=source)
-                target = resource(request, session)
+                session = self.noted(request, guard.session(token, source=source))
+                target = resource(request, session) if callable(resource) else resource
                 return guard.authorise(session, permission, target, source=source, purpose=purpose)
+
+            return await self.lanes.offload(operation)
+
+        return dependency
+
+    def require_factor(
+        self,
+        *kinds: Factor | str,
+        within: timedelta,
+        level: int = 1,
+        phishing_resistant: bool = False,
+        explicit: bool = True,
+    ) -> Callable[[Request], Awaitable[ActiveSession]]:
+        """A dependency for what asks for a factor again: the live session, if it showed one of these so lately.
+
+        Else the middleware leads to the page that asks for it, and back. One hop; nothing is kept of a body that was sent.
+
+        Args:
+            kinds: "password", "totp", "passkey", "recovery_code"; none: a second factor where the account has one, else the
+                password.
+            within, level, phishing_resistant, explicit: as at `FactorDemand`.
+
+        Raises:
+            ConfigurationError: at once, where no visitor could ever meet it as it is written.
+        """
+        asked = FactorDemand.of(
+            *kinds, within=within, level=level, phishing_resistant=phishing_resistant, explicit=explicit
+        )
+        portal = self.portal
+
+        async def dependency(request: Request) -> ActiveSession:
+            token, source = await self.session_token(request), self.source(request)
+
+            def operation() -> ActiveSession:
+                session = self.noted(request, portal.guard.session(token, source=source))
+                portal.step_up.ask(session, asked)
+                return session
 
             return await self.lanes.offload(operation)
 

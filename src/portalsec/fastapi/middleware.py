@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,23 +11,36 @@ from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from portalsec.account_pages.exchange import Reply
 from portalsec.account_pages.resume import resume_page
-from portalsec.account_pages.step_up import step_up_page
+from portalsec.account_pages.shortfall import cross_site_reply, step_up_reply
+from portalsec.account_pages.way_back import ACT_OVER, acted_here
 from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
 from portalsec.events import Event, Outcome, SecurityEvent
 from portalsec.fastapi.dependencies import Portalsec
 from portalsec.fastapi.form_tokens import CHECK, FORM_HEADER, FormRefused, fits, held, with_tokens
-from portalsec.web import check_same_site, retry_after_seconds, safe_next, security_headers, status_of
+from portalsec.web import (
+    SESSION_COOKIE,
+    STAFF_COOKIE,
+    check_same_site,
+    cookie_value,
+    retry_after_seconds,
+    safe_next,
+    security_headers,
+    status_of,
+)
 
 __all__ = ["PortalsecMiddleware", "Refusal", "refusal_of"]
 
 _log = logging.getLogger("portalsec.fastapi")
 
+METHOD = "portalsec.method"  # as it was sent, where the application sees another
 _TRY_AGAIN = timedelta(seconds=30)
 _MOST_PAGE = 4 * 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +105,10 @@ class PortalsecMiddleware:
         self._form_tokens = form_tokens
         self._base_url = ps.portal.base_url
         scheme, _, self._host = self._base_url.partition("://")
-        self._headers = security_headers(https=scheme == "https")
+        self._headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in security_headers(https=scheme == "https").items()
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -113,7 +130,7 @@ class PortalsecMiddleware:
         if method == "HEAD":
             # RFC 9110 section 9.3.2: what GET answers, without the content. Routes are declared for GET alone. Without
             # the server's extensions, so that no content is sent by another way than the message dropped below.
-            scope = {**scope, "method": "GET", "extensions": {}}
+            scope = {**scope, "method": "GET", "extensions": {}, METHOD: method}
 
         if self._form_tokens:
             scope = {**scope, CHECK: self._check_form}
@@ -168,7 +185,7 @@ class PortalsecMiddleware:
         try:
             # No route has a control character; files and logs are confused by them. What begins without a slash
             # (a proxy's request, "*") is no path, and behind our origin it would name another host.
-            if not path.startswith("/") or any(ord(c) < 0x20 or ord(c) == 0x7F for c in scope["path"]):
+            if not path.startswith("/") or _CONTROL.search(scope["path"]):
                 raise Denied(Reason.MALFORMED)
             if connection.headers.getlist("host") != [self._host]:
                 if method not in {"GET", "HEAD"}:
@@ -180,10 +197,13 @@ class PortalsecMiddleware:
             length = connection.headers.get("content-length", "0")
             if not (length.isascii() and length.isdigit()):
                 raise Denied(Reason.MALFORMED)
-            headers: dict[str, str] = {}
-            for name, value in connection.headers.items():
-                headers[name] = f"{headers[name]}, {value}" if name in headers else value
-            check_same_site(method, headers, base_url=self._base_url)
+            # What comes twice is joined, and so is neither.
+            caused_by = {
+                name: ", ".join(sent)
+                for name in ("sec-fetch-site", "origin", "dpop", "cookie")
+                if (sent := connection.headers.getlist(name))
+            }
+            check_same_site(method, caused_by, base_url=self._base_url)
         except Denied as denied:
             event = SecurityEvent(
                 name=Event.SYSTEM_REQUEST_REFUSED, outcome=Outcome.DENIED, reason=denied.reason, source=source
@@ -227,8 +247,28 @@ class PortalsecMiddleware:
         return limited
 
     def _page(self, scope: Scope, receive: Receive, error: Exception) -> Response:
+        if isinstance(error, Denied) and self._acted_here(scope, error):
+            return RedirectResponse(ACT_OVER, status_code=303)
         if isinstance(error, Denied) and error.reason is Reason.STEP_UP_REQUIRED:
-            return RedirectResponse(step_up_page(scope["path"]), status_code=303)
+            sent = HTTPConnection(scope).headers
+            return _told(
+                step_up_reply(
+                    error,
+                    method=scope["method"],
+                    target=_target(scope),
+                    headers=sent,
+                    base_url=self._base_url,
+                )
+            )
+        if isinstance(error, Denied) and error.reason is Reason.CROSS_SITE:
+            told = cross_site_reply(
+                error,
+                headers=HTTPConnection(scope).headers,
+                base_url=self._base_url,
+                form_header=FORM_HEADER if isinstance(error, FormRefused) else "",
+            )
+            if told is not None:
+                return _told(told)
         if isinstance(error, FormRefused) and (again := self._page_of_form(scope)):
             return RedirectResponse(again, status_code=303)
         refusal = refusal_of(error)
@@ -249,6 +289,14 @@ class PortalsecMiddleware:
             _log.debug("an error of the application became a page", exc_info=error)
         return response
 
+    def _acted_here(self, scope: Scope, denied: Denied) -> bool:
+        cookies = "; ".join(HTTPConnection(scope).headers.getlist("cookie"))
+        try:
+            session, staff = cookie_value(cookies, SESSION_COOKIE), cookie_value(cookies, STAFF_COOKIE)
+        except Denied:
+            return False
+        return acted_here(self._ps.portal, denied, session=session, staff=staff)
+
     def _page_of_form(self, scope: Scope) -> str | None:
         """Where the form was, if the browser says that it was here: shown anew, it has the value of now."""
         sent = HTTPConnection(scope).headers
@@ -258,8 +306,8 @@ class PortalsecMiddleware:
         return safe_next(came[len(self._base_url) :])
 
     def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
-        for name, value in self._headers.items():
-            headers.setdefault(name, value)
+        has = {name for name, _ in headers.raw}
+        headers.raw.extend(header for header in self._headers if header[0] not in has)
         if scope["path"].startswith(self._cacheable):
             headers["Cache-Control"] = (
                 "no-cache"  # kept, and asked about each time: a new style is seen at once
@@ -304,6 +352,17 @@ def _entrance(scope: Scope, error: Exception) -> str:
         return "/sign-in"
     if scope["method"] not in {"GET", "HEAD"}:
         return resume_page("/")  # what a form posted to is no page to come back to
+    return resume_page(_target(scope))
+
+
+def _target(scope: Scope) -> str:
+    """Path and query, as they were sent."""
     path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1").partition("?")[0]
     query = scope["query_string"].decode("latin-1")
-    return resume_page(f"{path}?{query}" if query else path)
+    return f"{path}?{query}" if query else path
+
+
+def _told(reply: Reply) -> Response:
+    if reply.redirect is not None:
+        return RedirectResponse(reply.redirect, status_code=303)
+    return JSONResponse(dict(reply.json or {}), status_code=reply.status, headers=dict(reply.headers))

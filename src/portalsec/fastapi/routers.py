@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -18,6 +19,7 @@ from portalsec.account_pages import (
     SessionPages,
     other_page,
     others_of,
+    signed_over,
     step_page,
 )
 from portalsec.auth.signin import Step
@@ -39,7 +41,12 @@ from portalsec.web import (
 
 __all__ = ["SignInPages", "finish_step", "session_router", "sign_in_router"]
 
+_log = logging.getLogger("portalsec.fastapi")
+
+_NO_PAGE = "a sign-in goes on at %s, which this application does not serve: include account_router"
 _START_AGAIN = frozenset({Reason.FLOW_UNKNOWN, Reason.FLOW_EXHAUSTED})
+# All factors were right, and something ended the account's sign-ins in that moment: another code would change nothing.
+_OVERTAKEN = frozenset({Reason.SESSION_REVOKED, Reason.EVIDENCE_STALE})
 _OWN = ("totp", "totp_enrolment")  # ways whose pages are here; those of the others are `account_router`'s
 
 
@@ -48,7 +55,7 @@ class SignInPages(Protocol):
 
     Forms post to ``/sign-in`` (login, password, next, shared where others use the computer, and trust where the owner
     asks for it and ``policies.trust`` is enabled), ``/sign-in/code`` (code, next, or), ``/sign-in/set-up`` (begins a new
-    authenticator: next) and ``/sign-in/set-up/confirm`` (code, next).
+    authenticator: next, or) and ``/sign-in/set-up/confirm`` (code, next).
     """
 
     def sign_in(self, request: Request, *, login: str, next: str, denied: Denied | None) -> Response: ...
@@ -60,8 +67,9 @@ class SignInPages(Protocol):
         where one chooses, for a link, or ""."""
         ...
 
-    def set_up(self, request: Request, *, next: str, other: str) -> Response:
-        """Before the secret is made. ``other``: the page that sets a passkey up instead, for a link, or ""."""
+    def set_up(self, request: Request, *, next: str, others: tuple[str, ...], other: str) -> Response:
+        """Before the secret is made. ``others``: as at `code`; ``other``: the page that sets a passkey up instead, for a
+        link, or ""."""
         ...
 
     def set_up_code(
@@ -91,21 +99,45 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     """``/sign-in``, its second factor and set-up, and ``/sign-out``.
 
     An application without `account_router` has no pages of other ways: they are not offered there, and of several ways
-    on an authenticator's is the first.
+    on an authenticator's is the first. Whoever has no other (a passkey alone, say, or a password to be changed) cannot
+    sign in there: the sign-in page says so with a ``denied`` of EVIDENCE_MISSING, and a line of the log names the page
+    that is missing.
     """
     router = APIRouter(include_in_schema=False)
     sign_in, sessions = ps.portal.sign_in, SessionPages(ps.portal)
+
+    async def held(request: Request) -> Asked:
+        """What this browser is signed in by, which a sign-in ends."""
+        session, staff = await ps.session_token(request), await ps.staff_token(request)
+        return Asked(form={}, source=ps.source(request), session=session, staff=staff)
+
+    def cleared(response: Response, cookies: tuple[str, ...]) -> Response:
+        for cookie in cookies:
+            response.headers.append("Set-Cookie", cookie)
+        return response
 
     def onward(request: Request, step: Step, next: str) -> Response:
         if step.session is not None:
             return finish_step(RedirectResponse(next, status_code=303), step)
         own = tuple(each for each in step.next if each in _OWN)
-        if own and not _other_ways_served(request):
+        if own and not _served(request, CHOOSE_WAY):
             step = replace(step, next=own)
-        return finish_step(RedirectResponse(step_page(step, next=next), status_code=303), step)
+        page = step_page(step, next=next)
+        if not _served(request, page.partition("?")[0]):
+            # Its token goes to nobody: what was shown so far is lost, and the visitor is no worse off than before.
+            _log.warning(_NO_PAGE, page.partition("?")[0])
+            return refused(
+                request,
+                next,
+                Denied(Reason.EVIDENCE_MISSING),
+                lambda d: pages.sign_in(request, login="", next=next, denied=d),
+            )
+        return finish_step(RedirectResponse(page, status_code=303), step)
 
     def refused(request: Request, next: str, denied: Denied, again: Callable[[Denied], Response]) -> Response:
         """The page once more, with the status of the refusal; a dead pending sign-in starts over."""
+        if denied.reason in _OVERTAKEN:
+            denied = Denied(Reason.FLOW_UNKNOWN)  # every application's page has the sentence for it
         if denied.reason in _START_AGAIN:
             response = pages.sign_in(request, login="", next=next, denied=denied)
             response.headers.append("Set-Cookie", clear_cookie(PENDING_COOKIE))
@@ -124,12 +156,12 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
         )
 
     def set_up_form(request: Request, said: Mapping[str, str]) -> Response:
-        next = _next(said)
-        other = other_page("totp_enrolment", others_said(request, said), next)
-        return pages.set_up(request, next=next, other=other)
+        next, others = _next(said), others_said(request, said)
+        other = other_page("totp_enrolment", others, next)
+        return pages.set_up(request, next=next, others=others, other=other)
 
     def others_said(request: Request, said: Mapping[str, str]) -> tuple[str, ...]:
-        return others_of(said.get("or", "")) if _other_ways_served(request) else ()
+        return others_of(said.get("or", "")) if _served(request, CHOOSE_WAY) else ()
 
     @router.get("/sign-in")
     async def sign_in_page(request: Request) -> Response:
@@ -139,10 +171,10 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     async def start(request: Request) -> Response:
         form, source = await read_form(request, tied=False), ps.source(request)
         login, password, next = form.get("login", ""), form.get("password", ""), _next(form)
-        old, pending = await ps.session_token(request), await ps.pending_token(request)
+        here, pending = await held(request), await ps.pending_token(request)
         device = await ps.device_token(request)
 
-        def operation() -> Step:
+        def operation() -> tuple[Step, tuple[str, ...]]:
             step = sign_in.start(
                 login,
                 password,
@@ -152,13 +184,10 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
                 shared="shared" in form,
                 trust="trust" in form and "shared" not in form,
             )
-            if old is not None:
-                # Somebody signs in over a session: the older one ends, also on a shared computer.
-                sign_in.logout(old, source=source)
-            return step
+            return step, signed_over(ps.portal, here)
 
         try:
-            step = await ps.lanes.hashing(operation)
+            step, over = await ps.lanes.hashing(operation)
         except Denied as denied:
             return refused(
                 request,
@@ -166,7 +195,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
                 denied,
                 lambda d: pages.sign_in(request, login=login[:254], next=next, denied=d),
             )
-        return onward(request, step, next)
+        return cleared(onward(request, step, next), over)
 
     @router.get("/sign-in/code")
     async def code_page(request: Request) -> Response:
@@ -178,14 +207,17 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     @router.post("/sign-in/code")
     async def submit_code(request: Request) -> Response:
         form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
-        next, device = _next(form), await ps.device_token(request)
+        next, device, here = _next(form), await ps.device_token(request), await held(request)
+
+        def operation() -> tuple[Step, tuple[str, ...]]:
+            step = sign_in.submit_totp(pending, form.get("code", ""), source=source, device=device)
+            return step, () if step.session is None else signed_over(ps.portal, here)
+
         try:
-            step = await ps.lanes.offload(
-                lambda: sign_in.submit_totp(pending, form.get("code", ""), source=source, device=device)
-            )
+            step, over = await ps.lanes.offload(operation)
         except Denied as denied:
             return refused(request, next, denied, lambda d: code_form(request, form, d))
-        return onward(request, step, next)
+        return cleared(onward(request, step, next), over)
 
     @router.get("/sign-in/set-up")
     async def set_up_page(request: Request) -> Response:
@@ -208,13 +240,14 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
     @router.post("/sign-in/set-up/confirm")
     async def confirm_set_up(request: Request) -> Response:
         form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
-        next, device = _next(form), await ps.device_token(request)
+        next, device, here = _next(form), await ps.device_token(request), await held(request)
+
+        def operation() -> tuple[Step, tuple[str, ...]]:
+            step = sign_in.confirm_totp_enrolment(pending, form.get("code", ""), source=source, device=device)
+            return step, () if step.session is None else signed_over(ps.portal, here)
+
         try:
-            step = await ps.lanes.offload(
-                lambda: sign_in.confirm_totp_enrolment(
-                    pending, form.get("code", ""), source=source, device=device
-                )
-            )
+            step, over = await ps.lanes.offload(operation)
         except Denied as denied:
             return refused(
                 request,
@@ -222,7 +255,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
                 denied,
                 lambda d: pages.set_up_code(request, next=next, enrolment=None, denied=d),
             )
-        return onward(request, step, next)
+        return cleared(onward(request, step, next), over)
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -232,6 +265,7 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
             session=await ps.session_token(request),
             pending=await ps.pending_token(request),
             device=await ps.device_token(request),
+            staff=await ps.staff_token(request),
         )
         reply = await ps.lanes.offload(lambda: sessions.sign_out(asked))
         response = pages.signed_out(request)
@@ -269,9 +303,9 @@ def session_router(ps: Portalsec) -> APIRouter:
     return router
 
 
-def _other_ways_served(request: Request) -> bool:
-    """Whether the application has the page where one chooses another way: a link to none would be a dead end."""
-    there = {**request.scope, "method": "GET", "path": CHOOSE_WAY}
+def _served(request: Request, path: str) -> bool:
+    """Whether the application has this page of a sign-in: a link to none would be a dead end."""
+    there = {**request.scope, "method": "GET", "path": path}
     there["root_path"] = request.scope.get("app_root_path", "")
     return any(route.matches(there)[0] is Match.FULL for route in request.scope["router"].routes)
 

@@ -38,6 +38,7 @@ UPGRADES: Mapping[Which, Sequence[Sequence[tuple[str, str]]]] = MappingProxyType
                 ("portalsec_session", "impersonator TEXT"),
                 ("portalsec_session", "behind BLOB"),
                 ("portalsec_session", "posture TEXT"),
+                ("portalsec_session", "jkt TEXT"),
                 ("portalsec_session", "place TEXT"),
                 ("portalsec_session", "networks TEXT"),
                 ("portalsec_totp_device", "algorithm TEXT DEFAULT 'SHA1' NOT NULL"),

@@ -286,6 +286,7 @@ session = Table(
     Column("impersonator", Text),
     Column("behind", LargeBinary),
     Column("posture", Text),
+    Column("jkt", Text),
     Column("place", Text),
     Column("networks", Text),
 )

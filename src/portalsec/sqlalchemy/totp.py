@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, delete, select, update
+from sqlalchemy import ColumnElement, Engine, and_, case, delete, select, update
 
 from portalsec.auth.ports import TotpDevice
 from portalsec.clock import from_unix_microseconds, microseconds_or_none, moment_or_none, unix_microseconds
@@ -58,12 +58,14 @@ class SqlTotp:
             _held(account_id, device_id), table.c.confirmed == 0, confirmed=1, last_step=step, failures=0
         )
 
-    def try_(self, account_id: str, device_id: str, *, cap: int) -> bool:
+    def try_(self, account_id: str, device_id: str, *, cap: int, weight: int = 1) -> bool:
         # SP 800-63B-4 section 3.2.2: counted before the code is tested, so that guesses made at once are counted too.
-        return self._set(_held(account_id, device_id), table.c.failures < cap, failures=table.c.failures + 1)
+        counted = table.c.failures + weight
+        return self._set(_held(account_id, device_id), table.c.failures < cap, failures=counted)
 
-    def untry(self, account_id: str, device_id: str) -> None:
-        self._set(_held(account_id, device_id), table.c.failures > 0, failures=table.c.failures - 1)
+    def untry(self, account_id: str, device_id: str, *, weight: int = 1) -> None:
+        left = case((table.c.failures > weight, table.c.failures - weight), else_=0)
+        self._set(_held(account_id, device_id), table.c.failures > 0, failures=left)
 
     def advance(
         self, account_id: str, device_id: str, step: int, *, drift: int = 0, at: datetime | None = None

@@ -2,9 +2,18 @@
 
 from portalsec.testing.authenticator import SoftAuthenticator
 from portalsec.testing.clock import FrozenClock
+from portalsec.testing.dpop import DpopClient
 from portalsec.testing.events import CapturedEvents
 from portalsec.testing.ids import SequentialIds
 from portalsec.testing.mail import SentMail
 from portalsec.testing.totp import current_totp
 
-__all__ = ["CapturedEvents", "FrozenClock", "SentMail", "SequentialIds", "SoftAuthenticator", "current_totp"]
+__all__ = [
+    "CapturedEvents",
+    "DpopClient",
+    "FrozenClock",
+    "SentMail",
+    "SequentialIds",
+    "SoftAuthenticator",
+    "current_totp",
+]

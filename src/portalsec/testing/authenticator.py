@@ -14,17 +14,21 @@ memory and nobody's.
 from __future__ import annotations
 
 import copy
+import difflib
 import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 from uuid import UUID
 
 from portalsec._encoding import b64url, unb64url
 from portalsec.testing.cbor import encode
 from portalsec.testing.softkeys import ALGORITHMS, SoftKey, new_key
+
+if TYPE_CHECKING:
+    from portalsec.auth.passkeys.options import PasskeyOptions
 
 __all__ = ["AuthenticatorRefused", "Hostile", "SoftAuthenticator", "SoftCredential"]
 
@@ -172,6 +176,9 @@ class SoftAuthenticator:
             raise ValueError(
                 'attestation is "none", "packed-self" or a maker of portalsec.testing.attestation'
             )
+        unknown = [each for each in algorithms if each not in ALGORITHMS]
+        if unknown or not algorithms:
+            raise ValueError(f"algorithms are some of {', '.join(map(str, ALGORITHMS))}, not {unknown}")
         self.aaguid = UUID(aaguid)
         self.algorithms = algorithms
         self.user_verification = user_verification
@@ -192,7 +199,7 @@ class SoftAuthenticator:
 
     def create(
         self,
-        options: str | Mapping[str, Any],
+        options: str | Mapping[str, Any] | PasskeyOptions,
         *,
         origin: str,
         top_origin: str | None = None,
@@ -202,14 +209,16 @@ class SoftAuthenticator:
         """What ``navigator.credentials.create`` gives, as its ``toJSON`` (WebAuthn Level 3 section 5.1.8).
 
         Args:
-            options: the creation options, as JSON or parsed, with or without ``publicKey`` around.
+            options: the creation options, as the portal made them, as JSON or parsed, with or without ``publicKey`` around.
             origin: of the page.
             top_origin: of the page that frames it, if one does.
             cross_origin: whether the page is framed by another origin.
 
         Raises:
             AuthenticatorRefused: it has an excluded credential, or none of the algorithms.
+            TypeError: there is no such way of being hostile.
         """
+        _ways(hostile)
         asked = _options(options)
         rp_id = asked.get("rp", {}).get("id") or origin.partition("://")[2].partition(":")[0]
         excluded = {unb64url(each["id"]) for each in asked.get("excludeCredentials") or ()}
@@ -268,7 +277,7 @@ class SoftAuthenticator:
 
     def get(
         self,
-        options: str | Mapping[str, Any],
+        options: str | Mapping[str, Any] | PasskeyOptions,
         *,
         origin: str,
         top_origin: str | None = None,
@@ -279,7 +288,9 @@ class SoftAuthenticator:
 
         Raises:
             AuthenticatorRefused: it has none of the allowed credentials, or none that is discoverable.
+            TypeError: there is no such way of being hostile.
         """
+        _ways(hostile)
         asked = _options(options)
         rp_id = asked.get("rpId") or origin.partition("://")[2].partition(":")[0]
         credential = self._choose(asked, rp_id, hostile)
@@ -356,8 +367,20 @@ class SoftAuthenticator:
         return whole if isinstance(whole, str) else json.dumps(whole)
 
 
-def _options(options: str | Mapping[str, Any]) -> dict[str, Any]:
-    parsed = json.loads(options) if isinstance(options, str) else options
+def _ways(hostile: Hostile) -> None:
+    """A misspelt one would leave the response honest, and the test green."""
+    for name in hostile:
+        if name not in Hostile.__annotations__:
+            near = difflib.get_close_matches(name, Hostile.__annotations__, 1)
+            meant = (
+                f": did you mean {near[0]}?" if near else f"; there are {', '.join(Hostile.__annotations__)}"
+            )
+            raise TypeError(f"SoftAuthenticator has no hostile way {name!r}{meant}")
+
+
+def _options(options: str | Mapping[str, Any] | PasskeyOptions) -> dict[str, Any]:
+    text = options if isinstance(options, str | Mapping) else options.json
+    parsed = json.loads(text) if isinstance(text, str) else text
     return dict(parsed.get("publicKey", parsed))
 
 

@@ -11,15 +11,16 @@
 | ``authenticator`` | a `SoftAuthenticator`: a passkey authenticator and its browser |
 | ``totp_code`` | `current_totp` by the portal's clock |
 
-Each is fresh for every test. A conftest.py that defines one by the same name replaces it for all the others.
+Each is fresh for every test. A conftest.py that defines one by the same name replaces it for all the others. Where a test
+fails with `Denied`, its report says for which reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from portalsec.errors import MissingExtra
+from portalsec.errors import Denied, MissingExtra
 
 try:
     import pytest
@@ -56,6 +57,16 @@ class TotpCode(Protocol):
         ...
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """A refusal has one blank face for visitors; whoever reads a failed test is told its reason beside it."""
+    try:
+        return (yield)
+    except Denied as denied:
+        denied.add_note(f"portalsec: Denied.reason is {denied.reason!r}")
+        raise
+
+
 @pytest.fixture
 def portal_clock() -> FrozenClock:
     """Stands still; ``portal_clock.advance(timedelta(minutes=15))`` lets time pass."""
@@ -71,7 +82,7 @@ def portal_mail() -> SentMail:
 @pytest.fixture
 def portal_policy() -> Policy | Mapping[str, Any]:
     """Nobody may do anything. Override it to read the application's own policy file."""
-    return {"schema": 1}
+    return {"schema": 1, "resource": {"nothing": {"actions": ["read"]}}, "role": {"nobody": {}}}
 
 
 @pytest.fixture

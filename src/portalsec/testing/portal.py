@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from portalsec.audit.checkpoint import Ed25519Signer
 from portalsec.auth._own_words import About
+from portalsec.auth.attempt import RiskOf
 from portalsec.auth.demands import Facts
 from portalsec.auth.impersonation import MayImpersonate
 from portalsec.auth.ports import CodeSender, Notifier
@@ -101,6 +104,7 @@ def memory_portal(
     about: About | None = None,
     may_impersonate: MayImpersonate | None = None,
     facts_of: Callable[[str], Facts] | None = None,
+    risk_of: RiskOf | None = None,
     code_sender: CodeSender | None = None,
     place_of: Callable[[Source], str | None] | None = None,
     **policies: Any,
@@ -119,10 +123,16 @@ def memory_portal(
         about: a person's own words, as the application knows them.
         may_impersonate: which of its staff may act as whom; by default nobody.
         facts_of: roles, tenants, risk of an account, for rules of ``sign_in``; by default nothing is known.
+        risk_of: labels of one sign-in, for rules of ``sign_in`` that name some; by default none has any.
         code_sender: sends codes by SMS, where ``out_of_band`` has them.
         place_of: a coarse place of an address; by default none is known.
         policies: further fields of `portalsec.portal.Policies`.
     """
+    for unknown in policies.keys() - {each.name for each in fields(Policies)}:
+        near = get_close_matches(unknown, [each.name for each in fields(Policies)], 1)
+        raise TypeError(
+            f"memory_portal has no argument {unknown!r}" + (f": did you mean {near[0]}?" if near else "")
+        )
     return build_portal(
         name="Test Portal",
         base_url="https://portal.example",
@@ -142,6 +152,7 @@ def memory_portal(
         about=about,
         may_impersonate=may_impersonate,
         facts_of=facts_of,
+        risk_of=risk_of,
         code_sender=code_sender,
         place_of=place_of,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -71,6 +72,27 @@ def test_a_short_key_vouches_for_nothing_and_signs_nothing():
     assert not chains_to([certificate(short, key, ca=False)], [root], now=NOW)
     leaf = certificate(short, short, ca=False)
     assert not verifies(leaf, -257, short.sign(b"data", padding.PKCS1v15(), hashes.SHA256()), b"data")
+
+
+def slow_pair() -> rsa.RSAPrivateKey:
+    """A sound key whose public exponent is as long as its modulus: each check of a signature costs a hundred times the usual."""
+    made = rsa.generate_private_key(65537, 2048).private_numbers()
+    p, q, phi = made.p, made.q, (made.p - 1) * (made.q - 1)
+    e = next(each for each in range(2**2000 + 1, 2**2000 + 10_000, 2) if math.gcd(each, phi) == 1)
+    d = pow(e, -1, phi)
+    public = rsa.RSAPublicNumbers(e, p * q)
+    return rsa.RSAPrivateNumbers(
+        p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q), public
+    ).private_key()
+
+
+def test_a_key_that_was_made_to_be_slow_vouches_for_nothing_and_signs_nothing():
+    slow, key = slow_pair(), ec.generate_private_key(ec.SECP256R1())
+    signature = slow.sign(b"data", padding.PKCS1v15(), hashes.SHA256())
+    slow.public_key().verify(signature, b"data", padding.PKCS1v15(), hashes.SHA256())
+    root = certificate(slow, slow, ca=True)
+    assert not verifies(root, -257, signature, b"data")
+    assert not chains_to([certificate(slow, key, ca=False)], [root], now=NOW)
 
 
 @pytest.mark.parametrize(

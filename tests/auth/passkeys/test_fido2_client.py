@@ -1,7 +1,7 @@
 """Yubico's fido2 as the browser, with a U2F key in software behind it: an independent client against our passkeys.
 
 It reads our options, checks the RP id against the origin by itself, speaks CTAP1 (FIDO U2F Raw Message Formats) to the key,
-and makes the response that is posted.
+and makes the response that is posted. `test_fido2_passkeys` has it with a CTAP2 authenticator.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class U2fKey(CtapDevice):
         )
 
 
-def browser(key: U2fKey, origin: str = ORIGIN) -> Fido2Client:
+def browser(key: CtapDevice, origin: str = ORIGIN) -> Fido2Client:
     return Fido2Client(key, DefaultClientDataCollector(origin), user_interaction=UserInteraction())
 
 

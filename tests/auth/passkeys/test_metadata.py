@@ -19,6 +19,7 @@ from fido2.mds3 import parse_blob
 
 from portalsec._encoding import b64url
 from portalsec.auth.passkeys.attestation import AttestationPolicy
+from portalsec.auth.passkeys.cbor import read
 from portalsec.auth.passkeys.checks import Check
 from portalsec.auth.passkeys.metadata import REFUSED_STATUSES, Metadata, load_metadata
 from portalsec.errors import ConfigurationError
@@ -115,6 +116,33 @@ def test_the_roots_of_one_make_vouch_for_no_other(tmp_path: Path):
     """Else whoever makes one listed authenticator could speak for all."""
     metadata = loaded(tmp_path, payload(entry(OTHER)))
     assert refused(AttestationPolicy(required=True, metadata=metadata), made(MAKER)) is Check.R_TRUST
+
+
+def u2f(maker: SoftMaker, *statuses: str) -> tuple[tuple[bytes, bytes], dict]:
+    """A response of a key that attests as U2F does, and the entry that knows it by its certificate."""
+    response = made(maker)
+    leaf = x509.load_der_x509_certificate(read(response[0])["attStmt"]["x5c"][0])
+    known = x509.SubjectKeyIdentifier.from_public_key(leaf.public_key()).digest.hex()
+    found = entry("", *statuses, maker=maker) | {"attestationCertificateKeyIdentifiers": [known]}
+    del found["aaguid"]
+    return response, found
+
+
+def test_a_u2f_key_is_known_by_its_certificate_and_by_no_other(tmp_path: Path):
+    maker = SoftMaker("fido-u2f")
+    response, known = u2f(maker)
+    policy = AttestationPolicy(required=True, metadata=loaded(tmp_path, payload(known)))
+    assert attest(policy, response)
+    assert refused(policy, made(maker)) is Check.R_TRUST, "another certificate, of the same maker"
+    assert refused(policy, made(SoftMaker("fido-u2f"))) is Check.R_TRUST
+
+
+@pytest.mark.parametrize("status", sorted(REFUSED_STATUSES))
+def test_a_u2f_key_that_fido_warns_of_is_refused(status: str, tmp_path: Path):
+    response, known = u2f(SoftMaker("fido-u2f"), status)
+    metadata = loaded(tmp_path, payload(known))
+    for policy in (AttestationPolicy(metadata=metadata), AttestationPolicy(metadata=metadata, required=True)):
+        assert refused(policy, response) is Check.R_TRUST
 
 
 def test_the_other_reader_of_blobs_takes_the_same_file(tmp_path: Path):

@@ -26,7 +26,12 @@ GOOD = {"rp_id": "portal.example", "origins": (ORIGIN,)}
         ({"origins": ("http://portal.example",)}, "origins"),
         ({"origins": (ORIGIN + "/",)}, "origins"),
         ({"related_origins": ("http://other.example",)}, "origins"),
-        ({"top_origins": ("hospital.example",)}, "top_origins"),
+        (
+            {"top_origins": ("hospital.example",)},
+            "top_origins: 'hospital.example' is no origin: write it with its scheme",
+        ),
+        ({"top_origins": "https://hospital.example"}, "top_origins: several are expected"),
+        ({"origins": "https://portal.example"}, "origins: several are expected"),
         ({"top_origins": ("https://hospital.example/",)}, "top_origins"),
         ({"top_origins": ("http://hospital.example",)}, "top_origins"),
         ({"top_origins": ("*",)}, "top_origins"),

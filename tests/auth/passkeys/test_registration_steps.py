@@ -308,7 +308,8 @@ def test_r_key(s, browser):
         refused = s.registration_refused(browser, key=encode(spoilt), force=True)
         assert refused == (REFUSED, "R-key")
     rsa = Setting(algorithms=(-257,))
-    for n, e in ((b"\xc1" * 128, b"\1\0\1"), (b"\xc1" * 256, b"\1")):  # reg-key-rsa1024 reg-key-rsa-e1
+    # reg-key-rsa1024 reg-key-rsa-e1, and the least exponent that RSA has
+    for n, e in ((b"\xc1" * 128, b"\1\0\1"), (b"\xc1" * 256, b"\1"), (b"\xc1" * 256, b"\3")):
         refused = rsa.registration_refused(browser, key=encode({1: 3, 3: -257, -1: n, -2: e}))
         assert refused == (REFUSED, "R-key")
 
@@ -329,7 +330,11 @@ def self_attested(s: Setting, **spoil) -> dict:
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda stmt: stmt | {"sig": stmt["sig"][:-1] + b"\0"}, lambda stmt: stmt | {"alg": -8}]
+    "spoil",
+    [
+        lambda stmt: stmt | {"sig": stmt["sig"][:-1] + bytes([stmt["sig"][-1] ^ 1])},
+        lambda stmt: stmt | {"alg": -8},
+    ],
 )
 def test_r_attstmt(s, spoil):
     # reg-self-badsig reg-self-algmismatch: what is there is verified, asked for or not

@@ -174,7 +174,17 @@ def real(kind: str) -> list[dict[str, Any]]:
     return vectors("duo-labs_py_webauthn_real.json")[kind]
 
 
-@pytest.mark.parametrize("number", range(20))
+REGISTRATIONS, ANSWERS, CASES = 20, 5, 37
+
+
+def test_these_are_all_of_those_files():
+    """The numbers are written down so that tests have the same names where the files are not: here they are held."""
+    assert len(real("registrations")) == REGISTRATIONS
+    assert len(real("authentications")) == ANSWERS
+    assert len(vectors("py_webauthn_cases.json")["cases"]) == CASES
+
+
+@pytest.mark.parametrize("number", range(REGISTRATIONS))
 def test_real_registrations(number: int):
     each = real("registrations")[number]
     if each["rp_id"] not in each["origin"]:
@@ -214,7 +224,7 @@ def test_real_registrations(number: int):
     assert (passkey.sign_count, passkey.user_verified) == (data.sign_count, bool(each["flags"] & 4))
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(ANSWERS))
 def test_real_answers(number: int):
     each = real("authentications")[number]
     s = Setting(rp_id=each["rp_id"], origins=(each["origin"],), algorithms=EVERY_ALGORITHM)
@@ -258,7 +268,7 @@ _OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize("number", range(37))
+@pytest.mark.parametrize("number", range(CASES))
 def test_py_webauthns_cases(number: int):
     case = vectors("py_webauthn_cases.json")["cases"][number]
     arguments = case["args"]

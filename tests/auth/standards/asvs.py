@@ -92,6 +92,7 @@ HELD: Mapping[str, tuple[str, ...]] = MappingProxyType({
         "test_one_is_removed_and_can_be_put_back_for_a_day",
         "test_passkeys_are_removed_renamed_and_put_back_alike",
         "test_new_codes_take_the_place_of_the_old_ones_and_are_told",
+        "test_behind_the_real_step_up_a_session_or_a_password_changes_no_factor_and_a_factor_does",
     )
     + at("auth/test_support.py", "test_two_people_reset_a_factor_and_the_owner_is_told"),
     "V6.5.7": at("auth/test_assurance.py", "test_two_factors_are_two_kinds_or_a_key_that_knows_its_user"),
@@ -136,11 +137,17 @@ HELD: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "V7.4.2": at(_ENDS, "test_v7_4_2_disabling_ends_every_session")
     + at("auth/test_closing.py", "test_closing_ends_everything_and_tells_the_owner"),
     "V7.4.3": at(_ENDS, "test_v7_4_3_a_changed_factor_ends_all_other_sessions")
-    + at("auth/test_endings.py", "test_adding_a_factor_ends_what_the_table_says"),
+    + at("auth/test_endings.py", "test_adding_a_factor_ends_what_the_table_says")
+    + at("auth/test_factors.py",
+         "test_behind_the_real_step_up_a_session_or_a_password_changes_no_factor_and_a_factor_does"),
     "V7.4.4": at(_SESSIONS, "test_v7_4_4_signing_out_is_a_button_in_the_head_of_every_page"),
     "V7.4.5": at(_ENDS, "test_v7_4_5_staff_end_the_sessions_of_one_person_or_of_all"),
     "V7.5.1": at(_ENDS, "test_v7_5_1_a_session_alone_changes_no_password_and_no_address")
-    + at("auth/test_factors.py", "test_each_change_asks_for_a_step_up_and_changes_nothing_without"),
+    + at("auth/test_factors.py", "test_each_change_asks_for_a_step_up_and_changes_nothing_without",
+         "test_behind_the_real_step_up_a_session_or_a_password_changes_no_factor_and_a_factor_does")
+    + at("fastapi/test_step_up.py", "test_byp_16_each_demand_is_met_by_what_its_page_offers")
+    + at("django/test_step_up.py",
+         "test_byp_16_a_passkey_and_a_code_are_offered_side_by_side_and_each_goes_on"),
     "V7.5.2": at(
         _SESSIONS, "test_v7_5_2_one_sees_ones_sessions_and_ends_them_after_a_factor_was_shown"
     ),

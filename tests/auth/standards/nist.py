@@ -193,6 +193,11 @@ HELD: Mapping[str, tuple[str, ...]] = MappingProxyType({
     )
     + at("django/test_factor_views.py", "test_without_django_s_token_nothing_changes"),
     "5.1-f": _COOKIES + at("browser/test_walk.py", "test_no_script_of_a_page_can_read_the_session"),
+    "5.1-g": at(
+        "auth/dpop/test_service.py",
+        "test_5_1_g_both_limits_hold_for_a_bound_session",
+        "test_no_single_factor_resumes_a_bound_session",
+    ),
     "5.1.1-1": _COOKIES,
     "5.1.1-2": _COOKIES,
     "5.1.1-3": _COOKIES,
@@ -231,5 +236,4 @@ NOT_TESTED: Mapping[str, str] = MappingProxyType({
     "3.2.10": "an authenticator's own PIN and its retries never reach portalsec, which learns that the user was verified",
     "4.1.2.2-a": "no binding codes: a passkey of another device is bound by the browser, the rest by signing in there",
     "4.4": "no authenticator of portalsec expires; codes and challenges that do are rows 3.1.3.2-a and 3.1.6.2-b",
-    "5.1-g": "no session is bound to a device's key; both limits hold for every session there is (5.2-a)",
 })  # fmt: skip

@@ -43,6 +43,10 @@ LETTERS = {
         "A second step of sign-in is back",
         "An authenticator that was removed from your account within the last day is back: it counts again.",
     ),
+    "factor_renamed": (
+        "An authenticator of yours has another name",
+        "One of your authenticators was given another name in your list. It works as before.",
+    ),
     "factor_disabled": (
         "An authenticator of yours opens nothing any more",
         "Somebody who knows your password tried too many wrong codes of your authenticator, so it is switched off for "

@@ -43,6 +43,10 @@ LETTERS = {
         "Un segundo paso vuelve a contar",
         "Un autenticador que se había quitado de su cuenta en el último día vuelve a contar.",
     ),
+    "factor_renamed": (
+        "Un autenticador suyo tiene otro nombre",
+        "Se ha cambiado el nombre de uno de sus autenticadores en su lista. Funciona como antes.",
+    ),
     "factor_disabled": (
         "Un autenticador suyo ya no sirve",
         "Alguien que conoce su contraseña ha probado demasiados códigos incorrectos de su autenticador, así que ha quedado "

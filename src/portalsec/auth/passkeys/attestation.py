@@ -50,7 +50,7 @@ class AttestationPolicy:
         roots: certificates of makers, each as PEM or DER, for any make that they vouch for.
         metadata: FIDO's, whose roots count each for its own make alone, and whose warnings refuse one.
         aaguids: the only makes, as UUIDs in lower case; None for any. Needs ``required``: an unproven make is anybody's claim.
-            (Keys that attest as "fido-u2f" have none: zeros.)
+            (Keys that attest as "fido-u2f" have none: zeros. Metadata knows them by their certificates.)
         sha1: whether statements signed over SHA-1 prove anything, as TPMs of Windows computers before 2022 make them. Where
             no proof is required they are taken without it.
         software: whether an Android key counts that only the software of the phone vouches for, not its hardware.
@@ -157,11 +157,13 @@ def verify_attestation(
         over_sha1 = statement.get("alg") in SHA1_ALGORITHMS
         chain = () if over_sha1 and not policy.sha1 else found
     aaguid = str(UUID(bytes=make_of(form, data.credential)))
-    if policy.metadata is not None and policy.metadata.warns_of(aaguid):
-        raise Refusal(Check.R_TRUST)
     roots = policy._roots
     if policy.metadata is not None:
-        roots += policy.metadata.roots_of(aaguid, now=now)
+        # A U2F key has no AAGUID: its make is that of its certificate, which the statement was verified with.
+        make = (policy.metadata.key_of(chain) if form == "fido-u2f" else None) or aaguid
+        if policy.metadata.warns_of(make):
+            raise Refusal(Check.R_TRUST)
+        roots += policy.metadata.roots_of(make, now=now)
     proven = certificates.chains_to(chain, roots, now=now)
     if policy.required and not (proven and (policy.aaguids is None or aaguid in policy.aaguids)):
         raise Refusal(Check.R_TRUST)

@@ -35,7 +35,7 @@ MOST_CERTIFICATES: Final = 6
 LONGEST: Final = 16 * 1024
 SHA1_ALGORITHMS: Final = frozenset({-65535})
 
-_MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192
+_MIN_RSA_BITS, _MAX_RSA_BITS, _MAX_EXPONENT_BITS = 2048, 8192, 256  # for the last: FIPS 186-5 section 5.4
 _EC_CURVES: dict[int, tuple[type[ec.EllipticCurve], hashes.HashAlgorithm]] = {
     -7: (ec.SECP256R1, hashes.SHA256()),
     -35: (ec.SECP384R1, hashes.SHA384()),
@@ -132,6 +132,12 @@ def extension(certificate: Certificate, oid: str) -> bytes | None:
     return found.value.value
 
 
+def key_identifier(certificate: Certificate) -> str:
+    """SHA-1 of its public key (RFC 5280 section 4.2.1.2, method 1), 40 lower-case hex digits: computed, not what it says of
+    itself."""
+    return x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()).digest.hex()
+
+
 def is_authority(certificate: Certificate) -> bool:
     """Whether basic constraints say that it may issue others."""
     try:
@@ -178,7 +184,7 @@ def verifies(certificate: Certificate, algorithm: int, signature: object, data: 
                 return False
             key.verify(signature, data, ec.ECDSA(digest))
         elif algorithm in _RSA_HASHES and isinstance(key, rsa.RSAPublicKey):
-            if not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:
+            if not _bounded(key):
                 return False
             key.verify(signature, data, padding.PKCS1v15(), _RSA_HASHES[algorithm])
         elif (algorithm in (-8, -19) and isinstance(key, ed25519.Ed25519PublicKey)) or (
@@ -190,6 +196,12 @@ def verifies(certificate: Certificate, algorithm: int, signature: object, data: 
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _bounded(key: rsa.RSAPublicKey) -> bool:
+    """Whether it is neither short nor made to be slow: an exponent as long as the modulus costs a hundred times the usual."""
+    exponent = key.public_numbers().e
+    return _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS and exponent.bit_length() <= _MAX_EXPONENT_BITS
 
 
 def _usable(certificate: Certificate, *, now: datetime, below: int) -> bool:
@@ -219,7 +231,7 @@ def _issued(certificate: Certificate, issuer: Certificate) -> bool:
         if isinstance(certificate.signature_hash_algorithm, _WEAK):
             return False
         key = issuer.public_key()
-        if isinstance(key, rsa.RSAPublicKey) and not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:
+        if isinstance(key, rsa.RSAPublicKey) and not _bounded(key):
             return False
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):

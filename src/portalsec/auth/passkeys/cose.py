@@ -15,21 +15,16 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 
+from portalsec.auth._public_keys import UnsoundKey, point, rsa_key, sound_ed25519
 from portalsec.auth.passkeys.cbor import Item, MalformedCbor, read
 
 __all__ = ["ALGORITHMS", "PublicKey", "UnsoundKey", "key_algorithm", "load_key", "mldsa_available"]
 
 _EC2, _OKP, _RSA, _AKP = 2, 1, 3, 7  # key types (1); AKP is of draft-ietf-cose-dilithium
 _KTY, _ALG, _CRV, _X, _Y = 1, 3, -1, -2, -3
-_MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192  # the longest takes half a millisecond to check
-_MIN_EXPONENT, _MAX_EXPONENT_BITS = 65537, 256  # FIPS 186-5 section 5.4
 _MAX_SIGNATURE = 8 * 1024  # ML-DSA-87's takes 4627 bytes
-
-
-class UnsoundKey(Exception):
-    """No key of this algorithm, or one that no honest authenticator makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +118,9 @@ def _ec(
     length, scheme = (curve.key_size + 7) // 8, ec.ECDSA(digest)
 
     def load(members: Mapping[int | str, Item]) -> Callable[[bytes, bytes], None]:
-        return _point(curve, scheme, _octets(members, _X, length) + _octets(members, _Y, length))
+        return point(curve, scheme, _octets(members, _X, length) + _octets(members, _Y, length))
 
     return load
-
-
-def _point(curve: ec.EllipticCurve, scheme: ec.ECDSA, x_y: bytes) -> Callable[[bytes, bytes], None]:
-    key = None
-    with suppress(ValueError):  # what is not on the curve is refused here
-        key = ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x_y)
-    if key is None:
-        raise UnsoundKey
-    verify = key.verify
-    return lambda signature, data: verify(signature, data, scheme)
 
 
 def _usual(cose: bytes) -> PublicKey | None:
@@ -145,7 +130,7 @@ def _usual(cose: bytes) -> PublicKey | None:
     """
     if len(cose) != _USUAL_LENGTH or cose[:10] != _USUAL_HEAD or cose[42:45] != _USUAL_Y:
         return None
-    return PublicKey(-7, _point(_P256, _ES256, cose[10:42] + cose[45:]))
+    return PublicKey(-7, point(_P256, _ES256, cose[10:42] + cose[45:]))
 
 
 _P256, _ES256 = ec.SECP256R1(), ec.ECDSA(hashes.SHA256())
@@ -156,32 +141,12 @@ _USUAL_LENGTH = 77
 
 # -- Edwards curves ---------------------------------------------------------------------------------------------
 
-_P = 2**255 - 19
-_D = -121665 * pow(121666, -1, _P) % _P
-
 
 def _ed25519(members: Mapping[int | str, Item]) -> Callable[[bytes, bytes], None]:
     raw = _octets(members, _X, 32)
-    if not _sound_ed25519(raw):
+    if not sound_ed25519(raw):
         raise UnsoundKey
     return ed25519.Ed25519PublicKey.from_public_bytes(raw).verify
-
-
-def _sound_ed25519(raw: bytes) -> bool:
-    """Whether it is a point, written canonically, and none of the eight of small order (RFC 8032 section 5.1.3).
-
-    OpenSSL loads any 32 bytes. For a point of small order, one signature is right for many messages: anybody's.
-    """
-    y = int.from_bytes(raw, "little") & (2**255 - 1)  # the last bit is the sign of x
-    if y >= _P:
-        return False
-    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P  # d*y^2 + 1 is never 0: -1/d is no square
-    if square == 0:
-        return False  # x = 0: order one or two
-    if pow(square, (_P - 1) // 2, _P) != 1:
-        return False
-    # Doubling: y is 0 for points of order four. Those of order eight double to one of these.
-    return y != 0 and (y * y + square) % _P != 0
 
 
 def _ed448(members: Mapping[int | str, Item]) -> Callable[[bytes, bytes], None]:
@@ -200,27 +165,9 @@ def _rsa(
     digest: hashes.HashAlgorithm,
 ) -> Callable[[Mapping[int | str, Item]], Callable[[bytes, bytes], None]]:
     def load(members: Mapping[int | str, Item]) -> Callable[[bytes, bytes], None]:
-        n, e = _number(_octets(members, _CRV)), _number(_octets(members, _X))  # labels -1 and -2 (RFC 8230)
-        if not _MIN_RSA_BITS <= n.bit_length() <= _MAX_RSA_BITS or n % 2 == 0:
-            raise UnsoundKey
-        if e < _MIN_EXPONENT or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS:
-            raise UnsoundKey
-        key = None
-        with suppress(ValueError):
-            key = rsa.RSAPublicNumbers(e, n).public_key()
-        if key is None:
-            raise UnsoundKey
-        verify, scheme = key.verify, padding.PKCS1v15()
-        return lambda signature, data: verify(signature, data, scheme, digest)
+        return rsa_key(_octets(members, _CRV), _octets(members, _X), digest)  # labels -1 and -2 (RFC 8230)
 
     return load
-
-
-def _number(octets: bytes) -> int:
-    # Unsigned and without leading zeros (RFC 8230 section 4), so that one key has one spelling.
-    if not octets or octets[0] == 0:
-        raise UnsoundKey
-    return int.from_bytes(octets, "big")
 
 
 # -- ML-DSA -----------------------------------------------------------------------------------------------------

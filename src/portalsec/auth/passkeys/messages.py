@@ -6,13 +6,13 @@ the webauthn package among them, can see two different messages.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from portalsec._encoding import unb64url
+from portalsec.auth._strict_json import Malformed, strict_json
 from portalsec.auth.passkeys.checks import Check, Refusal
 
 __all__ = [
@@ -28,20 +28,12 @@ MAX_MESSAGE: Final = (
     64 * 1024
 )  # characters; an ML-DSA-87 attestation with its certificates takes about 40,000
 _MAX_CLIENT_DATA: Final = 8 * 1024  # bytes
-_MAX_DEPTH: Final = 32
-_MAX_MARKS: Final = 2000  # brackets, commas and quotation marks; an honest message has some 60
 _MAX_CHALLENGE_CHARACTERS: Final = 1024
 _MAX_CREDENTIAL_ID: Final = 1023  # section 7.1
 _MAX_USER_HANDLE: Final = 64  # section 5.4.3
 _MAX_TRANSPORTS: Final = 8
 _TRANSPORT = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
-# A string, ended or not, so that every quotation mark is looked at once; or a bracket.
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _BOM: Final = b"\xef\xbb\xbf"
-
-
-class _Malformed(Exception):
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +110,7 @@ def read_registration(response: object) -> RegistrationMessage:
                 discoverable=_discoverable(outer.get("clientExtensionResults")),
             )
         )
-    except _Malformed:
+    except Malformed:
         malformed = True
     if message is None:
         raise Refusal(Check.R_SHAPE if malformed else Check.R_CID)
@@ -145,7 +137,7 @@ def read_assertion(response: object) -> AssertionMessage:
                 signature=_octets(inner, "signature"),
                 user_handle=user_handle,
             )
-    except _Malformed:
+    except Malformed:
         pass
     if message is None:
         raise Refusal(Check.A_SHAPE)
@@ -161,8 +153,8 @@ def read_client_data(raw: bytes, refused: Check, framed: Check, top: Check) -> C
     members: object = None
     try:
         if len(raw) <= _MAX_CLIENT_DATA:
-            members = _json(raw.removeprefix(_BOM))
-    except _Malformed:
+            members = strict_json(raw.removeprefix(_BOM))
+    except Malformed:
         pass
     if not isinstance(members, dict):
         raise Refusal(refused)
@@ -187,13 +179,13 @@ def read_client_data(raw: bytes, refused: Check, framed: Check, top: Check) -> C
 def _outer(response: object) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     if isinstance(response, str | bytes):
         if len(response) > MAX_MESSAGE:
-            raise _Malformed
-        response = _json(response)
+            raise Malformed
+        response = strict_json(response)
     if not isinstance(response, Mapping) or response.get("type") != "public-key":
-        raise _Malformed
+        raise Malformed
     inner = response.get("response")
     if not isinstance(inner, Mapping):
-        raise _Malformed
+        raise Malformed
     return response, inner
 
 
@@ -201,7 +193,7 @@ def _credential_id(outer: Mapping[str, Any]) -> bytes | None:
     """``rawId``, or None where it is not what ``id`` says or has no length that an id can have."""
     raw = _octets(outer, "rawId")
     if not isinstance(outer.get("id"), str):
-        raise _Malformed
+        raise Malformed
     # Compared as text: `rawId` was canonical.
     return raw if outer["id"] == outer["rawId"] and 0 < len(raw) <= _MAX_CREDENTIAL_ID else None
 
@@ -209,12 +201,12 @@ def _credential_id(outer: Mapping[str, Any]) -> bytes | None:
 def _octets(members: Mapping[str, Any], name: str) -> bytes:
     value = members.get(name)
     if not isinstance(value, str) or len(value) > MAX_MESSAGE:
-        raise _Malformed
+        raise Malformed
     try:
         return unb64url(value)
     except ValueError:
         pass
-    raise _Malformed
+    raise Malformed
 
 
 def _transports(value: object) -> tuple[str, ...]:
@@ -222,7 +214,7 @@ def _transports(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise _Malformed
+        raise Malformed
     names = [each for each in value[:64] if isinstance(each, str) and _TRANSPORT.match(each)]
     return tuple(dict.fromkeys(names))[:_MAX_TRANSPORTS]
 
@@ -236,48 +228,3 @@ def _discoverable(extensions: object) -> bool | None:
 def _binding(value: object) -> bool:
     """Token binding is gone from the standard; where an old browser names a status, it is one that Level 2 had."""
     return not isinstance(value, dict) or value.get("status") in ("supported", "present")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _Malformed
-    return members
-
-
-def _no_constant(_: str) -> NoReturn:
-    raise _Malformed
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
-
-
-def _json(text: str | bytes) -> Any:
-    """Raises `_Malformed`. Bounded by the caller."""
-    try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8")
-        elif text.isascii() is False:
-            text.encode("utf-8")  # lone surrogates
-        # Counted before anything is built of it: 64 KiB of brackets would take 50 ms.
-        if sum(map(text.count, '[{,"')) > _MAX_MARKS:
-            raise _Malformed
-        if text.count("[") + text.count("{") > _MAX_DEPTH and _depth(text) > _MAX_DEPTH:
-            raise _Malformed
-        return _DECODER.decode(text)
-    except (ValueError, RecursionError):
-        pass
-    raise _Malformed
-
-
-def _depth(text: str) -> int:
-    """How deep the brackets outside strings go."""
-    deepest = depth = 0
-    for token in _BRACKETS.finditer(text):
-        first = token[0][0]
-        if first in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in "]}":
-            depth -= 1
-    return deepest

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -65,7 +65,7 @@ class Metadata:
     Attributes:
         number: its serial number, which only rises.
         next_update: when FIDO promises a newer one.
-        makes: by AAGUID, as a UUID in lower case.
+        makes: by AAGUID, as a UUID in lower case; those that have none (U2F) by each key identifier of their certificates.
     """
 
     number: int
@@ -81,6 +81,12 @@ class Metadata:
         """Whether a status of `REFUSED_STATUSES` was ever reported."""
         make = self.makes.get(aaguid)
         return make is not None and not make.statuses.isdisjoint(REFUSED_STATUSES)
+
+    def key_of(self, chain: Sequence[Certificate]) -> str | None:
+        """Under which key identifier it has the make of an authenticator without AAGUID (Metadata Statement section 4,
+        attestationCertificateKeyIdentifiers); None where it has none."""
+        keys = (certificates.key_identifier(each) for each in chain)
+        return next((key for key in keys if key in self.makes), None)
 
     def name_of(self, aaguid: str) -> str | None:
         """The name of a make."""
@@ -171,8 +177,10 @@ def _read(payload: bytes) -> Metadata | None:
         parsed = json.loads(payload)
         makes = {}
         for entry in parsed["entries"]:
-            if "aaguid" in entry:  # entries of UAF and U2F have other names; U2F has no AAGUID to look up
+            if "aaguid" in entry:  # entries of UAF have another name, which no passkey has
                 makes[str(UUID(entry["aaguid"]))] = _make(entry)
+            for key in entry.get("attestationCertificateKeyIdentifiers", ()):
+                makes[bytes.fromhex(key).hex()] = _make(entry)
         number = parsed["no"]
         if type(number) is not int:
             return None

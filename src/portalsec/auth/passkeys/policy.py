@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
@@ -66,8 +67,7 @@ class PasskeyPolicy:
     def __post_init__(self) -> None:
         check_rp_id(self.rp_id, place="PasskeyPolicy: rp_id")
         check_origins(self.rp_id, self.origins, related=self.related_origins, place="PasskeyPolicy: origins")
-        for origin in self.top_origins:
-            _check_top(origin)
+        _check_tops(self.top_origins)
         unknown = [number for number in self.algorithms if number not in ALGORITHMS]
         if unknown or not self.algorithms or len(set(self.algorithms)) != len(self.algorithms):
             raise ConfigurationError(
@@ -109,7 +109,18 @@ def _host(url: str) -> str:
         return ""
 
 
+def _check_tops(origins: Sequence[str]) -> None:
+    if isinstance(origins, str):
+        raise ConfigurationError("PasskeyPolicy: top_origins: several are expected, and no bare text")
+    for origin in origins:
+        _check_top(origin)
+
+
 def _check_top(origin: str) -> None:
     host = _host(origin)
+    if not host:
+        raise ConfigurationError(
+            f"PasskeyPolicy: top_origins: {origin!r} is no origin: write it with its scheme, https://hospital.example"
+        )
     check_rp_id(host, place="PasskeyPolicy: top_origins") if host != "localhost" else None
     check_origins(host, (origin,), place="PasskeyPolicy: top_origins")

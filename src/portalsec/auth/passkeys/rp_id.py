@@ -69,6 +69,10 @@ def check_origins(
     Raises:
         ConfigurationError: in one sentence, with the origin.
     """
+    if isinstance(origins, str) or isinstance(related, str):
+        raise ConfigurationError(
+            f'{place}: several are expected: write ("https://{rp_id}",) and no bare text'
+        )
     if not origins:
         raise ConfigurationError(f"{place}: name at least one origin, such as https://{rp_id}")
     for origin in origins:

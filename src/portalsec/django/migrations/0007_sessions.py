@@ -70,6 +70,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="session",
+            name="jkt",
+            field=models.CharField(max_length=64, null=True),
+        ),
+        migrations.AddField(
+            model_name="session",
             name="place",
             field=models.CharField(max_length=128, null=True),
         ),

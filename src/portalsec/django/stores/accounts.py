@@ -18,13 +18,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db import router
-from django.db.models import Q, QuerySet
+from django.db import connections, router
+from django.db.models import Manager, Q, QuerySet
 from django.utils import timezone
 
 from portalsec.auth.account import canonical_login
@@ -33,6 +34,7 @@ from portalsec.clock import microseconds_or_none, moment_or_none, unix_microseco
 from portalsec.django.conf import security_database
 from portalsec.django.models import AccountLink, PasswordHistory
 from portalsec.django.stores._connection import Conflict, own_transaction, reading
+from portalsec.django.stores._prepared import Select, prepared
 from portalsec.errors import ConfigurationError, Denied, StoreError
 
 __all__ = ["DjangoAccounts", "account_id_of", "set_elsewhere"]
@@ -141,10 +143,14 @@ class DjangoAccounts:
             return True
 
     def password_proven(self, account_id: str, *, expected: str) -> bool:
-        same = self._of_id(account_id).filter(password=_to_column(expected))
-        return self._update_link(
-            Q(account_id=account_id, password_mailed=True, user__in=same.values("pk")), password_mailed=False
-        )
+        column = _to_column(expected)
+        with own_transaction(self._using):
+            # The user's row first, written as it is: that holds it against a reset until the link has followed. A
+            # condition on it within the link's update would be looked at as it was before the wait for the link.
+            if self._of_id(account_id).filter(password=column).update(password=column) != 1:
+                return False
+            mailed = self._links.filter(account_id=account_id, password_mailed=True)
+            return mailed.update(password_mailed=False) == 1
 
     def require_change(self, account_id: str, reason: str) -> bool:
         return self._linked(account_id) and self._update_link(Q(account_id=account_id), must_change=reason)
@@ -172,9 +178,10 @@ class DjangoAccounts:
             return self._of_id(account_id).filter(is_active=disabled).update(is_active=not disabled) == 1
 
     def user(self, account_id: str) -> AbstractBaseUser | None:
-        """The project's user object of an account."""
-        user: AbstractBaseUser | None = self._found(account_id)
-        return user
+        """The project's user object of an account. Asked for every signed-in request."""
+        with reading(self._using, join=True):
+            user: AbstractBaseUser | None = _linked_user(_user_model(), account_id, self._using)
+        return self._found(account_id) if user is None else user
 
     def foreign(self, *, after: Any = None, limit: int) -> Sequence[Any]:
         """Users whose password column holds what portalsec did not write, by primary key: see `set_elsewhere`."""
@@ -301,6 +308,32 @@ def set_elsewhere(user: Any) -> bool:
         user.portalsec_account.password_hash is not None
         or user.portalsec_account.password_changed_at is not None
     )
+
+
+def _linked_user(model: Any, account_id: str, using: str) -> Any:
+    """The user whose link has this id; None also where the model's rows are more than one table's columns."""
+    select = _of_link(model)
+    if select is None:
+        return None
+    text = prepared(select, using, connections[using].vendor)
+    for user in model._base_manager.using(using).raw(text, (account_id,)):
+        # Of the link nothing but the id was read; the rest is when somebody asks.
+        AccountLink.from_db(using, ("account_id", "user_id"), (account_id, user.pk)).user = user
+        return user
+    return None
+
+
+@cache
+def _of_link(model: Any) -> Select | None:
+    """None where a base manager of the project's own may add what changes from request to request."""
+    users: Manager[Any] = model._base_manager
+    if type(users) is not Manager or model._meta.parents:
+        return None
+
+    def select(using: str, account_id: str) -> QuerySet[Any]:
+        return users.using(using).filter(portalsec_account__account_id=account_id)
+
+    return select
 
 
 def _has_link(user: Any) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import F, Q
+from django.db.models.functions import Greatest
 
 from portalsec.auth.ports import TotpDevice
 from portalsec.clock import from_unix_microseconds, microseconds_or_none, moment_or_none, unix_microseconds
@@ -63,12 +64,14 @@ class DjangoTotp:
         held = _held(account_id, device_id)
         return self._set(held & Q(confirmed=False), confirmed=True, last_step=step, failures=0)
 
-    def try_(self, account_id: str, device_id: str, *, cap: int) -> bool:
+    def try_(self, account_id: str, device_id: str, *, cap: int, weight: int = 1) -> bool:
         # SP 800-63B-4 section 3.2.2: counted before the code is tested, so that guesses made at once are counted too.
-        return self._set(_held(account_id, device_id) & Q(failures__lt=cap), failures=F("failures") + 1)
+        return self._set(_held(account_id, device_id) & Q(failures__lt=cap), failures=F("failures") + weight)
 
-    def untry(self, account_id: str, device_id: str) -> None:
-        self._set(_held(account_id, device_id) & Q(failures__gt=0), failures=F("failures") - 1)
+    def untry(self, account_id: str, device_id: str, *, weight: int = 1) -> None:
+        self._set(
+            _held(account_id, device_id) & Q(failures__gt=0), failures=Greatest(F("failures") - weight, 0)
+        )
 
     def advance(
         self, account_id: str, device_id: str, step: int, *, drift: int = 0, at: datetime | None = None

@@ -7,11 +7,12 @@ from typing import Any
 
 from django import template
 
-from portalsec.account_pages import who
+from portalsec.account_pages import ACT_AS, who
 from portalsec.django.conf import get_portal
+from portalsec.django.request import acting_of
 from portalsec.events import Event
 
-__all__ = ["did", "lasting", "portalsec_who", "waiting"]
+__all__ = ["did", "lasting", "portalsec_act_as", "portalsec_acting", "portalsec_who", "waiting"]
 
 register = template.Library()
 
@@ -69,3 +70,18 @@ def lasting(duration: timedelta) -> str:
 def portalsec_who(user: Any) -> str:
     """``data-who`` of the scripts that clear a page which is another's."""
     return who(get_portal(), str(user.portalsec_account.pk))
+
+
+@register.inclusion_tag("portalsec/_acting.html", takes_context=True)
+def portalsec_acting(context: Any) -> dict[str, Any]:
+    """The banner of a session in which support acts in an owner's name; nothing in anybody's own. For every page."""
+    request = context.get("request")
+    if request is None or not hasattr(request, "session"):  # a page about an error, which knows it already
+        return {"acting": context.get("acting")}
+    return {"acting": acting_of(request), "request": request}
+
+
+@register.simple_tag
+def portalsec_act_as() -> str:
+    """The page where staff begins to act in an owner's name; an empty text where the portal has none."""
+    return ACT_AS if get_portal().impersonation.offered else ""

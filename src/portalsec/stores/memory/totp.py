@@ -42,19 +42,19 @@ class MemoryTotp:
             self._devices[device_id] = replace(device, confirmed=True, last_step=step, failures=0)
             return True
 
-    def try_(self, account_id: str, device_id: str, *, cap: int) -> bool:
+    def try_(self, account_id: str, device_id: str, *, cap: int, weight: int = 1) -> bool:
         with self._lock:
             device = self._held(account_id, device_id)
             if device is None or device.failures >= cap:
                 return False
-            self._devices[device_id] = replace(device, failures=device.failures + 1)
+            self._devices[device_id] = replace(device, failures=device.failures + weight)
             return True
 
-    def untry(self, account_id: str, device_id: str) -> None:
+    def untry(self, account_id: str, device_id: str, *, weight: int = 1) -> None:
         with self._lock:
             device = self._held(account_id, device_id)
             if device is not None:
-                self._devices[device_id] = replace(device, failures=max(0, device.failures - 1))
+                self._devices[device_id] = replace(device, failures=max(0, device.failures - weight))
 
     def advance(
         self, account_id: str, device_id: str, step: int, *, drift: int = 0, at: datetime | None = None

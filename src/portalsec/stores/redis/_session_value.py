@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -61,6 +62,7 @@ def encoded(record: SessionRecord) -> bytes:
         record.impersonator,
         None if record.behind is None else record.behind.hex(),
         posture_text(record.posture),
+        record.jkt,
         record.place,
         record.address,
         list(record.networks),
@@ -75,13 +77,14 @@ def encoded(record: SessionRecord) -> bytes:
 def decoded(digest: bytes, value: bytes) -> SessionRecord:
     """The inverse; `Tampered` for anything else.
 
-    The same bytes are not read twice: a page's requests come within the second in which a session is not touched. What
-    is kept is a frozen value under the digest and all of its bytes, so nobody gets another's, or an older one.
+    The same bytes are not read twice: a page's requests come within the second in which a session is not touched, and a
+    touch leaves the rest as it is. What is kept is a frozen value under the digest and all of its bytes, so nobody gets
+    another's, or an older one.
     """
     record = None
     try:
         if value[:4] == _VERSION:
-            record = _record(digest, value)
+            record = _record(value, _rest_of(digest, value[_HEAD:]))
     except (ValueError, TypeError, Tampered, RecursionError):
         record = None
     if record is None:
@@ -89,7 +92,20 @@ def decoded(digest: bytes, value: bytes) -> SessionRecord:
     return record
 
 
-def _record(digest: bytes, value: bytes) -> SessionRecord:
+def _record(value: bytes, rest: SessionRecord) -> SessionRecord:
+    """The rest with what the head says."""
+    rested, anomaly = value[24:44], value[44:_HEAD].rstrip()
+    return replace(
+        rest,
+        last_seen_at=nearest_moment(int(value[4:24])),
+        rested_at=None if rested == _NEVER else nearest_moment(int(rested)),
+        anomaly=anomaly.decode("ascii") if anomaly else None,
+    )
+
+
+@lru_cache(maxsize=2048)
+def _rest_of(digest: bytes, body: bytes) -> SessionRecord:
+    """What never changes, as a session that was not used since it was opened."""
     # One name for each member, in the order of `encoded`; a list of another length raises.
     (
         account_id,
@@ -104,31 +120,31 @@ def _record(digest: bytes, value: bytes) -> SessionRecord:
         impersonator,
         behind,
         posture,
+        jkt,
         place,
         address,
         networks,
         user_agent,
-    ) = _load(value[_HEAD:].decode("ascii"))
+    ) = _load(body.decode("ascii"))
     if not isinstance(account_id, str) or type(epoch) is not int or type(level) is not int:
         raise ValueError("types")
-    rested, anomaly = value[24:44], value[44:_HEAD].rstrip()
+    opened = nearest_moment(created)
     return SessionRecord(
         digest=digest,
         account_id=account_id,
         epoch=epoch,
-        created_at=nearest_moment(created),
-        last_seen_at=nearest_moment(int(value[4:24])),
+        created_at=opened,
+        last_seen_at=opened,
         proofs=proofs_of(proofs),
         level=level,
         phishing_resistant=bool(resistant),
         idle=None if idle is None else duration_or_none(idle),
         absolute=None if absolute is None else duration_or_none(absolute),
         shared=bool(shared),
-        rested_at=None if rested == _NEVER else nearest_moment(int(rested)),
-        anomaly=anomaly.decode("ascii") if anomaly else None,
         impersonator=impersonator,
         behind=None if behind is None else bytes.fromhex(behind),
         posture=posture_of(posture),
+        jkt=jkt,
         place=place,
         address=address,
         networks=tuple(networks),

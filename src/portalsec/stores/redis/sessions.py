@@ -18,6 +18,7 @@ __all__ = ["RedisSessions"]
 
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = b"epoch"  # beside it in the hash: 32-byte digests
+_FULL = 2  # what `_ENTER` says where a cap is reached and nothing is to be ended
 
 _HERE = """
 local time = redis.call('TIME')
@@ -27,8 +28,9 @@ local here = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 # -- of one account ----------------------------------------------------------------------------------------------
 
 # A digest has "<last seen>:<end>" beside it, with another ":" behind it where somebody else acts in the owner's name:
-# that one takes none of the owner's places under a cap. It is "-:<end>" where it lost its place to another and its session is about to be
-# removed. It stays in the hash until that is done, so that `end_all` finds every session there is.
+# that one takes none of the owner's places under a cap. A touch does not change it: `create` looks where a cap is reached.
+# It is "-:<end>" where it lost its place to another and its session is about to be removed. It stays in the hash until
+# that is done, so that `end_all` finds every session there is.
 # Those, and digests whose session Redis has removed by now, do not count.
 _INDEX = (
     _HERE
@@ -128,9 +130,9 @@ return value
 
 _TOUCH = f"""
 local value = redis.call('GET', KEYS[1])
-if not value or string.sub(value, 25, 44) ~= '{" " * 20}' or string.sub(value, 5, 24) >= ARGV[1] then return false end
+if not value or string.sub(value, 25, 44) ~= '{" " * 20}' or string.sub(value, 5, 24) >= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], string.sub(value, 1, 4) .. ARGV[1] .. string.sub(value, 25), 'KEEPTTL')
-return value
+return 1
 """
 
 _REST = f"""
@@ -199,21 +201,12 @@ class RedisSessions:
 
     def create(self, record: SessionRecord, *, cap: int | None = None, end_oldest: bool = True) -> Created:
         account = self._account(record.account_id)
-        status, *ended = self._scripts.run(
-            _ENTER,
-            account,
-            record.epoch,
-            record.digest,
-            place_of(record.last_seen_at),
-            self._ends(record),
-            self._keep // _MILLISECOND + GRACE_MS,
-            cap or 0,
-            int(end_oldest),
-            GRACE_MS,
-            _mark(record),
-        )
+        status, *ended = self._entered(record, cap, end_oldest=False)
+        if status == _FULL and end_oldest:
+            self._tell_last_seen(record.account_id)
+            status, *ended = self._entered(record, cap, end_oldest=True)
         if status != 1:
-            return Created(opened=False, full=status == 2)
+            return Created(opened=False, full=status == _FULL)
         gone = []
         for digest in ended:
             value = self._scripts.run(_END, self._key(digest))
@@ -254,13 +247,7 @@ class RedisSessions:
         return LoadedSession(record=record, current_epoch=record.epoch)
 
     def touch(self, digest: bytes, *, last_seen_at: datetime) -> bool:
-        seen = place_of(last_seen_at)
-        before = self._scripts.run(_TOUCH, self._key(digest), seen)
-        if before is None:
-            return False
-        # Which is unused the longest, for a cap. Lost with a worker that dies here, it is a little older than it is.
-        self._scripts.run(_SEEN, self._account(decoded(digest, before).account_id), digest, seen)
-        return True
+        return bool(self._scripts.run(_TOUCH, self._key(digest), place_of(last_seen_at)))
 
     def rest(self, digest: bytes, *, at: datetime) -> bool:
         return bool(self._scripts.run(_REST, self._key(digest), place_of(at)))
@@ -308,6 +295,27 @@ class RedisSessions:
             if value is not None and decoded(digest, value).created_at <= created_until:
                 removed += self.end(digest)
         return removed
+
+    def _entered(self, record: SessionRecord, cap: int | None, *, end_oldest: bool) -> Any:
+        return self._scripts.run(
+            _ENTER,
+            self._account(record.account_id),
+            record.epoch,
+            record.digest,
+            place_of(record.last_seen_at),
+            self._ends(record),
+            self._keep // _MILLISECOND + GRACE_MS,
+            cap or 0,
+            int(end_oldest),
+            GRACE_MS,
+            _mark(record),
+        )
+
+    def _tell_last_seen(self, account_id: str) -> None:
+        """Let the account know which of its sessions is unused the longest: a touch, which comes with nearly every
+        request, changes the session only."""
+        for record in self.of_account(account_id):
+            self._scripts.run(_SEEN, self._account(account_id), record.digest, place_of(record.last_seen_at))
 
     def _written(self, record: SessionRecord) -> bool:
         """Write a session whose digest is entered already, and keep it only where that and the epoch stand still."""

@@ -206,6 +206,15 @@ class PasskeyStoreContract(StoreContract):
         assert list(store.of_account("account-1")) == [_passkey(1), _passkey(2)]
         assert list(store.removed("account-1")) == []
 
+    def test_a_removed_passkey_comes_back_however_many_there_are(self, store: PasskeyStore) -> None:
+        """Who filled the owner's list must not keep the owner's own out; limits are for callers, and for `add`."""
+        store.add(_passkey(1), at_most=1)
+        store.remove("account-1", "passkey-1", at=NOW)
+        assert store.add(_passkey(2), at_most=1)
+        assert store.restore("account-1", "passkey-1", since=NOW - MICROSECOND)
+        assert len(store.of_account("account-1")) == 2
+        assert not store.add(_passkey(3), at_most=2)
+
     def test_the_credential_id_of_a_removed_passkey_is_nobody_elses(self, store: PasskeyStore) -> None:
         store.add(_passkey(1), at_most=_MANY)
         store.remove("account-1", "passkey-1", at=NOW)

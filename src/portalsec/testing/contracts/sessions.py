@@ -63,6 +63,7 @@ _FULL = replace(
     impersonator="account-9",
     behind=b"\x00\xff" * 16,
     posture=DevicePosture(at=NOW, platform="ios", os_version="17.4.1", attested=True, rooted=False),
+    jkt="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
     place="Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}terwoude, NL",
     networks=("198.51.0.0/16", "2001:db8::/32", "ffff:ffff::/32", "203.113.0.0/16"),
 )
@@ -238,6 +239,13 @@ class SessionStoreContract(StoreContract):
         assert {each.digest for each in store.of_account("account-1")} == {records[1].digest, latest.digest}
         assert store.load(records[2].digest) is None
         assert store.load(other.digest) is not None
+
+    def test_a_session_that_was_used_since_keeps_its_place_under_a_cap(self, store: SessionStore) -> None:
+        elder, younger = _session(1), replace(_session(2), last_seen_at=NOW + timedelta(minutes=2))
+        assert store.create(elder).opened
+        assert store.create(younger).opened
+        assert store.touch(elder.digest, last_seen_at=NOW + timedelta(minutes=3))
+        assert store.create(_session(3), cap=2) == Created(opened=True, ended=(younger,))
 
     def test_a_cap_that_ends_nobody_opens_nothing_more(self, store: SessionStore) -> None:
         for number in (1, 2):

@@ -169,6 +169,16 @@ class TotpStoreContract(StoreContract):
         for _ in range(2):
             store.untry("account-1", "device-1")
         assert store.devices("account-1")[0].failures == 0
+        # One that is tested beside others counts for several.
+        assert [store.try_("account-1", "device-1", cap=10, weight=4) for _ in range(4)] == [True] * 3 + [
+            False
+        ]
+        assert store.devices("account-1")[0].failures == 12
+        store.untry("account-1", "device-1", weight=4)
+        assert store.devices("account-1")[0].failures == 8
+        for _ in range(2):
+            store.untry("account-1", "device-1", weight=5)
+        assert store.devices("account-1")[0].failures == 0
         # A cap that was lowered since holds for what was counted before it.
         assert store.try_("account-1", "device-1", cap=100)
         assert not store.try_("account-1", "device-1", cap=1)
@@ -206,6 +216,16 @@ class TotpStoreContract(StoreContract):
         assert not store.restore("account-1", "device-1", since=NOW - MICROSECOND)
         assert list(store.devices("account-1")) == [_confirmed(_device(1)), _confirmed(_device(2))]
         assert list(store.removed("account-1")) == []
+
+    def test_a_removed_device_comes_back_however_many_there_are(self, store: TotpStore) -> None:
+        """Who filled the owner's list must not keep the owner's own out; limits are for callers."""
+        for number in range(1, 13):
+            store.add(_device(number))
+            store.confirm("account-1", f"device-{number}", _STEP)
+            if number == 1:
+                store.remove("account-1", "device-1", at=NOW)
+        assert store.restore("account-1", "device-1", since=NOW - MICROSECOND)
+        assert len(store.devices("account-1")) == 12
 
     def test_an_unconfirmed_device_is_deleted_and_never_restored(self, store: TotpStore) -> None:
         store.add(_device())

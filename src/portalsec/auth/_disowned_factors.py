@@ -1,0 +1,152 @@
+"""`DisownedFactors`: what "this wasn't me" does to authenticators and recovery codes.
+
+A stranger who got in can add as many authenticators as an account may have: none that came after it stays, or the owner's
+own would find no room, and the stranger's would go on to count.
+
+But links of mails work for weeks, and who has the mailbox must not get rid of what was set up in all that time: only what is
+as young as the undo links reach goes along, and older ones by the notice of their own, which went to every address.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+
+from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
+from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.ports import Notice
+from portalsec.auth.recovery_codes import RecoveryCodes
+from portalsec.clock import Clock
+from portalsec.errors import Reason, StoreError, Tampered
+from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
+from portalsec.typing import Emit
+
+__all__ = ["DisownedFactors"]
+
+_LOOKED_AT = 500  # of an account's newest notices
+
+
+class DisownedFactors:
+    """Takes back what was done to factors from a moment on. Safe for concurrent use, and safe to repeat.
+
+    What cannot be recorded is not done, or is put back; only the one authenticator that the owner disowned by name is gone
+    all the same, and whoever calls this records that notice.
+
+    Args:
+        final: a detail of notices that have no undo.
+    """
+
+    def __init__(
+        self,
+        *,
+        notices: Notices,
+        authenticators: Authenticators,
+        codes: RecoveryCodes,
+        final: str,
+        emit: Emit,
+        clock: Clock,
+    ) -> None:
+        self._notices = notices
+        self._authenticators = authenticators
+        self._codes = codes
+        self._final = final
+        self._emit = emit
+        self._clock = clock
+
+    def take_back(self, notice: Notice, *, source: Source, since: bool) -> None:
+        """As `portalsec.auth.undo.Undo.disavowed`.
+
+        Raises:
+            StoreError: something failed; do it again.
+        """
+        account_id = notice.account_id or ""
+        details = self._notices.details(notice)
+        device, removal = details.get("device"), notice.kind == NoticeKind.FACTOR_REMOVED
+        added = device if notice.kind == NoticeKind.FACTOR_ADDED else None
+        if added and self._authenticators.remove(account_id, added):
+            self._record(notice, added, details.get("factor", ""), source, added=False)
+        if since:
+            # Before one is put back: there is room for it then.
+            self._remove_newer(notice, source, but=device if removal else None)
+        if removal and device:
+            self._restore(notice, device, details.get("factor", ""), source)
+        # Those of before stay: they are the owner's, and may be all that is left beside a mailbox.
+        made_at = self._codes.made_at(account_id)
+        if made_at is not None and made_at >= notice.at:
+            self._codes.remove(account_id)
+
+    def _remove_newer(self, notice: Notice, source: Source, *, but: str | None) -> None:
+        """Whatever was added later, a day ago at most. One of them may be the owner's own: they are told, and have a day
+        to put it back in a session."""
+        account_id, now = notice.account_id or "", self._clock()
+        after = max(notice.at, now - RESTORABLE)
+        confirmed = self._confirmed(account_id, after)
+        newer = [
+            each
+            for each in self._authenticators.of_account(account_id)
+            if (each.created_at > after or each.id in confirmed) and each.id != but
+        ]
+        if not newer:
+            return
+        # One for all of them, and without a link that would bring one back: a stranger may have filled the list.
+        self._notices.tell(account_id, NoticeKind.FACTOR_REMOVED, source=source, details={self._final: "yes"})
+        for each in newer:
+            if not self._authenticators.remove(account_id, each.id, at=now):
+                continue
+            try:
+                self._record(notice, each.id, each.factor.value, source, added=False)
+            except BaseException:
+                with suppress(StoreError):
+                    self._authenticators.restore(account_id, each.id, now=now, times=None)
+                raise
+
+    def _confirmed(self, account_id: str, after: datetime) -> frozenset[str]:
+        """Ids of what was told as added later: one that was begun before, and confirmed after, is as new."""
+        found = set()
+        for each in self._notices.of_account(account_id, limit=_LOOKED_AT):
+            if each.kind == NoticeKind.FACTOR_ADDED and each.at > after:
+                with suppress(Tampered):  # a damaged row must not keep the owner from this
+                    found.add(self._notices.details(each).get("device", ""))
+        return frozenset(found)
+
+    def _restore(self, notice: Notice, device: str, factor: str, source: Source) -> None:
+        account_id, now = notice.account_id or "", self._clock()
+        gone = self._one_of(self._authenticators.removed(account_id, now=now), device)
+        # However many there are: there is no other way back once this notice is disavowed.
+        if self._authenticators.restore(account_id, device, now=now, times=None):
+            try:
+                self._record(notice, device, factor, source, added=True)
+            except BaseException:
+                with suppress(StoreError):
+                    at = now if gone is None else gone.removed_at
+                    self._authenticators.remove(account_id, device, at=at)
+                raise
+        elif self._one_of(self._authenticators.of_account(account_id), device) is None:
+            self._record(notice, device, factor, source, added=True, refused=Reason.FACTOR_NOT_ENROLLED)
+
+    def _one_of(self, held: tuple[Held, ...], device: str) -> Held | None:
+        return next((each for each in held if each.id == device), None)
+
+    def _record(
+        self,
+        notice: Notice,
+        device: str,
+        factor: str,
+        source: Source,
+        *,
+        added: bool,
+        refused: Reason | None = None,
+    ) -> None:
+        account_id = notice.account_id or ""
+        self._emit(
+            SecurityEvent(
+                name=Event.AUTH_MFA_RESTORED if added else Event.AUTH_MFA_REMOVED,
+                outcome=Outcome.SUCCESS if refused is None else Outcome.FAILURE,
+                actor=Actor(type="user", id=account_id),
+                resource=ResourceRef(type="account", id=account_id),
+                reason=refused,
+                source=source,
+                changed=("factor",) if refused is None else (),
+                details={"factor": factor, "device": device, "notice": notice.id, "by": "disavowal"},
+            )
+        )
