@@ -134,8 +134,8 @@ class _State:
 class OutOfBand:
     """Sends codes and verifies them.
 
-    Safe for concurrent use: of any number of uses of one code one gets evidence, and no more tries than the policy has
-    are looked at.
+    Safe for concurrent use: of any number of uses of one code at most one gets evidence (one does where they are no more
+    than its tries: the try past them voids the code), and no more tries than the policy has are looked at.
 
     Args:
         sender: of SMS; needed where the policy has SMS_CODE.
