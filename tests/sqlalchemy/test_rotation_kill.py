@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -28,14 +29,32 @@ from tests.support import ROOT
 
 KILLS = 50  # on PostgreSQL
 KILLS_ON_SQLITE = 50 if os.environ.get(SOAK) == "1" else 8
-_ROWS_A_KILL = (
-    5 * BATCH
-)  # a child does two batches on average before it is killed: the table is never done by then
+# A child does four batches and begins one before it is killed at the latest: the table is never done by then.
+_ROWS_A_KILL = 5 * BATCH
 
 OLD = Keyset.generate("AES256_GCM")
 _ADDED = OLD.add("XAES_256_GCM")
 NEW = _ADDED.promote(_ADDED.info()[-1].id)
 PRF = Keyset.generate("HMAC_SHA256_PRF")
+
+
+class Leave:
+    """A pipe whose bytes let the child do one more batch each."""
+
+    def __init__(self) -> None:
+        self.child, self._give = os.pipe()
+
+    def give(self) -> None:
+        os.write(self._give, b".")
+
+    def take_back(self) -> None:
+        """What a killed child left."""
+        while select.select([self.child], [], [], 0)[0]:
+            os.read(self.child, 1)
+
+    def close(self) -> None:
+        os.close(self.child)
+        os.close(self._give)
 
 
 class Writer(threading.Thread):
@@ -115,9 +134,10 @@ def rotate_under_fire(folder: Path, url: str, engine: sa.Engine, kills: int) -> 
         )
     writer = Writer(engine, rows, folder / "state.json")
     writer.start()
-    ended, killed = False, 0
+    ended, killed, leave = False, 0, Leave()
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.sqlalchemy.rotation_nursery", str(folder), url],
+        [sys.executable, "-m", "tests.sqlalchemy.rotation_nursery", str(folder), url, str(leave.child)],
+        pass_fds=[leave.child],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -136,8 +156,9 @@ def rotate_under_fire(folder: Path, url: str, engine: sa.Engine, kills: int) -> 
                     pid = int(line.removeprefix("pid "))
                 elif line == "end":
                     ended = True
-                elif left is not None:
-                    left -= 1
+                else:
+                    leave.give()
+                    left = None if left is None else left - 1
                 if pid is not None and left is not None and left <= 0:
                     # Not at the line, but somewhere behind it: in reading, in writing, in the cursor's file.
                     threading.Event().wait(chance.random() * 0.03)
@@ -148,7 +169,9 @@ def rotate_under_fire(folder: Path, url: str, engine: sa.Engine, kills: int) -> 
                 "the child failed: see its traceback above"
             )
             killed += status == -signal.SIGKILL
+            leave.take_back()
         nursery.stdin.close()
+    leave.close()
     writer.done.set()
     writer.join(60)
     assert writer.failed is None, writer.failed
