@@ -12,14 +12,17 @@ from portalsec.auth._door import DOOR
 from portalsec.auth._last_factor import LastFactor
 from portalsec.auth.authenticators import Authenticators
 from portalsec.auth.dpop import Dpop, DpopPolicy
+from portalsec.auth.factors import Factors
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.undo import Undo
+from portalsec.crypto.seal import FieldSealer
 from portalsec.errors import Denied, Reason
 from portalsec.events import Actor
+from tests.auth import world
 from tests.auth.door import Door
-from tests.auth.world import PASSWORD, SOURCE
+from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE
 
-__all__ = ["URI", "dpop_of", "undo_of"]
+__all__ = ["URI", "dpop_of", "factors_of", "undo_of"]
 
 Attempt = Callable[[], Any]
 WON = "won"
@@ -140,6 +143,32 @@ def undo_of(door: Door) -> Undo:
     )
 
 
+def factors_of(door: Door, *, required: bool = False) -> Factors:
+    """Wired as the portal's are.
+
+    Args:
+        required: whether policy asks the accounts for a second factor.
+    """
+    return Factors(
+        authenticators=Authenticators(totp=door.totp_store, passkeys=door.passkey_store),
+        totp=door.totp,
+        passkeys=door.passkeys,
+        codes=door.recovery_codes,
+        trust=door.trust,
+        last=LastFactor(codes=door.recovery_codes, trust=door.trust, required=lambda _: required),
+        accounts=door.account_store,
+        flows=door.flow_store,
+        step_up=door.step_up,
+        throttle=door.throttle,
+        endings=door.endings,
+        notices=door.notices,
+        sealer=FieldSealer(world._FIELDS),
+        mac=door.mac,
+        emit=door.events,
+        clock=door.clock,
+    )
+
+
 def enrol(door: Door, number: int, job: Any) -> Attempt:
     """A first passkey, set up at the door in a sign-in of its own."""
     tokens, made = job
@@ -147,6 +176,65 @@ def enrol(door: Door, number: int, job: Any) -> Attempt:
         door.sign_in.confirm_passkey_enrolment(tokens[number], made[number], "key", source=SOURCE).session
         and WON
     )
+
+
+def remove(door: Door, number: int, job: Any) -> Attempt:
+    """One of an account's two authenticators, in a session of its own."""
+    texts, held, required = job
+    factors = factors_of(door, required=required)
+    session = door.sessions.check(texts[number], source=SOURCE)
+    return lambda: factors.remove(session, held[number % 2], source=SOURCE) and WON
+
+
+def undo_both(door: Door, number: int, links: Any) -> Attempt:
+    """The links of both: the first two processes at one of them, the others at the other."""
+    undoing = undo_of(door)
+    return lambda: undoing.confirm(links[number % 2], source=SOURCE) and WON
+
+
+def undo_or_remove(door: Door, number: int, job: Any) -> Attempt:
+    """The link of one, and the other one is removed in a session; of two accounts at once."""
+    links, texts, held, required = (each[number // 2] for each in job)
+    if number % 2:
+        return undo(door, number, links[0])
+    return remove(door, 0, ((texts,), (held[1],), required))
+
+
+def confirm(door: Door, number: int, links: Any) -> Attempt:
+    """A mailed link that confirms an address."""
+    return lambda: door.contacts.confirm(links[number % len(links)], source=SOURCE) or WON
+
+
+def change_or_rotate(door: Door, number: int, texts: Any) -> Attempt:
+    """The first changes the password in its session, the others give theirs a new id."""
+    if number:
+        return rotate(door, number, texts[number])
+    session = door.sessions.check(texts[0], source=SOURCE)
+    return lambda: door.password_change.change(
+        session, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE
+    ).token.reveal()
+
+
+def register(door: Door, number: int, job: Any) -> Attempt:
+    """What a browser made of one credential id: for an account of its own each, or all for the same."""
+    places, accounts, made = (each[number % len(each)] for each in job)
+    assert door.passkeys is not None
+    registering = door.passkeys
+    return lambda: registering.complete_registration(places, accounts, made, source=SOURCE) and WON
+
+
+def send(door: Door, number: int, account_id: str) -> Attempt:
+    """Five codes by mail, each in a sign-in of its own: the reason of each that was not sent."""
+    account, sender = door.account_store.get(account_id), door.out_of_band
+
+    def one(turn: int) -> Any:
+        try:
+            sender.send(bytes([number, turn]) * 16, account, Factor.EMAIL_CODE, source=SOURCE)
+        except Denied as denied:
+            return denied.reason
+        return WON
+
+    return lambda: [one(turn) for turn in range(5)]
 
 
 def dpop(door: Door, number: int, job: Any) -> Attempt:

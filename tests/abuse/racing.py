@@ -7,6 +7,7 @@ process does, and `Racers.race` lets all of them do it at one moment. The cases 
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,20 +15,25 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any
 
+from portalsec.auth.ports import Account
 from portalsec.auth.sessions import SessionPolicy
 from portalsec.crypto.insecure import keyset_to_json
 from portalsec.crypto.keyset import Keyset
-from portalsec.errors import Denied
+from portalsec.errors import Denied, Reason
 from tests.auth import world
-from tests.auth.door import Door
-from tests.auth.world import Backing, tight
+from tests.auth.door import Door, begun
+from tests.auth.world import SOURCE, Backing, session, tight
+from tests.measured import SOAK
 
-__all__ = ["CAP", "PROCESSES", "Place", "Racers", "door_over", "opened"]
+__all__ = ["CAP", "EACH", "GONE", "PROCESSES", "ROUNDS", "Place", "Race", "Racers", "door_over", "opened"]
 
 PROCESSES = 4
 CAP = 4
 """Sessions of one account."""
+ROUNDS = 100 if os.environ.get(SOAK) == "1" else 2
+EACH = range(PROCESSES)
 _PATIENCE = 120.0
+GONE = {Reason.SESSION_UNKNOWN, Reason.SESSION_REVOKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,59 @@ class Racers:
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+class Race:
+    """A door in the test's own process, over the stores that the racers open.
+
+    Args:
+        empty: empties the place.
+    """
+
+    def __init__(self, place: Place, racers: Racers, backing: Backing, empty: Callable[[], None]) -> None:
+        self._place, self._racers, self._backing, self._empty = place, racers, backing, empty
+        self.anew()
+
+    def anew(self) -> None:
+        """A door over empty stores: the racers' ids begin again with each of their turns."""
+        self._empty()
+        self.door = door_over(self._backing)
+
+    @property
+    def name(self) -> str:
+        """Of the kind of store."""
+        return "Redis" if self._place.redis else self._place.url.partition(":")[0].partition("+")[0]
+
+    def people(self, **person: Any) -> list[Account]:
+        """One for each round."""
+        return [self.door.person(f"person{turn}", **person) for turn in range(ROUNDS)]
+
+    def __call__(self, case: str, jobs: list[Any]) -> list[list[Any]]:
+        return self._racers.race(self._place, self.door.clock(), case, jobs)
+
+    def sessions(self, person: Account) -> int:
+        return len(self.door.backing.sessions.of_account(person.id))
+
+    def lives(self, text: str) -> bool:
+        try:
+            self.door.sessions.check(text, source=SOURCE)
+        except Denied as denied:
+            assert denied.reason in GONE
+            return False
+        return True
+
+    def sign_ins(self, person: Account) -> list[str]:
+        return [begun(self.door.start(person.login)) for _ in EACH]
+
+    def texts(self, person: Account, count: int = 1) -> list[str]:
+        """Sessions by recovery codes, so that no code of the authenticator is used."""
+        codes, made = self.door.with_codes(person), []
+        for code in codes[:count]:
+            step = self.door.sign_in.submit_recovery_code(
+                begun(self.door.start(person.login)), code, source=SOURCE
+            )
+            made.append(session(step).token.reveal())
+        return made
 
 
 def opened(place: Place, stack: ExitStack) -> Backing:

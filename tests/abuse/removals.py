@@ -9,19 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from portalsec.auth._door import DOOR
-from portalsec.auth._last_factor import LastFactor
 from portalsec.auth.authenticators import Authenticators
-from portalsec.auth.factors import Factors
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Account
 from portalsec.auth.proof import Factor, Proof
-from portalsec.crypto.seal import FieldSealer
 from tests.abuse.race_cases import undo_of
-from tests.auth import world
 from tests.auth.door import Door
 from tests.auth.world import SOURCE, token
 
-__all__ = ["SHORT", "Owner", "factors_of", "owner_of_two", "promised", "shown_short", "stepped_up"]
+__all__ = ["SHORT", "Owner", "owner_of_two", "promised", "shown_short", "stepped_up"]
 
 SHORT = "tower9 elm"  # long enough beside a second factor, too short to stand alone
 
@@ -38,32 +34,6 @@ class Owner:
     account: Account
     held: tuple[str, str]
     links: tuple[str, str]
-
-
-def factors_of(door: Door, *, required: bool = False) -> Factors:
-    """Wired as the portal's are.
-
-    Args:
-        required: whether policy asks the accounts for a second factor.
-    """
-    return Factors(
-        authenticators=Authenticators(totp=door.totp_store, passkeys=door.passkey_store),
-        totp=door.totp,
-        passkeys=door.passkeys,
-        codes=door.recovery_codes,
-        trust=door.trust,
-        last=LastFactor(codes=door.recovery_codes, trust=door.trust, required=lambda _: required),
-        accounts=door.account_store,
-        flows=door.flow_store,
-        step_up=door.step_up,
-        throttle=door.throttle,
-        endings=door.endings,
-        notices=door.notices,
-        sealer=FieldSealer(world._FIELDS),
-        mac=door.mac,
-        emit=door.events,
-        clock=door.clock,
-    )
 
 
 def owner_of_two(door: Door, login: str) -> Owner:

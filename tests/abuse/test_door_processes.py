@@ -1,14 +1,17 @@
 """Four processes at once at each step of the door, on SQLite, PostgreSQL and Redis: no lock in memory decides.
 
-Cases MFA-05, MFA-06, MFA-10, KEY-02, SES-03, SES-04, SES-08, SES-09, ATK-07, ATK-12, ATK-20, ATK-27, ATK-32, ATK-48. What races
-at the stores alone is in ``tests/stores/test_processes.py`` and in the contracts.
+Cases MFA-05, MFA-06, MFA-10, MFA-16, KEY-01, KEY-02, SES-03, SES-04, SES-08, SES-09, SES-12, ATK-07, ATK-10, ATK-12, ATK-14,
+ATK-20, ATK-25, ATK-27, ATK-32, ATK-44, ATK-47, ATK-48. What races at the stores alone is in ``tests/stores/test_processes.py``
+and in the contracts.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,56 +20,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from portalsec.auth._door import DOOR
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Account
-from portalsec.errors import Denied, Reason
+from portalsec.auth.signin import SignInPolicy
+from portalsec.errors import Reason
 from portalsec.testing import DpopClient, SoftAuthenticator
 from tests.abuse.race_cases import URI, WON, dpop_of, undo_of
-from tests.abuse.racing import CAP, PROCESSES, Place, Racers, door_over, opened
-from tests.auth.door import begun
-from tests.auth.world import ORIGIN, SOURCE, Backing, session
+from tests.abuse.racing import CAP, EACH, GONE, PROCESSES, ROUNDS, Place, Race, Racers, opened
+from tests.abuse.removals import Owner, owner_of_two, promised, stepped_up
+from tests.auth.door import Door, begun
+from tests.auth.mail import token_of, with_address
+from tests.auth.world import ORIGIN, PASSWORD, SOURCE, Backing
+from tests.measured import SOAK, Measure
 
-ROUNDS = 100 if os.environ.get("PORTALSEC_SOAK") == "1" else 2
-EACH = range(PROCESSES)
 KEY = AESGCM.generate_key(256)
-GONE = {Reason.SESSION_UNKNOWN, Reason.SESSION_REVOKED}
-
-
-class Race:
-    """A door in the test's own process, over the stores that the racers open."""
-
-    def __init__(self, place: Place, racers: Racers, backing: Backing) -> None:
-        self._place, self._racers = place, racers
-        self.door = door_over(backing)
-
-    def people(self, **person: Any) -> list[Account]:
-        """One for each round."""
-        return [self.door.person(f"person{turn}", **person) for turn in range(ROUNDS)]
-
-    def __call__(self, case: str, jobs: list[Any]) -> list[list[Any]]:
-        return self._racers.race(self._place, self.door.clock(), case, jobs)
-
-    def sessions(self, person: Account) -> int:
-        return len(self.door.backing.sessions.of_account(person.id))
-
-    def lives(self, text: str) -> bool:
-        try:
-            self.door.sessions.check(text, source=SOURCE)
-        except Denied as denied:
-            assert denied.reason in GONE
-            return False
-        return True
-
-    def sign_ins(self, person: Account) -> list[str]:
-        return [begun(self.door.start(person.login)) for _ in EACH]
-
-    def texts(self, person: Account, count: int = 1) -> list[str]:
-        """Sessions by recovery codes, so that no code of the authenticator is used."""
-        codes, made = self.door.with_codes(person), []
-        for code in codes[:count]:
-            step = self.door.sign_in.submit_recovery_code(
-                begun(self.door.start(person.login)), code, source=SOURCE
-            )
-            made.append(session(step).token.reveal())
-        return made
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +77,7 @@ def backing(emptied: tuple[Place, Callable[[], None]]) -> Iterator[Backing]:
 @pytest.fixture
 def race(emptied: tuple[Place, Callable[[], None]], backing: Backing, racers: Racers) -> Race:
     place, empty = emptied
-    empty()
-    return Race(place, racers, backing)
+    return Race(place, racers, backing, empty)
 
 
 def one_won(race: Race, people: list[Account], got: list[list[Any]], *lost: Reason) -> None:
@@ -124,10 +88,20 @@ def one_won(race: Race, people: list[Account], got: list[list[Any]], *lost: Reas
         assert race.sessions(person) == 1
 
 
-def test_mfa_05_atk_07_one_code_of_an_authenticator(race: Race) -> None:
-    people = race.people()
-    got = race("totp", [(race.sign_ins(each), race.door.code(each)) for each in people])
-    one_won(race, people, got, Reason.CODE_REPLAYED)
+def test_mfa_05_atk_07_one_code_of_an_authenticator(race: Race, measure: Measure) -> None:
+    """A thousand rounds in all under ``make soak``, a hundred at a time."""
+    turns = 10 if os.environ.get(SOAK) == "1" else 1
+    for turn in range(turns):
+        if turn:
+            race.anew()
+        people = race.people()
+        got = race("totp", [(race.sign_ins(each), race.door.code(each)) for each in people])
+        one_won(race, people, got, Reason.CODE_REPLAYED)
+    measure(
+        f"one code of an authenticator in {PROCESSES} processes at once, each round one session ({race.name})",
+        turns * ROUNDS,
+        "rounds",
+    )
 
 
 def test_mfa_06_atk_32_one_recovery_code(race: Race) -> None:
@@ -269,6 +243,136 @@ def test_atk_47_of_browsers_that_set_a_first_factor_up_at_most_one_has_it(race: 
         held = len(door.backing.passkeys.of_account(person.id))
         # One that is late ends all other sessions before it finds that it is: who won then signs in once more.
         assert race.sessions(person) <= results.count(WON) <= held <= 1
+
+
+def owners(race: Race) -> list[Owner]:
+    return [owner_of_two(race.door, f"person{turn}") for turn in range(ROUNDS)]
+
+
+def left(race: Race, owner: Owner) -> int:
+    """How many authenticators, at a portal that asks nobody for one who has none."""
+    door = Door(SignInPolicy(second_factor="optional"), backing=race.door.backing, lanes=race.door.lanes)
+    door.clock.set(race.door.clock())
+    return promised(door, owner)
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_mfa_16_atk_44_of_removals_of_the_last_two_one_wins_at_most(race: Race, required: bool) -> None:
+    people = owners(race)
+    jobs = [([stepped_up(race.door, each) for _ in EACH], each.held, required) for each in people]
+    for owner, results in zip(people, race("remove", jobs), strict=True):
+        assert {each for each in results if each != WON} <= {*GONE, Reason.FACTOR_NOT_ENROLLED}, results
+        assert results.count(WON) <= 1
+        assert left(race, owner) == 2 - results.count(WON)
+        assert race.door.recovery_codes.left(owner.account.id) == 10
+
+
+def test_mfa_16_atk_44_the_links_of_both_at_once_leave_no_way_round_the_password(race: Race) -> None:
+    people = owners(race)
+    for owner, results in zip(people, race("undo_both", [each.links for each in people]), strict=True):
+        assert sorted(results) == sorted([WON, WON, Reason.TOKEN_INVALID, Reason.TOKEN_INVALID])
+        assert left(race, owner) == 0
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_mfa_16_atk_44_a_link_of_one_and_a_removal_of_the_other(race: Race, required: bool) -> None:
+    people = owners(race) + [owner_of_two(race.door, f"other{turn}") for turn in range(ROUNDS)]
+    pairs = list(zip(people[:ROUNDS], people[ROUNDS:], strict=True))
+    jobs = [
+        [(each.links, stepped_up(race.door, each), each.held, required) for each in pair] for pair in pairs
+    ]
+    got = race("undo_or_remove", [tuple(zip(*job, strict=True)) for job in jobs])
+    for pair, results in zip(pairs, got, strict=True):
+        for number, owner in enumerate(pair):
+            removed, undone = results[2 * number : 2 * number + 2]
+            assert undone == WON and (removed == WON or isinstance(removed, Reason)), results
+            # Where policy asks for one, a removal that finds the other gone meanwhile puts its own back.
+            assert left(race, owner) == (0 if removed == WON else 1)
+
+
+def test_ses_12_one_link_confirms_an_address_once(race: Race) -> None:
+    people, new = race.people(), "new-{}@mail.example"
+    links = [(mailed(race, each, new.format(each.login)),) for each in people]
+    for person, results in zip(people, race("confirm", links), strict=True):
+        assert sorted(results) == sorted([WON, *[Reason.TOKEN_INVALID] * (PROCESSES - 1)])
+        assert verified(race, person) == {new.format(person.login)}
+        assert race.sessions(person) == 0
+
+
+def test_ses_12_two_addresses_that_are_confirmed_at_once_are_those_that_were_shown(race: Race) -> None:
+    people, jobs = race.people(), []
+    for person in people:
+        jobs.append([mailed(race, person, f"{name}-{person.login}@mail.example") for name in ("a", "b")])
+    for person, results in zip(people, race("confirm", jobs), strict=True):
+        assert {each for each in results if each != WON} <= {Reason.TOKEN_INVALID}
+        # Each ends the other's link: it may be one of them, and never two for one.
+        won = [number % 2 for number, each in enumerate(results) if each == WON]
+        assert 1 <= len(won) == len(set(won))
+        assert verified(race, person) == {f"{'ab'[number]}-{person.login}@mail.example" for number in won}
+
+
+def mailed(race: Race, person: Account, address: str) -> str:
+    """The link that confirms an address, which its owner has just added."""
+    session = race.door.sessions.check(race.texts(person)[0], source=SOURCE)
+    race.door.contacts.add(session, address, current=PASSWORD, source=SOURCE)
+    return token_of(race.door)
+
+
+def verified(race: Race, person: Account) -> set[str]:
+    return {each.address for each in race.door.contacts.of_account(person.id) if each.verified_at}
+
+
+def test_ses_03_atk_14_a_change_of_the_password_outlives_all_other_sessions(race: Race) -> None:
+    people = race.people()
+    texts = [race.texts(each, PROCESSES) for each in people]
+    for person, old, results in zip(people, texts, race("change_or_rotate", texts), strict=True):
+        assert {each for each in results[1:] if isinstance(each, Reason)} <= GONE, results
+        assert race.lives(results[0]) and race.sessions(person) == 1
+        assert not any(race.lives(each) for each in [*old, *results[1:]] if not isinstance(each, Reason))
+
+
+def test_atk_25_one_credential_id_of_four_accounts(race: Race) -> None:
+    people, jobs, browser = race.people(enrolled=False), [], SoftAuthenticator()
+    for number, person in enumerate(people):
+        others = [race.door.person(f"{person.login}-{each}", enrolled=False) for each in EACH]
+        options = [race.door.passkeys.begin_registration(place(each.id), each) for each in others]
+        made = [
+            browser.create(each.json, origin=ORIGIN, credential_id=b"the same %d" % number)
+            for each in options
+        ]
+        jobs.append(([place(each.id) for each in others], [each.id for each in others], made))
+    for number, results in enumerate(race("register", jobs)):
+        assert sorted(results) == sorted([WON, *[Reason.PASSKEY_TAKEN] * (PROCESSES - 1)])
+        held = race.door.backing.passkeys.by_credential_id(b"the same %d" % number)
+        assert held.account_id == jobs[number][1][results.index(WON)]
+
+
+def test_key_01_one_challenge_of_a_registration(race: Race) -> None:
+    people, jobs = race.people(enrolled=False), []
+    for person in people:
+        options = race.door.passkeys.begin_registration(place(person.id), person)
+        # Four authenticators answer it: none is refused for being registered already.
+        made = [SoftAuthenticator().create(options.json, origin=ORIGIN) for _ in EACH]
+        jobs.append(([place(person.id)], [person.id], made))
+    for person, results in zip(people, race("register", jobs), strict=True):
+        assert sorted(results) == sorted([WON, *[Reason.FLOW_UNKNOWN] * (PROCESSES - 1)])
+        assert len(race.door.backing.passkeys.of_account(person.id)) == 1
+
+
+def place(account_id: str) -> bytes:
+    return hashlib.sha256(account_id.encode()).digest()
+
+
+def test_atk_10_no_more_than_three_codes_go_out_until_one_comes_back(race: Race) -> None:
+    people = race.people()
+    for person in people:
+        with_address(race.door, person, f"{person.login}@mail.example")
+    for person, results in zip(people, race("send", [each.id for each in people]), strict=True):
+        got = [each for mine in results for each in mine]
+        assert (got.count(WON), set(got)) == (3, {WON, Reason.THROTTLED}), person
+    now, requests = race.door.clock(), race.door.notice_store
+    due = requests.claim(now=now, lease=timedelta(minutes=5), limit=100 * ROUNDS)
+    assert [each.kind for each in due].count(NoticeKind.REQUEST_CODE) == 3 * ROUNDS
 
 
 def test_one_proof_of_an_api_client_is_taken_once(race: Race) -> None:

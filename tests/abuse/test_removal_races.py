@@ -1,7 +1,7 @@
 """The last two authenticators of an account are taken away at once, in fifty threads on each store: cases MFA-16, ATK-44.
 
 Two removals in sessions never both win, since each ends the other's session; so what goes in a session races besides with
-links of mails, which need none. Four processes at once are in ``test_removal_processes.py``.
+links of mails, which need none. Four processes at once are in ``test_door_processes.py``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pytest
 from portalsec.auth.signin import SignInPolicy
 from portalsec.errors import Denied
 from tests.abuse.doors import MakeDoor, backing, make
-from tests.abuse.race_cases import undo_of
-from tests.abuse.removals import Owner, factors_of, owner_of_two, promised, shown_short, stepped_up
+from tests.abuse.race_cases import factors_of, undo_of
+from tests.abuse.removals import Owner, owner_of_two, promised, shown_short, stepped_up
 from tests.auth.door import Door
 from tests.auth.world import SOURCE, tight, together
 
