@@ -1,16 +1,19 @@
 """Fifty requests at once at each step of the door, in memory, on databases and Redis: cases MFA-05, MFA-06, ATK-07,
-ATK-19, ATK-32, ATK-47, ATK-48.
+ATK-10, ATK-19, ATK-32, ATK-47, ATK-48.
 
 Four processes at once are in ``test_door_processes.py``.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from portalsec.auth.notices import NoticeKind
+from portalsec.auth.proof import Factor
+from portalsec.auth.sessions import ActiveSession
 from portalsec.auth.signin import SignInPolicy
 from portalsec.errors import Denied, Reason
 from portalsec.events import Event, Outcome
@@ -18,6 +21,7 @@ from portalsec.testing import DpopClient, SoftAuthenticator
 from tests.abuse.doors import MakeDoor, backing, make
 from tests.abuse.race_cases import URI, dpop_of, undo_of
 from tests.auth.door import Door, begun
+from tests.auth.mail import with_address
 from tests.auth.world import ORIGIN, PASSWORD, SOURCE, code_of, session, tight, together
 
 __all__ = ["backing", "make"]
@@ -93,7 +97,7 @@ def test_of_many_browsers_that_set_a_first_factor_up_at_once_at_most_one_has_it(
 ) -> None:
     door = make(lanes=lanes())
     robin, ready = door.person(enrolled=False), []
-    tokens = [begun(door.start()) for _ in range(10)]
+    tokens = [begun(door.start()) for _ in range(MANY)]
     if kind == "totp":
         # The store keeps one enrolment that is not confirmed: the last one begun.
         for token in tokens:
@@ -109,7 +113,7 @@ def test_of_many_browsers_that_set_a_first_factor_up_at_once_at_most_one_has_it(
             return door.sign_in.confirm_totp_enrolment(tokens[n], ready[n], source=SOURCE)
         return door.sign_in.confirm_passkey_enrolment(tokens[n], ready[n], "key", source=SOURCE)
 
-    results = together(10, confirm)
+    results = together(MANY, confirm)
     assert all(not isinstance(each, Exception) or isinstance(each, Denied) for each in results), results
     # One that is late ends all other sessions before it finds that it is: the one that won then signs in once more.
     assert (
@@ -126,21 +130,41 @@ def test_of_many_browsers_that_set_a_first_factor_up_at_once_at_most_one_has_it(
 def test_atk_07_one_code_steps_one_session_up(make: MakeDoor) -> None:
     door = make(lanes=lanes())
     robin = door.person()
-    held = [door.active(session(by_recovery_code(door, robin))) for _ in range(8)]
+    held = by_recovery_codes(door, robin, MANY)
     code = door.code(robin)
-    results = together(8, lambda n: door.step_up.submit_totp(held[n], code, source=SOURCE))
+    results = together(MANY, lambda n: door.step_up.submit_totp(held[n], code, source=SOURCE))
     assert sum(not isinstance(each, Exception) for each in results) == 1
     done = [each for each in door.events.named(Event.AUTH_STEP_UP) if each.outcome is Outcome.SUCCESS]
     assert len(done) == 1
     # And one session is stepped up once, whatever is shown in it at once.
-    results = together(8, lambda _: door.step_up.submit_password(held[-1], PASSWORD, source=SOURCE))
+    (last,) = by_recovery_codes(door, robin, 1)
+    results = together(MANY, lambda _: door.step_up.submit_password(last, PASSWORD, source=SOURCE))
     assert sum(not isinstance(each, Exception) for each in results) <= 1
 
 
-def by_recovery_code(door: Door, robin: Any) -> Any:
-    """A sign-in by a recovery code, so that no code of the authenticator is used."""
-    codes = door.recovery_codes.make(robin.id).codes
-    return door.sign_in.submit_recovery_code(begun(door.start()), codes[0].reveal(), source=SOURCE)
+def by_recovery_codes(door: Door, robin: Any, count: int) -> list[ActiveSession]:
+    """Sessions by recovery codes, so that no code of the authenticator is used."""
+    opened: list[ActiveSession] = []
+    while len(opened) < count:
+        for code in door.with_codes(robin)[: count - len(opened)]:
+            step = door.sign_in.submit_recovery_code(begun(door.start()), code, source=SOURCE)
+            opened.append(door.active(session(step)))
+    return opened
+
+
+def test_atk_10_of_fifty_codes_that_are_asked_for_at_once_three_go_out(make: MakeDoor) -> None:
+    door = make(lanes=lanes())
+    robin = door.person()
+    with_address(door, robin)
+    results = together(
+        MANY,
+        lambda n: door.out_of_band.send(bytes([n]) * 32, robin, Factor.EMAIL_CODE, source=SOURCE),
+    )
+    lost = [each for each in results if isinstance(each, Exception)]
+    assert len(lost) == MANY - 3
+    assert all(isinstance(each, Denied) and each.reason is Reason.THROTTLED for each in lost), lost
+    due = door.notice_store.claim(now=door.clock(), lease=timedelta(minutes=5), limit=100)
+    assert [each.kind for each in due].count(NoticeKind.REQUEST_CODE) == 3
 
 
 def test_atk_48_one_of_fifty_browsers_with_its_cookie_stays_trusted(make: MakeDoor) -> None:

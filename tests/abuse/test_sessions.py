@@ -247,7 +247,7 @@ def test_ses_01_ses_02_a_session_that_rests_ends_with_the_account_and_is_not_res
 def test_ses_04_a_resume_or_rotation_races_the_end_of_all_and_leaves_nothing(world: World) -> None:
     account = world.person()
     old = signed_in(world, account)
-    end = threading.Barrier(8)
+    end = threading.Barrier(CROWD)
 
     def work(number: int) -> object:
         end.wait()
@@ -255,7 +255,7 @@ def test_ses_04_a_resume_or_rotation_races_the_end_of_all_and_leaves_nothing(wor
             return world.sessions.end_all(account.id, source=SOURCE, actor=OWNER)
         return world.sessions.rotate_through(DOOR, old, proofs=code(world), source=SOURCE)
 
-    results = together(8, work)
+    results = together(CROWD, work)
     assert sessions_of(world, account) == 0
     for result in results:
         if isinstance(result, NewSession):

@@ -26,6 +26,7 @@ POLICY = SessionPolicy(
 )
 SECOND = timedelta(seconds=1)
 ADMIN = Actor(type="user", id="admin")
+MANY = 50
 
 
 def record(**change: Any) -> SessionRecord:
@@ -241,7 +242,7 @@ def test_the_store_is_touched_once_a_second_at_most(world: Signed) -> None:
 
 def test_an_idle_session_rests_recorded_once_and_never_wakes_by_itself(world: Signed) -> None:
     world.clock.advance(timedelta(minutes=15))
-    results = together(8, lambda _: world.sessions.check(world.token, source=SOURCE))
+    results = together(MANY, lambda _: world.sessions.check(world.token, source=SOURCE))
     assert {result.reason for result in results} == {Reason.SESSION_IDLE}
     (event,) = world.events.named(Event.AUTH_SESSION_ENDED)
     assert event.reason is Reason.SESSION_IDLE
@@ -255,7 +256,7 @@ def test_an_idle_session_rests_recorded_once_and_never_wakes_by_itself(world: Si
 
 def test_an_expired_session_is_gone_from_the_store_and_recorded_once(world: Signed) -> None:
     world.clock.advance(timedelta(hours=12))
-    results = together(8, lambda _: world.sessions.check(world.token, source=SOURCE))
+    results = together(MANY, lambda _: world.sessions.check(world.token, source=SOURCE))
     assert {result.reason for result in results} <= {Reason.SESSION_EXPIRED, Reason.SESSION_UNKNOWN}
     (event,) = world.events.named(Event.AUTH_SESSION_ENDED)
     assert event.reason is Reason.SESSION_EXPIRED
@@ -336,7 +337,7 @@ def test_ended_between_the_read_and_the_touch(world: Signed) -> None:
 
 def test_parallel_requests_of_one_session_all_pass(world: Signed) -> None:
     world.clock.advance(timedelta(minutes=1))
-    results = together(16, lambda _: world.sessions.check(world.token, source=SOURCE))
+    results = together(MANY, lambda _: world.sessions.check(world.token, source=SOURCE))
     assert not [result for result in results if isinstance(result, Exception)]
 
 
