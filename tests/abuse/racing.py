@@ -186,7 +186,7 @@ def opened(place: Place, stack: ExitStack) -> Backing:
 def door_over(backing: Backing) -> Door:
     """As every process and the test itself has it: no budget but the one that a case is about."""
     return Door(
-        lanes=tight(second_factor_long=1000, recovery_code=1000, passkey=1000, step_up=1000),
+        lanes=tight(second_factor_long=1000, recovery_code=1000, passkey=1000, step_up=1000, ceremony=1000),
         session_policy=replace(SessionPolicy.HIPAA_CLINIC, max_sessions=CAP),
         backing=backing,
     )
