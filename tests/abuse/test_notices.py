@@ -56,7 +56,7 @@ def test_atk_34_no_request_has_a_say_in_where_a_link_leads(kind: NoticeKind) -> 
             m.portal.notices.tell(robin.id, kind, source=EVIL)
         for mail in m.deliver():
             assert all(link.startswith("https://portal.example/") for link in links_of(mail))
-            assert "evil" not in mail.subject + mail.text + mail.html
+            assert "evil.example" not in mail.subject + mail.text + mail.html
 
 
 def test_atk_39_no_header_and_no_name_reaches_a_mail_or_an_event_s_line() -> None:
@@ -64,7 +64,7 @@ def test_atk_39_no_header_and_no_name_reaches_a_mail_or_an_event_s_line() -> Non
         robin = m.person()
         m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=EVIL, details={"label": "x\r\nBcc: y"})
         (mail,) = m.deliver()
-        assert "Bcc" not in mail.text + mail.html + mail.subject
+        assert "Bcc: " not in mail.text + mail.html + mail.subject
         assert "\x1b" not in mail.text and "\u202e" not in mail.text
         assert mail.to == ADDRESS
 

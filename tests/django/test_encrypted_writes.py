@@ -289,7 +289,7 @@ def test_an_instance_that_is_not_saved_can_be_serialised() -> None:
 def test_model_to_dict_gives_values_on_demand() -> None:
     patient = Patient.objects.create(**FULL)
     values = model_to_dict(patient)
-    assert values["ssn"]() == "078-05-1120" and "078" not in repr(values["ssn"])
+    assert values["ssn"]() == "078-05-1120" and "078-05-1120" not in repr(values["ssn"])
     assert model_to_dict(Patient(surname="x"))["ssn"] is None
 
 

@@ -66,7 +66,7 @@ def test_values_of_every_type_come_back_and_the_table_holds_none(engine: Engine,
         engine, "SELECT ssn_cell, name_cell, born_cell, notes_cell, ssn_tag FROM patient"
     )
     for cell in cells:
-        assert b"078" not in bytes(cell) and b"Ada" not in bytes(cell)
+        assert b"078-05" not in bytes(cell) and b"Lovelace" not in bytes(cell)
     assert len(bytes(tag)) == 16
 
 
@@ -438,7 +438,7 @@ def test_a_key_of_the_database_leaves_another_column_to_bind_to(engine: Engine, 
     session.commit()
     assert (letter.id, letter.body) == (1, "Dear Ada")
     ((cell,),) = stored(engine, "SELECT body_cell FROM letter")
-    assert isinstance(cell, str) and "Dear" not in cell
+    assert isinstance(cell, str) and "Dear Ada" not in cell
     letter.uid = uuid4()
     assert letter.body == "Dear Ada"
     with pytest.raises(ConfigurationError, match=r"bound to 'uid'.*rebind"):

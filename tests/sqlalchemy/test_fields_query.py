@@ -135,7 +135,9 @@ def test_updates_and_deletes_by_a_condition(session: Session, synchronize: Any):
 
 def test_the_value_is_in_no_statement_that_is_sent(session: Session):
     compiled = select(Patient).where(Patient.ssn == "078-05-1120").compile(session.get_bind())
-    assert "078" not in str(compiled) + str(compiled.params)
+    sent = str(compiled) + str(compiled.params)
+    # Whole: three digits may stand in a tag by chance.
+    assert "078-05-1120" not in sent and "078051120" not in sent
 
 
 def test_a_search_finds_rows_under_every_live_key(engine: Engine):

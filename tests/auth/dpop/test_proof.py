@@ -77,9 +77,9 @@ def test_the_proofs_of_the_rfc_hold() -> None:
 def test_a_proof_says_whose_it_is(algorithm: str) -> None:
     client = DpopClient(clock=FrozenClock(), algorithm=algorithm)
     client.nonce = "n"
-    proof = read(client.proof("GET", URI, jti="one"))
-    assert proof == DpopProof(jkt=client.thumbprint, jti="one", nonce="n")
-    assert "one" not in repr(proof)
+    proof = read(client.proof("GET", URI, jti="one-of-its-own"))
+    assert proof == DpopProof(jkt=client.thumbprint, jti="one-of-its-own", nonce="n")
+    assert "one-of-its-own" not in repr(proof)
 
 
 def test_exactly_one_header(client: DpopClient) -> None:
