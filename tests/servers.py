@@ -157,7 +157,7 @@ def run_redis(*arguments: str, folder: Path) -> Iterator[subprocess.Popen[bytes]
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def _wait_for_redis(url: str) -> None:

@@ -421,7 +421,9 @@ def test_a_name_that_is_not_looked_up_is_not_waited_for(monkeypatch: pytest.Monk
         over.set()
     assert sum("not looked up in time" in text for text in said) == 4, said
     assert sum("earlier look-ups" in text for text in said) == 2
-    assert sum(begun.acquire(blocking=False) for _ in range(6)) == 4, "no thread more than may hang"
+    # A thread may come to its look-up later than whoever asked lost patience.
+    assert all(begun.acquire(timeout=60) for _ in range(4))
+    assert not begun.acquire(blocking=False), "no thread more than may hang"
     deadline = time.monotonic() + 30
     while breached_range._NAMES._value < 4 and time.monotonic() < deadline:
         over.wait(0.01)
