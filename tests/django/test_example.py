@@ -19,15 +19,10 @@ from urllib.parse import urlencode
 import pyotp
 import pytest
 
+from tests.ports import free_port
 from tests.support import ROOT, take_ctrl_c
 
 SERVE = ROOT / "examples" / "portal_django" / "serve.py"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Demo:

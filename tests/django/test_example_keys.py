@@ -21,7 +21,8 @@ import pytest
 
 from portalsec.crypto import Keyset
 from tests.django.forked_commands import ForkedCommands
-from tests.django.test_example import SERVE, Browser, Demo, fails, free_port, signed_in
+from tests.django.test_example import SERVE, Browser, Demo, fails, signed_in
+from tests.ports import free_port
 from tests.support import ROOT, shared
 
 _FIELDS = ("name", "born", "phone", "email", "ssn", "address")

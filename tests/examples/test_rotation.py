@@ -27,7 +27,8 @@ from portalsec.config import load_settings
 from portalsec.config.keysets import KeysetFiles
 from portalsec.crypto import Keyset
 from portalsec.fastapi.form_tokens import FORM_HEADER, form_token, held
-from tests.examples.test_serve import Serving, free_port, run, sentence, serving
+from tests.examples.test_serve import Serving, run, sentence, serving
+from tests.ports import free_port
 from tests.support import ROOT
 
 ROTATE = ROOT / "examples" / "portal_fastapi" / "rotate.py"

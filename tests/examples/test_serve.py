@@ -17,15 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.support import ROOT, shared, take_ctrl_c
 
 SERVE = ROOT / "examples" / "portal_fastapi" / "serve.py"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import random
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from portalsec.testing.contracts import FlowStoreContract, SessionStoreContract, ThrottleStoreContract
 from portalsec.testing.contracts.base import NOW
 from portalsec.testing.processes import Opener
+from tests.ports import free_port
 from tests.servers import REDIS_URL, run_redis, wait_until
 from tests.stores.openers import redis_sessions, redis_throttle
 
@@ -43,7 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with ExitStack() as stack:
         nodes = []
         for number in range(3):
-            port = _free_port()
+            port = free_port()
             folder = tmp_path_factory.mktemp(f"node{number}")
             stack.enter_context(
                 run_redis(
@@ -77,15 +76,6 @@ def gone(tmp_path: Path) -> Iterator[Client]:
     once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
     with closing(redis.Redis(unix_socket_path=str(tmp_path / "nobody.sock"), retry=once)) as client:
         yield client
-
-
-def _free_port() -> int:
-    """A free port below 50,000: a node's cluster port lies 10,000 above it."""
-    while True:
-        port = random.randrange(20_000, 50_000)
-        with closing(socket.socket()) as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def test_a_cluster_client_that_is_closed_leaves_no_connection(cluster: Client) -> None:
