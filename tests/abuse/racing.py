@@ -207,7 +207,7 @@ def _work(number: int, pipe: Any, barrier: Any, keys: tuple[str, str]) -> None:
                 if place not in places:
                     places[place] = opened(place, stack)
                 door = door_over(places[place])
-                door.seeds.update({f"none-{each}": "" for each in range(1 + number)})  # ids of its own
+                door.seeds.update({f"none-{each}": "" for each in range(10 * (1 + number))})  # ids of its own
                 door.wire()
                 door.clock.set(at)
                 pipe.send([_one(getattr(cases, case)(door, number, job), barrier) for job in jobs])
