@@ -383,7 +383,8 @@ def test_few_questions_are_open_at_once_and_those_who_waited_do_not_wait_again()
     asked = [text for text in said if "in time" in text]
     assert len(said) == 20
     assert 1 <= len(asked) <= 4
-    assert sum(arrived.acquire(blocking=False) for _ in range(20)) == len(asked)
+    # No more: on a busy machine one of the four may give up before the server takes its connection.
+    assert sum(arrived.acquire(blocking=False) for _ in range(20)) <= len(asked)
 
 
 def test_one_time_limit_is_over_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
