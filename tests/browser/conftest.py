@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.serving import served
+from tests.browser.virtual_keys import Key, register
 from tests.examples.support import Demo, make_demo
 from tests.require import skip_for_want_of
 
@@ -53,6 +54,14 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder: Path = tmp_path_factory.mktemp("portal") / "data"
     with make_demo(folder, base=base) as made, served(made.app, listening):
         yield made
+
+
+@pytest.fixture(scope="module")
+def passkey(demo: Demo, chromium: Browser) -> Iterator[Key]:
+    """The patient's, registered once for the file."""
+    made = chromium.new_context()
+    yield register(demo, made.new_page(), "patient")
+    made.close()
 
 
 @pytest.fixture

@@ -1,122 +1,27 @@
-"""passkeys.js and the endpoints behind it in a real browser with virtual authenticators (CDP), on the example portal.
-
-A virtual authenticator answers an autofill at once, without anybody choosing: only the tests of autofill let it be asked.
-"""
+"""passkeys.js and the endpoints behind it in a real browser with virtual authenticators (CDP), on the example portal."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.test_walk import STRUCTURE, heading, sign_in, tab_to
+from tests.browser.test_walk import STRUCTURE, heading, tab_to
+from tests.browser.virtual_keys import (
+    NO_AUTOFILL,
+    Contexts,
+    Key,
+    add,
+    button,
+    home,
+    new_page,
+    register,
+    says,
+    unb64,
+)
 from tests.examples.support import Demo
 
 pytestmark = pytest.mark.browser
-
-if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, CDPSession, Page
-
-Contexts = Callable[..., "BrowserContext"]
-NO_AUTOFILL = (
-    "if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = async () => false"
-)
-_COUNTS = itertools.count(100, 100)
-
-
-class Key:
-    """A virtual authenticator of one page."""
-
-    def __init__(self, page: Page, **options: Any) -> None:
-        self.cdp: CDPSession = page.context.new_cdp_session(page)
-        self.cdp.send("WebAuthn.enable", {"enableUI": False})
-        given = {
-            "protocol": "ctap2",
-            "ctap2Version": "ctap2_1",
-            "transport": "internal",
-            "hasResidentKey": True,
-            "hasUserVerification": True,
-            "isUserVerified": True,
-            "automaticPresenceSimulation": True,
-            **options,
-        }
-        made = self.cdp.send("WebAuthn.addVirtualAuthenticator", {"options": given})
-        self.id: str = made["authenticatorId"]
-
-    def credentials(self) -> list[dict[str, Any]]:
-        found = self.cdp.send("WebAuthn.getCredentials", {"authenticatorId": self.id})
-        return list(found["credentials"])
-
-    def put(self, credential: dict[str, Any]) -> None:
-        """A copy of another's, whose counter goes on from where any copy may have been: else it would be a clone."""
-        credential = {**credential, "signCount": next(_COUNTS)}
-        self.cdp.send("WebAuthn.addCredential", {"authenticatorId": self.id, "credential": credential})
-
-    def verified(self, yes: bool) -> None:
-        self.cdp.send("WebAuthn.setUserVerified", {"authenticatorId": self.id, "isUserVerified": yes})
-
-    def present(self, yes: bool) -> None:
-        self.cdp.send("WebAuthn.setAutomaticPresenceSimulation", {"authenticatorId": self.id, "enabled": yes})
-
-
-def says(page: Page) -> str:
-    return page.locator("#passkey-says").inner_text()
-
-
-def step_up(demo: Demo, page: Page, login: str) -> None:
-    page.goto(f"{demo.how.base_url}/account/step-up?next=/account/factors/passkey")
-    page.get_by_label("Code from your authenticator app").fill(demo.code(demo.logins[login].uri))
-    page.get_by_role("button", name="Go on").click()
-    page.wait_for_url("**/account/factors/passkey")
-    demo.clock.advance(timedelta(seconds=30))
-
-
-def register(demo: Demo, page: Page, login: str) -> Key:
-    """``login`` signs in, shows a code again, and adds a passkey."""
-    key = Key(page)
-    sign_in(demo, page, login)
-    step_up(demo, page, login)
-    add(page)
-    return key
-
-
-def add(page: Page) -> None:
-    with page.expect_response("**/account/passkeys/add") as answer:
-        page.locator("button[data-passkey=create]").click()
-    assert answer.value.ok, says(page)
-    page.wait_for_load_state()
-
-
-def new_page(demo: Demo, context: Contexts, key: Key | None = None, **options: Any) -> tuple[Page, Key]:
-    """Another browser, whose authenticator has what ``key`` has."""
-    made = context()
-    made.add_init_script(NO_AUTOFILL)
-    page = made.new_page()
-    other = Key(page, **options)
-    for credential in key.credentials() if key else ():
-        other.put(credential)
-    page.goto(f"{demo.how.base_url}/sign-in")
-    return page, other
-
-
-@pytest.fixture(scope="module")
-def passkey(demo: Demo, chromium: Any) -> Iterator[Key]:
-    """The patient's, registered once for the file."""
-    made = chromium.new_context()
-    yield register(demo, made.new_page(), "patient")
-    made.close()
-
-
-def button(page: Page) -> Any:
-    return page.get_by_role("button", name="Sign in with a passkey")
-
-
-def home(demo: Demo, page: Page) -> None:
-    page.wait_for_url(f"{demo.how.base_url}/", timeout=15_000)
-    demo.clock.advance(timedelta(seconds=30))
 
 
 def test_it_is_registered_under_a_step_up_and_listed(demo: Demo, passkey: Key) -> None:
@@ -302,47 +207,11 @@ def test_key_08_another_accounts_passkey_is_no_second_factor(
     assert page.goto(f"{demo.how.base_url}/account").status == 401  # type: ignore[union-attr]
 
 
-def test_atk_23_a_framed_page_has_no_passkey_button(demo: Demo, context: Contexts, passkey: Key) -> None:
-    """The policy refuses the frame; where an application allowed one, the script would still not ask."""
-    made = context()
-    page = made.new_page()
-    Key(page).put(passkey.credentials()[0])
-    made.route(
-        "**/sign-in",
-        lambda route: route.fulfill(
-            response=(got := route.fetch()),
-            headers={
-                name: value
-                for name, value in got.headers.items()
-                if name not in ("content-security-policy", "x-frame-options")
-            },
-        ),
-    )
-    made.route(
-        "**/framing",
-        lambda route: route.fulfill(
-            body="<title>F</title><iframe src=/sign-in></iframe>", content_type="text/html"
-        ),
-    )
-    page.goto(f"{demo.how.base_url}/framing")
-    frame = page.frame_locator("iframe")
-    frame.get_by_label("User name").wait_for()
-    page.wait_for_load_state("networkidle")
-    assert frame.locator("button[data-passkey]").is_hidden()
-
-
 def test_a_keyboard_is_enough(demo: Demo, context: Contexts, passkey: Key) -> None:
     page, _ = new_page(demo, context, passkey)
     tab_to(page, "Sign in with a passkey")
     page.keyboard.press("Enter")
     home(demo, page)
-
-
-def test_what_a_screen_reader_hears(demo: Demo, context: Contexts) -> None:
-    page, _ = new_page(demo, context)
-    region = page.locator("#passkey-says")
-    assert (region.get_attribute("role"), region.get_attribute("aria-live")) == ("status", "polite")
-    assert page.evaluate(STRUCTURE) == []
 
 
 def test_without_scripts_there_is_no_button_and_the_password_works(demo: Demo, context: Contexts) -> None:
@@ -352,27 +221,55 @@ def test_without_scripts_there_is_no_button_and_the_password_works(demo: Demo, c
     assert page.get_by_role("button", name="Continue").is_visible()
 
 
-def test_after_a_removal_the_browser_is_told_which_are_left(
-    demo: Demo, context: Contexts, passkey: Key
+def test_after_a_removal_the_browser_is_told_which_are_left_and_forgets_the_other(
+    demo: Demo, context: Contexts
 ) -> None:
-    told = demo.site.portal.passkeys.signal(  # type: ignore[union-attr]
-        demo.site.portal.stores.accounts.by_login("patient").id  # type: ignore[union-attr]
-    )
+    from playwright.sync_api import expect
+
     made = context()
+    made.add_init_script(NO_AUTOFILL)
     made.add_init_script(
-        "if (window.PublicKeyCredential) PublicKeyCredential.signalAllAcceptedCredentials = async (told) => { window.told = told; };"
+        "if (window.PublicKeyCredential?.signalAllAcceptedCredentials) {"
+        "window.told = []; const real = PublicKeyCredential.signalAllAcceptedCredentials.bind(PublicKeyCredential);"
+        "PublicKeyCredential.signalAllAcceptedCredentials = async (all) => { await real(all); told.push(all); }; }"
     )
     page = made.new_page()
-    sign_in(demo, page, "desk")
-    page.route(
-        "**/record-of-keys",
-        lambda route: route.fulfill(
-            body=f"<title>K</title><p data-passkey-signal='{told.json}'></p><script src=/portalsec/passkeys.js></script>",
-            content_type="text/html",
-        ),
-    )
-    page.goto(f"{demo.how.base_url}/record-of-keys")
-    page.wait_for_function("() => window.told?.allAcceptedCredentialIds.length === 1")
+    first = register(demo, page, "parent")
+    (lost,) = first.credentials()
+    first.remove()
+    second = Key(page)
+    page.goto(f"{demo.how.base_url}/account/factors/passkey")
+    page.get_by_label("A name for it").fill("The one that stays")
+    add(page)
+    (kept,) = second.credentials()
+    first = Key(page, transport="usb")
+    first.put(lost)
+
+    account = demo.site.portal.stores.accounts.by_login("parent")
+    assert account
+    passkeys = demo.site.portal.passkeys
+    assert passkeys
+    held = {each.label: each for each in passkeys.of_account(account.id)}
+    stays = held.pop("The one that stays")
+    (goes,) = held.values()
+    assert unb64(lost["credentialId"]) == goes.credential_id
+    assert unb64(kept["credentialId"]) == stays.credential_id
+
+    def told() -> tuple[str, bytes, set[bytes]]:
+        page.wait_for_function("() => told.length === 1")
+        call = page.evaluate("told[0]")
+        ids = {unb64(each) for each in call["allAcceptedCredentialIds"]}
+        return call["rpId"], unb64(call["userId"]), ids
+
+    page.goto(f"{demo.how.base_url}/account/factors")
+    assert told() == ("localhost", stays.user_handle, {goes.credential_id, stays.credential_id})
+    assert (len(first.credentials()), len(second.credentials())) == (1, 1)
+    page.get_by_role("link", name=f"Remove {goes.label}").click()
+    page.get_by_role("button", name="Remove it").click()
+    page.wait_for_url("**/account/factors?done=removed")
+    expect(page.get_by_role("status")).to_be_focused()
+    assert told() == ("localhost", stays.user_handle, {stays.credential_id})
+    assert (len(first.credentials()), len(second.credentials())) == (0, 1)
 
 
 def test_after_an_idle_end_a_passkey_goes_on_where_it_was(
