@@ -105,7 +105,8 @@ SOAKED := tests/soak tests/stores tests/django/test_contracts.py tests/audit/tes
 soak: $(VENV)/.installed-test
 	@PORTALSEC_SOAK=1 $(PY) -m pytest -o faulthandler_timeout=0 --write-measured docs/reference/measured.md $(SOAKED) $(ARGS)
 
-bench: $(VENV)/.installed-bench
+# Rows with a server have it from the tests, which start it.
+bench: $(VENV)/.installed-test $(VENV)/.installed-bench
 	@$(PY) -m bench.run $(ARGS)
 
 # -- gates ------------------------------------------------------------------------------------------------------

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import secrets
 import time
+from typing import Final
 
 __all__ = ["b64url", "length_prefixed", "new_token", "unb64url", "uuid7"]
 
 
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_+/=", b"+/!!!")  # "!" is in no alphabet
+_PADDING: Final = (b"", b"", b"==", b"=")  # by the length modulo 4; of 1, no text has
+_LAST: Final = (None, b"", b"AQgw", b"AEIMQUYcgkosw048")  # characters that end with no loose bits, likewise
+
+
 def b64url(data: bytes) -> str:
     """RFC 4648 section 5, without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode("ascii")
 
 
 def unb64url(text: str) -> bytes:
     """The inverse of `b64url`, canonical only: `ValueError` for padding, other alphabets and loose end bits."""
+    # A passkey's answer has five of them: this takes half the time of decoding, encoding again and comparing.
+    rest = len(text) % 4
+    last = _LAST[rest]
     try:
-        data = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        encoded = text.encode("ascii")
+        data = binascii.a2b_base64(encoded.translate(_FROM_URL) + _PADDING[rest], strict_mode=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise ValueError("not base64url") from error
-    if b64url(data) != text:
+    if last is not None and encoded[-1] not in last:
         raise ValueError("not canonical base64url")
     return data
 
 
 def length_prefixed(*parts: bytes) -> bytes:
     """Each part after its length as 4 bytes big-endian: different tuples never give the same bytes."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 
 def new_token() -> str:

@@ -29,9 +29,10 @@ def strict_json(text: str | bytes) -> Any:
         elif text.isascii() is False:
             text.encode("utf-8")  # lone surrogates
         # Counted before anything is built of it: 64 KiB of brackets would take 50 ms.
-        if sum(map(text.count, '[{,"')) > _MAX_MARKS:
+        brackets = text.count("[") + text.count("{")
+        if brackets + text.count(",") + text.count('"') > _MAX_MARKS:
             raise Malformed
-        if text.count("[") + text.count("{") > _MAX_DEPTH and depth(text) > _MAX_DEPTH:
+        if brackets > _MAX_DEPTH and depth(text) > _MAX_DEPTH:
             raise Malformed
         return _DECODER.decode(text)
     except (ValueError, RecursionError):

@@ -104,7 +104,7 @@ def _digest(place: bytes, purpose: str) -> bytes:
 
 def _decode(data: bytes) -> Challenge:
     try:
-        members = json.loads(data)
+        members = json.loads(data.decode("ascii"))
         if members.pop("v") != 1:
             raise ValueError
         return Challenge(**members)
