@@ -19,6 +19,7 @@ from portalsec.errors import Denied, Reason
 from portalsec.testing import SoftAuthenticator
 from tests.auth.passkeys.setting import MARIA, ORIGIN, ROBIN, SECOND, TOP, Setting
 from tests.auth.passkeys.test_registration_steps import ORIGINS, client_data, flag
+from tests.reading import complaints, read_tests
 from tests.support import shared
 
 REFUSED, MALFORMED = Reason.PASSKEY_REFUSED, Reason.MALFORMED
@@ -407,10 +408,12 @@ def test_key_03_a_registration_is_no_answer_and_an_answer_no_registration(s, bro
 def test_every_row_has_a_test():
     with shared("standards", "webauthn_l3_rp_steps.csv").open(encoding="utf-8", newline="") as file:
         wanted = {row["id"] for row in csv.DictReader(file)}
-    folder = Path(__file__).parent
-    code = "".join((folder / f"test_{name}_steps.py").read_text() for name in ("registration", "assertion"))
-    names = re.findall(r"def test_([ar]_[a-z]+(?:_origin)?)", code)
-    shown = {name.replace("cross_origin", "crossorigin").replace("top_origin", "toporigin") for name in names}
+    folder, shown = Path(__file__).parent, set()
+    for ceremony in ("registration", "assertion"):
+        for found in read_tests(folder / f"test_{ceremony}_steps.py"):
+            if named := re.match(r"test_([ar]_(?:cross_|top_)?[a-z]+)", found.name):
+                assert complaints(found) == [], found.name
+                shown.add(re.sub("(cross|top)_", r"\1", named[1]))
     assert {row.lower().replace("-", "_") for row in wanted} <= shown
     # And each is a step that the log can name, but for the one that only tolerates.
     assert wanted - {check.value for check in Check} == {"R-ext"}
