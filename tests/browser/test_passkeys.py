@@ -125,7 +125,7 @@ def test_a_passkey_that_autofill_offers_signs_in(demo: Demo, context: Contexts, 
     home(demo, page)  # the virtual authenticator chose
 
 
-def test_key_05_without_user_verification_it_is_no_first_factor(
+def test_key_05_without_user_verification_the_browser_itself_sends_nothing(
     demo: Demo, context: Contexts, passkey: Key
 ) -> None:
     from playwright.sync_api import expect

@@ -186,7 +186,7 @@ def test_atk_23_from_a_frame_the_script_asks_nothing_and_the_server_takes_nothin
     ("wrong", "check", "flags"),
     [("isBadUV", "A-uv", UP), ("isBadUP", "A-up", UV), ("isBogusSignature", "A-sig", UP | UV)],
 )
-def test_key_05_atk_20_an_answer_without_verification_presence_or_signature_is_refused_by_the_server(
+def test_key_05_atk_19_an_answer_without_verification_presence_or_signature_is_refused_by_the_server(
     demo: Demo, context: Contexts, passkey: Key, wrong: str, check: str, flags: int
 ) -> None:
     from playwright.sync_api import expect
