@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from portalsec.auth.ports import Account
 from portalsec.errors import Denied, Reason
 from portalsec.testing import SoftAuthenticator
 from tests.abuse.doors import backing
@@ -47,6 +48,21 @@ class Room(Setting):
             self.complete(response, **asked)
         assert late.value.reason is UNKNOWN
 
+    def nothing_was_registered(
+        self, response: object, because: tuple[Reason, str], account: Account = MARIA
+    ) -> None:
+        """Likewise, of a response to a registration."""
+        before = self.held()
+
+        def complete() -> None:
+            self.service.complete_registration(PLACE, account.id, response, source=SOURCE)
+
+        assert self._refused(complete) == because
+        assert self.held() == before
+        with pytest.raises(Denied) as late:
+            complete()
+        assert late.value.reason is UNKNOWN
+
 
 @pytest.fixture
 def room(backing: Backing) -> Room:
@@ -57,14 +73,9 @@ def test_key_03_a_registration_at_the_sign_in_and_the_reverse(room: Room) -> Non
     made = SoftAuthenticator().create(room.creation(), origin=ORIGIN)
     room.request()
     room.nothing_came_of(made, (MALFORMED, "A-shape"))
-    before = room.held()
     answer = json.loads(room.hers.get(room.request(), origin=ORIGIN))
     room.creation()
-    for because in (MALFORMED, UNKNOWN):  # and the challenge is used up
-        with pytest.raises(Denied) as denied:
-            room.service.complete_registration(PLACE, MARIA.id, answer, source=SOURCE)
-        assert denied.value.reason is because
-    assert room.held() == before
+    room.nothing_was_registered(answer, (MALFORMED, "R-shape"))
 
 
 @pytest.mark.parametrize(
@@ -124,35 +135,32 @@ def test_key_06_a_counter_that_goes_back_is_recorded_and_the_policy_applied(
         assert room.answer(room.hers).account_id == MARIA.id  # hers goes on where it was
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        {"origin": "https://portal.example.attacker.example"},
-        {"origin": "https://login.portal.example"},
-        {"origin": "http://portal.example"},
-        {"origin": "https://portal.example:8443"},
-    ],
-    ids=lambda it: it["origin"],
+STRANGE = (
+    "https://portal.example.attacker.example",
+    "https://login.portal.example",
+    "http://portal.example",
+    "https://portal.example:8443",
 )
+
+
 @pytest.mark.parametrize("purpose", [SIGN_IN, SECOND, STEP_UP])
-def test_key_07_another_origin(room: Room, hostile: dict[str, str], purpose: str) -> None:
+def test_key_07_an_answer_from_another_origin_or_for_another_rp_id(room: Room, purpose: str) -> None:
     account = None if purpose == SIGN_IN else MARIA
-    answer = room.hers.get(room.request(account, purpose=purpose), **hostile)
-    room.nothing_came_of(answer, (REFUSED, "A-origin"), account=account, purpose=purpose)
-    options = room.creation()
-    before = room.held()
-    with pytest.raises(Denied) as denied:
-        room.service.complete_registration(
-            PLACE, MARIA.id, SoftAuthenticator().create(options, **hostile), source=SOURCE
-        )
-    assert denied.value.reason is REFUSED
-    assert room.held() == before
+    for origin in STRANGE:
+        answer = room.hers.get(room.request(account, purpose=purpose), origin=origin)
+        room.nothing_came_of(answer, (REFUSED, "A-origin"), account=account, purpose=purpose)
+    for rp_id in ("attacker.example", "login.portal.example", "example"):
+        answer = room.hers.get(room.request(account, purpose=purpose), origin=ORIGIN, rp_id=rp_id)
+        room.nothing_came_of(answer, (REFUSED, "A-rpid"), account=account, purpose=purpose)
 
 
-@pytest.mark.parametrize("rp_id", ["attacker.example", "login.portal.example", "example"])
-def test_key_07_another_rp_id(room: Room, rp_id: str) -> None:
-    answer = room.hers.get(room.request(), origin=ORIGIN, rp_id=rp_id)
-    room.nothing_came_of(answer, (REFUSED, "A-rpid"))
+def test_key_07_a_registration_from_another_origin_or_for_another_rp_id(room: Room) -> None:
+    for origin in STRANGE:
+        response = SoftAuthenticator().create(room.creation(), origin=origin)
+        room.nothing_was_registered(response, (REFUSED, "R-origin"))
+    for rp_id in ("attacker.example", "login.portal.example", "example"):
+        response = SoftAuthenticator().create(room.creation(), origin=ORIGIN, rp_id=rp_id)
+        room.nothing_was_registered(response, (REFUSED, "R-rpid"))
 
 
 @pytest.mark.parametrize("purpose", [SECOND, STEP_UP])
@@ -169,16 +177,31 @@ def test_key_08_another_persons_right_answer(room: Room, purpose: str) -> None:
     room.nothing_came_of(answer, (REFUSED, "A-user"), account=MARIA, purpose=SECOND)
 
 
+def test_key_08_her_credential_under_his_user_handle(room: Room) -> None:
+    (his,) = room.store.of_account(ROBIN.id)
+    for account, purpose in ((None, SIGN_IN), (MARIA, SECOND), (MARIA, STEP_UP)):
+        asked = room.request(account, purpose=purpose)
+        answer = room.hers.get(asked, origin=ORIGIN, user_handle=his.user_handle)
+        room.nothing_came_of(answer, (REFUSED, "A-user"), account=account, purpose=purpose)
+
+
+@pytest.mark.parametrize("eligible", [False, True])
+def test_key_08_another_authenticator_shows_by_the_flag_that_never_changes(
+    room: Room, eligible: bool
+) -> None:
+    (hers,) = room.store.of_account(MARIA.id)
+    room.keep(hers, backup_eligible=eligible)
+    answer = room.hers.get(room.request(), origin=ORIGIN, backup_eligible=not eligible)
+    room.nothing_came_of(answer, (REFUSED, "A-be"))
+
+
 def test_key_08_a_credential_id_that_is_somebodys(room: Room) -> None:
     (hers,) = room.store.of_account(MARIA.id)
-    before, thief = room.held(), SoftAuthenticator()
+    thief = SoftAuthenticator()
     for account in (ROBIN, MARIA):
         options = room.creation(account, exclude=False)
         response = thief.create(options, origin=ORIGIN, credential_id=hers.credential_id, force=True)
-        with pytest.raises(Denied) as denied:
-            room.service.complete_registration(PLACE, account.id, response, source=SOURCE)
-        assert denied.value.reason is Reason.PASSKEY_TAKEN
-    assert room.held() == before
+        room.nothing_was_registered(response, (Reason.PASSKEY_TAKEN, "R-dup"), account)
     assert room.store.by_credential_id(hers.credential_id) == hers
     assert room.answer_refused(thief)[0] is REFUSED
     assert room.answer(room.hers).account_id == MARIA.id
