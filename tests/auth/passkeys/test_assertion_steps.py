@@ -18,7 +18,7 @@ from portalsec.auth.proof import Factor, Proof
 from portalsec.errors import Denied, Reason
 from portalsec.testing import SoftAuthenticator
 from tests.auth.passkeys.setting import MARIA, ORIGIN, ROBIN, SECOND, TOP, Setting
-from tests.auth.passkeys.test_registration_steps import ORIGINS, client_data, flag
+from tests.auth.passkeys.test_registration_steps import NO_BOOL, ORIGINS, client_data, flag
 from tests.reading import complaints, read_tests
 from tests.support import shared
 
@@ -146,7 +146,9 @@ def test_a_origin_key_07(s, browser, origin):
 
 def test_a_cross_origin(s, browser):
     assert s.answer_refused(browser, cross_origin=True) == (REFUSED, "A-crossOrigin")
-    assert s.answer_refused(browser, client_data=client_data(crossOrigin=1)) == (REFUSED, "A-crossOrigin")
+    for junk in NO_BOOL:
+        refused = s.answer_refused(browser, client_data=lambda data, junk=junk: data | {"crossOrigin": junk})
+        assert refused == (REFUSED, "A-crossOrigin")
 
 
 def test_a_top_origin(browser, s):
@@ -155,7 +157,9 @@ def test_a_top_origin(browser, s):
     refused = (REFUSED, "A-topOrigin")
     assert s.answer_refused(browser, cross_origin=True, top_origin="https://evil.example") == refused
     assert s.answer_refused(browser, top_origin=TOP) == refused
-    assert s.answer_refused(browser, client_data=client_data(topOrigin=[TOP])) == refused
+    for junk in (None, [TOP], {TOP: TOP}, 7):
+        spoilt = {"crossOrigin": True, "topOrigin": junk}
+        assert s.answer_refused(browser, client_data=lambda data, spoilt=spoilt: data | spoilt) == refused
     assert s.answer(browser, cross_origin=True, top_origin=TOP)
     assert s.answer(browser, cross_origin=True)
 
@@ -166,10 +170,11 @@ def test_a_top_origin(browser, s):
         lambda data: json.dumps(data).encode()[:-1] + b', "origin": "https://portal.example"}',
         lambda data: json.dumps([data]).encode(),
         lambda data: json.dumps(data).encode()[:-1] + b', "x": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+        lambda data: json.dumps(data).encode()[:-1] + b', "x": ' + b"[" * 40 + b"]" * 40 + b"}",
         lambda data: json.dumps(data | {"x": "a" * 9000}).encode(),
         client_data(origin=None),
     ],
-    ids=["twice", "list", "deep", "huge", "no origin"],
+    ids=["twice", "list", "deep", "deep by 40", "huge", "no origin"],
 )
 def test_client_data_are_one_bounded_object(s, browser, spoil):
     assert s.answer_refused(browser, client_data=spoil) == (MALFORMED, "A-json")

@@ -13,6 +13,7 @@ import pytest
 from portalsec._encoding import b64url, unb64url
 from portalsec.auth.passkeys import Check
 from portalsec.auth.passkeys import registration as kernel
+from portalsec.auth.passkeys.client_data import ASSERTION, REGISTRATION, check_client_data
 from portalsec.errors import Denied, Reason
 from portalsec.testing import SoftAuthenticator
 from portalsec.testing.cbor import encode
@@ -79,6 +80,14 @@ def test_r_challenge_is_compared_as_text(s, browser, spoil):
     assert s.events.last.details["check"] == "R-challenge"
 
 
+@pytest.mark.parametrize("ceremony", [REGISTRATION, ASSERTION], ids=lambda it: it.client_type)
+def test_r_challenge_that_is_empty_is_none_even_where_it_was_given_out(s, ceremony):
+    data = json.dumps({"type": ceremony.client_type, "challenge": "", "origin": ORIGIN}).encode()
+    with pytest.raises(kernel.Refusal) as refused:
+        check_client_data(data, ceremony, "", s.service._party)
+    assert refused.value.check is ceremony.challenge
+
+
 ORIGINS = (
     "http://portal.example",
     "https://portal.example:8443",
@@ -120,12 +129,16 @@ def test_origins_of_apps_and_related_pages_are_taken_where_they_are_listed():
         assert s.register(SoftAuthenticator(), origin=origin)
 
 
+NO_BOOL = ("false", "", 0, 1, None, [])  # some of which are false to Python
+
+
 def test_r_cross_origin(s, browser):
     assert s.registration_refused(browser, cross_origin=True) == (REFUSED, "R-crossOrigin")
-    assert s.registration_refused(browser, client_data=client_data(crossOrigin="false")) == (
-        REFUSED,
-        "R-crossOrigin",
-    )
+    for junk in NO_BOOL:
+        refused = s.registration_refused(
+            browser, client_data=lambda data, junk=junk: data | {"crossOrigin": junk}
+        )
+        assert refused == (REFUSED, "R-crossOrigin")
     framed = Setting(top_origins=(TOP,))
     assert framed.register(browser, cross_origin=True)
     assert s.register(browser, client_data=client_data(crossOrigin=None), force=True)  # Level 1 has none
@@ -201,6 +214,7 @@ def cbor(whole) -> bytes:
         "bytes bomb": lambda _: b"\xa1\x63fmt\x5b" + b"\xff" * 8,
         "array bomb": lambda _: b"\xa1\x63fmt" + b"\x9a\x00\xff\xff\xff" * 9,
         "deep": lambda whole: cbor(whole).replace(b"attStmt\xa0", b"attStmt" + b"\x81" * 5000 + b"\xa0"),
+        "many items": lambda whole: cbor({**whole, "attStmt": {"x": [0] * 1100}}),
         "tag": lambda whole: b"\xd9\xd9\xf7" + cbor(whole),
         "tag below": lambda whole: cbor(whole).replace(b"attStmt\xa0", b"attStmt\xc1\xa0"),
         "no end told": lambda whole: b"\xbf" + cbor(whole)[1:] + b"\xff",
