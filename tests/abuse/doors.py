@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,14 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 
 @pytest.fixture
 def make(backing: Backing) -> MakeDoor:
-    """Makes the door of a test; of several doors in one test, all have the same stores."""
+    """Makes the door of a test; of several doors in one test, all have the same stores, and ids of their own."""
+    doors = count()
 
     def made(policy: SignInPolicy | None = None, **kwargs: Any) -> Door:
-        return Door(policy, backing=backing, **kwargs)
+        door = Door(policy, backing=backing, **kwargs)
+        if number := next(doors):
+            door.seeds.update({f"none-{each}": "" for each in range(20 * number)})
+            door.wire()
+        return door
 
     return made

@@ -1,8 +1,7 @@
 """Ways round the door: cases MFA, BYP and ATK of the abuse cases, with every factor.
 
 On every store where one decides: what is counted, used up, ended, or found under another's id. In memory alone is what is
-decided before a store is asked, or whatever it answers: evidence that is handed in, policies, and stores that fail, which
-are the same wrapper round each of them. What races is in ``test_door_races.py`` and ``test_door_processes.py``, on every
+decided before a store is asked, or whatever it answers: evidence that is handed in, and policies. What races is in ``test_door_races.py`` and ``test_door_processes.py``, on every
 store too.
 """
 
@@ -217,8 +216,8 @@ def test_byp_01_06_a_pending_token_is_no_session_and_no_session_is_there_before_
     assert sessions_of(door, robin.id) == 0
 
 
-def ways_in(door: Door) -> dict[str, Callable[[], object]]:
-    robin = door.person()
+def ways_in(door: Door, login: str = "robin") -> dict[str, Callable[[], object]]:
+    robin = door.person(login)
     door.with_passkey(robin)
     codes = door.with_codes(robin)
 
@@ -227,18 +226,18 @@ def ways_in(door: Door) -> dict[str, Callable[[], object]]:
         return door.sign_in.submit_passkey(token.reveal(), door.answer(robin, options), source=SOURCE)
 
     return {
-        "totp": lambda: door.sign_in.submit_totp(begun(door.start()), door.code(robin), source=SOURCE),
+        "totp": lambda: door.sign_in.submit_totp(begun(door.start(login)), door.code(robin), source=SOURCE),
         "recovery code": lambda: door.sign_in.submit_recovery_code(
-            begun(door.start()), codes[0], source=SOURCE
+            begun(door.start(login)), codes[0], source=SOURCE
         ),
-        "passkey second": lambda: door.second(robin, begun(door.start())),
+        "passkey second": lambda: door.second(robin, begun(door.start(login))),
         "passkey first": first,
     }
 
 
 @pytest.mark.parametrize("way", ["totp", "recovery code", "passkey second", "passkey first"])
-def test_byp_02_atk_41_whatever_fails_on_the_way_in_leaves_nobody_signed_in(way: str) -> None:
-    probe = Door()
+def test_byp_02_atk_41_whatever_fails_on_the_way_in_leaves_nobody_signed_in(make: MakeDoor, way: str) -> None:
+    probe = make()
     work = ways_in(probe)[way]
     probe.calls.clear()
     work()
@@ -255,17 +254,17 @@ def test_byp_02_atk_41_whatever_fails_on_the_way_in_leaves_nobody_signed_in(way:
         "recovery_codes": "recovery_code_store",
         "contacts": "contact_store",
     }
-    for call in verbs:
-        door = Door()
-        work = ways_in(door)[way]
+    for number, call in enumerate(verbs):
+        door, login = make(), f"robin{number}"
+        work = ways_in(door, login)[way]
         name, _, verb = call.partition(".")
         getattr(door, stores[name]).failing[verb] = StoreError("down")
         with pytest.raises((StoreError, Denied)):
             work()
-        (account,) = [door.backing.accounts.by_login("robin")]
+        account = door.backing.accounts.by_login(login)
         assert sessions_of(door, account.id) == 0, call
-    door = Door()
-    work = ways_in(door)[way]
+    door = make()
+    work = ways_in(door, "last")[way]
 
     def emit(event: SecurityEvent) -> None:
         if event.name == Event.AUTH_LOGIN:
@@ -275,7 +274,7 @@ def test_byp_02_atk_41_whatever_fails_on_the_way_in_leaves_nobody_signed_in(way:
     door.wire()
     with pytest.raises(PortalsecError):
         work()
-    assert sessions_of(door, door.backing.accounts.by_login("robin").id) == 0
+    assert sessions_of(door, door.backing.accounts.by_login("last").id) == 0
 
 
 @pytest.mark.parametrize("kind", ["totp", "passkey", "recovery_code"])

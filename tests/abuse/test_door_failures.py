@@ -1,4 +1,5 @@
-"""Stores that fail once, at each of their calls in turn, before the work or after it (its answer is lost): case ATK-41."""
+"""Stores of each kind that fail once, at each of their calls in turn, before the work or after it (its answer is lost): case
+ATK-41."""
 
 from __future__ import annotations
 
@@ -14,9 +15,12 @@ from portalsec.auth.signin import SignInPolicy
 from portalsec.errors import Denied, StoreError
 from portalsec.events import Event
 from portalsec.testing import SoftAuthenticator
+from tests.abuse.doors import MakeDoor, backing, make
 from tests.auth.door import Door, begun
 from tests.auth.mail import told
-from tests.auth.world import ORIGIN, PASSWORD, SOURCE, code_of, session
+from tests.auth.world import ORIGIN, PASSWORD, SOURCE, code_of, session, tight
+
+__all__ = ["backing", "make"]
 
 STORES = (
     "account_store", "flow_store", "session_store", "throttle_store", "totp_store", "passkey_store",
@@ -59,36 +63,39 @@ class _Failing:
 Work = Callable[[], object]
 
 
-def totp_at_the_door(door: Door) -> tuple[Account, Work]:
-    robin, pending = door.person(enrolled=False), begun(door.start())
+def totp_at_the_door(door: Door, login: str) -> tuple[Account, Work]:
+    robin, pending = door.person(login, enrolled=False), begun(door.start(login))
     seed = door.sign_in.begin_totp_enrolment(pending, source=SOURCE).secret.reveal()
     code = code_of(seed, door.clock())
     return robin, lambda: door.sign_in.confirm_totp_enrolment(pending, code, source=SOURCE)
 
 
-def passkey_at_the_door(door: Door) -> tuple[Account, Work]:
-    robin, pending = door.person(enrolled=False), begun(door.start())
+def passkey_at_the_door(door: Door, login: str) -> tuple[Account, Work]:
+    robin, pending = door.person(login, enrolled=False), begun(door.start(login))
     options = door.sign_in.begin_passkey_enrolment(pending, source=SOURCE)
     made = SoftAuthenticator().create(options.json, origin=ORIGIN)
     return robin, lambda: door.sign_in.confirm_passkey_enrolment(pending, made, "key", source=SOURCE)
 
 
-def totp_in_a_session(door: Door) -> tuple[Account, Work]:
-    robin = door.person(enrolled=False)
-    held = door.active(session(door.start()))
+def totp_in_a_session(door: Door, login: str) -> tuple[Account, Work]:
+    robin = door.person(login, enrolled=False)
+    held = door.active(session(door.start(login)))
     seed = door.adding_factor.begin(held, PASSWORD, source=SOURCE).secret.reveal()
     return robin, lambda: door.adding_factor.confirm(held, code_of(seed, door.clock()), source=SOURCE)
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("way", [totp_at_the_door, passkey_at_the_door, totp_in_a_session])
-def test_atk_41_no_factor_is_left_that_no_record_and_no_mail_knows_of(way: Any, lost: bool) -> None:
+def test_atk_41_no_factor_is_left_that_no_record_and_no_mail_knows_of(
+    make: MakeDoor, way: Any, lost: bool
+) -> None:
     number = seen = 0
     while True:
         number += 1
-        door = Door(SignInPolicy(second_factor="optional" if way is totp_in_a_session else "required"))
+        policy = SignInPolicy(second_factor="optional" if way is totp_in_a_session else "required")
+        door = make(policy, lanes=tight())  # the doors of a test share their budgets
         once = Once(door, lost=lost)
-        robin, work = way(door)
+        robin, work = way(door, f"robin{number}")
         once.arm(number)
         with suppress(StoreError, Denied):
             work()

@@ -156,8 +156,8 @@ def test_mfa_17_another_account_s_is_answered_as_one_that_does_not_exist(stores:
         assert before == after
 
 
-def test_mfa_18_a_seed_is_shown_once_and_nothing_reads_it_again() -> None:
-    with Factoring() as m:
+def test_mfa_18_a_seed_is_shown_once_and_nothing_reads_it_again(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
         robin = m.person()
         session = m.active(m.open())
         enrolment = m.factors.begin_totp(session, source=SOURCE)
