@@ -12,11 +12,15 @@ import pytest
 
 from portalsec._encoding import b64url, unb64url
 from portalsec.auth.passkeys import Check
+from portalsec.auth.passkeys.assertion import Expected, check_credential
+from portalsec.auth.passkeys.checks import Refusal
 from portalsec.auth.passkeys.cose import ALGORITHMS
+from portalsec.auth.passkeys.messages import read_assertion
 from portalsec.auth.ports import Passkey
 from portalsec.auth.proof import Factor, Proof
 from portalsec.errors import Denied, Reason
 from portalsec.testing import SoftAuthenticator
+from portalsec.testing.cbor import encode
 from tests.auth.passkeys.setting import MARIA, ORIGIN, ROBIN, SECOND, TOP, Setting
 from tests.auth.passkeys.test_registration_steps import NO_BOOL, ORIGINS, client_data, flag
 from tests.reading import complaints, read_tests
@@ -84,6 +88,16 @@ def test_a_allow_is_for_credentials_that_nobody_has(s, browser):
     stranger = SoftAuthenticator()
     stranger.create(s.creation(ROBIN), origin=ORIGIN)  # never completed
     assert s.answer_refused(stranger) == (REFUSED, "A-allow")
+
+
+def test_a_allow_is_for_the_record_of_this_credential_alone(s, browser):
+    # A database whose comparison of bytes is a loose one finds another's.
+    message = read_assertion(browser.get(s.request(), origin=ORIGIN))
+    expected = Expected(challenge="", user_verified=True, account_id=None, allowed=None)
+    assert check_credential(message, held(s), expected) == held(s)
+    with pytest.raises(Refusal) as refused:
+        check_credential(message, replace(held(s), credential_id=b"another"), expected)
+    assert refused.value.check is Check.A_ALLOW
 
 
 def test_a_allow_names_removed_ones_no_more(s, browser):
@@ -347,6 +361,8 @@ def test_a_count_may_jump(s, browser):
         "nothing": lambda _: b"",
         "extensions without their flag": lambda data: data + b"\xa0",
         "flag without extensions": lambda data: flag(data, 0x80, on=True),
+        "extensions that are no map": lambda data: flag(data, 0x80, on=True) + b"\x01",
+        "huge": lambda data: flag(data, 0x80, on=True) + encode({"x": b"\0" * 33_000}),
         "extension bomb": lambda data: flag(data, 0x80, on=True) + b"\xbb" + b"\xff" * 8,
     }.items(),
     ids=lambda item: item[0],

@@ -280,6 +280,7 @@ def flag(data: bytes, bit: int, *, on: bool) -> bytes:
         "extensions without their flag": lambda data: data + b"\xa0",
         "flag without extensions": lambda data: flag(data, 0x80, on=True),
         "extensions that are no map": lambda data: flag(data, 0x80, on=True) + b"\x01",
+        "huge": lambda data: flag(data, 0x80, on=True) + encode({"x": b"\0" * 33_000}),
         "short": lambda data: data[:36],
         "nothing": lambda _: b"",
         "id longer than all": lambda data: lengths(data, 0xFFFF),
@@ -318,6 +319,8 @@ def test_r_key(s, browser):
         good | {-3: True},  # reg-key-compressed
         good | {-3: b"\1" * 32},  # reg-key-offcurve
         good | {-4: b"\1" * 32},  # reg-key-private
+        good | {1: 3},
+        good | {-2: good[-2][:31], -3: good[-2][31:] + good[-3]},  # 64 bytes, divided elsewhere
     ):
         refused = s.registration_refused(browser, key=encode(spoilt), force=True)
         assert refused == (REFUSED, "R-key")
@@ -374,11 +377,12 @@ def test_r_cid(s, browser, length):
     assert s.registration_refused(browser, credential_id=b"\7" * length) == (REFUSED, "R-cid")
 
 
-def test_r_cid_inside_is_bounded_by_itself(s, browser):
-    # Behind the outer check, which a message of 1024 bytes does not pass: the kernel's own.
-    made = json.loads(browser.create(s.creation(), origin=ORIGIN, credential_id=b"\7" * 1024))
+@pytest.mark.parametrize("length", [0, 1024])
+def test_r_cid_inside_is_bounded_by_itself(s, browser, length):
+    # Behind the outer check, which a message of such an id does not pass: the kernel's own.
+    made = json.loads(browser.create(s.creation(), origin=ORIGIN, credential_id=b"\7" * length))
     message = kernel.RegistrationMessage(
-        credential_id=b"\7" * 1024,
+        credential_id=b"\7" * length,
         client_data=unb64url(made["response"]["clientDataJSON"]),
         attestation_object=unb64url(made["response"]["attestationObject"]),
         transports=(),
