@@ -75,14 +75,30 @@ def test_a_sign_in_a_moment_ago_is_proof_enough_to_secure_the_account(m: Factori
     assert m.alive(visit.session) and not m.alive(other)
 
 
-def test_one_device_alone_is_forgotten_without_a_factor(m: Factoring) -> None:
-    visit = Visit(m)
+def test_another_device_is_forgotten_with_a_factor_and_this_one_with_the_session_alone(m: Factoring) -> None:
+    visit, known = AtHome(m), m.portal.devices
     account_id = m.active(visit.session).account_id
-    lost = m.portal.devices.remember(account_id, None, source=SOURCE).device
+    mine, other = (known.remember(account_id, None, source=SOURCE) for _ in range(2))
+    assert mine.cookie is not None and other.cookie is not None
+    visit.device = mine.cookie.reveal()
     m.clock.advance(WITHIN)
-    assert lost.id in devices(m, account_id)
-    assert visit.post("/account/devices", device=lost.id).redirect == "/account/devices?removed=yes"
-    assert lost.id not in devices(m, account_id)
+    thief = AtHome(m)  # a copy of the session's cookie, with no device's, with nobody's, or with two of them
+    thief.session = visit.session
+    for shown in (None, "A" * 43, f"{'A' * 43}.{'B' * 43}"):
+        thief.device = shown
+        for which in (mine.device.id, other.device.id, "all", "no-such-one", ""):
+            m.clock.advance(WITHIN)
+            with pytest.raises(StepUpRequired):
+                thief.post("/account/devices", device=which)
+    with pytest.raises(StepUpRequired) as short:
+        visit.post("/account/devices", device=other.device.id)
+    assert short.value.next == ("password",)
+    assert {mine.device.id, other.device.id} <= set(devices(m, account_id))
+    assert visit.post("/account/devices", device=mine.device.id).redirect == "/account/devices?removed=yes"
+    assert mine.device.id not in devices(m, account_id) and other.device.id in devices(m, account_id)
+    visit.step_up()
+    assert visit.post("/account/devices", device=other.device.id).redirect == "/account/devices?removed=yes"
+    assert other.device.id not in devices(m, account_id)
 
 
 def test_atk_48_the_page_of_devices_tells_of_an_old_copy_of_a_cookie_once(m: Factoring) -> None:

@@ -250,10 +250,7 @@ class OwnerPages:
             {} if account is None else {each.id: each for each in self._portal.trust.of_account(account)}
         )
 
-        def copied(device: KnownDevice) -> None:
-            self._portal.notices.tell(device.account_id, NoticeKind.DEVICE_REUSED, source=asked.source)
-
-        here = self._portal.devices.find(asked.device, session.account_id, source=asked.source, reused=copied)
+        here = self._here(session, asked)
         devices = tuple(
             DeviceView(
                 id=each.id,
@@ -277,8 +274,10 @@ class OwnerPages:
     def forget_device(self, asked: Asked) -> Reply:
         """``device``: an id, or "all"; ``do=distrust``: it stays known and is trusted no longer.
 
-        "all" takes a factor that was shown lately, as `sign_out_elsewhere` does; for one alone the session is enough: the
-        page says which it is, and a browser that somebody lost is to be gone at once.
+        For this very browser the session is enough, and so it is to trust one no longer, which costs nobody more than a
+        code. Any other, and "all", takes a factor that was shown lately, as `sign_out_elsewhere` does: whoever copied this
+        session's cookie must neither wipe their own browser off the list, nor take from the owner's what keeps strangers'
+        guesses from locking them out. Without one: `Denied`, STEP_UP_REQUIRED.
         """
         session = self._session(asked)
         which, known = asked.text("device"), self._portal.devices
@@ -286,14 +285,23 @@ class OwnerPages:
             with suppress(Denied):  # gone already, or never this account's: the page shows what is left
                 self._portal.factors.distrust(session, which, source=asked.source)
             return Reply(redirect="/account/devices?distrusted=yes")
-        owner = Actor(type="user", id=session.account_id)
-        if which == "all":
+        owner, here = Actor(type="user", id=session.account_id), self._here(session, asked)
+        if here is None or here.id != which:
             require_lately(self._portal, session)
+        if which == "all":
             known.revoke_all(session.account_id, actor=owner, source=asked.source)
         else:
             with suppress(Denied):  # it is gone already: the page shows what is left
                 known.revoke(session.account_id, which, actor=owner, source=asked.source)
         return Reply(redirect="/account/devices?removed=yes")
+
+    def _here(self, session: ActiveSession, asked: Asked) -> KnownDevice | None:
+        """The device that this browser is; the owner is told of an old copy of its cookie."""
+
+        def copied(device: KnownDevice) -> None:
+            self._portal.notices.tell(device.account_id, NoticeKind.DEVICE_REUSED, source=asked.source)
+
+        return self._portal.devices.find(asked.device, session.account_id, source=asked.source, reused=copied)
 
     # -- secure my account ------------------------------------------------------------------------------------------
 

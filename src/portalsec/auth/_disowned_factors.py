@@ -73,6 +73,8 @@ class DisownedFactors:
         # Those of before stay: they are the owner's, and may be all that is left beside a mailbox.
         made_at = self._codes.made_at(account_id)
         if made_at is not None and made_at >= notice.at:
+            # Told first: their owner may have made and printed them, and must not count on what opens nothing.
+            self._notices.tell(account_id, NoticeKind.RECOVERY_CODES_REMOVED, source=source)
             self._codes.remove(account_id)
 
     def _remove_newer(self, notice: Notice, source: Source, *, but: str | None) -> None:

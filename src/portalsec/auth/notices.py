@@ -50,6 +50,7 @@ class NoticeKind(StrEnum):
     RECOVERY_CODE_USED = "recovery_code_used"
     RECOVERY_CODES_MADE = "recovery_codes_made"
     RECOVERY_CODES_FEW = "recovery_codes_few"
+    RECOVERY_CODES_REMOVED = "recovery_codes_removed"  # by "this wasn't me": they were made since
     ACCOUNT_UNLOCKED = "account_unlocked"
     BREAK_GLASS = "break_glass"
     CONTACT_ADDED = "contact_added"

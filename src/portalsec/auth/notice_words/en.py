@@ -64,6 +64,11 @@ LETTERS = {
         "You have few recovery codes left",
         "Few of your recovery codes are left. Make new ones after signing in, while your authenticator is at hand.",
     ),
+    "recovery_codes_removed": (
+        "Your recovery codes open nothing any more",
+        "Somebody said for your account that something was not them. The recovery codes that were made since then were "
+        "removed with it: throw them away. After signing in, make new ones, and keep them where you find them.",
+    ),
     "account_unlocked": (
         "Your account was unlocked",
         "Your account was unlocked: new browsers can sign in to it again.",

@@ -66,6 +66,11 @@ LETTERS = {
         "Le quedan pocos códigos de recuperación. Cree otros después de iniciar sesión, mientras tenga a mano su "
         "autenticador.",
     ),
+    "recovery_codes_removed": (
+        "Sus códigos de recuperación ya no abren nada",
+        "Alguien ha indicado, para su cuenta, que algo no lo hizo usted. Con ello se han quitado los códigos de recuperación "
+        "creados desde entonces: tírelos. Después de iniciar sesión, cree otros y guárdelos donde los encuentre.",
+    ),
     "account_unlocked": (
         "Se ha desbloqueado su cuenta",
         "Se ha desbloqueado su cuenta: se puede volver a entrar desde navegadores nuevos.",

@@ -1,0 +1,75 @@
+"""Recovery codes that "this wasn't me" takes along: their owner hears of it, on stores of every kind."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from portalsec.auth.notices import NoticeKind
+from portalsec.auth.ports import Account
+from portalsec.errors import StoreError
+from portalsec.portal import Stores
+from tests.abuse.doors import stores
+from tests.auth.factoring import Factoring
+from tests.auth.mailing import SOURCE, THIEF
+
+__all__ = ["stores"]
+
+MINUTE = timedelta(minutes=1)
+
+
+def kinds(m: Factoring, account: Account) -> list[str]:
+    return [each.kind for each in m.portal.notices.of_account(account.id)]
+
+
+def test_atk_47_the_owner_is_told_that_codes_made_since_open_nothing(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
+        robin = m.person()
+        added = m.add_totp(m.open())
+        m.clock.advance(MINUTE)
+        seen = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        m.clock.advance(MINUTE)
+        m.factors.new_recovery_codes(m.active(added.session), source=SOURCE)
+        m.deliver()
+        m.disavow(seen)
+        assert m.portal.recovery_codes.left(robin.id) == 0
+        assert kinds(m, robin).count(NoticeKind.RECOVERY_CODES_REMOVED) == 1
+        mail = m.mail_of("recovery codes open nothing")
+        assert mail.to == "robin@mail.example" and "make new ones" in mail.text
+
+
+def test_codes_from_before_stay_and_nothing_is_said_of_them(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
+        robin = m.person()
+        m.add_totp(m.open())
+        m.clock.advance(MINUTE)
+        m.disavow(m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF))
+        assert m.portal.recovery_codes.left(robin.id) == 10
+        assert NoticeKind.RECOVERY_CODES_REMOVED not in kinds(m, robin)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["before", "after"])
+def test_atk_41_no_codes_go_untold_where_their_store_fails(
+    stores: Stores, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Factoring(stores=stores) as m:
+        robin = m.person()
+        seen = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        m.clock.advance(MINUTE)
+        m.add_totp(m.open())
+        removing = m.portal.stores.recovery_codes.remove
+
+        def remove(account_id: str) -> Any:
+            if lost:
+                removing(account_id)
+            raise StoreError("down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(m.portal.stores.recovery_codes, "remove", remove)
+            with pytest.raises(StoreError):
+                m.disavow(seen)
+        assert NoticeKind.RECOVERY_CODES_REMOVED in kinds(m, robin)
+        m.disavow(seen)
+        assert m.portal.recovery_codes.left(robin.id) == 0
