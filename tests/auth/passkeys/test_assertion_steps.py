@@ -12,7 +12,7 @@ import pytest
 
 from portalsec._encoding import b64url, unb64url
 from portalsec.auth.passkeys import Check
-from portalsec.auth.passkeys.assertion import Expected, check_credential
+from portalsec.auth.passkeys.assertion import Expected, check_credential, credential_reference
 from portalsec.auth.passkeys.checks import Refusal
 from portalsec.auth.passkeys.cose import ALGORITHMS
 from portalsec.auth.passkeys.messages import read_assertion
@@ -134,6 +134,19 @@ def test_a_user_handle_is_not_needed_where_somebody_was_named_and_never_another(
     assert s.answer(browser, MARIA, purpose=SECOND, user_handle=None)
     refused = s.answer_refused(browser, MARIA, purpose=SECOND, user_handle=b"another")
     assert refused == (REFUSED, "A-user")
+
+
+def test_a_user_handle_may_be_left_out_only_where_both_a_name_and_a_list_were_given(s, browser):
+    message = read_assertion(browser.get(s.request(), origin=ORIGIN, user_handle=None))
+    listed = [credential_reference(message.credential_id)]
+    for account_id, allowed in ((None, None), (None, listed), (MARIA.id, None), (MARIA.id, listed)):
+        expected = Expected(challenge="", user_verified=True, account_id=account_id, allowed=allowed)
+        if account_id and allowed:
+            assert check_credential(message, held(s), expected) == held(s)
+            continue
+        with pytest.raises(Refusal) as refused:
+            check_credential(message, held(s), expected)
+        assert refused.value.check is Check.A_USER
 
 
 def test_a_user_handle_has_64_bytes_at_most(s, browser):
@@ -410,6 +423,12 @@ def test_a_shape_key_04(s, browser, spoil):
 def test_a_shape_of_anything_key_04(s, response):
     s.request()
     assert s.completion_refused(response) == (MALFORMED, "A-shape")
+
+
+def test_a_shape_of_what_a_framework_parsed_is_bounded_too(s, browser):
+    parsed = json.loads(browser.get(s.request(), origin=ORIGIN))
+    parsed["response"]["signature"] = "A" * 70_000
+    assert s.completion_refused(parsed) == (MALFORMED, "A-shape")
 
 
 def test_key_03_a_registration_is_no_answer_and_an_answer_no_registration(s, browser):

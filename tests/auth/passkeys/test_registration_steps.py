@@ -17,7 +17,7 @@ from portalsec.auth.passkeys.client_data import ASSERTION, REGISTRATION, check_c
 from portalsec.errors import Denied, Reason
 from portalsec.testing import SoftAuthenticator
 from portalsec.testing.cbor import encode
-from tests.auth.passkeys.setting import MARIA, ORIGIN, PLACE, ROBIN, TOP, Setting
+from tests.auth.passkeys.setting import MARIA, ORIGIN, PLACE, ROBIN, SOURCE, TOP, Setting
 
 REFUSED, MALFORMED = Reason.PASSKEY_REFUSED, Reason.MALFORMED
 
@@ -474,6 +474,13 @@ def test_r_shape_of_anything(s, response):
     with pytest.raises(Denied) as denied:
         s.service.complete_registration(PLACE, MARIA.id, response)
     assert denied.value.reason is MALFORMED
+
+
+def test_r_shape_of_what_a_framework_parsed_is_bounded_too(s, browser):
+    parsed = json.loads(browser.create(s.creation(), origin=ORIGIN))
+    parsed["response"]["attestationObject"] = "A" * 70_000
+    refused = s._refused(lambda: s.service.complete_registration(PLACE, MARIA.id, parsed, source=SOURCE))
+    assert refused == (MALFORMED, "R-shape")
 
 
 def test_what_a_framework_parsed_is_taken_too(s, browser):
