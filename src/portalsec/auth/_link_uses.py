@@ -1,7 +1,8 @@
 """`LinkUses`: that a notice's link works once, and is used up only by what was done.
 
-Two flows of a durable store: a turn, for as long as a confirmation takes, keeps all others out, and ends by itself where
-its process died; a mark, put once it is done, says so for as long as the link would work.
+Flows of a durable store: a turn, for as long as a confirmation takes, keeps all others out, and ends by itself where its
+process died; one mark, put before anything is changed, says that it was begun, and one, put once all is done, that the link
+is used, for as long as it would work.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from portalsec.errors import StoreError
 __all__ = ["LinkUses"]
 
 _USED = "factors.undone"
+_BEGUN = "factors.undo-begun"
 _TURN = "factors.undoing"
+_PREFIXES = {_USED: b"undo:", _BEGUN: b"undo-begun:", _TURN: b"undoing:"}
 _TURN_LIFETIME = timedelta(minutes=2)
 _LOOKS = 2**31 - 1
 
@@ -35,9 +38,15 @@ class LinkUses:
 
     def used(self, notice_id: str) -> bool:
         """Whether it was marked."""
-        return (
-            self._flows.attempt(_digest(_USED, notice_id), _USED, limit=_LOOKS, now=self._clock()) is not None
-        )
+        return self._there(_USED, notice_id)
+
+    def begun(self, notice_id: str) -> bool:
+        """Whether somebody began to do it, in a turn before this one or in this."""
+        return self._there(_BEGUN, notice_id)
+
+    def begin(self, notice_id: str, *, until: datetime) -> None:
+        """It is about to be done. Safe to repeat."""
+        self._flows.put(_flow(_BEGUN, notice_id, until))
 
     def mark(self, notice_id: str, *, until: datetime) -> None:
         """It was done. Safe to repeat.
@@ -64,6 +73,10 @@ class LinkUses:
                 with suppress(StoreError):  # it ends by itself
                     self._flows.consume(turn.digest, _TURN, now=self._clock())
 
+    def _there(self, purpose: str, notice_id: str) -> bool:
+        digest = _digest(purpose, notice_id)
+        return self._flows.attempt(digest, purpose, limit=_LOOKS, now=self._clock()) is not None
+
 
 def _flow(purpose: str, notice_id: str, expires_at: datetime) -> Flow:
     digest = _digest(purpose, notice_id)
@@ -71,5 +84,4 @@ def _flow(purpose: str, notice_id: str, expires_at: datetime) -> Flow:
 
 
 def _digest(purpose: str, notice_id: str) -> bytes:
-    prefix = b"undo:" if purpose == _USED else b"undoing:"
-    return hashlib.sha256(prefix + notice_id.encode("utf-8")).digest()
+    return hashlib.sha256(_PREFIXES[purpose] + notice_id.encode("utf-8")).digest()

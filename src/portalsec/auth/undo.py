@@ -11,8 +11,8 @@ what was done uses it up: what a failing store, a dying process or a stranger ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
@@ -36,6 +36,7 @@ __all__ = ["Undo", "Undoable"]
 
 _PURPOSE = "undo"
 _TIMES = 2  # as many authenticators, in usual numbers, as there is room for where one is put back
+_KEPT = RESTORABLE + timedelta(days=1)  # how long it is known what became of a link: past its end
 _FINAL = "no_undo"  # a detail of notices that an undo itself brings about
 _KINDS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED})
 
@@ -87,6 +88,7 @@ class Undo:
         self._notices = notices
         self._accounts = accounts
         self._authenticators = authenticators
+        self._codes = codes
         self._last = last
         self._uses = LinkUses(flows=used, clock=clock)
         self._endings = endings
@@ -126,7 +128,8 @@ class Undo:
         Raises:
             Denied: TOKEN_INVALID; also where there is nothing to take back now, or another confirmation is under way: the
                 link works still.
-            StoreError: something failed. The link still works where nothing was changed.
+            StoreError: something failed; the link works still. What was changed was told, and pressing it again does what is
+                left to do.
         """
         notice, details = self._found(token, source)
         with self._uses.turn(notice.id) as free:
@@ -156,46 +159,75 @@ class Undo:
         adds, owner = notice.kind == NoticeKind.FACTOR_REMOVED, Actor(type="user", id=account_id)
         why = Why.FACTOR_ADDED if adds else Why.FACTOR_REMOVED
         held = self._authenticators.of_account(account_id)
-        among = self._authenticators.removed(account_id, now=now) if adds else held
-        found = next((each for each in among if each.id == details["device"]), None)
+        gone = self._authenticators.removed(account_id, now=now)
+        found = _one_of(gone if adds else held, details["device"])
         if found is None:
-            self._record(notice, details, source, Outcome.FAILURE, Reason.FACTOR_NOT_ENROLLED)
-            raise Denied(Reason.TOKEN_INVALID)
-        try:
-            # Before the change, and once more after it: whoever made it is out, whatever fails in between.
+            if not self._uses.begun(notice.id) or _one_of(held if adds else gone, details["device"]) is None:
+                self._record(notice, details, source, Outcome.FAILURE, Reason.FACTOR_NOT_ENROLLED)
+                raise Denied(Reason.TOKEN_INVALID)
+            # It is done: a confirmation before this one was cut short, and has told its owner.
+            self._record(notice, details, source, changed=())
+            self._finish(notice, why, source)
+            return
+        # Before the change, and once more after it: whoever made it is out, whatever fails in between.
+        with self._failing(notice, details, source):
             self._endings.apply(account_id, why, actor=owner, source=source)
             self._last.distrust(account_id, source=source)
-            if adds:
-                done = self._authenticators.restore(account_id, found.id, now=now, times=_TIMES)
-            else:
-                if len(held) == 1:
-                    self._last.went(account_id, source=source)
-                done = self._authenticators.remove(account_id, found.id, at=now)
+        codes_of = self._codes.made_at(account_id)
+        self._uses.begin(notice.id, until=notice.at + _KEPT)
+        # Told first: whatever fails later, no change is one that the owner does not hear of.
+        kind = NoticeKind.FACTOR_RESTORED if adds else NoticeKind.FACTOR_REMOVED
+        about = {"factor": details.get("factor", ""), "device": found.id, _FINAL: "yes"}
+        told = self._notices.tell(account_id, kind, source=source, details=about).id
+        try:
+            with self._failing(notice, details, source):
+                if adds:
+                    done = self._authenticators.restore(account_id, found.id, now=now, times=_TIMES)
+                else:
+                    if len(held) == 1:
+                        self._last.went(account_id, source=source)
+                    done = self._authenticators.remove(account_id, found.id, at=now)
+            if done:
+                try:
+                    # After the change, so that the log says of nothing that it was done which was not.
+                    self._record(notice, details, source)
+                except BaseException:
+                    with suppress(StoreError):
+                        self._reverse(account_id, found)
+                    raise
+        except BaseException:
+            # Recovery codes that went with the last one do not come back: that stays told.
+            with suppress(StoreError):
+                if self._codes.made_at(account_id) == codes_of and self._as_before(account_id, found):
+                    self._notices.withdraw(told)
+            raise
+        if not done:
+            # Taken back or removed by somebody else a moment ago, or as many as there can be at all.
+            with suppress(StoreError):
+                self._notices.withdraw(told)
+            reason = Reason.FACTOR_LIMIT if adds else Reason.FACTOR_NOT_ENROLLED
+            self._record(notice, details, source, Outcome.FAILURE, reason)
+            raise Denied(Reason.TOKEN_INVALID)
+        self._finish(notice, why, source)
+
+    def _finish(self, notice: Notice, why: Why, source: Source) -> None:
+        """What follows the change. Safe to repeat, so the link is used up last: where this fails, it can be pressed again."""
+        account_id = notice.account_id or ""
+        if why is Why.FACTOR_REMOVED and not self._authenticators.of_account(account_id):
+            self._last.went(account_id, source=source)  # also of two at once, each of which left one
+        self._last.distrust(account_id, source=source)
+        self._endings.apply(account_id, why, actor=Actor(type="user", id=account_id), source=source)
+        self._uses.mark(notice.id, until=notice.at + _KEPT)
+
+    @contextmanager
+    def _failing(self, notice: Notice, details: Mapping[str, str], source: Source) -> Iterator[None]:
+        """A store that fails here is in the log, where that can be written."""
+        try:
+            yield
         except StoreError:
             with suppress(StoreError):
                 self._record(notice, details, source, Outcome.ERROR)
             raise
-        if not done:
-            # Taken back or removed by somebody else a moment ago, or as many as there can be at all.
-            reason = Reason.FACTOR_LIMIT if adds else Reason.FACTOR_NOT_ENROLLED
-            self._record(notice, details, source, Outcome.FAILURE, reason)
-            raise Denied(Reason.TOKEN_INVALID)
-        try:
-            # After the change, so that the log says of nothing that it was done which was not.
-            self._record(notice, details, source)
-        except BaseException:
-            with suppress(StoreError):
-                self._reverse(account_id, found)
-            raise
-        # From here on the link is used, whatever fails: its reader would find nothing to take back.
-        self._uses.mark(notice.id, until=notice.at + RESTORABLE + timedelta(days=1))
-        if not adds and len(held) > 1 and not self._authenticators.of_account(account_id):
-            self._last.went(account_id, source=source)  # two at once, each of which left one
-        self._last.distrust(account_id, source=source)
-        self._endings.apply(account_id, why, actor=owner, source=source)
-        kind = NoticeKind.FACTOR_RESTORED if adds else NoticeKind.FACTOR_REMOVED
-        told = {"factor": details.get("factor", ""), "device": found.id, _FINAL: "yes"}
-        self._notices.tell(account_id, kind, source=source, details=told)
 
     def _reverse(self, account_id: str, found: Held) -> None:
         """What could not be recorded is as it was: it can be taken back for as long as before."""
@@ -203,6 +235,12 @@ class Undo:
             self._authenticators.restore(account_id, found.id, now=self._clock(), times=None)
         else:
             self._authenticators.remove(account_id, found.id, at=found.removed_at)
+
+    def _as_before(self, account_id: str, found: Held) -> bool:
+        """Whether nothing was done to it: a store that fails may have done it, and lost its answer."""
+        if found.removed_at is None:
+            return _one_of(self._authenticators.of_account(account_id), found.id) is not None
+        return _one_of(self._authenticators.removed(account_id, now=self._clock()), found.id) is not None
 
     def _found(self, token: object, source: Source) -> tuple[Notice, Mapping[str, str]]:
         notice_id = notice_of(self._mac, _PURPOSE, token)
@@ -228,6 +266,8 @@ class Undo:
         source: Source,
         outcome: Outcome = Outcome.SUCCESS,
         reason: Reason | None = None,
+        *,
+        changed: tuple[str, ...] = ("factor",),
     ) -> None:
         account_id, adds = notice.account_id or "", notice.kind == NoticeKind.FACTOR_REMOVED
         told = {"factor": details.get("factor", ""), "device": details["device"]}
@@ -239,7 +279,7 @@ class Undo:
                 resource=ResourceRef(type="account", id=account_id),
                 reason=reason,
                 source=source,
-                changed=("factor",) if outcome is Outcome.SUCCESS else (),
+                changed=changed if outcome is Outcome.SUCCESS else (),
                 details={**told, "notice": notice.id, "by": "undo"},
             )
         )
@@ -257,3 +297,7 @@ class Undo:
             )
         )
         raise Denied(Reason.TOKEN_INVALID)
+
+
+def _one_of(held: Sequence[Held], device: str) -> Held | None:
+    return next((each for each in held if each.id == device), None)
