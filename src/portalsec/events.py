@@ -211,6 +211,8 @@ class Source:
     request_id: str | None = None
     # What an app says of its device, as it was sent and not yet read (`portalsec.auth.posture`); no log has it.
     posture: str | None = field(default=None, repr=False)
+    # Thumbprint of the key that an API client proved with this request of a sign-in; no log has it.
+    jkt: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

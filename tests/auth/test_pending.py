@@ -37,6 +37,7 @@ STATE = Pending(
         folded=("m", "o"),
         left=(("robin", "p"),),
         posture=DevicePosture(at=datetime(2026, 3, 2, tzinfo=UTC), platform="ios", rooted=True),
+        jkt="k" * 43,
     ),
 )
 

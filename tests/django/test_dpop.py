@@ -16,7 +16,7 @@ from portalsec.auth import FactorDemand
 from portalsec.django.conf import get_portal
 from portalsec.django.dpop import DpopClients
 from portalsec.django.request import source_of
-from portalsec.errors import ConfigurationError, Reason
+from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import Event, Purpose, Source
 from portalsec.rbac.model import Resource
 from portalsec.testing.dpop import DpopClient
@@ -150,6 +150,27 @@ def test_a_client_signs_in_and_is_known_by_its_key(app: App, person: Someone) ->
     assert "DPoP-Nonce" in app.send("GET", "/api/me").headers
     assert app.send("POST", "/api/sign-out").status_code == 200
     assert error(app.send("GET", "/api/me")) == "invalid_token"
+
+
+@pytest.mark.parametrize("key", ["another", "none"])
+def test_a_sign_in_that_was_begun_under_a_key_ends_under_no_other(
+    world: World, person: Someone, key: str
+) -> None:
+    app, thief = App(world), App(world)
+    for each in (app, thief):
+        assert error(each.send("POST", "/api/sign-in", {})) == "use_dpop_nonce"
+    first = app.send("POST", "/api/sign-in", {"login": person.login, "password": PASSWORD})
+    sent = {"pending": first.json()["pending"], "code": person.code()}
+    if key == "another":
+        assert error(thief.send("POST", "/api/sign-in", sent)) == "invalid_token"
+    else:  # on a page of the portal's own, in a browser
+        with pytest.raises(Denied) as caught:
+            world.portal.sign_in.submit_totp(sent["pending"], sent["code"], source=Source())
+        assert caught.value.reason is Reason.DPOP_REFUSED
+    # Nor does it go on for its client, who begins anew.
+    assert error(app.send("POST", "/api/sign-in", sent)) == ""
+    world.later(minutes=1)
+    App(world).sign_in(person)
 
 
 def test_a_client_may_write_the_signs_of_a_path_as_they_are_or_escaped(app: App, person: Someone) -> None:

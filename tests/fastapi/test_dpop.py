@@ -13,8 +13,8 @@ from starlette.requests import Request
 
 from portalsec.auth.dpop import DpopPolicy, DpopProof
 from portalsec.auth.sessions import ActiveSession
-from portalsec.errors import ConfigurationError, Reason
-from portalsec.events import Event, Purpose
+from portalsec.errors import ConfigurationError, Denied, Reason
+from portalsec.events import Event, Purpose, Source
 from portalsec.fastapi.dpop import DpopClients
 from portalsec.guard import Access
 from portalsec.testing.dpop import DpopClient
@@ -177,6 +177,26 @@ def test_no_proof_no_sign_in(site: Site) -> None:
     # Without the header it is what any other site's page could send.
     assert app.send("POST", "/api/sign-in", sent, headers=[]).status_code == 403
     assert site.events.last.reason is Reason.CROSS_SITE
+
+
+@pytest.mark.parametrize("key", ["another", "none"])
+def test_a_sign_in_that_was_begun_under_a_key_ends_under_no_other(site: Site, key: str) -> None:
+    app, thief = App(site), App(site)
+    for each in (app, thief):
+        assert error(each.send("POST", "/api/sign-in", {})) == "use_dpop_nonce"
+    first = app.send("POST", "/api/sign-in", {"login": "robin", "password": PASSWORD})
+    sent = {"pending": json.loads(first.text)["pending"], "code": site.code("robin")}
+    if key == "another":
+        assert error(thief.send("POST", "/api/sign-in", sent)) == "invalid_token"
+    else:  # on a page of the portal's own, in a browser
+        with pytest.raises(Denied) as caught:
+            site.portal.sign_in.submit_totp(sent["pending"], sent["code"], source=Source())
+        assert caught.value.reason is Reason.DPOP_REFUSED
+    assert site.events.last.reason is Reason.DPOP_REFUSED
+    # Nor does it go on for its client, who begins anew.
+    assert error(app.send("POST", "/api/sign-in", sent)) == ""
+    app.sign_in()
+    assert app.send("GET", "/api/me").status_code == 200
 
 
 def test_hostile_proofs_open_nothing(app: App) -> None:

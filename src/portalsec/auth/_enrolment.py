@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from portalsec.auth._door import require_door
 from portalsec.auth._door_kit import Kit, PasskeyService, settled
 from portalsec.auth._opening import Opening
-from portalsec.auth._pending import Pending, password_digest
+from portalsec.auth._pending import Browser, Pending, password_digest
 from portalsec.auth._pending_flows import ENROLMENT, PendingSignIns, token_digest
 from portalsec.auth._second_factor import typed_code
 from portalsec.auth._standing import Standing
@@ -141,6 +141,7 @@ class Enrolling:
             proofs=(),
             password=password_digest(kit.mac, account.password_hash),
             device_id=enrolment.device_id,
+            browser=Browser(jkt=source.jkt),
         )
         digest = _within(session)
         kit.flows.consume(digest, _WITHIN, now=now)

@@ -131,6 +131,7 @@ class PasswordFirst:
             family=None if known is None else kit.devices.family(device, known),
             shared=shared,
             trust=trust and not shared,
+            jkt=source.jkt,
             folded=tuple(notice for whose, notice in left if whose == account.id),
         )
         state = Pending(

@@ -35,14 +35,16 @@ class LinkFirst:
         self._standing = standing
         self._opening = opening
 
-    def begin(self, *, replaces: object, shared: bool, trust: bool) -> tuple[Secret[str], bytes]:
+    def begin(
+        self, *, source: Source, replaces: object, shared: bool, trust: bool
+    ) -> tuple[Secret[str], bytes]:
         """`SignIn.begin_link`."""
         left = tuple(self._pending.abort(replaces))
         token = new_token()
         digest = token_digest(token)
         if digest is None:
             raise StoreError("a pending token could not be made")
-        browser = Browser(shared=shared, trust=trust and not shared, left=left)
+        browser = Browser(shared=shared, trust=trust and not shared, left=left, jkt=source.jkt)
         # Of nobody in the store: whether there is such an account is found out by the courier.
         state = Pending(epoch=0, proofs=(), password="", browser=browser)
         self._pending.put(digest, LINK, None, state, expires_at=self._kit.clock() + LINK_LIFETIME)
@@ -55,6 +57,7 @@ class LinkFirst:
         kit, digest = self._kit, token_digest(pending)
         # One use, whatever comes of it.
         flow = digest and kit.flows.consume(digest, LINK, now=kit.clock())
+        begun = self._pending.under_its_key(flow, source) if flow else None
         reason = None
         if not flow:
             reason = Reason.FLOW_UNKNOWN
@@ -65,20 +68,19 @@ class LinkFirst:
             reason = Reason.CHANGE_REQUIRED
         elif not self._leads_on(account, proven, source):
             reason = Reason.EVIDENCE_MISSING
-        if reason is not None or not flow or proven.epoch is None:
+        if reason is not None or begun is None or proven.epoch is None:
             kit.refuse(
                 Event.AUTH_LOGIN_FAILED,
                 reason or Reason.FLOW_UNKNOWN,
                 source=source,
                 account_id=account.id,
             )
-        state = self._pending.state(flow)
         known = kit.known_device(device, account.id, source)
         browser = replace(
-            state.browser,
+            begun.browser,
             device=None if known is None else known.digest.hex(),
             family=None if known is None else kit.devices.family(device, known),
-            folded=tuple(notice for whose, notice in state.browser.left if whose == account.id),
+            folded=tuple(notice for whose, notice in begun.browser.left if whose == account.id),
             left=(),
         )
         state = Pending(

@@ -70,7 +70,9 @@ class PasskeyFactor:
             proofs=(),
             password="",
             named=named,
-            browser=Browser(shared=shared, trust=trust and not shared, left=left, posture=posture),
+            browser=Browser(
+                shared=shared, trust=trust and not shared, left=left, posture=posture, jkt=source.jkt
+            ),
         )
         token = new_token()
         digest = token_digest(token)
@@ -121,7 +123,7 @@ class PasskeyFactor:
         device: object,
         replaces: object,
     ) -> Step:
-        kit, state = self._kit, self._pending.state(flow)
+        kit, state = self._kit, self._pending.under_its_key(flow, source)
         attempt = kit.admit("passkey", None, source)
         proven = settled(
             lambda: service.complete_sign_in(

@@ -37,6 +37,7 @@ class Browser:
         folded: such notices of this account's sign-ins that this one took the place of in this browser.
         left: the same of sign-ins of whichever account (its id, the notice), while this one does not know whose it is.
         posture: what its app said of the device, the last time that it said anything.
+        jkt: of an API client: thumbprint of the key that it proved at the first step.
     """
 
     device: str | None = None
@@ -47,6 +48,7 @@ class Browser:
     folded: tuple[str, ...] = ()
     left: tuple[tuple[str, str], ...] = ()
     posture: DevicePosture | None = None
+    jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class Pending:
     def encode(self) -> bytes:
         """One line of JSON with its version."""
         browser = {**_members(self.browser), "posture": posture_text(self.browser.posture)}
-        fields = {"v": 8, **_members(self), "proofs": proofs_text(self.proofs), "browser": browser}
+        fields = {"v": 9, **_members(self), "proofs": proofs_text(self.proofs), "browser": browser}
         return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -90,7 +92,7 @@ class Pending:
         try:
             fields = json.loads(data)
             version = fields.pop("v")
-            if version != 8:
+            if version != 9:
                 raise ValueError(version)
             units = tuple((str(unit), str(key), int(window)) for unit, key, window in fields.pop("units"))
             proofs = proofs_of(fields.pop("proofs"))

@@ -83,7 +83,7 @@ class PendingSignIns:
         flow = digest and kit.flows.attempt(digest, purpose, limit=most, now=kit.clock())
         if not flow:
             kit.refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
-        return flow, self.state(flow)
+        return flow, self.under_its_key(flow, source)
 
     def begun(
         self,
@@ -104,7 +104,7 @@ class PendingSignIns:
         flow = digest and kit.flows.consume(digest, purpose, now=kit.clock())
         if not flow:
             kit.refuse(Event.AUTH_MFA_CHALLENGE_FAILED, Reason.FLOW_UNKNOWN, source=source)
-        state = self.state(flow)
+        state = self.under_its_key(flow, source)
         account = self.holder(flow, state, source)
         if of(state) >= most:
             kit.refuse(
@@ -129,6 +129,21 @@ class PendingSignIns:
     def state(self, flow: Flow) -> Pending:
         """What a flow holds; `Tampered` where we did not write it."""
         return Pending.decode(open_data(self._kit.mac, flow))
+
+    def under_its_key(self, flow: Flow, source: Source) -> Pending:
+        """The same, for who goes on under the key that it was begun with, or without any where there was none. Of any other
+        it ends here: it was taken from its client on the way, and must not open a session that is bound to the thief's key.
+        """
+        state, kit = self.state(flow), self._kit
+        if state.browser.jkt != source.jkt:
+            kit.flows.consume(flow.digest, flow.purpose, now=kit.clock())
+            kit.refuse(
+                Event.AUTH_MFA_CHALLENGE_FAILED,
+                Reason.DPOP_REFUSED,
+                source=source,
+                account_id=flow.account_id,
+            )
+        return state
 
     def holder(self, flow: Flow, state: Pending, source: Source) -> Account:
         """The account of a pending sign-in, which ends here if the account is disabled or has another password now.

@@ -93,7 +93,9 @@ class SignInLinks:
         """
         if not self.offered:
             self._refuse(Reason.NO_GRANT, source, None)
-        pending, digest = self._sign_in.begin_link(DOOR, replaces=replaces, shared=shared, trust=trust)
+        pending, digest = self._sign_in.begin_link(
+            DOOR, source=source, replaces=replaces, shared=shared, trust=trust
+        )
         try:
             self._requests.ask_for_account(
                 NoticeKind.REQUEST_SIGN_IN,

@@ -256,16 +256,16 @@ class SignIn:
             password=password_digest(self._kit.mac, account.password_hash),
             units=units,
             short=short,
-            browser=browser or Browser(),
+            browser=replace(browser or Browser(), jkt=source.jkt),
         )
         return self._opening.go_on(account, state, source=source, device=device)
 
     def begin_link(
-        self, door: object, *, replaces: object, shared: bool, trust: bool
+        self, door: object, *, source: Source, replaces: object, shared: bool, trust: bool
     ) -> tuple[Secret[str], bytes]:
         """A pending token for a browser that asks for a link by mail, and its digest; for `portalsec.auth` alone."""
         require_door(door, "a pending sign-in")
-        return self._link.begin(replaces=replaces, shared=shared, trust=trust)
+        return self._link.begin(source=source, replaces=replaces, shared=shared, trust=trust)
 
     def after_link(
         self,

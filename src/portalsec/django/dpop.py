@@ -17,7 +17,7 @@ from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.django.conf import get_portal
 from portalsec.django.decorators import FindResource
 from portalsec.django.pages import ANSWER
-from portalsec.django.request import require_same_site, source_of
+from portalsec.django.request import keep_key, require_same_site, source_of
 from portalsec.errors import Denied
 from portalsec.events import Purpose
 from portalsec.portal import Portal
@@ -107,8 +107,14 @@ class DpopClients:
         self._clients().sign_out(_asked(request))
 
     def proof(self, request: HttpRequest) -> DpopProof:
-        """The proof of a request of a sign-in: ask for it before the password is looked at. Raises `Denied`."""
-        return self._clients().proof(_asked(request))
+        """The proof of a request of a sign-in: ask for it before the password is looked at. Raises `Denied`.
+
+        From here on `portalsec.django.request.source_of` of this request names the key: a sign-in of several steps goes on
+        under that of its first alone.
+        """
+        proof = self._clients().proof(_asked(request))
+        keep_key(request, proof.jkt)
+        return proof
 
     def bind(self, request: HttpRequest, session: NewSession, proof: DpopProof) -> NewSession:
         """The session that `SignIn` opened, for the holder of the proven key alone. Raises `Denied`; it is over then."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -37,6 +37,7 @@ __all__ = [
     "failure_of",
     "forget",
     "keep_failure",
+    "keep_key",
     "link_token",
     "live_session",
     "passkey_token",
@@ -86,6 +87,12 @@ def source_of(request: HttpRequest) -> Source:
             posture=claim_text(request.META.get(_POSTURE)),
         )
     return kept.source
+
+
+def keep_key(request: HttpRequest, jkt: str) -> None:
+    """An API client proved this key with the request, which its `source_of` names from here on."""
+    kept = _kept(request)
+    kept.source = replace(source_of(request), jkt=jkt)
 
 
 def adopt_session(request: HttpRequest) -> None:

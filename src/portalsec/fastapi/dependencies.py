@@ -35,6 +35,8 @@ from portalsec.web import (
 
 __all__ = ["FindResource", "Portalsec"]
 
+PROVEN = "portalsec.jkt"
+"""Of a request's scope: thumbprint of the key that an API client proved with it (`DpopClients.proof`)."""
 _ACTING = "portalsec.acting"
 _POSTURE = POSTURE_HEADER.lower().encode("ascii")  # as ASGI has names
 
@@ -83,6 +85,7 @@ class Portalsec:
             request_id=request.scope.get("portalsec.request_id")
             or request.scope.setdefault("portalsec.request_id", uuid7()),
             posture=claim_text(b",".join(claims).decode("latin-1")) if claims else None,
+            jkt=request.scope.get(PROVEN),
         )
 
     async def session_token(self, request: HTTPConnection) -> str | None:

@@ -19,7 +19,7 @@ from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.errors import Denied
 from portalsec.events import Purpose
-from portalsec.fastapi.dependencies import FindResource, Portalsec
+from portalsec.fastapi.dependencies import PROVEN, FindResource, Portalsec
 from portalsec.fastapi.middleware import METHOD
 from portalsec.guard import Access
 from portalsec.rbac.model import Resource
@@ -50,9 +50,13 @@ class DpopClients:
     async def proof(self, request: Request) -> DpopProof:
         """Dependency of a sign-in's routes: the proof of the key that the session is to be bound to.
 
-        It comes before the password is looked at, so that a client which is asked for another proof loses no attempt.
+        It comes before the password is looked at, so that a client which is asked for another proof loses no attempt. From
+        here on `Portalsec.source` of this request names the key: a sign-in of several steps goes on under that of its first
+        alone.
         """
-        return await self._hop(lambda: self._clients.proof(self._asked(request)))
+        proof = await self._hop(lambda: self._clients.proof(self._asked(request)))
+        request.scope[PROVEN] = proof.jkt
+        return proof
 
     async def session(self, request: Request, response: Response) -> ActiveSession:
         """Dependency: the live session."""
