@@ -151,8 +151,7 @@ def test_mfa_13_one_persons_challenge_is_not_finished_with_anothers_factor(door:
     assert door.recovery_codes.left(kim.id) == 10
 
 
-def test_mfa_13_evidence_of_two_people_opens_nothing(in_memory: Door) -> None:
-    door = in_memory
+def test_mfa_13_evidence_of_two_people_opens_nothing(door: Door) -> None:
     robin, kim = door.person(), door.person("kim")
     now = door.clock()
     evidence = [mint(F.PASSWORD, robin.id, now, epoch=0), mint(F.TOTP, kim.id, now)]
@@ -163,8 +162,7 @@ def test_mfa_13_evidence_of_two_people_opens_nothing(in_memory: Door) -> None:
         )
 
 
-def test_mfa_14_what_is_one_factor_counts_once(in_memory: Door) -> None:
-    door = in_memory
+def test_mfa_14_what_is_one_factor_counts_once(door: Door) -> None:
     robin = door.person(enrolled=False)
     now = door.clock()
 
@@ -279,8 +277,10 @@ def test_byp_02_atk_41_whatever_fails_on_the_way_in_leaves_nobody_signed_in(make
 
 @pytest.mark.parametrize("kind", ["totp", "passkey", "recovery_code"])
 @pytest.mark.parametrize("second_factor", ["optional", "required"])
-def test_byp_03_whichever_kind_an_account_has_it_is_asked_for(kind: str, second_factor: Any) -> None:
-    door = Door(SignInPolicy(second_factor=second_factor))
+def test_byp_03_whichever_kind_an_account_has_it_is_asked_for(
+    make: MakeDoor, kind: str, second_factor: Any
+) -> None:
+    door = make(SignInPolicy(second_factor=second_factor))
     robin = door.person(enrolled=kind == "totp")
     if kind == "passkey":
         door.with_passkey(robin)

@@ -14,9 +14,12 @@ from portalsec.auth.signin import SignInPolicy, Step
 from portalsec.auth.step_up import StepUp, StepUpRequired
 from portalsec.errors import Reason, StoreError
 from portalsec.events import Event
+from tests.abuse.doors import MakeDoor, backing, make
 from tests.auth.door import MAIL, Door, begun, refused
 from tests.auth.mail import browser_token, told, with_address
 from tests.auth.world import OTHER_PASSWORD, PASSWORD, SOURCE, session
+
+__all__ = ["backing", "make"]
 
 FIVE = timedelta(minutes=5)
 THIRD_PASSWORD = "copper umbrella violin meadow"
@@ -34,8 +37,10 @@ def guess(door: Door, account: Account, times: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["totp", "passkey"])
-def test_atk_47_a_factor_that_died_does_not_leave_the_password_alone_enough(kind: str) -> None:
-    door = Door(OPTIONAL)
+def test_atk_47_a_factor_that_died_does_not_leave_the_password_alone_enough(
+    make: MakeDoor, kind: str
+) -> None:
+    door = make(OPTIONAL)
     robin = door.person(enrolled=kind == "totp")
     if kind == "passkey":
         door.with_passkey(robin)
@@ -56,8 +61,8 @@ def test_atk_47_a_factor_that_died_does_not_leave_the_password_alone_enough(kind
         door.step_up.require(stepped, within=FIVE)
 
 
-def test_atk_04_the_owner_hears_of_an_authenticator_that_died_at_a_step_up() -> None:
-    door = Door()
+def test_atk_04_the_owner_hears_of_an_authenticator_that_died_at_a_step_up(make: MakeDoor) -> None:
+    door = make()
     robin = door.person()
     held = door.active(door.session(robin))
     door.step_up = StepUp(
@@ -81,8 +86,8 @@ def test_atk_04_the_owner_hears_of_an_authenticator_that_died_at_a_step_up() -> 
     assert len(door.events.named(Event.AUTH_FACTOR_DISABLED)) == 1
 
 
-def test_atk_41_a_step_up_that_plumbing_cut_short_spends_no_recovery_code() -> None:
-    door = Door()
+def test_atk_41_a_step_up_that_plumbing_cut_short_spends_no_recovery_code(make: MakeDoor) -> None:
+    door = make()
     robin = door.person()
     codes = door.with_codes(robin)
     held = door.active(door.session(robin))
@@ -102,10 +107,10 @@ def test_atk_41_a_step_up_that_plumbing_cut_short_spends_no_recovery_code() -> N
 # -- the door -----------------------------------------------------------------------------------------------------------
 
 
-def test_atk_19_a_stricter_policy_does_not_let_a_password_alone_set_a_passkey_up_beside_mailed_codes() -> (
-    None
-):
-    door = Door(SignInPolicy(factors=MAIL, phishing_resistant="required"))
+def test_atk_19_a_stricter_policy_does_not_let_a_password_alone_set_a_passkey_up_beside_mailed_codes(
+    make: MakeDoor,
+) -> None:
+    door = make(SignInPolicy(factors=MAIL, phishing_resistant="required"))
     robin = door.person(enrolled=False)
     with_address(door, robin)
     step = door.start()
@@ -162,8 +167,8 @@ def reset_by_mail(door: Door) -> Step:
     return door.reset.choose(browser_token(door), OTHER_PASSWORD, source=SOURCE)
 
 
-def test_atk_36_mfa_14_the_mailbox_alone_does_not_get_in_over_two_sign_ins() -> None:
-    door = Door(SignInPolicy(factors=MAIL))
+def test_atk_36_mfa_14_the_mailbox_alone_does_not_get_in_over_two_sign_ins(make: MakeDoor) -> None:
+    door = make(SignInPolicy(factors=MAIL))
     robin = door.person()
     with_address(door, robin)
     assert door.start().next == ("totp", "email_code")
@@ -178,8 +183,8 @@ def test_atk_36_mfa_14_the_mailbox_alone_does_not_get_in_over_two_sign_ins() -> 
     assert refused(lambda: door.sign_in.login(robin.id, evidence, source=SOURCE)) is Reason.EVIDENCE_MISSING
 
 
-def test_atk_36_a_reset_password_is_proven_by_whoever_typed_it_and_no_passkey_alone() -> None:
-    door = Door(SignInPolicy(factors=MAIL))
+def test_atk_36_a_reset_password_is_proven_by_whoever_typed_it_and_no_passkey_alone(make: MakeDoor) -> None:
+    door = make(SignInPolicy(factors=MAIL))
     robin = door.person()
     with_address(door, robin)
     door.with_passkey(robin)
@@ -195,8 +200,8 @@ def test_atk_36_a_reset_password_is_proven_by_whoever_typed_it_and_no_passkey_al
     assert not door.account_store.get(robin.id).password_mailed  # type: ignore[union-attr]
 
 
-def test_atk_36_a_password_that_takes_the_place_of_one_by_mail_proves_no_more() -> None:
-    door = Door(SignInPolicy(second_factor="optional", factors=MAIL))
+def test_atk_36_a_password_that_takes_the_place_of_one_by_mail_proves_no_more(make: MakeDoor) -> None:
+    door = make(SignInPolicy(second_factor="optional", factors=MAIL))
     robin = door.person(enrolled=False)
     with_address(door, robin)
     opened = session(reset_by_mail(door))
@@ -213,8 +218,8 @@ def test_atk_36_a_password_that_takes_the_place_of_one_by_mail_proves_no_more() 
 # -- what is left behind --------------------------------------------------------------------------------------------------
 
 
-def test_byp_08_atk_41_signing_out_ends_the_session_whatever_fails_beside_it() -> None:
-    door = Door()
+def test_byp_08_atk_41_signing_out_ends_the_session_whatever_fails_beside_it(make: MakeDoor) -> None:
+    door = make()
     robin = door.person()
     opened, pending = door.session(robin), begun(door.start())
     door.flow_store.failing["consume"] = StoreError("down")
@@ -223,8 +228,8 @@ def test_byp_08_atk_41_signing_out_ends_the_session_whatever_fails_beside_it() -
     assert refused(lambda: door.active(opened)) is Reason.SESSION_UNKNOWN
 
 
-def test_byp_07_a_sign_in_that_was_dropped_tells_nobody_whose_it_was() -> None:
-    door = Door()
+def test_byp_07_a_sign_in_that_was_dropped_tells_nobody_whose_it_was(make: MakeDoor) -> None:
+    door = make()
     robin = door.person()
     door.account_store.require_change(robin.id, "breached")
     pending = begun(door.sign_in.submit_totp(begun(door.start()), door.code(robin), source=SOURCE))

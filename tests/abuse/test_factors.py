@@ -1,8 +1,7 @@
 """Abuse of an account's authenticators: by strangers, by thieves of sessions and mailboxes, and over the owner's shoulder.
 
-On every store where one decides: what is found under whose id, what goes with what, what ends. In memory alone is what is
-decided by the step-up, the password's rules or what is shown to whom; how guesses are counted is on every store in
-``test_door.py``, ``code_cases.py`` and the contracts of the throttle.
+On every store: what is found under whose id, what goes with what, what ends, and what a step-up asks for. The rule that a
+factor is never just approved is read from the package.
 """
 
 from __future__ import annotations
@@ -70,8 +69,8 @@ def with_step_up(m: Factoring) -> StepUp:
     return step_up
 
 
-def test_mfa_08_guessing_the_first_code_of_a_new_one_is_limited() -> None:
-    with Factoring() as m:
+def test_mfa_08_guessing_the_first_code_of_a_new_one_is_limited(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
         robin = m.person()
         tested = 0
         for _ in range(20):
@@ -84,8 +83,8 @@ def test_mfa_08_guessing_the_first_code_of_a_new_one_is_limited() -> None:
         assert m.ids(robin) == []
 
 
-def test_mfa_08_guessing_at_the_step_up_before_removing_or_regenerating_is_limited() -> None:
-    with Factoring() as m:
+def test_mfa_08_guessing_at_the_step_up_before_removing_or_regenerating_is_limited(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
         robin = m.person()
         added = m.add_totp(m.open())
         step_up, tested = with_step_up(m), 0
@@ -298,8 +297,8 @@ def test_atk_47_a_stolen_session_adds_nothing_without_a_fresh_step_up(stores: St
             getattr(m.factors, work)(m.active(session), source=SOURCE)
 
 
-def test_atk_47_what_was_shown_on_the_way_in_does_not_count() -> None:
-    with Factoring() as m:
+def test_atk_47_what_was_shown_on_the_way_in_does_not_count(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
         m.person()
         m.add_totp(m.open())
         with_step_up(m)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -91,6 +92,40 @@ def test_rec_01_two_browsers_with_a_link_each_choose_at_once(world: World) -> No
     chosen = [word for word in words if opens(world, word)]
     assert len(chosen) <= 1
     assert [words[n] for n in range(2) if isinstance(results[n], Step)] in ([], chosen)
+
+
+def test_atk_35_each_token_of_a_reset_works_once_unedited_and_in_its_time(world: World) -> None:
+    with_address(world, world.person())
+    use = lambda text: world.reset.choose(text, OTHER_PASSWORD, source=SOURCE)  # noqa: E731
+    late = browser_token(world)
+    world.clock.advance(timedelta(minutes=15))
+    assert refused(lambda: use(late)) is Reason.TOKEN_INVALID
+    mailed = reset_token(world)
+    browser = world.reset.exchange(mailed, source=SOURCE).reveal()
+    assert refused(lambda: world.reset.exchange(mailed, source=SOURCE)) is Reason.TOKEN_INVALID
+    for edited in (" " + browser, browser + "A", browser[:-1], browser[1:], browser.swapcase(), mailed, ""):
+        assert refused(lambda e=edited: use(e)) is Reason.TOKEN_INVALID
+    assert use(browser).next == ("totp",)
+    assert refused(lambda: use(browser)) is Reason.TOKEN_INVALID
+    assert opens(world, OTHER_PASSWORD)
+
+
+@pytest.mark.parametrize("what", ["password", "address", "disabled"])
+def test_atk_35_what_a_reset_was_begun_for_must_be_as_it_was(world: World, what: str) -> None:
+    account = world.person()
+    contact = with_address(world, account)
+    mailed, browser = reset_token(world), browser_token(world)
+    # Past every service, so that nothing was told to drop tokens: the binding alone must hold.
+    if what == "password":
+        expected = world.account_store.get(account.id).password_hash
+        assert world.backing.accounts.set_password(account.id, "$other", expected=expected)
+    elif what == "address":
+        world.backing.contacts.remove(account.id, contact.id)
+        assert world.backing.contacts.add(replace(contact, address="other@mail.example"))
+    else:
+        world.backing.accounts.set_disabled(account.id, True)
+    assert refused(lambda: world.reset.exchange(mailed, source=SOURCE)) is Reason.TOKEN_INVALID
+    assert refused(lambda: world.reset.choose(browser, OTHER_PASSWORD, source=SOURCE)) is Reason.TOKEN_INVALID
 
 
 def test_ses_12_one_confirmation_of_an_address_in_fifty_threads(world: World) -> None:
