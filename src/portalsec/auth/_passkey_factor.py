@@ -214,12 +214,17 @@ class PasskeyFactor:
         """Whether this passkey leads on only where its user is verified: where nothing else that was shown is of another
         kind than what is held. Whoever has a passkey is asked for two factors, whatever the policy asks; one that was only
         touched is one kind with a mailed link, and the password that would be missing is never asked for behind that.
+
+        Where a rule leaves the password out that was shown, a touch leads on to a passkey that verifies its user.
         """
         demand = self._standing.demand(account, source=source, browser=state.browser)
         touched = Proof(factor=Factor.PASSKEY, at=self._kit.clock(), device_bound=True, attested=True)
         verified = replace(touched, user_verified=True)
         two = Demand(second=True, allowed=demand.allowed)
-        return meets([*state.proofs, verified], two) and not meets([*state.proofs, touched], two)
+        if not meets([*state.proofs, verified], two) or meets([*state.proofs, touched], two):
+            return False
+        where = self._standing.next(account, [*state.proofs, touched], source=source, browser=state.browser)
+        return not where.enrol
 
     def _offered(self, account: Account, state: Pending, source: Source) -> None:
         where = self._standing.next(account, state.proofs, source=source, browser=state.browser)

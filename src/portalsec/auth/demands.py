@@ -222,8 +222,11 @@ def missing(proofs: Sequence[Proof], enrolled: Enrolled, demand: Demand, *, grac
     if ways := _ways(proofs, open_to, wanted):
         return Next(show=ways)
     two = Demand(second=True, allowed=demand.allowed)
-    factors = count(_counting(proofs, allowed))
-    beside = _ways(proofs, open_to, two) if factors < 2 else frozenset()
+    # The password is one of the two also where a rule leaves it out of what opens a session: whoever has a key that verifies
+    # nobody, or codes alone, would be locked out by such a rule for good, and has shown two factors with it.
+    either = allowed | {Factor.PASSWORD}
+    factors = count(_counting(proofs, either))
+    beside = _ways(proofs, open_to, replace(two, allowed=either)) if factors < 2 else frozenset()
     if enrolled.second and factors < 2:
         # First what is there, then what is to be added beside it.
         return Next(show=beside)
