@@ -155,3 +155,47 @@ def test_atk_47_a_session_that_slipped_in_before_the_end_failed_goes_with_the_se
     assert case.told() == told_once
     with pytest.raises(Denied):
         undo.confirm(case.link, source=SOURCE)
+
+
+@pytest.mark.parametrize("way", ["added", "the last"])
+def test_atk_47_what_its_owner_put_back_since_is_not_taken_away_again(
+    make: MakeDoor, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    door = make()
+    case = Case(door, "robin", way)
+    undo: Any = case.undo()
+    (device,) = door.totp.devices(case.robin.id)
+
+    def mark(*args: Any, **kwargs: Any) -> None:
+        raise StoreError("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(undo._uses, "mark", mark)
+        with pytest.raises(StoreError):
+            undo.confirm(case.link, source=SOURCE)
+    assert case.state() == case.done()
+    door.totp.restore(case.robin.id, device.id)
+    undo.confirm(case.link, source=SOURCE)
+    assert door.totp.enrolled(case.robin.id)
+    with pytest.raises(Denied):
+        undo.confirm(case.link, source=SOURCE)
+
+
+def test_atk_47_what_came_to_nothing_is_not_taken_for_done_later(make: MakeDoor) -> None:
+    door = make()
+    case = Case(door, "robin", "added")
+    undo: Any = case.undo()
+    (device,) = door.totp.devices(case.robin.id)
+
+    def emit(event: SecurityEvent) -> None:
+        if event.name is Event.AUTH_MFA_REMOVED and event.outcome is Outcome.SUCCESS:
+            raise AuditUnavailable("down")
+        door.events(event)
+
+    undo._emit = emit
+    with pytest.raises(AuditUnavailable):
+        undo.confirm(case.link, source=SOURCE)
+    undo._emit = door.events
+    door.totp_store.remove(case.robin.id, device.id, at=door.clock())  # by its owner, in a session
+    with pytest.raises(Denied):
+        undo.confirm(case.link, source=SOURCE)

@@ -1,8 +1,8 @@
 """`LinkUses`: that a notice's link works once, and is used up only by what was done.
 
 Flows of a durable store: a turn, for as long as a confirmation takes, keeps all others out, and ends by itself where its
-process died; one mark, put before anything is changed, says that it was begun, and one, put once all is done, that the link
-is used, for as long as it would work.
+process died. Marks that last as long as the link would work say how far it came: one, put before anything is changed, that
+it was begun; one, that it was changed, so that nothing is changed twice; and one, put once all is done, that the link is used.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ __all__ = ["LinkUses"]
 
 _USED = "factors.undone"
 _BEGUN = "factors.undo-begun"
+_CHANGED = "factors.undo-changed"
 _TURN = "factors.undoing"
-_PREFIXES = {_USED: b"undo:", _BEGUN: b"undo-begun:", _TURN: b"undoing:"}
+_PREFIXES = {_USED: b"undo:", _BEGUN: b"undo-begun:", _CHANGED: b"undo-changed:", _TURN: b"undoing:"}
 _TURN_LIFETIME = timedelta(minutes=2)
 _LOOKS = 2**31 - 1
 
@@ -47,6 +48,18 @@ class LinkUses:
     def begin(self, notice_id: str, *, until: datetime) -> None:
         """It is about to be done. Safe to repeat."""
         self._flows.put(_flow(_BEGUN, notice_id, until))
+
+    def forget(self, notice_id: str) -> None:
+        """What was begun came to nothing."""
+        self._flows.consume(_digest(_BEGUN, notice_id), _BEGUN, now=self._clock())
+
+    def changed(self, notice_id: str) -> bool:
+        """Whether what it is about was changed by it, whatever became of it since."""
+        return self._there(_CHANGED, notice_id)
+
+    def change(self, notice_id: str, *, until: datetime) -> None:
+        """It was changed; what follows may be left to do. Safe to repeat."""
+        self._flows.put(_flow(_CHANGED, notice_id, until))
 
     def mark(self, notice_id: str, *, until: datetime) -> None:
         """It was done. Safe to repeat.

@@ -158,6 +158,10 @@ class Undo:
         account_id, now = notice.account_id or "", self._clock()
         adds, owner = notice.kind == NoticeKind.FACTOR_REMOVED, Actor(type="user", id=account_id)
         why = Why.FACTOR_ADDED if adds else Why.FACTOR_REMOVED
+        if self._uses.changed(notice.id):
+            # Its owner may have changed it again since: that stays.
+            self._again(notice, details, why, source)
+            return
         held = self._authenticators.of_account(account_id)
         gone = self._authenticators.removed(account_id, now=now)
         found = _one_of(gone if adds else held, details["device"])
@@ -165,9 +169,7 @@ class Undo:
             if not self._uses.begun(notice.id) or _one_of(held if adds else gone, details["device"]) is None:
                 self._record(notice, details, source, Outcome.FAILURE, Reason.FACTOR_NOT_ENROLLED)
                 raise Denied(Reason.TOKEN_INVALID)
-            # It is done: a confirmation before this one was cut short, and has told its owner.
-            self._record(notice, details, source, changed=())
-            self._finish(notice, why, source)
+            self._again(notice, details, why, source)
             return
         # Before the change, and once more after it: whoever made it is out, whatever fails in between.
         with self._failing(notice, details, source):
@@ -194,6 +196,7 @@ class Undo:
                 except BaseException:
                     with suppress(StoreError):
                         self._reverse(account_id, found)
+                        self._uses.forget(notice.id)
                     raise
         except BaseException:
             # Recovery codes that went with the last one do not come back: that stays told.
@@ -205,9 +208,16 @@ class Undo:
             # Taken back or removed by somebody else a moment ago, or as many as there can be at all.
             with suppress(StoreError):
                 self._notices.withdraw(told)
+                self._uses.forget(notice.id)
             reason = Reason.FACTOR_LIMIT if adds else Reason.FACTOR_NOT_ENROLLED
             self._record(notice, details, source, Outcome.FAILURE, reason)
             raise Denied(Reason.TOKEN_INVALID)
+        self._uses.change(notice.id, until=notice.at + _KEPT)
+        self._finish(notice, why, source)
+
+    def _again(self, notice: Notice, details: Mapping[str, str], why: Why, source: Source) -> None:
+        """A confirmation before this one made the change, has told its owner, and was cut short."""
+        self._record(notice, details, source, changed=())
         self._finish(notice, why, source)
 
     def _finish(self, notice: Notice, why: Why, source: Source) -> None:
