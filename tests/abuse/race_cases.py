@@ -11,8 +11,11 @@ from typing import Any
 from portalsec.auth._door import DOOR
 from portalsec.auth._last_factor import LastFactor
 from portalsec.auth.authenticators import Authenticators
+from portalsec.auth.demands import Demand
 from portalsec.auth.dpop import Dpop, DpopPolicy
+from portalsec.auth.endings import Why
 from portalsec.auth.factors import Factors
+from portalsec.auth.impersonation import Impersonation, ImpersonationPolicy
 from portalsec.auth.proof import Factor, Proof
 from portalsec.auth.undo import Undo
 from portalsec.crypto.seal import FieldSealer
@@ -235,6 +238,26 @@ def send(door: Door, number: int, account_id: str) -> Attempt:
         return WON
 
     return lambda: [one(turn) for turn in range(5)]
+
+
+def impersonate_or_end(door: Door, number: int, job: Any) -> Attempt:
+    """Staff act in an owner's name; where they shall end, the first process disables that member of staff."""
+    text, owner, ends = job
+    staff = door.sessions.check(text, source=SOURCE)
+    if ends and not number:
+        end, actor = door.endings.apply, Actor(type="user", id="admin")
+        return lambda: end(staff.account_id, Why.DISABLED, actor=actor, source=SOURCE) and None
+    desk = Impersonation(
+        sessions=door.sessions,
+        accounts=door.account_store,
+        notices=door.notices,
+        policy=ImpersonationPolicy(),
+        allowed=lambda *_: True,
+        demand_of=lambda _: Demand(),
+        roles_of=lambda _: frozenset(),
+        emit=door.events,
+    )
+    return lambda: desk.start(staff, owner, reason="ticket-4711", source=SOURCE).token.reveal()
 
 
 def dpop(door: Door, number: int, job: Any) -> Attempt:
