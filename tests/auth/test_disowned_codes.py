@@ -50,6 +50,32 @@ def test_codes_from_before_stay_and_nothing_is_said_of_them(stores: Stores) -> N
         assert NoticeKind.RECOVERY_CODES_REMOVED not in kinds(m, robin)
 
 
+def test_a_mailbox_s_old_links_do_not_take_codes_of_more_than_a_day(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
+        robin = m.person()
+        seen = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        m.clock.advance(MINUTE)
+        m.add_totp(m.open())
+        m.clock.advance(timedelta(days=2))
+        m.disavow(seen)
+        assert m.portal.recovery_codes.left(robin.id) == 10
+        assert NoticeKind.RECOVERY_CODES_REMOVED not in kinds(m, robin)
+
+
+@pytest.mark.parametrize("days", [0, 10])
+def test_the_notice_of_codes_takes_those_whenever_it_is_used(stores: Stores, days: int) -> None:
+    with Factoring(stores=stores) as m:
+        robin = m.person()
+        added = m.add_totp(m.open())
+        m.clock.advance(MINUTE)
+        m.factors.new_recovery_codes(m.active(added.session), source=SOURCE)
+        told = m.portal.notices.of_account(robin.id)
+        made = next(each for each in told if each.kind == NoticeKind.RECOVERY_CODES_MADE)
+        m.clock.advance(timedelta(days=days))
+        m.disavow(made)
+        assert m.portal.recovery_codes.left(robin.id) == 0
+
+
 @pytest.mark.parametrize("lost", [False, True], ids=["before", "after"])
 def test_atk_41_no_codes_go_untold_where_their_store_fails(
     stores: Stores, lost: bool, monkeypatch: pytest.MonkeyPatch

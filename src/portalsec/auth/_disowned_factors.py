@@ -10,7 +10,7 @@ as young as the undo links reach goes along, and older ones by the notice of the
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
 from portalsec.auth.notices import NoticeKind, Notices
@@ -24,6 +24,7 @@ from portalsec.typing import Emit
 __all__ = ["DisownedFactors"]
 
 _LOOKED_AT = 500  # of an account's newest notices
+_MOMENT = timedelta(minutes=1)  # a notice of codes comes before they are made
 
 
 class DisownedFactors:
@@ -70,12 +71,18 @@ class DisownedFactors:
             self._remove_newer(notice, source, but=device if removal else None)
         if removal and device:
             self._restore(notice, device, details.get("factor", ""), source)
-        # Those of before stay: they are the owner's, and may be all that is left beside a mailbox.
         made_at = self._codes.made_at(account_id)
-        if made_at is not None and made_at >= notice.at:
+        if made_at is not None and self._goes(made_at, notice, since=since):
             # Told first: their owner may have made and printed them, and must not count on what opens nothing.
             self._notices.tell(account_id, NoticeKind.RECOVERY_CODES_REMOVED, source=source)
             self._codes.remove(account_id)
+
+    def _goes(self, made_at: datetime, notice: Notice, *, since: bool) -> bool:
+        """Of recovery codes: those that the notice tells, and otherwise what authenticators are held to. Those of before
+        are the owner's, and may be all that is left beside a mailbox."""
+        if notice.kind == NoticeKind.RECOVERY_CODES_MADE and notice.at <= made_at <= notice.at + _MOMENT:
+            return True
+        return since and made_at >= max(notice.at, self._clock() - RESTORABLE)
 
     def _remove_newer(self, notice: Notice, source: Source, *, but: str | None) -> None:
         """Whatever was added later, a day ago at most. One of them may be the owner's own: they are told, and have a day

@@ -142,7 +142,7 @@ class Undo:
         """The owner says that this was not them; for `Disavowal`, which ends and tells all else.
 
         What a stranger added goes, with all that was added after it in the last 24 hours, what a stranger removed comes back while it can,
-        and recovery codes go that were made from then on: a stranger may have a sheet of them. Safe to repeat.
+        and recovery codes go that were made from then on in that time: a stranger may have a sheet of them. Safe to repeat.
 
         Args:
             since: False leaves what was added later, but for what the notice itself tells.
