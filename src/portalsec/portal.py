@@ -17,6 +17,7 @@ from portalsec.audit.vault import KeyedVault
 from portalsec.audit.writer import AuditWriter
 from portalsec.auth._creating import Creating
 from portalsec.auth._current import CurrentPassword
+from portalsec.auth._hardware import proves_makes, require_reachable
 from portalsec.auth._last_factor import LastFactor, needs_authenticator
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._own_words import About, OwnWords
@@ -340,6 +341,8 @@ def build_portal(
             f"[audit] origin is {origin!r}, but the audit key was made for {keys.audit.name!r}: "
             "name the same origin, or make a key for the new one"
         )
+    passkey_policy = policies.passkeys or _passkeys_of(base_url, name)
+    require_reachable(policies.sign_in, passkey_policy)
     mac = KeyedHash(keys.mac)
     sealer = FieldSealer(keys.fields)
 
@@ -383,7 +386,6 @@ def build_portal(
     recovery_codes = RecoveryCodes(
         store=stores.recovery_codes, mac=KeysetPepper(keys.mac), clock=clock, emit=emit
     )
-    passkey_policy = policies.passkeys or _passkeys_of(base_url, name)
     passkeys = (
         None
         if passkey_policy is None
@@ -535,6 +537,7 @@ def build_portal(
         facts_of=facts_of,
         asked_here=sign_in.asked_here,
         notices=notices,
+        hardware=proves_makes(passkey_policy),
         emit=emit,
         clock=clock,
     )

@@ -16,6 +16,7 @@ from portalsec.auth._current import CurrentPassword
 from portalsec.auth._dead_factor import telling_of_the_dead
 from portalsec.auth._door import DOOR
 from portalsec.auth._door_kit import PasskeyService, RecoveryCodeService, settled
+from portalsec.auth._hardware import HOW
 from portalsec.auth._standing import Standing
 from portalsec.auth.demands import SECOND, Demand, Facts, best_of, leading_on, meets
 from portalsec.auth.evidence import Evidence, mint
@@ -29,7 +30,7 @@ from portalsec.auth.recovery_codes import FEW_LEFT
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.throttle import Throttle
 from portalsec.clock import Clock
-from portalsec.errors import Denied, Reason, StoreError
+from portalsec.errors import ConfigurationError, Denied, Reason, StoreError
 from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
 from portalsec.typing import Emit
 
@@ -77,6 +78,7 @@ class StepUp:
         notices: where the owner is told that a recovery code was used; None in a portal without.
         asked_here: `SignIn.asked_here`: what the policy asks because of the request that shows the factor; nothing in a
             portal without.
+        hardware: whether a new passkey can prove its make, as level 3 asks.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class StepUp:
         facts_of: Callable[[str], Facts] | None = None,
         notices: Notices | None = None,
         asked_here: AskedHere | None = None,
+        hardware: bool = True,
     ) -> None:
         self._accounts = accounts
         self._current = current
@@ -109,6 +112,7 @@ class StepUp:
         self._facts_of = facts_of
         self._notices = notices
         self._asked_here = asked_here
+        self._hardware = hardware
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -148,8 +152,18 @@ class StepUp:
         )
         self.ask(session, asked)
 
+    def require_reachable(self, asked: FactorDemand) -> None:
+        """Raises `ConfigurationError` where nobody could ever set up in this portal what is asked."""
+        if asked.level == 3 and not self._hardware:
+            raise ConfigurationError(f"require_factor: {HOW}")
+
     def ask(self, session: ActiveSession, asked: FactorDemand) -> None:
-        """`require` of what was written down before. Raises as that does."""
+        """`require` of what was written down before. Raises as that does.
+
+        Raises:
+            ConfigurationError: nothing that the account has leads to level 3, and nothing that it could set up: the page
+                would send its owner round in a circle.
+        """
         session.require_owner()
         best, second = self._best(session.account_id)
         usual = SECOND if second else frozenset({Factor.PASSWORD})
@@ -162,6 +176,8 @@ class StepUp:
         if meets(fresh, demand):
             return
         ways = leading_on(fresh, best, demand)
+        if not ways:
+            self.require_reachable(asked)
         # Setting up takes a step-up itself, by the usual kinds: without one of those the link would lead in a circle.
         new = (
             frozenset() if ways else self._to_set_up(fresh, best, demand, confirmed=bool(usual & best.keys()))

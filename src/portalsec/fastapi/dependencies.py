@@ -228,6 +228,7 @@ class Portalsec:
             *kinds, within=within, level=level, phishing_resistant=phishing_resistant, explicit=explicit
         )
         portal = self.portal
+        portal.step_up.require_reachable(asked)
 
         async def dependency(request: Request) -> ActiveSession:
             token, source = await self.session_token(request), self.source(request)

@@ -85,6 +85,7 @@ class DpopClients:
         asked = FactorDemand.of(
             *kinds, within=within, level=level, phishing_resistant=phishing_resistant, explicit=explicit
         )
+        self._ps.portal.step_up.require_reachable(asked)
 
         async def dependency(request: Request, response: Response) -> ActiveSession:
             return await self._session(request, response, factor=asked)
