@@ -186,6 +186,23 @@ def test_the_link_that_takes_back_is_pressed_without_a_session_or_a_token_of_dja
     assert title(reader.get(f"/undo?token={token}")) == "This link does not work any more"
 
 
+def test_the_link_that_gives_an_old_name_back_says_so(person: Someone) -> None:
+    portal, client = person.world.portal, browser()
+    signed_in(client, person)
+    fresh(client, person)
+    (device,) = portal.totp.devices(person.id)
+    assert client.post(AT, {"do": "rename", "id": device.id, "label": "Blue"})["Location"].endswith("renamed")
+    portal.courier.deliver()
+    mail = [each for each in person.world.mail.to("robin@mail.example") if "another name" in each.subject][-1]
+    token = re.findall(r"/undo\?token=([A-Za-z0-9_-]{43})", mail.text)[0]
+    shown = text(browser().get(f"/undo?token={token}"))
+    assert "the key has its old name again" in shown and "Give it its old name" in shown
+    assert "Blue" not in shown and "Remove the key" not in shown
+    done = browser().post("/undo", {"token": token})
+    assert title(done) == "Taken back" and "The key has its old name again." in text(done)
+    assert portal.totp.devices(person.id)[0].label == device.label
+
+
 def test_without_django_s_token_nothing_changes(person: Someone) -> None:
     client = Client(headers={"host": "portal.example"}, enforce_csrf_checks=True)
     for path in (

@@ -24,23 +24,26 @@ class UndoPages:
         )
 
     def undo(self, asked: Asked) -> Reply:
-        """``token``, from a mail. Shows: notice (`NoticeView`), adds, token. Nothing changes until the button is pressed."""
+        """``token``, from a mail. Shows: notice (`NoticeView`), adds, renames, token. Nothing changes until the button is
+        pressed."""
         token = asked.text("token")
         try:
             found = self._portal.undo.look(token, source=asked.source)
         except Denied as denied:
             return _dead(denied)
         view = undoable_view(self._portal, found, asked.language)
-        values = {"token": token, "notice": view, "adds": found.adds, "errors": ()}
+        values = {"token": token, "notice": view, "adds": found.adds, "renames": found.renames, "errors": ()}
         return Reply(page="undo", values=values, headers=PRIVATE)
 
     def confirm(self, asked: Asked) -> Reply:
-        """``token``. Takes it back; every session of the account ends. Shows: adds."""
+        """``token``. Takes it back; every session of the account ends. Shows: adds, renames."""
         try:
             done = self._portal.undo.confirm(asked.form.get("token"), source=asked.source)
         except Denied as denied:
             return _dead(denied)
-        return Reply(page="undone", values={"adds": done.adds, "errors": ()}, headers=PRIVATE)
+        return Reply(
+            page="undone", values={"adds": done.adds, "renames": done.renames, "errors": ()}, headers=PRIVATE
+        )
 
 
 def _dead(denied: Denied) -> Reply:

@@ -29,6 +29,7 @@ class Why(StrEnum):
     PASSWORD_RESET = "password_reset"  # noqa: S105 - by mail
     FACTOR_ADDED = "factor_added"
     FACTOR_REMOVED = "factor_removed"
+    FACTOR_NAMED_BACK = "factor_named_back"  # by the link in the notice of its other name
     EMAIL_CHANGED = "email_changed"
     ROLE_GAINED = "role_gained"
     ROLE_LOST = "role_lost"
@@ -59,6 +60,7 @@ ENDS: Final[Mapping[Why, frozenset[What]]] = MappingProxyType(
         Why.PASSWORD_RESET: _EVERYTHING,
         Why.FACTOR_ADDED: _FLOWS,
         Why.FACTOR_REMOVED: _FLOWS,
+        Why.FACTOR_NAMED_BACK: _FLOWS,
         Why.EMAIL_CHANGED: _FLOWS,
         # An id that was worth less a moment ago must not be worth more: the door asks again, by the new role's rules.
         Why.ROLE_GAINED: _FLOWS,

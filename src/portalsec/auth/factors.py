@@ -33,6 +33,7 @@ from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.auth.throttle import Attempt, Throttle
 from portalsec.auth.totp import Enrolment, Totp, normalise_code
 from portalsec.auth.trust import Trust
+from portalsec.auth.undo import OLD_NAME
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason, StoreError, Tampered
 from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source
@@ -361,7 +362,7 @@ class Factors:
     def rename(
         self, session: ActiveSession, authenticator_id: object, label: object, *, source: Source
     ) -> None:
-        """Give one another name, and tell its owner.
+        """Give one another name, and tell its owner, who can take that back for a day.
 
         Raises:
             Denied: STEP_UP_REQUIRED; MALFORMED (no name); FACTOR_NOT_ENROLLED (none of this account's).
@@ -370,7 +371,14 @@ class Factors:
         account = self._may(session, Event.AUTH_MFA_RENAMED, source)
         if not isinstance(label, str) or not any(char.isprintable() and not char.isspace() for char in label):
             self._refuse(session, Event.AUTH_MFA_RENAMED, Reason.MALFORMED, source)
+        held = self._authenticators.of_account(account.id)
+        found = next((each for each in held if each.id == authenticator_id), None)
         details = {"device": str(authenticator_id)[:64]}
+        if found is not None:
+            details |= {
+                "factor": found.factor.value,
+                OLD_NAME: found.label,
+            }  # sealed, and in no mail: for the undo
         told = self._notices.tell(account.id, NoticeKind.FACTOR_RENAMED, source=source, details=details).id
         if not self._authenticators.rename(account.id, authenticator_id, label_text(label)):
             self._notices.withdraw(told)

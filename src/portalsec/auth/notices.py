@@ -131,7 +131,8 @@ class Notices:
 
         Args:
             source: of the request that did it; an address prefix and the browser's kind are kept of it.
-            details: closed codes and opaque ids, such as ``{"factor": "totp"}``; never text that somebody typed.
+            details: closed codes and opaque ids, such as ``{"factor": "totp"}``; never text that somebody typed, but for
+                `portalsec.auth.undo.OLD_NAME`, which is shown nowhere.
             mail: whether mail is due, else it only shows among the account's activity.
             delay: how long after now mail is due; `withdraw` takes it back until then.
             also: an address that was the account's and verified until this moment (it was just removed): its owner

@@ -1,4 +1,4 @@
-"""`Undo`: the link in a notice of an added or removed authenticator that takes back just that, for a day.
+"""`Undo`: the link in a notice of an added, removed or renamed authenticator that takes back just that, for a day.
 
 Weaker than "this wasn't me" (`portalsec.auth.disavowal`), which ends everything and asks for a new password: this is for
 the owner's own mistake, and the first thing to press for whoever sees a change that they did not make. Both are in the
@@ -32,13 +32,21 @@ from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, Secu
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
-__all__ = ["Undo", "Undoable"]
+__all__ = ["OLD_NAME", "Undo", "Undoable"]
+
+OLD_NAME = "was"
+"""A detail of the notice of another name: the one before, which its owner typed. No page and no mail shows it."""
 
 _PURPOSE = "undo"
 _TIMES = 2  # as many authenticators, in usual numbers, as there is room for where one is put back
 _KEPT = RESTORABLE + timedelta(days=1)  # how long it is known what became of a link: past its end
 _FINAL = "no_undo"  # a detail of notices that an undo itself brings about
-_KINDS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED})
+_KINDS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED, NoticeKind.FACTOR_RENAMED})
+_EVENTS = {
+    NoticeKind.FACTOR_ADDED: Event.AUTH_MFA_REMOVED,
+    NoticeKind.FACTOR_REMOVED: Event.AUTH_MFA_RESTORED,
+    NoticeKind.FACTOR_RENAMED: Event.AUTH_MFA_RENAMED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +56,14 @@ class Undoable:
     Attributes:
         notice: with its kind, moment and code, as in the mail.
         details: its browser and place.
-        adds: whether undoing puts an authenticator back; it takes one away else.
+        adds: whether undoing puts an authenticator back; it takes one away, or gives one its old name back, else.
+        renames: whether it gives one its old name back.
     """
 
     notice: Notice
     details: Mapping[str, str]
     adds: bool
+    renames: bool
 
 
 class Undo:
@@ -106,7 +116,7 @@ class Undo:
 
     def token(self, notice: Notice, details: Mapping[str, str]) -> Secret[str] | None:
         """The token of a notice's link, for the courier; None where there is nothing that could be taken back."""
-        if notice.kind not in _KINDS or not details.get("device") or _FINAL in details:
+        if notice.kind not in _KINDS or not _takes_back(notice, details):
             return None
         return notice_token(self._mac, _PURPOSE, notice.id)
 
@@ -118,7 +128,7 @@ class Undo:
         """
         notice, details = self._found(token, source)
         shown = {key: details[key] for key in ("browser", "place") if key in details}
-        return Undoable(notice=notice, details=shown, adds=notice.kind == NoticeKind.FACTOR_REMOVED)
+        return _undoable(notice, shown)
 
     def confirm(self, token: object, *, source: Source) -> Undoable:
         """Take it back, on a POST. Every session of the account ends.
@@ -135,8 +145,11 @@ class Undo:
         with self._uses.turn(notice.id) as free:
             if not free:
                 self._refuse(source, notice)
-            self._take_back(notice, details, source)
-        return Undoable(notice=notice, details={}, adds=notice.kind == NoticeKind.FACTOR_REMOVED)
+            if notice.kind == NoticeKind.FACTOR_RENAMED:
+                self._name_back(notice, details, source)
+            else:
+                self._take_back(notice, details, source)
+        return _undoable(notice, {})
 
     def disavowed(self, notice: Notice, *, source: Source | None = None, since: bool = True) -> None:
         """The owner says that this was not them; for `Disavowal`, which ends and tells all else.
@@ -220,6 +233,21 @@ class Undo:
         self._record(notice, details, source, changed=())
         self._finish(notice, why, source)
 
+    def _name_back(self, notice: Notice, details: Mapping[str, str], source: Source) -> None:
+        """All of it is safe to repeat, so the link is used up last."""
+        account_id, device = notice.account_id or "", details["device"]
+        owner = Actor(type="user", id=account_id)
+        if _one_of(self._authenticators.of_account(account_id), device) is None:
+            self._record(notice, details, source, Outcome.FAILURE, Reason.FACTOR_NOT_ENROLLED)
+            raise Denied(Reason.TOKEN_INVALID)
+        with self._failing(notice, details, source):
+            self._endings.apply(account_id, Why.FACTOR_NAMED_BACK, actor=owner, source=source)
+            about = {"factor": details.get("factor", ""), "device": device, _FINAL: "yes"}
+            self._notices.tell(account_id, NoticeKind.FACTOR_RENAMED, source=source, details=about)
+            self._authenticators.rename(account_id, device, details[OLD_NAME])
+        self._record(notice, details, source, changed=("label",))
+        self._uses.mark(notice.id, until=notice.at + _KEPT)
+
     def _finish(self, notice: Notice, why: Why, source: Source) -> None:
         """What follows the change. Safe to repeat, so the link is used up last: where this fails, it can be pressed again."""
         account_id = notice.account_id or ""
@@ -265,7 +293,7 @@ class Undo:
         if self._uses.used(notice.id):
             self._refuse(source, notice)
         details = self._notices.details(notice)
-        if not details.get("device") or _FINAL in details:
+        if not _takes_back(notice, details):
             self._refuse(source, notice)
         return notice, details
 
@@ -279,11 +307,11 @@ class Undo:
         *,
         changed: tuple[str, ...] = ("factor",),
     ) -> None:
-        account_id, adds = notice.account_id or "", notice.kind == NoticeKind.FACTOR_REMOVED
+        account_id = notice.account_id or ""
         told = {"factor": details.get("factor", ""), "device": details["device"]}
         self._emit(
             SecurityEvent(
-                name=Event.AUTH_MFA_RESTORED if adds else Event.AUTH_MFA_REMOVED,
+                name=_EVENTS[NoticeKind(notice.kind)],
                 outcome=outcome,
                 actor=Actor(type="user", id=account_id),
                 resource=ResourceRef(type="account", id=account_id),
@@ -311,3 +339,18 @@ class Undo:
 
 def _one_of(held: Sequence[Held], device: str) -> Held | None:
     return next((each for each in held if each.id == device), None)
+
+
+def _takes_back(notice: Notice, details: Mapping[str, str]) -> bool:
+    """Whether its details say what there is to take back."""
+    named = notice.kind != NoticeKind.FACTOR_RENAMED or bool(details.get(OLD_NAME))
+    return bool(details.get("device")) and _FINAL not in details and named
+
+
+def _undoable(notice: Notice, details: Mapping[str, str]) -> Undoable:
+    return Undoable(
+        notice=notice,
+        details=details,
+        adds=notice.kind == NoticeKind.FACTOR_REMOVED,
+        renames=notice.kind == NoticeKind.FACTOR_RENAMED,
+    )
