@@ -119,7 +119,7 @@ def cookie_value(header: str | None, name: str) -> str | None:
     for part in (header or "").split(";"):
         key, equals, value = part.partition("=")
         key = key.strip(" \t")
-        if not equals or _visible(key) != name.lower():
+        if not equals or (key != name and _visible(key) != name.lower()):
             continue
         if found is not None or key != name:
             raise Denied(Reason.SESSION_DUPLICATE_COOKIE)
@@ -129,7 +129,11 @@ def cookie_value(header: str | None, name: str) -> str | None:
 
 def _visible(name: str) -> str:
     """What is left of a name for a reader that drops or replaces anything but visible ASCII, and ignores case."""
-    return "".join(c for c in name if "!" <= c <= "~").lower()
+    if (
+        not name.isascii() or not name.isprintable() or " " in name
+    ):  # none of most cookies, which come with every request
+        name = "".join(c for c in name if "!" <= c <= "~")
+    return name.lower()
 
 
 def set_cookie(name: str, value: str, *, max_age: timedelta | None = None) -> str:

@@ -20,7 +20,7 @@ from portalsec.account_pages.shortfall import cross_site_reply, step_up_reply
 from portalsec.account_pages.way_back import ACT_OVER, acted_here
 from portalsec.errors import Denied, PortalsecError, Reason, StoreError, SubjectErased
 from portalsec.events import Event, Outcome, SecurityEvent
-from portalsec.fastapi.dependencies import Portalsec
+from portalsec.fastapi.dependencies import Portalsec, request_id_of
 from portalsec.fastapi.form_tokens import CHECK, FORM_HEADER, FormRefused, fits, held, with_tokens
 from portalsec.web import (
     SESSION_COOKIE,
@@ -41,6 +41,10 @@ METHOD = "portalsec.method"  # as it was sent, where the application sees anothe
 _TRY_AGAIN = timedelta(seconds=30)
 _MOST_PAGE = 4 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LOOKED_AT = {
+    name.encode("ascii"): name
+    for name in ("host", "content-length", "sec-fetch-site", "origin", "dpop", "cookie")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,9 @@ class PortalsecMiddleware:
         self._headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in security_headers(https=scheme == "https").items()
+            if name != "Cache-Control"  # which depends on the path
         ]
+        self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -178,8 +184,7 @@ class PortalsecMiddleware:
         await response(scope, receive, send_with_headers)
 
     async def _before(self, scope: Scope) -> Response | None:
-        connection = HTTPConnection(scope)
-        source = self._ps.source(connection)  # gives the request its id
+        request_id = request_id_of(scope)
         method: str = scope["method"]
         path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1").partition("?")[0]
         try:
@@ -187,26 +192,29 @@ class PortalsecMiddleware:
             # (a proxy's request, "*") is no path, and behind our origin it would name another host.
             if not path.startswith("/") or _CONTROL.search(scope["path"]):
                 raise Denied(Reason.MALFORMED)
-            if connection.headers.getlist("host") != [self._host]:
+            # What comes twice is joined, and so is neither.
+            came: dict[str, str] = {}
+            for key, value in scope["headers"]:
+                if name := _LOOKED_AT.get(key):
+                    text = value.decode("latin-1")
+                    came[name] = f"{came[name]}, {text}" if name in came else text
+            if came.get("host") != self._host:
                 if method not in {"GET", "HEAD"}:
-                    return self._pages(Request(scope), Refusal(status=421, request_id=source.request_id))
+                    return self._pages(Request(scope), Refusal(status=421, request_id=request_id))
                 query = scope["query_string"].decode("latin-1")
                 return RedirectResponse(
                     self._base_url + path + ("?" + query if query else ""), status_code=307
                 )
-            length = connection.headers.get("content-length", "0")
+            length = came.get("content-length", "0")
             if not (length.isascii() and length.isdigit()):
                 raise Denied(Reason.MALFORMED)
-            # What comes twice is joined, and so is neither.
-            caused_by = {
-                name: ", ".join(sent)
-                for name in ("sec-fetch-site", "origin", "dpop", "cookie")
-                if (sent := connection.headers.getlist(name))
-            }
-            check_same_site(method, caused_by, base_url=self._base_url)
+            check_same_site(method, came, base_url=self._base_url)
         except Denied as denied:
             event = SecurityEvent(
-                name=Event.SYSTEM_REQUEST_REFUSED, outcome=Outcome.DENIED, reason=denied.reason, source=source
+                name=Event.SYSTEM_REQUEST_REFUSED,
+                outcome=Outcome.DENIED,
+                reason=denied.reason,
+                source=self._ps.source(HTTPConnection(scope)),
             )
             await self._ps.lanes.offload(lambda: self._ps.portal.emit(event))
             raise
@@ -307,13 +315,16 @@ class PortalsecMiddleware:
 
     def _add_headers(self, scope: Scope, headers: MutableHeaders) -> None:
         has = {name for name, _ in headers.raw}
-        headers.raw.extend(header for header in self._headers if header[0] not in has)
-        if scope["path"].startswith(self._cacheable):
-            headers["Cache-Control"] = (
-                "no-cache"  # kept, and asked about each time: a new style is seen at once
-            )
+        # Under "no-cache" it is kept, and asked about each time: a new style is seen at once.
+        kept = "no-cache" if scope["path"].startswith(self._cacheable) else "no-store"
+        if b"cache-control" in has:
+            headers["Cache-Control"] = kept
         else:
-            headers["Cache-Control"] = "no-store"
+            headers.raw.append((b"cache-control", kept.encode("ascii")))
+        if has.isdisjoint(self._names):  # nearly always
+            headers.raw.extend(self._headers)
+        else:
+            headers.raw.extend(header for header in self._headers if header[0] not in has)
 
 
 def _is_page(headers: MutableHeaders) -> bool:
