@@ -7,7 +7,8 @@ tab or a thief would, and every event is tried with either. Sessions are stepped
 (`tests.auth.exploration_sessions`); codes are mailed; browsers are trusted, with the real `KnownDevices` and `Trust`.
 Each other way in has a policy with it, so that it costs nothing elsewhere: links by mail ("linked",
 `tests.auth.exploration_links`), invitations ("invited", `tests.auth.exploration_invitations`), support that acts in an
-owner's name ("support", `tests.auth.exploration_support`). "hardware" asks everyone for level 3; "labels" asks more of who
+owner's name ("support", `tests.auth.exploration_support`). "hardware" asks everyone for level 3; "wordless" leaves the password
+out of what opens a session; "labels" asks more of who
 is abroad (`portalsec.auth.attempt`), and "unmailed" takes mailed codes of everyone but staff. In the last two an
 authenticator may be guessed to death.
 

@@ -37,6 +37,7 @@ KEYS = DemandRule(demand=Demand(second=True, phishing_resistant=True), roles=fro
 ABROAD = DemandRule(demand=Demand(second=True), labels=frozenset({"abroad"}))
 UNMAILED = DemandRule(demand=Demand(allowed=SECONDS | {F.PASSWORD}), roles=frozenset({"staff"}))
 HARDWARE = DemandRule(demand=Demand(level=3))
+WORDLESS = DemandRule(demand=Demand(allowed=SECONDS))
 POLICIES = {
     name: replace(policy, pending_attempts=ATTEMPTS)
     for name, policy in {
@@ -57,6 +58,7 @@ POLICIES = {
         "invited": SignInPolicy(second_factor="optional", rules=(STAFF,)),
         "support": SignInPolicy(second_factor="optional", rules=(KEYS,)),
         "hardware": SignInPolicy(second_factor="optional", rules=(HARDWARE,)),
+        "wordless": SignInPolicy(rules=(WORDLESS,)),
         "labels": SignInPolicy(second_factor="optional", rules=(STAFF, ABROAD)),
         "unmailed": SignInPolicy(factors=SECONDS | {F.PASSWORD, F.EMAIL_CODE}, rules=(UNMAILED,)),
     }.items()
@@ -111,6 +113,8 @@ def enough(policy: str, shown: frozenset[str], had_second: bool) -> bool:
         "support": two or first,  # of staff: "resistant"
         "labels": two or first,  # of staff, and of who is abroad: "required"
         "unmailed": two,  # of staff: "required"
+        "wordless": "verified"
+        in shown,  # beside the password, the others lead on to a passkey that verifies its user
         "hardware": "hard" in shown or ("touched" in shown and "password" in shown),
     }[policy]
 

@@ -54,6 +54,24 @@ def test_an_account_without_factors_comes_in_and_none_leads_past_the_policy(poli
 
 
 @pytest.mark.parametrize(
+    "after",
+    [
+        ("0: password of robin", "0: pending: code of robin"),
+        (
+            "0: password of kim",
+            "0: pending: begin passkey",
+            "0: pending: passkey of kim, verified: False",
+        ),
+    ],
+    ids=["a code", "a key that verifies nobody"],
+)
+def test_where_the_password_opens_nothing_there_is_a_way_on_for_who_has_no_more(
+    after: tuple[str, ...],
+) -> None:
+    assert explore("wordless", "factors", depth=2, after=after).sessions
+
+
+@pytest.mark.parametrize(
     ("policy", "start", "every"),
     [
         ("trusting", "factors", 23),
