@@ -82,11 +82,13 @@ def rows() -> Iterator[Row]:
         theirs = redis.asyncio.Redis.from_url(url)
         stack.callback(lambda: loop.run_until_complete(theirs.aclose()))
         on_redis = _starsessions(loop, RedisStore(connection=theirs))
-        kept = RedisSessions(client)
+        kept, clock = RedisSessions(client), _Apart()
         yield _row("starsessions", _ours(loop, stack, kept), on_redis, "both on Redis", best_of=3)
+        apart = _ours(loop, stack, kept, clock)
+        clock.apart = timedelta(seconds=2)  # once somebody is signed in: their codes have a time
         yield _row(
             "starsessions.apart",
-            _ours(loop, stack, kept, _Apart()),
+            apart,
             on_redis,
             "both on Redis, each request two seconds after the last: ours writes when it was seen too",
             best_of=3,
@@ -145,13 +147,15 @@ def _requests(loop: asyncio.AbstractEventLoop, app: Any, cookie: str) -> Callabl
 
 
 class _Apart:
-    """A clock that goes on two seconds each time it is asked, which is once a request."""
+    """A clock that goes on two seconds each time it is asked, which is once a request; it stands while ``apart`` is zero."""
+
+    apart = timedelta()
 
     def __init__(self) -> None:
         self._now = system_clock()
 
     def __call__(self) -> datetime:
-        self._now += timedelta(seconds=2)
+        self._now += self.apart
         return self._now
 
 
