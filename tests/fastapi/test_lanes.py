@@ -6,8 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import subprocess
-import sys
 import threading
 import weakref
 from contextvars import ContextVar
@@ -17,7 +15,6 @@ import pytest
 
 from portalsec.errors import ConfigurationError
 from portalsec.fastapi import Lanes
-from portalsec.fastapi._threads import Threads
 
 
 def most_at_once(lanes: Lanes, calls: int, *, lane: str) -> int:
@@ -185,7 +182,7 @@ def test_a_call_that_was_begun_is_waited_for_when_the_visitor_hangs_up() -> None
 
 
 def test_a_call_that_outlives_its_loop_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    begun, release = threading.Event(), threading.Event()
+    begun, release, over = threading.Event(), threading.Event(), threading.Event()
     lanes = Lanes()
 
     def operation() -> None:
@@ -198,105 +195,13 @@ def test_a_call_that_outlives_its_loop_disturbs_nobody(caplog: pytest.LogCapture
         waiting.cancel()
 
     asyncio.run(main())
-    (threads,) = lanes._threads.values()
-    (thread,) = threads._begun
+    (pool,) = lanes._pools.values()
     with caplog.at_level(logging.DEBUG):
-        lanes._threads.clear()  # as the loop is collected
-        del threads
-        gc.collect()
         release.set()
-        thread.join(timeout=30)
-        assert not thread.is_alive()
+        pool.submit(over.set)
+        assert over.wait(timeout=30)
+        pool.shutdown()
     assert not caplog.records
-
-
-def test_calls_one_after_the_other_share_a_thread_and_calls_at_once_do_not() -> None:
-    both = threading.Barrier(2)
-
-    def meet() -> threading.Thread:
-        both.wait(timeout=30)
-        return threading.current_thread()
-
-    async def main() -> tuple[set[threading.Thread], set[threading.Thread]]:
-        lanes = Lanes()
-        one_by_one = {await lanes.offload(threading.current_thread) for _ in range(20)}
-        return one_by_one, set(await asyncio.gather(lanes.offload(meet), lanes.offload(meet)))
-
-    one_by_one, at_once = asyncio.run(main())
-    assert len(one_by_one) == 1
-    assert len(at_once) == 2
-
-
-def test_there_are_never_more_threads_than_said_and_whoever_finds_none_waits() -> None:
-    release, full = threading.Event(), threading.Barrier(3)
-    waited: list[str] = []
-
-    def occupy() -> None:
-        full.wait(timeout=30)
-        assert release.wait(timeout=30)
-
-    async def main() -> None:
-        threads = Threads(2)
-        async with anyio.create_task_group() as group:
-            for _ in range(2):
-                group.start_soon(threads.run, occupy)
-            await anyio.to_thread.run_sync(full.wait)
-            for _ in range(5):
-                group.start_soon(threads.run, lambda: waited.append("done"))
-            await anyio.wait_all_tasks_blocked()
-            assert not waited
-            assert len(threads._begun) == 2
-            release.set()
-        assert threads._under_way == 0
-
-    asyncio.run(main())
-    assert waited == ["done"] * 5
-
-
-def test_a_cancelled_call_gives_its_thread_back() -> None:
-    begun, release = threading.Event(), threading.Event()
-
-    def refuse() -> None:
-        begun.set()
-        assert release.wait(timeout=30)
-        raise PermissionError
-
-    async def main() -> int:
-        threads = Threads(1)
-        waiting = asyncio.create_task(threads.run(refuse))
-        await anyio.to_thread.run_sync(begun.wait)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        release.set()
-        await threads.run(lambda: None)
-        return threads._under_way
-
-    assert asyncio.run(main()) == 0
-
-
-def test_a_process_that_ends_waits_for_what_was_begun() -> None:
-    script = """
-import asyncio, threading
-from portalsec.fastapi import Lanes
-
-begun, lanes = threading.Event(), Lanes()
-
-def attempt():
-    begun.set()
-    threading.main_thread().join()
-    print("counted", flush=True)
-
-async def main():
-    asyncio.get_running_loop().create_task(lanes.offload(attempt))
-    await asyncio.to_thread(begun.wait)
-
-asyncio.run(main())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert (done.stdout, done.stderr) == ("counted\n", "")
 
 
 def test_an_operation_sees_what_the_request_set_and_sets_nothing_there() -> None:

@@ -6,7 +6,7 @@ that may be silent: in the hashing lane nobody could sign in meanwhile, on the s
 has a limiter of its own; `portalsec.auth.passwords.Passwords` bounds how many hashes run at once wherever they come from.
 
 What asks stores, as every request does, has threads of its own: the application's slow endpoints keep nobody from being
-checked, and the way there and back is half as long as anyio's (`portalsec.fastapi._threads`).
+checked, and the way there and back is half as long as anyio's, which visits the event loop twice before it leaves it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
 from portalsec.errors import ConfigurationError
-from portalsec.fastapi._threads import Threads
 
 __all__ = ["Lanes"]
 
@@ -44,7 +46,7 @@ class Lanes:
         if hashing < 1:
             raise ConfigurationError(f"hashing={hashing}: at least one hash must be able to run")
         self._places = hashing
-        self._threads: WeakKeyDictionary[asyncio.AbstractEventLoop, Threads] = WeakKeyDictionary()
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor] = WeakKeyDictionary()
         self._hashing: RunVar[CapacityLimiter] = RunVar("portalsec-hashing")
         self._choosing: RunVar[CapacityLimiter] = RunVar("portalsec-choosing")
 
@@ -54,10 +56,15 @@ class Lanes:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # trio
             return await to_thread.run_sync(operation)
-        threads = self._threads.get(loop)
-        if threads is None:
-            threads = self._threads[loop] = Threads(_STORES)
-        return await threads.run(operation)
+        held = self._pool(loop).submit(copy_context().run, operation)
+        woken = loop.create_future()
+        held.add_done_callback(lambda _: _wake(loop, woken))
+        with CancelScope(shield=True):
+            await woken
+        try:
+            return held.result()
+        finally:
+            del held  # an error whose traceback leads back to itself would wait for the garbage collector
 
     async def hashing(self, operation: Callable[[], T]) -> T:
         """One operation that hashes a password, and asks no service, in its own lane."""
@@ -66,6 +73,23 @@ class Lanes:
     async def choosing(self, operation: Callable[[], T]) -> T:
         """One operation that takes a new password, and may ask whether it has leaked, in its own lane."""
         return await _limited(operation, self._choosing, _CHOOSING)
+
+    def _pool(self, loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor:
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = ThreadPoolExecutor(_STORES, thread_name_prefix="portalsec")
+        return pool
+
+
+def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+    """From the thread. Where the loop is closed by now, nobody waits any more."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_settle, woken)
+
+
+def _settle(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 async def _limited(operation: Callable[[], T], held: RunVar[CapacityLimiter], places: int) -> T:
