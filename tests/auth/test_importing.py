@@ -47,8 +47,10 @@ def test_several_are_confirmed_one_after_the_other_and_each_is_told() -> None:
         assert first.codes is not None and not m.alive(elsewhere)
         session = m.active(first.session)
         assert m.factors.waiting_imports(session, source=SOURCE) == (names[0], names[2])
+        m.clock.advance(timedelta(seconds=1))  # of one moment, either may come first
         second = m.factors.confirm_import(session, 1, code(m, b"x" * 32, 8, "sha256"), source=SOURCE)
         session = m.active(second.session)
+        m.clock.advance(timedelta(seconds=1))
         third = m.factors.confirm_import(session, 0, code(m, SEED), source=SOURCE)
         session = m.active(third.session)
         assert (second.codes, third.codes) == (None, None)

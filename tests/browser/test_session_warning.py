@@ -143,7 +143,8 @@ def test_the_absolute_limit_is_told_early_may_be_put_away_and_comes_back(context
         dialog = warning(page)
         expect(dialog).to_have_accessible_name("This session ends soon")
         expect(dialog).to_contain_text("whatever you do")
-        dialog.get_by_role("button", name="Go on for now").click()
+        with page.expect_response("**/session/stay"):  # the clock moves once the server has it
+            dialog.get_by_role("button", name="Go on for now").click()
         expect(dialog).to_be_hidden()
         web.later(minutes=3)
         asks(page)
