@@ -174,3 +174,22 @@ def test_an_account_that_has_nothing_to_show_secures_itself_after_a_fresh_sign_i
     visit.session = fresh.token.reveal()
     m.clock.advance(WITHIN - timedelta(seconds=1))
     assert visit.post(address, **form).redirect
+
+
+@pytest.mark.parametrize("page", ["/account/password", "/account/email", "/account/close"])
+def test_a_page_that_takes_the_password_asks_for_the_second_factor_before_anybody_types(
+    m: Factoring, page: str
+) -> None:
+    account = m.portal.stores.accounts.by_login("robin")
+    assert account is not None
+    m.enrolled_with(account)
+    visit = Visit(m)
+    assert visit.get(page).status == 200
+    m.clock.advance(WITHIN)
+    for ask in (visit.get, visit.post):
+        with pytest.raises(StepUpRequired) as short:
+            ask(page)
+        assert short.value.next == ("totp",)
+    visit.step_up()
+    assert visit.get(page).status == 200
+    assert visit.post(page).status == 400  # only what was to be typed is missing

@@ -21,6 +21,7 @@ from portalsec.auth._hardware import proves_makes, require_reachable
 from portalsec.auth._last_factor import LastFactor, needs_authenticator
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._own_words import About, OwnWords
+from portalsec.auth._reauthentication import Reauthentication
 from portalsec.auth._replacing import Replacing
 from portalsec.auth._retiring import Retiring
 from portalsec.auth.account import Accounts
@@ -559,6 +560,7 @@ def build_portal(
         emit=emit,
         clock=clock,
     )
+    owner = Reauthentication(current=current, step_up=step_up)
     replacing = Replacing(
         accounts=stores.accounts,
         new_passwords=new_passwords,
@@ -594,7 +596,7 @@ def build_portal(
         links=links,
         requests=requests,
         notices=notices,
-        current=current,
+        owner=owner,
         throttle=throttle,
         endings=endings,
         sessions=sessions,
@@ -625,7 +627,7 @@ def build_portal(
     )
     password_change = PasswordChange(
         accounts=stores.accounts,
-        current=current,
+        owner=owner,
         replacing=replacing,
         notices=notices,
         sign_in=sign_in,
@@ -742,7 +744,7 @@ def build_portal(
     )
     closing = Closing(
         accounts=stores.accounts,
-        current=current,
+        owner=owner,
         new_passwords=new_passwords,
         endings=endings,
         notices=notices,

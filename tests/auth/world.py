@@ -14,6 +14,7 @@ from portalsec.auth._creating import Creating
 from portalsec.auth._current import CurrentPassword
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._own_words import About, OwnWords
+from portalsec.auth._reauthentication import Reauthentication
 from portalsec.auth._replacing import Replacing
 from portalsec.auth.account import Accounts
 from portalsec.auth.adding_factor import AddingFactor
@@ -333,6 +334,21 @@ class World:
         self.current = CurrentPassword(
             accounts=self.account_store, passwords=self.passwords, throttle=self.throttle, emit=emit
         )
+        self.adding_factor = AddingFactor(current=self.current, sign_in=self.sign_in)
+        self.step_up = StepUp(
+            accounts=self.account_store,
+            current=self.current,
+            totp=self.totp,
+            sessions=self.sessions,
+            throttle=self.throttle,
+            passkeys=self.passkeys,
+            passkey_store=self.passkey_store if self.every_factor else None,
+            recovery_codes=self.recovery_codes if self.every_factor else None,
+            asked_here=self.sign_in.asked_here,
+            emit=emit,
+            clock=self.clock,
+        )
+        self.owner = Reauthentication(current=self.current, step_up=self.step_up)
         self.replacing = Replacing(
             accounts=self.account_store,
             new_passwords=self.new_passwords,
@@ -368,7 +384,7 @@ class World:
             links=self.links,
             requests=self.requests,
             notices=self.notices,
-            current=self.current,
+            owner=self.owner,
             throttle=self.throttle,
             endings=self.endings,
             sessions=self.sessions,
@@ -399,24 +415,10 @@ class World:
         )
         self.password_change = PasswordChange(
             accounts=self.account_store,
-            current=self.current,
+            owner=self.owner,
             replacing=self.replacing,
             notices=self.notices,
             sign_in=self.sign_in,
-            emit=emit,
-            clock=self.clock,
-        )
-        self.adding_factor = AddingFactor(current=self.current, sign_in=self.sign_in)
-        self.step_up = StepUp(
-            accounts=self.account_store,
-            current=self.current,
-            totp=self.totp,
-            sessions=self.sessions,
-            throttle=self.throttle,
-            passkeys=self.passkeys,
-            passkey_store=self.passkey_store if self.every_factor else None,
-            recovery_codes=self.recovery_codes if self.every_factor else None,
-            asked_here=self.sign_in.asked_here,
             emit=emit,
             clock=self.clock,
         )

@@ -47,6 +47,17 @@ def text(response: Any) -> str:
     return str(response.content.decode())
 
 
+def test_who_goes_to_change_the_password_shows_a_second_factor_first_and_is_led_back(person: Someone) -> None:
+    client = browser()
+    signed_in(client, person)
+    for page in ("password", "email", "close"):
+        person.world.clock.advance(timedelta(minutes=6))
+        away = client.get(f"/account/{page}")
+        assert (away.status_code, away["Location"]) == (303, f"/account/step-up?next=/account/{page}&or=totp")
+        fresh(client, person, f"/account/{page}")
+        assert client.get(f"/account/{page}").status_code == 200
+
+
 def test_the_whole_way(person: Someone) -> None:
     client = browser()
     signed_in(client, person)

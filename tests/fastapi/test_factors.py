@@ -30,10 +30,26 @@ def shown(response: Any) -> dict[str, Any]:
     return dict(json.loads(response.text))
 
 
-def fresh(site: AccountSite, client: Any, login: str = "robin") -> None:
+def fresh(site: AccountSite, client: Any, login: str = "robin", *, next: str = AT) -> None:
     site.site.clock.advance(timedelta(seconds=60))
-    done = client.post("/account/step-up", {"code": site.site.code(login), "next": AT})
-    assert (done.status_code, done.headers["location"]) == (303, AT)
+    done = client.post("/account/step-up", {"code": site.site.code(login), "next": next})
+    assert (done.status_code, done.headers["location"]) == (303, next)
+
+
+def test_who_goes_to_change_the_password_shows_a_second_factor_first_and_is_led_back(
+    site: AccountSite,
+) -> None:
+    site.person("robin")
+    client = site.signed_in("robin")
+    for page in ("password", "email", "close"):
+        site.site.clock.advance(timedelta(minutes=6))
+        away = client.get(f"/account/{page}")
+        assert (away.status_code, away.headers["location"]) == (
+            303,
+            f"/account/step-up?next=/account/{page}&or=totp",
+        )
+        fresh(site, client, next=f"/account/{page}")
+        assert shown(client.get(f"/account/{page}"))["page"] == page
 
 
 def test_from_the_list_through_a_step_up_to_a_second_authenticator_and_away_again(site: AccountSite) -> None:

@@ -59,8 +59,9 @@ def _sqlite(name: str) -> dict[str, object]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA / name,
-        # WAL: readers do not hold up the writer. FULL: what was acknowledged survives the power going.
-        "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"},
+        # WAL: readers do not hold up the writer. FULL: what was acknowledged survives the power going. A writer waits
+        # for the one before it, on a slow disk too, rather than fail.
+        "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", "timeout": 20},
     }
 
 

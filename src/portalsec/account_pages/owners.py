@@ -26,6 +26,7 @@ from portalsec.account_pages.views import (
     notice_views,
 )
 from portalsec.auth.endings import Why
+from portalsec.auth.factors import WITHIN
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.password_policy import PasswordRefused
 from portalsec.auth.ports import KnownDevice
@@ -72,16 +73,23 @@ class OwnerPages:
         session.require_owner()  # support that acts in the owner's name sees none of these pages
         return session
 
+    def _shown_all_but_the_password(self, asked: Asked) -> ActiveSession:
+        """Of pages that ask for the password (`portalsec.auth._reauthentication`): a second factor comes first, before
+        anything is typed that would be lost. Without one: `Denied`, STEP_UP_REQUIRED."""
+        session = self._session(asked)
+        self._portal.step_up.require_second(session, within=WITHIN)
+        return session
+
     # -- password ---------------------------------------------------------------------------------------------------
 
     def password(self, asked: Asked) -> Reply:
         """Shows: least, changed (after a change), errors."""
-        session = self._session(asked)
+        session = self._shown_all_but_the_password(asked)
         return self._password(session, changed=asked.text("changed") == "yes")
 
     def change_password(self, asked: Asked) -> Reply:
         """``current``, ``password``. Every other session ends; this one goes on under a new id."""
-        session = self._session(asked)
+        session = self._shown_all_but_the_password(asked)
         missing = tuple(
             trouble(field, f"missing_{field}", asked.language)
             for field in ("current", "password")
@@ -119,11 +127,12 @@ class OwnerPages:
         """``remove`` of a contact's id asks once more. Shows: contacts, removing (`ContactView` or None), email (what
         was typed), done ("sent", "removed" or ""), errors."""
         done = asked.text("done")
-        return self._email(asked, self._session(asked), done=done if done in ("sent", "removed") else "")
+        session = self._shown_all_but_the_password(asked)
+        return self._email(asked, session, done=done if done in ("sent", "removed") else "")
 
     def change_email(self, asked: Asked) -> Reply:
         """``do=add`` with ``email``, or ``do=remove`` with ``contact``; ``current``, the password, with both."""
-        session, removing = self._session(asked), asked.text("do") == "remove"
+        session, removing = self._shown_all_but_the_password(asked), asked.text("do") == "remove"
         typed = asked.text("email").strip()
         missing = [] if removing or typed else ["email"]
         missing += [] if asked.text("current") else ["current"]
@@ -351,11 +360,12 @@ class OwnerPages:
 
     def close(self, asked: Asked) -> Reply:
         """Asks once more. Shows: errors."""
-        return Reply(page="close", values={"session": self._session(asked), "errors": ()})
+        session = self._shown_all_but_the_password(asked)
+        return Reply(page="close", values={"session": session, "errors": ()})
 
     def close_account(self, asked: Asked) -> Reply:
         """``current``: the password. Then the account is closed and everything of it ends."""
-        session = self._session(asked)
+        session = self._shown_all_but_the_password(asked)
         if not asked.text("current"):
             missing = (trouble("current", "missing_current", asked.language),)
             return Reply(status=400, page="close", values={"session": session, "errors": missing})

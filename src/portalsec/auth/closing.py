@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portalsec.auth._current import CurrentPassword
+from portalsec.auth._reauthentication import Reauthentication
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.new_password import NewPasswords
 from portalsec.auth.notices import NoticeKind, Notices
@@ -27,7 +27,7 @@ class Closing:
         self,
         *,
         accounts: AccountStore,
-        current: CurrentPassword,
+        owner: Reauthentication,
         new_passwords: NewPasswords,
         endings: Endings,
         notices: Notices,
@@ -35,7 +35,7 @@ class Closing:
         clock: Clock,
     ) -> None:
         self._accounts = accounts
-        self._current = current
+        self._owner = owner
         self._new_passwords = new_passwords
         self._endings = endings
         self._notices = notices
@@ -46,10 +46,10 @@ class Closing:
         """Disable the account, end everything of it, and tell its owner by mail.
 
         Raises:
-            Denied: as `CurrentPassword.verify`: a session that was left open closes nothing.
+            Denied: as `Reauthentication.verify`: a session that was left open closes nothing.
             StoreError: something failed; nobody got in by it. An operator can finish it by disabling the account.
         """
-        account = self._current.verify(session, current, source=source)
+        account = self._owner.verify(session, current, source=source)
         owner = Actor(type="user", id=account.id)
         self._emit(
             SecurityEvent(

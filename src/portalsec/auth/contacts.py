@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from portalsec.auth._current import CurrentPassword
 from portalsec.auth._email import canonical_email
 from portalsec.auth._mail_requests import MailRequests
 from portalsec.auth._probation import settled
+from portalsec.auth._reauthentication import Reauthentication
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.links import LinkPurpose, Links
 from portalsec.auth.notices import Letter, NoticeKind, Notices
@@ -53,7 +53,7 @@ class Contacts:
         links: Links,
         requests: MailRequests,
         notices: Notices,
-        current: CurrentPassword,
+        owner: Reauthentication,
         throttle: Throttle,
         endings: Endings,
         sessions: Sessions,
@@ -66,7 +66,7 @@ class Contacts:
         self._links = links
         self._requests = requests
         self._notices = notices
-        self._current = current
+        self._owner = owner
         self._throttle = throttle
         self._endings = endings
         self._sessions = sessions
@@ -88,10 +88,10 @@ class Contacts:
 
         Raises:
             Denied: ADDRESS_REFUSED (no such address, or the account has as many as it may), THROTTLED, and what
-                `CurrentPassword.verify` raises.
+                `Reauthentication.verify` raises.
         """
         canonical = self._canonical(address, source)
-        account = self._current.verify(session, current, source=source)
+        account = self._owner.verify(session, current, source=source)
         held = self._store.of_account(account.id)
         known = next((each for each in held if each.address == canonical), None)
         if known is None and len(held) >= self._links.policy.contacts:
@@ -182,9 +182,9 @@ class Contacts:
 
         Raises:
             Denied: ADDRESS_REFUSED (not this account's, or the only verified one: whoever has a session could silence
-                the owner so), SESSION_REVOKED (the session ended meanwhile), and what `CurrentPassword.verify` raises.
+                the owner so), SESSION_REVOKED (the session ended meanwhile), and what `Reauthentication.verify` raises.
         """
-        account = self._current.verify(session, current, source=source)
+        account = self._owner.verify(session, current, source=source)
         held = self._store.of_account(account.id)
         contact = next((each for each in held if each.id == contact_id), None)
         last = contact is not None and contact.verified_at is not None

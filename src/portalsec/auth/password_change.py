@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portalsec.auth._current import CurrentPassword
 from portalsec.auth._door import DOOR
+from portalsec.auth._reauthentication import Reauthentication
 from portalsec.auth._replacing import ENDINGS, Replacing
 from portalsec.auth.endings import Why
 from portalsec.auth.notices import NoticeKind, Notices
@@ -39,7 +39,7 @@ class PasswordChange:
         self,
         *,
         accounts: AccountStore,
-        current: CurrentPassword,
+        owner: Reauthentication,
         replacing: Replacing,
         notices: Notices,
         sign_in: SignIn,
@@ -47,7 +47,7 @@ class PasswordChange:
         clock: Clock,
     ) -> None:
         self._accounts = accounts
-        self._current = current
+        self._owner = owner
         self._replacing = replacing
         self._notices = notices
         self._sign_in = sign_in
@@ -65,7 +65,7 @@ class PasswordChange:
                 leads to the first), EVIDENCE_STALE (another change was faster), SESSION_REVOKED.
             PasswordRefused: with what is to be mended.
         """
-        account = self._current.verify(session, current, source=source)
+        account = self._owner.verify(session, current, source=source)
         new_hash = self._prepared(account, new, source, session.reference)
         replaced = self._replacing.replace(
             account,

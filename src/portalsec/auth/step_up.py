@@ -152,6 +152,18 @@ class StepUp:
         )
         self.ask(session, asked)
 
+    def require_second(self, session: ActiveSession, *, within: timedelta) -> None:
+        """Return where a second factor was shown so lately, on the way in or since, and where the account has none: for
+        what takes the password too, and asks for that itself.
+
+        Raises:
+            StepUpRequired: with what would do.
+            Denied: IMPERSONATED.
+        """
+        session.require_owner()
+        if self._has(session.account_id)[1]:
+            self.require(session, within=within, explicit=False)
+
     def require_reachable(self, asked: FactorDemand) -> None:
         """Raises `ConfigurationError` where nobody could ever set up in this portal what is asked."""
         if asked.level == 3 and not self._hardware:

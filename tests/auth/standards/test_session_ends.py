@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from portalsec.auth.factors import WITHIN
 from portalsec.auth.ports import Account
 from portalsec.errors import Denied, Reason
 from portalsec.events import Actor
@@ -93,6 +94,15 @@ def test_v7_5_1_a_session_alone_changes_no_password_and_no_address(world: World)
         lambda: world.contacts.remove(inside, before[1][0].id, current=wrong, source=SOURCE),
     ):
         assert refused(attempt) is Reason.WRONG_PASSWORD
+    assert (hash_of(world, account), world.contacts.of_account(account.id)) == before
+    # Nor with the password, where a second factor was shown on the way in and not lately.
+    world.clock.advance(WITHIN)
+    for attempt in (
+        lambda: world.password_change.change(inside, current=PASSWORD, new=OTHER_PASSWORD, source=SOURCE),
+        lambda: world.contacts.add(inside, SECOND, current=PASSWORD, source=SOURCE),
+        lambda: world.contacts.remove(inside, before[1][0].id, current=PASSWORD, source=SOURCE),
+    ):
+        assert refused(attempt) is Reason.STEP_UP_REQUIRED
     assert (hash_of(world, account), world.contacts.of_account(account.id)) == before
 
 
