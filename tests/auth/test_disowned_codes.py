@@ -10,6 +10,7 @@ import pytest
 from portalsec.auth.notices import NoticeKind
 from portalsec.auth.ports import Account
 from portalsec.errors import StoreError
+from portalsec.events import Event
 from portalsec.portal import Stores
 from tests.abuse.doors import stores
 from tests.auth.factoring import Factoring
@@ -38,6 +39,22 @@ def test_atk_47_the_owner_is_told_that_codes_made_since_open_nothing(stores: Sto
         assert kinds(m, robin).count(NoticeKind.RECOVERY_CODES_REMOVED) == 1
         mail = m.mail_of("recovery codes open nothing")
         assert mail.to == "robin@mail.example" and "make new ones" in mail.text
+        # "This wasn't me" is over, and would do nothing.
+        assert "?token=" not in mail.text + (mail.html or "")
+        removed = [each.details for each in m.events.named(Event.AUTH_MFA_REMOVED)]
+        assert [(each["factor"], each["by"]) for each in removed] == [("recovery_code", "disavowal")]
+
+
+def test_the_mail_on_authenticators_that_this_wasnt_me_took_has_no_dead_link() -> None:
+    with Factoring() as m:
+        robin = m.person()
+        seen = m.portal.notices.tell(robin.id, NoticeKind.NEW_DEVICE, source=THIEF)
+        m.clock.advance(MINUTE)
+        m.add_totp(m.open())
+        assert "?token=" in m.deliver()[-1].text
+        m.disavow(seen)
+        mails = [mail for mail in m.deliver() if "removed" in mail.subject]
+        assert len(mails) == 1 and "?token=" not in mails[0].text + (mails[0].html or "")
 
 
 def test_codes_from_before_stay_and_nothing_is_said_of_them(stores: Stores) -> None:

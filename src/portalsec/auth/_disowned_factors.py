@@ -13,8 +13,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
-from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.notices import NO_LINK, TO_NOBODY, NoticeKind, Notices
 from portalsec.auth.ports import Notice
+from portalsec.auth.proof import Factor
 from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.clock import Clock
 from portalsec.errors import Reason, StoreError, Tampered
@@ -74,7 +75,10 @@ class DisownedFactors:
         made_at = self._codes.made_at(account_id)
         if made_at is not None and self._goes(made_at, notice, since=since):
             # Told first: their owner may have made and printed them, and must not count on what opens nothing.
-            self._notices.tell(account_id, NoticeKind.RECOVERY_CODES_REMOVED, source=source)
+            self._notices.tell(
+                account_id, NoticeKind.RECOVERY_CODES_REMOVED, source=source, details={NO_LINK: TO_NOBODY}
+            )
+            self._record(notice, "", Factor.RECOVERY_CODE.value, source, added=False)
             self._codes.remove(account_id)
 
     def _goes(self, made_at: datetime, notice: Notice, *, since: bool) -> bool:
@@ -97,8 +101,10 @@ class DisownedFactors:
         ]
         if not newer:
             return
-        # One for all of them, and without a link that would bring one back: a stranger may have filled the list.
-        self._notices.tell(account_id, NoticeKind.FACTOR_REMOVED, source=source, details={self._final: "yes"})
+        # One for all of them, and without a link that would bring one back: a stranger may have filled the list. Nor with
+        # a "this wasn't me", which is over: the incident that is opened below covers it.
+        about = {self._final: "yes", NO_LINK: TO_NOBODY}
+        self._notices.tell(account_id, NoticeKind.FACTOR_REMOVED, source=source, details=about)
         for each in newer:
             if not self._authenticators.remove(account_id, each.id, at=now):
                 continue

@@ -10,7 +10,7 @@ from portalsec.auth._probation import settled
 from portalsec.auth._reauthentication import Reauthentication
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.links import LinkPurpose, Links
-from portalsec.auth.notices import Letter, NoticeKind, Notices
+from portalsec.auth.notices import NO_LINK, TO_REMOVED, Letter, NoticeKind, Notices
 from portalsec.auth.ports import Account, AccountStore, Contact, ContactStore, Notice
 from portalsec.auth.sessions import ActiveSession, NewSession, Sessions
 from portalsec.auth.throttle import Throttle
@@ -210,7 +210,7 @@ class Contacts:
             source=source,
             # The mail that goes there once more has a link only where the address may be the owner's: see `settled`.
             details={"contact": contact.id}
-            | ({} if settled(contact, account, at=now) else {"no_link": "yes"}),
+            | ({} if settled(contact, account, at=now) else {NO_LINK: TO_REMOVED}),
             mail=verified,
             also=contact if verified else None,
         )

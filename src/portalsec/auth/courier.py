@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from portalsec.auth.notice_mail import MailWriter
 from portalsec.auth.notice_policy import NoticePolicy
-from portalsec.auth.notices import REQUESTS, Letter, NoticeKind, Notices
+from portalsec.auth.notices import NO_LINK, REQUESTS, TO_NOBODY, Letter, NoticeKind, Notices
 from portalsec.auth.ports import Contact, ContactStore, Notice, NoticeStore, Notifier
 from portalsec.clock import Clock
 from portalsec.errors import AuditUnavailable, MailRefused, StoreError, Tampered
@@ -237,7 +237,7 @@ class Courier:
         account_id = notice.account_id or ""
         details = dict(self._notices.details(notice))
         also_id, also = details.pop("also_id", ""), details.pop("also", "")
-        no_link = details.pop("no_link", "")
+        no_link = details.pop(NO_LINK, "")
         to = [contact for contact in self._contacts.of_account(account_id) if contact.verified_at is not None]
         if also and all(contact.address != also for contact in to):
             to.append(
@@ -254,7 +254,7 @@ class Courier:
             # An address that was just added may be a thief's: it is told, and cannot take the account over with it.
             just_added = kind is NoticeKind.CONTACT_ADDED and details.get("contact") == contact.id
             # And one that was removed while it was new: its reader would undo the removal.
-            untold = just_added or (contact.id == also_id and bool(no_link))
+            untold = just_added or no_link == TO_NOBODY or (contact.id == also_id and bool(no_link))
             token = None if untold or not self._writer.links else self._disavowal(notice.id)
             undo = None if token is None or self._undo is None else self._undo(notice, details)
             letters.append(

@@ -25,7 +25,7 @@ from portalsec.auth.endings import Endings, Why
 from portalsec.auth.incidents import Incidents
 from portalsec.auth.links import LinkPurpose, Links
 from portalsec.auth.notice_policy import NoticePolicy
-from portalsec.auth.notices import REQUESTS, NoticeKind, Notices
+from portalsec.auth.notices import NO_LINK, REQUESTS, TO_REMOVED, NoticeKind, Notices
 from portalsec.auth.ports import (
     Account,
     AccountStore,
@@ -330,7 +330,7 @@ class Disavowal:
                     account.id,
                     NoticeKind.CONTACT_REMOVED,
                     source=source,
-                    details={"contact": contact.id, "no_link": "yes"},
+                    details={"contact": contact.id, NO_LINK: TO_REMOVED},
                     also=contact,
                 )
             self._contacts.remove(account.id, contact.id)

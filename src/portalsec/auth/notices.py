@@ -23,7 +23,16 @@ from portalsec.events import Source
 from portalsec.secret import Secret
 from portalsec.typing import NewId
 
-__all__ = ["REQUESTS", "Letter", "NoticeKind", "Notices", "notice_place"]
+__all__ = [
+    "NO_LINK",
+    "REQUESTS",
+    "TO_NOBODY",
+    "TO_REMOVED",
+    "Letter",
+    "NoticeKind",
+    "Notices",
+    "notice_place",
+]
 
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # read out on the telephone: no 0, 1, I, L, O, U
 _MAX_DATA = 3 * 1024  # the port's 4 KiB less the seal
@@ -74,6 +83,12 @@ class NoticeKind(StrEnum):
 
 REQUESTS = frozenset(kind for kind in NoticeKind if kind.value.startswith("request."))
 """Kinds whose row has no account: it is worked on by whoever registered for it, and removed."""
+
+NO_LINK = "no_link"
+"""A detail: whose mail of the notice has no "this wasn't me", since it would do nothing, or serve a stranger."""
+
+TO_NOBODY = "all"
+TO_REMOVED = "removed"  # the address that the notice tells of, for the last time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
