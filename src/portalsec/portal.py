@@ -343,7 +343,7 @@ def build_portal(
             "name the same origin, or make a key for the new one"
         )
     passkey_policy = policies.passkeys or _passkeys_of(base_url, name)
-    require_reachable(policies.sign_in, passkey_policy)
+    require_reachable(policies.sign_in, policies.impersonation, passkey_policy)
     mac = KeyedHash(keys.mac)
     sealer = FieldSealer(keys.fields)
 

@@ -8,6 +8,7 @@ import pytest
 
 from portalsec.auth.demands import Demand, DemandRule
 from portalsec.auth.factor_demand import FactorDemand
+from portalsec.auth.impersonation import ImpersonationPolicy
 from portalsec.auth.passkeys import PasskeyPolicy
 from portalsec.auth.passkeys.attestation import AttestationPolicy
 from portalsec.auth.signin import SignInPolicy
@@ -44,6 +45,14 @@ def test_a_portal_in_which_nobody_could_meet_level_3_does_not_start(policy: Pass
         ConfigurationError, match=r"\[sign_in\] rules: level 3 .*\[passkeys\] roots or metadata"
     ):
         Factoring(sign_in=HARDWARE, passkeys=policy)
+
+
+def test_nor_does_one_whose_support_could_never_act() -> None:
+    with pytest.raises(ConfigurationError, match=r"ImpersonationPolicy: min_level: level 3 .*attestation"):
+        Factoring(impersonation=ImpersonationPolicy(min_level=3))
+    maker = SoftMaker("packed")
+    with Factoring(impersonation=ImpersonationPolicy(min_level=3), passkeys=passkeys(maker.root)) as m:
+        assert m.portal.policies.impersonation.min_level == 3
 
 
 def test_rules_of_less_start(stores: Stores) -> None:
