@@ -56,6 +56,18 @@ def test_atk_47_another_name_is_taken_back_and_every_session_ends(stores: Stores
         assert not UNDO.findall(m.mail_of(MAIL).text)
 
 
+def test_this_wasnt_me_gives_the_old_name_back_too(stores: Stores) -> None:
+    with Factoring(stores=stores) as m:
+        robin, _added, _token = renamed(m)
+        told = next(
+            each for each in m.portal.notices.of_account(robin.id) if each.kind == NoticeKind.FACTOR_RENAMED
+        )
+        m.disavow(told)
+        assert labels(m, robin.id) == ["Phone"]
+        last = m.events.named(Event.AUTH_MFA_RENAMED)[-1]
+        assert (last.details["by"], last.changed, last.outcome) == ("disavowal", ("label",), Outcome.SUCCESS)
+
+
 def test_no_mail_and_no_record_has_either_name(stores: Stores) -> None:
     with Factoring(stores=stores) as m:
         robin, _, token = renamed(m)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
-from portalsec.auth.notices import NO_LINK, TO_NOBODY, NoticeKind, Notices
+from portalsec.auth.notices import NO_LINK, NO_UNDO, OLD_NAME, TO_NOBODY, NoticeKind, Notices
 from portalsec.auth.ports import Notice
 from portalsec.auth.proof import Factor
 from portalsec.auth.recovery_codes import RecoveryCodes
@@ -33,9 +33,6 @@ class DisownedFactors:
 
     What cannot be recorded is not done, or is put back; only the one authenticator that the owner disowned by name is gone
     all the same, and whoever calls this records that notice.
-
-    Args:
-        final: a detail of notices that have no undo.
     """
 
     def __init__(
@@ -44,14 +41,12 @@ class DisownedFactors:
         notices: Notices,
         authenticators: Authenticators,
         codes: RecoveryCodes,
-        final: str,
         emit: Emit,
         clock: Clock,
     ) -> None:
         self._notices = notices
         self._authenticators = authenticators
         self._codes = codes
-        self._final = final
         self._emit = emit
         self._clock = clock
 
@@ -66,19 +61,22 @@ class DisownedFactors:
         device, removal = details.get("device"), notice.kind == NoticeKind.FACTOR_REMOVED
         added = device if notice.kind == NoticeKind.FACTOR_ADDED else None
         if added and self._authenticators.remove(account_id, added):
-            self._record(notice, added, details.get("factor", ""), source, added=False)
+            self._record(notice, added, details.get("factor", ""), source, Event.AUTH_MFA_REMOVED)
         if since:
             # Before one is put back: there is room for it then.
             self._remove_newer(notice, source, but=device if removal else None)
         if removal and device:
             self._restore(notice, device, details.get("factor", ""), source)
+        if device and notice.kind == NoticeKind.FACTOR_RENAMED and details.get(OLD_NAME):
+            self._authenticators.rename(account_id, device, details[OLD_NAME])
+            self._record(notice, device, details.get("factor", ""), source, Event.AUTH_MFA_RENAMED)
         made_at = self._codes.made_at(account_id)
         if made_at is not None and self._goes(made_at, notice, since=since):
             # Told first: their owner may have made and printed them, and must not count on what opens nothing.
             self._notices.tell(
                 account_id, NoticeKind.RECOVERY_CODES_REMOVED, source=source, details={NO_LINK: TO_NOBODY}
             )
-            self._record(notice, "", Factor.RECOVERY_CODE.value, source, added=False)
+            self._record(notice, "", Factor.RECOVERY_CODE.value, source, Event.AUTH_MFA_REMOVED)
             self._codes.remove(account_id)
 
     def _goes(self, made_at: datetime, notice: Notice, *, since: bool) -> bool:
@@ -103,13 +101,13 @@ class DisownedFactors:
             return
         # One for all of them, and without a link that would bring one back: a stranger may have filled the list. Nor with
         # a "this wasn't me", which is over: the incident that is opened below covers it.
-        about = {self._final: "yes", NO_LINK: TO_NOBODY}
+        about = {NO_UNDO: "yes", NO_LINK: TO_NOBODY}
         self._notices.tell(account_id, NoticeKind.FACTOR_REMOVED, source=source, details=about)
         for each in newer:
             if not self._authenticators.remove(account_id, each.id, at=now):
                 continue
             try:
-                self._record(notice, each.id, each.factor.value, source, added=False)
+                self._record(notice, each.id, each.factor.value, source, Event.AUTH_MFA_REMOVED)
             except BaseException:
                 with suppress(StoreError):
                     self._authenticators.restore(account_id, each.id, now=now, times=None)
@@ -130,14 +128,16 @@ class DisownedFactors:
         # However many there are: there is no other way back once this notice is disavowed.
         if self._authenticators.restore(account_id, device, now=now, times=None):
             try:
-                self._record(notice, device, factor, source, added=True)
+                self._record(notice, device, factor, source, Event.AUTH_MFA_RESTORED)
             except BaseException:
                 with suppress(StoreError):
                     at = now if gone is None else gone.removed_at
                     self._authenticators.remove(account_id, device, at=at)
                 raise
         elif self._one_of(self._authenticators.of_account(account_id), device) is None:
-            self._record(notice, device, factor, source, added=True, refused=Reason.FACTOR_NOT_ENROLLED)
+            self._record(
+                notice, device, factor, source, Event.AUTH_MFA_RESTORED, refused=Reason.FACTOR_NOT_ENROLLED
+            )
 
     def _one_of(self, held: tuple[Held, ...], device: str) -> Held | None:
         return next((each for each in held if each.id == device), None)
@@ -148,20 +148,20 @@ class DisownedFactors:
         device: str,
         factor: str,
         source: Source,
+        name: str,
         *,
-        added: bool,
         refused: Reason | None = None,
     ) -> None:
         account_id = notice.account_id or ""
         self._emit(
             SecurityEvent(
-                name=Event.AUTH_MFA_RESTORED if added else Event.AUTH_MFA_REMOVED,
+                name=name,
                 outcome=Outcome.SUCCESS if refused is None else Outcome.FAILURE,
                 actor=Actor(type="user", id=account_id),
                 resource=ResourceRef(type="account", id=account_id),
                 reason=refused,
                 source=source,
-                changed=("factor",) if refused is None else (),
+                changed=() if refused else ("label" if name == Event.AUTH_MFA_RENAMED else "factor",),
                 details={"factor": factor, "device": device, "notice": notice.id, "by": "disavowal"},
             )
         )

@@ -23,7 +23,7 @@ from portalsec.auth._pending import is_password, open_data, password_digest, sea
 from portalsec.auth.authenticators import Authenticators, Held
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.evidence import Evidence, mint
-from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.notices import OLD_NAME, NoticeKind, Notices
 from portalsec.auth.otpauth import ImportedSeed, read
 from portalsec.auth.passkeys.labels import label_text
 from portalsec.auth.ports import Account, AccountStore, Flow, FlowStore, KnownDevice, Mac, Sealer
@@ -33,7 +33,6 @@ from portalsec.auth.sessions import ActiveSession, NewSession
 from portalsec.auth.throttle import Attempt, Throttle
 from portalsec.auth.totp import Enrolment, Totp, normalise_code
 from portalsec.auth.trust import Trust
-from portalsec.auth.undo import OLD_NAME
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason, StoreError, Tampered
 from portalsec.events import Actor, Event, Outcome, ResourceRef, SecurityEvent, Source

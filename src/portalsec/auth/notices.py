@@ -25,6 +25,8 @@ from portalsec.typing import NewId
 
 __all__ = [
     "NO_LINK",
+    "NO_UNDO",
+    "OLD_NAME",
     "REQUESTS",
     "TO_NOBODY",
     "TO_REMOVED",
@@ -90,6 +92,12 @@ NO_LINK = "no_link"
 TO_NOBODY = "all"
 TO_REMOVED = "removed"  # the address that the notice tells of, for the last time
 
+NO_UNDO = "no_undo"
+"""A detail of notices that an undo itself brings about: what they tell is not taken back by a link of theirs."""
+
+OLD_NAME = "was"
+"""A detail of the notice of another name: the one before, which its owner typed. No page and no mail shows it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
@@ -147,7 +155,7 @@ class Notices:
         Args:
             source: of the request that did it; an address prefix and the browser's kind are kept of it.
             details: closed codes and opaque ids, such as ``{"factor": "totp"}``; never text that somebody typed, but for
-                `portalsec.auth.undo.OLD_NAME`, which is shown nowhere.
+                `OLD_NAME`, which is shown nowhere.
             mail: whether mail is due, else it only shows among the account's activity.
             delay: how long after now mail is due; `withdraw` takes it back until then.
             also: an address that was the account's and verified until this moment (it was just removed): its owner

@@ -23,7 +23,7 @@ from portalsec.auth._link_uses import LinkUses
 from portalsec.auth._notice_tokens import notice_of, notice_token
 from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
 from portalsec.auth.endings import Endings, Why
-from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.notices import NO_UNDO, OLD_NAME, NoticeKind, Notices
 from portalsec.auth.ports import AccountStore, FlowStore, Mac, Notice, NoticeStore
 from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.clock import Clock
@@ -32,15 +32,11 @@ from portalsec.events import ANONYMOUS, Actor, Event, Outcome, ResourceRef, Secu
 from portalsec.secret import Secret
 from portalsec.typing import Emit
 
-__all__ = ["OLD_NAME", "Undo", "Undoable"]
-
-OLD_NAME = "was"
-"""A detail of the notice of another name: the one before, which its owner typed. No page and no mail shows it."""
+__all__ = ["Undo", "Undoable"]
 
 _PURPOSE = "undo"
 _TIMES = 2  # as many authenticators, in usual numbers, as there is room for where one is put back
 _KEPT = RESTORABLE + timedelta(days=1)  # how long it is known what became of a link: past its end
-_FINAL = "no_undo"  # a detail of notices that an undo itself brings about
 _KINDS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED, NoticeKind.FACTOR_RENAMED})
 _EVENTS = {
     NoticeKind.FACTOR_ADDED: Event.AUTH_MFA_REMOVED,
@@ -109,7 +105,6 @@ class Undo:
             notices=notices,
             authenticators=authenticators,
             codes=codes,
-            final=_FINAL,
             emit=emit,
             clock=clock,
         )
@@ -192,7 +187,7 @@ class Undo:
         self._uses.begin(notice.id, until=notice.at + _KEPT)
         # Told first: whatever fails later, no change is one that the owner does not hear of.
         kind = NoticeKind.FACTOR_RESTORED if adds else NoticeKind.FACTOR_REMOVED
-        about = {"factor": details.get("factor", ""), "device": found.id, _FINAL: "yes"}
+        about = {"factor": details.get("factor", ""), "device": found.id, NO_UNDO: "yes"}
         told = self._notices.tell(account_id, kind, source=source, details=about).id
         try:
             with self._failing(notice, details, source):
@@ -242,7 +237,7 @@ class Undo:
             raise Denied(Reason.TOKEN_INVALID)
         with self._failing(notice, details, source):
             self._endings.apply(account_id, Why.FACTOR_NAMED_BACK, actor=owner, source=source)
-            about = {"factor": details.get("factor", ""), "device": device, _FINAL: "yes"}
+            about = {"factor": details.get("factor", ""), "device": device, NO_UNDO: "yes"}
             self._notices.tell(account_id, NoticeKind.FACTOR_RENAMED, source=source, details=about)
             self._authenticators.rename(account_id, device, details[OLD_NAME])
         self._record(notice, details, source, changed=("label",))
@@ -344,7 +339,7 @@ def _one_of(held: Sequence[Held], device: str) -> Held | None:
 def _takes_back(notice: Notice, details: Mapping[str, str]) -> bool:
     """Whether its details say what there is to take back."""
     named = notice.kind != NoticeKind.FACTOR_RENAMED or bool(details.get(OLD_NAME))
-    return bool(details.get("device")) and _FINAL not in details and named
+    return bool(details.get("device")) and NO_UNDO not in details and named
 
 
 def _undoable(notice: Notice, details: Mapping[str, str]) -> Undoable:
