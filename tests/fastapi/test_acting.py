@@ -16,11 +16,14 @@ from fastapi.routing import APIRoute
 from portalsec.auth.impersonation import ImpersonationPolicy
 from portalsec.auth.links import RecoveryPolicy
 from portalsec.auth.out_of_band import OutOfBandPolicy
+from portalsec.auth.passkeys import PasskeyPolicy
+from portalsec.auth.passkeys.attestation import AttestationPolicy
 from portalsec.auth.proof import Factor
 from portalsec.auth.sessions import ActiveSession
 from portalsec.events import SYSTEM, Actor, Event, Outcome, Source
 from portalsec.fastapi import Portalsec, account_router, session_router, sign_in_router
 from portalsec.testing import SentMail
+from portalsec.testing.attestation import SoftMaker
 from portalsec.testing.portal import memory_portal
 from portalsec.web import PENDING_COOKIE, SESSION_COOKIE, STAFF_COOKIE
 from tests.fastapi.account_site import NEW, AccountSite, Views, account_site
@@ -398,7 +401,14 @@ def test_what_is_missing_is_said(desk: Desk, change: dict[str, str], error: str)
 
 def test_whoever_showed_too_little_is_told_what_to_do() -> None:
     policy = ImpersonationPolicy(min_level=3, lasting=7 * MINUTE)
-    with account_site(may_impersonate=lambda staff, account: True, impersonation=policy) as site:
+    proven = PasskeyPolicy(
+        rp_id="portal.example",
+        origins=("https://portal.example",),
+        attestation=AttestationPolicy(roots=(SoftMaker("packed").root,)),
+    )
+    with account_site(
+        may_impersonate=lambda staff, account: True, impersonation=policy, passkeys=proven
+    ) as site:
         site.person("robin")
         site.person("kim")
         browser = site.signed_in("kim")
