@@ -129,9 +129,9 @@ return value
 """
 
 _TOUCH = f"""
-local value = redis.call('GET', KEYS[1])
-if not value or string.sub(value, 25, 44) ~= '{" " * 20}' or string.sub(value, 5, 24) >= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], string.sub(value, 1, 4) .. ARGV[1] .. string.sub(value, 25), 'KEEPTTL')
+local head = redis.call('GETRANGE', KEYS[1], 0, 43)
+if string.sub(head, 25) ~= '{" " * 20}' or string.sub(head, 5, 24) >= ARGV[1] then return 0 end
+redis.call('SETRANGE', KEYS[1], 4, ARGV[1])
 return 1
 """
 
