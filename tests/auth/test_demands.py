@@ -94,6 +94,12 @@ DONE, STUCK = Next(done=True), Next()
             Demand(factors=(frozenset({F.PASSKEY, F.TOTP}),)),
             show(F.TOTP),
         ),
+        (
+            (PASSWORD, TOTP),
+            has(F.PASSWORD, F.TOTP, F.PASSKEY),
+            Demand(factors=(frozenset({F.PASSKEY}),)),
+            show(F.PASSKEY),
+        ),
         # What does not count for this person is none of two factors beside which a third may be set up.
         ((PASSWORD, MAILED), has(F.PASSWORD, F.EMAIL_CODE, second=True), UNMAILED, STUCK),
         ((PASSWORD, MAILED), has(F.PASSWORD, F.EMAIL_CODE, F.TOTP), UNMAILED, show(F.TOTP)),
