@@ -140,6 +140,7 @@ def undo_of(door: Door) -> Undo:
         last=LastFactor(codes=door.recovery_codes, trust=door.trust, required=lambda _: False),
         used=door.link_store,
         endings=door.endings,
+        disavowed=lambda _: (),
         mac=door.mac,
         emit=door.events,
         clock=door.clock,

@@ -55,7 +55,7 @@ def with_step_up(m: Factoring) -> StepUp:
     p = m.portal
     step_up = StepUp(
         accounts=p.stores.accounts,
-        current=p.disavowal._current,
+        current=p.disavowal._owner._current,
         totp=p.totp,
         sessions=p.sessions,
         throttle=p.throttle,

@@ -10,7 +10,7 @@ import pytest
 
 from portalsec.auth.disavowal import disavow_token
 from portalsec.auth.notice_policy import NoticePolicy
-from portalsec.auth.notices import NoticeKind
+from portalsec.auth.notices import ADDING, NoticeKind
 from portalsec.auth.ports import Message
 from portalsec.auth.trust import TrustPolicy
 from portalsec.errors import Denied, Reason, StoreError
@@ -176,7 +176,7 @@ def test_only_what_can_be_taken_back_has_a_link(kind: NoticeKind) -> None:
             robin.id, kind, source=SOURCE, details={"factor": "totp", "device": "d"}
         )
         token = m.portal.undo.token(notice, m.portal.notices.details(notice))
-        assert (token is not None) is (kind in {NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED})
+        assert (token is not None) is (kind in {*ADDING, NoticeKind.FACTOR_REMOVED})
 
 
 @pytest.mark.parametrize("token", [None, "", "A" * 43, "x", 7, "\0" * 43])

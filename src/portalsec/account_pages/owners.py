@@ -203,7 +203,9 @@ class OwnerPages:
         views = notice_views(self._portal, shown, asked.language)
         values: dict[str, object] = {"session": session, "notices": views, "older": older, "errors": errors}
         if page == "activity":
-            values["disavowing"] = self._disavowing(session, asked)
+            values["disavowing"] = disavowing = self._disavowing(session, asked)
+            if disavowing is not None:
+                self._portal.step_up.require_second(session, within=WITHIN)  # before the password is typed
         return _again(denied, page, status=400 if errors else 200, **values)
 
     def _disavowing(self, session: ActiveSession, asked: Asked) -> NoticeView | None:
@@ -217,7 +219,7 @@ class OwnerPages:
         """``notice``, an id of the activity page, and ``current``: as the mailed link, for who is signed in. This
         session ends too. The password, since what follows chooses a new one and a session left open must not.
         """
-        session = self._session(asked)
+        session = self._shown_all_but_the_password(asked)
         if not asked.text("current"):
             missing = (trouble("current", "missing_current", asked.language),)
             return self._notices(asked, "activity", errors=missing)

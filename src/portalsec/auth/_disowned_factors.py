@@ -3,8 +3,9 @@
 A stranger who got in can add as many authenticators as an account may have: none that came after it stays, or the owner's
 own would find no room, and the stranger's would go on to count.
 
-But links of mails work for weeks, and who has the mailbox must not get rid of what was set up in all that time: only what is
-as young as the undo links reach goes along, and older ones by the notice of their own, which went to every address.
+But links of mails work for weeks, and who has the mailbox alone must not get rid of what was set up in all that time, or the
+account would be the mailbox for as long: by a mail only what is as young as the undo links reach goes, of what the mail
+itself tells too. After that it takes a factor in a session, or the desk.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from portalsec.auth._last_factor import LastFactor
 from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
-from portalsec.auth.notices import NO_LINK, NO_UNDO, OLD_NAME, TO_NOBODY, NoticeKind, Notices
+from portalsec.auth.notices import ADDING, NO_LINK, NO_UNDO, OLD_NAME, TO_NOBODY, NoticeKind, Notices
 from portalsec.auth.ports import Notice
 from portalsec.auth.proof import Factor
 from portalsec.auth.recovery_codes import RecoveryCodes
@@ -24,7 +26,6 @@ from portalsec.typing import Emit
 
 __all__ = ["DisownedFactors"]
 
-_LOOKED_AT = 500  # of an account's newest notices
 _MOMENT = timedelta(minutes=1)  # a notice of codes comes before they are made
 
 
@@ -41,16 +42,18 @@ class DisownedFactors:
         notices: Notices,
         authenticators: Authenticators,
         codes: RecoveryCodes,
+        last: LastFactor,
         emit: Emit,
         clock: Clock,
     ) -> None:
         self._notices = notices
         self._authenticators = authenticators
         self._codes = codes
+        self._last = last
         self._emit = emit
         self._clock = clock
 
-    def take_back(self, notice: Notice, *, source: Source, since: bool) -> None:
+    def take_back(self, notice: Notice, *, source: Source, since: bool, proven: bool) -> None:
         """As `portalsec.auth.undo.Undo.disavowed`.
 
         Raises:
@@ -59,7 +62,8 @@ class DisownedFactors:
         account_id = notice.account_id or ""
         details = self._notices.details(notice)
         device, removal = details.get("device"), notice.kind == NoticeKind.FACTOR_REMOVED
-        added = device if notice.kind == NoticeKind.FACTOR_ADDED else None
+        young = proven or self._clock() - notice.at < RESTORABLE
+        added = device if notice.kind in ADDING and young else None
         if added and self._authenticators.remove(account_id, added):
             self._record(notice, added, details.get("factor", ""), source, Event.AUTH_MFA_REMOVED)
         if since:
@@ -67,23 +71,36 @@ class DisownedFactors:
             self._remove_newer(notice, source, but=device if removal else None)
         if removal and device:
             self._restore(notice, device, details.get("factor", ""), source)
-        if device and notice.kind == NoticeKind.FACTOR_RENAMED and details.get(OLD_NAME):
+        if device and young and notice.kind == NoticeKind.FACTOR_RENAMED and details.get(OLD_NAME):
             self._authenticators.rename(account_id, device, details[OLD_NAME])
             self._record(notice, device, details.get("factor", ""), source, Event.AUTH_MFA_RENAMED)
+        self.take_codes(notice, source=source, by="disavowal", since=since, young=young)
+
+    def take_codes(
+        self, notice: Notice, *, source: Source, by: str, since: bool = False, young: bool = True
+    ) -> None:
+        """Recovery codes that the notice tells, that were made since a stranger's authenticator was added, or that stand in
+        for nothing any more. Their owner is told. Safe to repeat."""
+        account_id = notice.account_id or ""
         made_at = self._codes.made_at(account_id)
-        if made_at is not None and self._goes(made_at, notice, since=since):
+        alone = not self._authenticators.of_account(account_id)
+        if made_at is not None and (alone or self._goes(made_at, notice, since=since, young=young)):
             # Told first: their owner may have made and printed them, and must not count on what opens nothing.
             self._notices.tell(
                 account_id, NoticeKind.RECOVERY_CODES_REMOVED, source=source, details={NO_LINK: TO_NOBODY}
             )
-            self._record(notice, "", Factor.RECOVERY_CODE.value, source, Event.AUTH_MFA_REMOVED)
+            factor = Factor.RECOVERY_CODE.value
+            self._record(notice, "", factor, source, Event.AUTH_MFA_REMOVED, by=by)
             self._codes.remove(account_id)
+        if alone:
+            self._last.went(account_id, source=source)
 
-    def _goes(self, made_at: datetime, notice: Notice, *, since: bool) -> bool:
-        """Of recovery codes: those that the notice tells, and otherwise what authenticators are held to. Those of before
-        are the owner's, and may be all that is left beside a mailbox."""
+    def _goes(self, made_at: datetime, notice: Notice, *, since: bool, young: bool) -> bool:
+        """Those of before are the owner's, and may be all that is left beside a mailbox."""
         if notice.kind == NoticeKind.RECOVERY_CODES_MADE and notice.at <= made_at <= notice.at + _MOMENT:
             return True
+        if notice.kind in ADDING and young and made_at >= notice.at:
+            return True  # shown to whoever added it
         return since and made_at >= max(notice.at, self._clock() - RESTORABLE)
 
     def _remove_newer(self, notice: Notice, source: Source, *, but: str | None) -> None:
@@ -116,8 +133,8 @@ class DisownedFactors:
     def _confirmed(self, account_id: str, after: datetime) -> frozenset[str]:
         """Ids of what was told as added later: one that was begun before, and confirmed after, is as new."""
         found = set()
-        for each in self._notices.of_account(account_id, limit=_LOOKED_AT):
-            if each.kind == NoticeKind.FACTOR_ADDED and each.at > after:
+        for each in self._notices.since(account_id, after):
+            if each.kind in ADDING and each.at > after:
                 with suppress(Tampered):  # a damaged row must not keep the owner from this
                     found.add(self._notices.details(each).get("device", ""))
         return frozenset(found)
@@ -151,6 +168,7 @@ class DisownedFactors:
         name: str,
         *,
         refused: Reason | None = None,
+        by: str = "disavowal",
     ) -> None:
         account_id = notice.account_id or ""
         self._emit(
@@ -162,6 +180,6 @@ class DisownedFactors:
                 reason=refused,
                 source=source,
                 changed=() if refused else ("label" if name == Event.AUTH_MFA_RENAMED else "factor",),
-                details={"factor": factor, "device": device, "notice": notice.id, "by": "disavowal"},
+                details={"factor": factor, "device": device, "notice": notice.id, "by": by},
             )
         )

@@ -126,8 +126,10 @@ class Codes:
                 device=device,
                 expires_at=flow.expires_at,
             )
-        except StoreError:
-            if unspent is not None:  # plumbing failed: the owner has few of them
+        except (StoreError, Denied):
+            if (
+                unspent is not None
+            ):  # plumbing failed, or the sign-in ended meanwhile: the owner has few of them
                 with suppress(StoreError):
                     unspent(account)
             raise

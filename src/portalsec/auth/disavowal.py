@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn, Protocol
 
-from portalsec.auth._current import CurrentPassword
 from portalsec.auth._notice_tokens import notice_of, notice_token
 from portalsec.auth._probation import settled
+from portalsec.auth._reauthentication import Reauthentication
 from portalsec.auth._retiring import Retiring
+from portalsec.auth.authenticators import RESTORABLE
 from portalsec.auth.endings import Endings, Why
 from portalsec.auth.incidents import Incidents
 from portalsec.auth.links import LinkPurpose, Links
 from portalsec.auth.notice_policy import NoticePolicy
-from portalsec.auth.notices import NO_LINK, REQUESTS, TO_REMOVED, NoticeKind, Notices
+from portalsec.auth.notices import ADDING, NO_LINK, REQUESTS, TO_REMOVED, NoticeKind, Notices
 from portalsec.auth.ports import (
     Account,
     AccountStore,
@@ -51,7 +52,7 @@ _PURPOSE = "disavow"
 _TURN = "disavow.turn"
 _TURN_LIFETIME = timedelta(minutes=2)
 _LOOKS = 1_000_000
-_OF_FACTORS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED})
+_OF_FACTORS = ADDING | {NoticeKind.FACTOR_REMOVED, NoticeKind.FACTOR_RENAMED}
 _SHOWN_WITHIN = timedelta(minutes=5)  # as for changes to factors: `portalsec.auth.factors.WITHIN`
 
 
@@ -87,7 +88,7 @@ class Disavowed:
 class TakesBack(Protocol):
     """`portalsec.auth.undo.Undo.disavowed`."""
 
-    def __call__(self, notice: Notice, *, source: Source, since: bool) -> None: ...
+    def __call__(self, notice: Notice, *, source: Source, since: bool, proven: bool) -> None: ...
 
 
 class Disavowal:
@@ -100,7 +101,7 @@ class Disavowal:
         turns: a durable store, in which a confirmation under way holds the turn of its notice. Without it the slower of
             two would end what the browser of the faster one was just given.
         links: gives the browser what it chooses a new password with.
-        current: asks for the password of whoever disavows in a session.
+        owner: asks for the password, and for a second factor where there is one, of whoever disavows in a session.
         fresh: raises where a session showed no factor lately: `portalsec.auth.step_up.StepUp.require`.
         contacts: where addresses that a stranger may have added are taken away.
         undo: takes back what was done to factors: `portalsec.auth.undo.Undo.disavowed`.
@@ -118,7 +119,7 @@ class Disavowal:
         endings: Endings,
         incidents: Incidents,
         links: Links,
-        current: CurrentPassword,
+        owner: Reauthentication,
         fresh: Callable[[ActiveSession], None],
         turns: FlowStore,
         policy: NoticePolicy,
@@ -135,7 +136,7 @@ class Disavowal:
         self._endings = endings
         self._incidents = incidents
         self._links = links
-        self._current = current
+        self._owner = owner
         self._fresh = fresh
         self._turns = turns
         self._mac = mac
@@ -188,10 +189,9 @@ class Disavowal:
     ) -> Disavowed:
         """The same from the signed-in page; this session ends along with all others.
 
-        With a stolen session and the password alone, nobody must get rid of all that still keeps them out, nor bring back
-        what the owner removed. So a notice of an authenticator takes a step-up, as its removal does, and with any other
-        notice those that were added since go only where a factor besides the password was shown in the last five minutes.
-        The link in the mail is for owners who can show none.
+        With a stolen session and the password alone, nobody must choose another password, get rid of all that still keeps them
+        out, or bring back what the owner removed. So where the account has a second factor, one of the last five minutes is asked
+        for before the password. The link in the mail is for owners who can show none.
 
         Args:
             current: the current password: what follows chooses a new one, and a session that was left open, or
@@ -199,18 +199,18 @@ class Disavowal:
 
         Raises:
             Denied: TOKEN_INVALID where the notice is not this account's, or was disavowed; STEP_UP_REQUIRED; and what
-                `CurrentPassword.verify` raises.
+                `Reauthentication.verify` raises.
             StoreError: something failed; it can be asked again.
         """
         account_id = session.account_id
-        self._current.verify(session, current, source=source)
+        self._owner.verify(session, current, source=source)
         notice = self._store.get(notice_id)
         if notice is None or notice.account_id != account_id or notice.disavowed_at is not None:
             self._refuse(source)
         if notice.kind in _OF_FACTORS:
             self._fresh(session)
         actor, since = Actor(type="user", id=account_id), self._shown(session)
-        done = self._in_turn(notice, actor, source, signed_in=True, since=since)
+        done = self._in_turn(notice, actor, source, signed_in=True, since=since, proven=since)
         if done is None:
             self._refuse(source, notice)
         return done
@@ -224,10 +224,14 @@ class Disavowal:
             return None
         if notice.disavowed_at is not None or self._clock() - notice.at >= self.policy.disavow_for:
             return None
-        # An authenticator that a stranger added would still keep the owner out, so its link works for that alone.
-        if notice.kind != NoticeKind.FACTOR_ADDED and self._covered(notice):
+        if self._covered(notice) and not self._keeps_out(notice):
             return None
         return notice
+
+    def _keeps_out(self, notice: Notice) -> bool:
+        """Whether it is about an authenticator that was added lately: a stranger's would still keep the owner out, so its link
+        works for that alone."""
+        return notice.kind in ADDING and self._clock() - notice.at < RESTORABLE
 
     def _covered(self, notice: Notice) -> bool:
         """Whether something that happened later was disavowed before."""
@@ -244,7 +248,14 @@ class Disavowal:
         )
 
     def _in_turn(
-        self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool, since: bool = True
+        self,
+        notice: Notice,
+        actor: Actor,
+        source: Source,
+        *,
+        signed_in: bool,
+        since: bool = True,
+        proven: bool = False,
     ) -> Disavowed | None:
         """`_disavow`, where no other confirmation of this account's is under way; None where one is."""
         digest = hashlib.sha256(b"disavow:" + (notice.account_id or "").encode("utf-8")).digest()
@@ -261,20 +272,27 @@ class Disavowal:
             if held is not None or not self._turns.put(turn):
                 return None
         try:
-            return self._disavow(notice, actor, source, signed_in=signed_in, since=since)
+            return self._disavow(notice, actor, source, signed_in=signed_in, since=since, proven=proven)
         finally:
             with suppress(StoreError):  # it is over by itself soon, and what was done is done
                 self._turns.consume(digest, _TURN, now=self._clock())
 
     def _disavow(
-        self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool, since: bool = True
+        self,
+        notice: Notice,
+        actor: Actor,
+        source: Source,
+        *,
+        signed_in: bool,
+        since: bool = True,
+        proven: bool = False,
     ) -> Disavowed | None:
         """None where another confirmation won."""
         account_id = notice.account_id or ""
         if self._is_disavowed(notice.id):
             return None
         covered = not signed_in and self._covered(notice)
-        if covered and notice.kind != NoticeKind.FACTOR_ADDED:
+        if covered and not self._keeps_out(notice):
             return None
         # Sessions first: whatever fails after this, the stranger is out.
         self._endings.apply(account_id, Why.DISAVOWED, actor=actor, source=source)
@@ -284,7 +302,9 @@ class Disavowal:
         removed, kept = self._remove_addresses(notice, account, actor, source)
         # An authenticator that a stranger added must not keep the owner out, nor stay to let the stranger in.
         # Where something later was disavowed, what came since went then, and what there is now is the owner's.
-        self._undo(notice, source=source, since=since and not covered)
+        self._undo(notice, source=source, since=since and not covered, proven=proven)
+        # And once more: whoever signed in meanwhile, with the password or a key of before, is out too.
+        self._endings.apply(account_id, Why.DISAVOWED, actor=actor, source=source)
         self._incidents.open_for(notice, actor=actor, source=source)
         # The record before the mark: a link that was used must be in the log, and one that could not be recorded works.
         self._emit(

@@ -415,7 +415,8 @@ class Factors:
             # Without it the set-up may be one that a browser was trusted under before it was added.
             self._last.distrust(account.id, source=source)
         now = self._clock()
-        if not self._authenticators.remove(account.id, found.id, at=now):
+        removed = self._authenticators.remove(account.id, found.id, at=now)
+        if not removed:
             self._notices.withdraw(told)  # another request of the owner's was faster, and tells of it
         elif not last and not self._authenticators.of_account(account.id):
             # Two at once, each of which left one.
@@ -426,6 +427,15 @@ class Factors:
             self._last.went(account.id, source=source)
             kept = self._unless_alone(account, kept, source)
             last = True
+        if removed:
+            # After it, once more: whoever signed in with it meanwhile is out too.
+            kept = self._endings.apply(
+                account.id,
+                Why.FACTOR_REMOVED,
+                actor=Actor(type="user", id=account.id),
+                source=source,
+                keep=None if kept is None else kept.digest,
+            )
         return Removed(session=kept, last=last)
 
     def restore(self, session: ActiveSession, authenticator_id: object, *, source: Source) -> NewSession:

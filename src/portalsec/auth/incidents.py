@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from portalsec.auth.notices import NoticeKind, Notices
+from portalsec.auth.notices import OLD_NAME, NoticeKind, Notices
 from portalsec.auth.ports import Incident, IncidentStore, Notice, Sealer
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason, Tampered
@@ -104,7 +104,7 @@ class Incidents:
         """
         account_id = notice.account_id or ""
         summary = {"kind": notice.kind, "code": notice.code, **self._notices.details(notice)}
-        summary = {key: value for key, value in summary.items() if key not in {"also", "also_id"}}
+        summary = {key: value for key, value in summary.items() if key not in {"also", "also_id", OLD_NAME}}
         incident_id = self._new_id()
         incident = Incident(
             id=incident_id,

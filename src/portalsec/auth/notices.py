@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,6 +24,7 @@ from portalsec.secret import Secret
 from portalsec.typing import NewId
 
 __all__ = [
+    "ADDING",
     "NO_LINK",
     "NO_UNDO",
     "OLD_NAME",
@@ -41,6 +42,7 @@ _MAX_DATA = 3 * 1024  # the port's 4 KiB less the seal
 _BOUND = ("account", "kind", "code")
 _SEEN = ("browser", "place")
 _NOW = timedelta(0)
+_PAGE = 200
 
 
 class NoticeKind(StrEnum):
@@ -82,6 +84,9 @@ class NoticeKind(StrEnum):
     REQUEST_CODE = "request.code"
     REQUEST_SIGN_IN = "request.sign_in"
 
+
+ADDING = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_RESTORED})
+"""Kinds after which there is one authenticator more."""
 
 REQUESTS = frozenset(kind for kind in NoticeKind if kind.value.startswith("request."))
 """Kinds whose row has no account: it is worked on by whoever registered for it, and removed."""
@@ -189,6 +194,16 @@ class Notices:
     ) -> Sequence[Notice]:
         """The account's activity, newest first; those with ``mailed_at`` are the messages that we sent."""
         return self._store.of_account(account_id, limit=limit, before=before)
+
+    def since(self, account_id: str, at: datetime) -> Iterator[Notice]:
+        """All of them from ``at`` on, newest first: somebody may bring about so many that no number of them is enough."""
+        before: datetime | None = None
+        while page := self._store.of_account(account_id, limit=_PAGE, before=before):
+            for notice in page:
+                if notice.at < at:
+                    return
+                yield notice
+            before = page[-1].at
 
     def of_code(self, account_id: str, code: str, *, within: int = 500) -> Notice | None:
         """The account's notice that names itself so, as typed from a mail; None says that this mail is not ours."""

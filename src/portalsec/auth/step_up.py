@@ -355,8 +355,10 @@ class StepUp:
         try:
             attempt.succeeded()
             return self._stepped_up(session, proven, source)
-        except StoreError:
-            if unspent is not None:  # plumbing failed: the owner has few of them
+        except (StoreError, Denied):
+            if (
+                unspent is not None
+            ):  # plumbing failed, or the session ended meanwhile: the owner has few of them
                 with suppress(StoreError):
                     unspent()
             raise

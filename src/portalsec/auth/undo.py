@@ -11,7 +11,7 @@ what was done uses it up: what a failing store, a dying process or a stranger ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,8 +23,8 @@ from portalsec.auth._link_uses import LinkUses
 from portalsec.auth._notice_tokens import notice_of, notice_token
 from portalsec.auth.authenticators import RESTORABLE, Authenticators, Held
 from portalsec.auth.endings import Endings, Why
-from portalsec.auth.notices import NO_UNDO, OLD_NAME, NoticeKind, Notices
-from portalsec.auth.ports import AccountStore, FlowStore, Mac, Notice, NoticeStore
+from portalsec.auth.notices import ADDING, NO_UNDO, OLD_NAME, NoticeKind, Notices
+from portalsec.auth.ports import AccountStore, FlowStore, Incident, Mac, Notice, NoticeStore
 from portalsec.auth.recovery_codes import RecoveryCodes
 from portalsec.clock import Clock
 from portalsec.errors import Denied, Reason, StoreError
@@ -37,9 +37,10 @@ __all__ = ["Undo", "Undoable"]
 _PURPOSE = "undo"
 _TIMES = 2  # as many authenticators, in usual numbers, as there is room for where one is put back
 _KEPT = RESTORABLE + timedelta(days=1)  # how long it is known what became of a link: past its end
-_KINDS = frozenset({NoticeKind.FACTOR_ADDED, NoticeKind.FACTOR_REMOVED, NoticeKind.FACTOR_RENAMED})
+_KINDS = ADDING | {NoticeKind.FACTOR_REMOVED, NoticeKind.FACTOR_RENAMED}
 _EVENTS = {
     NoticeKind.FACTOR_ADDED: Event.AUTH_MFA_REMOVED,
+    NoticeKind.FACTOR_RESTORED: Event.AUTH_MFA_REMOVED,
     NoticeKind.FACTOR_REMOVED: Event.AUTH_MFA_RESTORED,
     NoticeKind.FACTOR_RENAMED: Event.AUTH_MFA_RENAMED,
 }
@@ -72,7 +73,8 @@ class Undo:
         used: a durable store, which remembers the links that were used and those that are being used.
         last: what goes with the last authenticator. Where the account must have one, undoing takes it away all the same:
             the next sign-in sets one up, as before the change.
-        codes: recovery codes go where their making is disavowed.
+        codes: recovery codes go where their making is disavowed, and with an authenticator that they were made after.
+        disavowed: the incidents of an account. What was disavowed ends the links of what happened before it, but for those of one that was added.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Undo:
         last: LastFactor,
         used: FlowStore,
         endings: Endings,
+        disavowed: Callable[[str], Sequence[Incident]],
         mac: Mac,
         emit: Emit,
         clock: Clock,
@@ -98,6 +101,7 @@ class Undo:
         self._last = last
         self._uses = LinkUses(flows=used, clock=clock)
         self._endings = endings
+        self._disavowed = disavowed
         self._mac = mac
         self._emit = emit
         self._clock = clock
@@ -105,6 +109,7 @@ class Undo:
             notices=notices,
             authenticators=authenticators,
             codes=codes,
+            last=last,
             emit=emit,
             clock=clock,
         )
@@ -146,7 +151,9 @@ class Undo:
                 self._take_back(notice, details, source)
         return _undoable(notice, {})
 
-    def disavowed(self, notice: Notice, *, source: Source | None = None, since: bool = True) -> None:
+    def disavowed(
+        self, notice: Notice, *, source: Source | None = None, since: bool = True, proven: bool = False
+    ) -> None:
         """The owner says that this was not them; for `Disavowal`, which ends and tells all else.
 
         What a stranger added goes, with all that was added after it in the last 24 hours, what a stranger removed comes back while it can,
@@ -154,11 +161,12 @@ class Undo:
 
         Args:
             since: False leaves what was added later, but for what the notice itself tells.
+            proven: whether a factor was shown with it: then the notice may be older than 24 hours.
 
         Raises:
             StoreError: something failed; do it again.
         """
-        self._disowned.take_back(notice, source=source or Source(), since=since)
+        self._disowned.take_back(notice, source=source or Source(), since=since, proven=proven)
 
     # -- parts of the above -----------------------------------------------------------------------------------------
 
@@ -246,8 +254,10 @@ class Undo:
     def _finish(self, notice: Notice, why: Why, source: Source) -> None:
         """What follows the change. Safe to repeat, so the link is used up last: where this fails, it can be pressed again."""
         account_id = notice.account_id or ""
-        if why is Why.FACTOR_REMOVED and not self._authenticators.of_account(account_id):
-            self._last.went(account_id, source=source)  # also of two at once, each of which left one
+        if why is Why.FACTOR_REMOVED:
+            self._disowned.take_codes(
+                notice, source=source, by="undo"
+            )  # also of two at once, each of which left one
         self._last.distrust(account_id, source=source)
         self._endings.apply(account_id, why, actor=Actor(type="user", id=account_id), source=source)
         self._uses.mark(notice.id, until=notice.at + _KEPT)
@@ -280,7 +290,7 @@ class Undo:
         notice = None if notice_id is None else self._store.get(notice_id)
         if notice is None or notice.account_id is None or notice.kind not in _KINDS:
             self._refuse(source)
-        if self._clock() - notice.at >= RESTORABLE or notice.disavowed_at is not None:
+        if self._clock() - notice.at >= RESTORABLE or notice.disavowed_at is not None or self._over(notice):
             self._refuse(source, notice)
         account = self._accounts.get(notice.account_id)
         if account is None or account.disabled:
@@ -291,6 +301,16 @@ class Undo:
         if not _takes_back(notice, details):
             self._refuse(source, notice)
         return notice, details
+
+    def _over(self, notice: Notice) -> bool:
+        """Whether the owner, or the desk for them, began anew since: nobody's older mail brings back what was removed."""
+        account_id = notice.account_id or ""
+        if notice.kind not in ADDING and any(
+            incident.opened_at >= notice.at for incident in self._disavowed(account_id)
+        ):
+            return True
+        since = self._notices.since(account_id, notice.at)
+        return any(each.kind == NoticeKind.FACTOR_RESET_BY_SUPPORT for each in since)
 
     def _record(
         self,
