@@ -122,14 +122,15 @@ def request_options(
 
 
 def fake_descriptors(mac: Mac, login: str) -> list[Descriptor]:
-    """One or two credentials that nobody has, the same ones for a name each time (section 14.6.2).
+    """One to four credentials that nobody has, the same ones for a name each time (section 14.6.2).
 
-    They stay until the key of the portal's keyed hashes rotates.
+    A quarter of the names has more than one, a quarter of those more than two, and so on, as people have; whoever has five or
+    more can be told from nobody. They stay until the key of the portal's keyed hashes rotates.
     """
     name = login.encode("utf-8")
     seed = mac("passkey-fakes", name)
     made = []
-    for index in range(2 if seed[0] < 64 else 1):
+    for index in range(1 + sum(seed[0] < 256 >> 2 * more for more in (1, 2, 3))):
         length, transports = _SHAPES[seed[1 + index] % len(_SHAPES)]
         octets = b"".join(mac(f"passkey-fake-{index}-{block}", name) for block in range(2))
         made.append(Descriptor(octets[:length], transports))
