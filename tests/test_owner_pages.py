@@ -193,3 +193,25 @@ def test_a_page_that_takes_the_password_asks_for_the_second_factor_before_anybod
     visit.step_up()
     assert visit.get(page).status == 200
     assert visit.post(page).status == 400  # only what was to be typed is missing
+
+
+def test_to_say_this_wasnt_me_in_a_session_takes_the_second_factor_before_the_password(m: Factoring) -> None:
+    account = m.portal.stores.accounts.by_login("robin")
+    assert account is not None
+    m.enrolled_with(account)
+    told = m.portal.notices.tell(account.id, NoticeKind.NEW_DEVICE, source=SOURCE)
+    visit, page = Visit(m), f"/account/activity?notice={told.id}"
+    before = m.portal.stores.accounts.get(account.id)
+    m.clock.advance(WITHIN)
+    assert visit.get("/account/activity").status == 200  # what happened is shown without
+    for ask in (
+        lambda: visit.get(page),
+        lambda: visit.post("/account/not-me", notice=told.id, current=PASSWORD),
+    ):
+        with pytest.raises(StepUpRequired) as short:
+            ask()
+        assert short.value.next == ("totp",)
+    assert m.portal.stores.accounts.get(account.id) == before
+    visit.step_up()
+    assert visit.get(page).status == 200
+    assert visit.post("/account/not-me", notice=told.id, current=PASSWORD).redirect == "/password/new"
