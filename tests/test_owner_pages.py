@@ -214,4 +214,4 @@ def test_to_say_this_wasnt_me_in_a_session_takes_the_second_factor_before_the_pa
     assert m.portal.stores.accounts.get(account.id) == before
     visit.step_up()
     assert visit.get(page).status == 200
-    assert visit.post("/account/not-me", notice=told.id, current=PASSWORD).redirect == "/password/new"
+    assert visit.post("/account/not-me", notice=told.id, current=PASSWORD).page == "disavowed"
