@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,13 @@ def test_what_is_asked_comes_from_this_origin_and_is_kept_nowhere(page: Page, se
 
 
 def test_a_pause_in_typing_is_one_question(page: Page, server: Server) -> None:
-    page.type("#password", "lantern orbit velvet", delay=20)
+    page.clock.install()  # a busy machine types slowly
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=5))
+    for typed in "lantern orbit velvet":
+        page.type("#password", typed)
+        page.clock.run_for(100)
+    assert server.asked == []
+    page.clock.run_for(400)
     settled(page, "Strong\n<b>Another</b> word helps.")
     assert [body["password"] for body, _ in server.asked] == ["lantern orbit velvet"]
 
