@@ -210,7 +210,7 @@ class Disavowal:
         if notice.kind in _OF_FACTORS:
             self._fresh(session)
         actor, since = Actor(type="user", id=account_id), self._shown(session)
-        done = self._in_turn(notice, actor, source, signed_in=True, since=since, proven=since)
+        done = self._in_turn(notice, actor, source, signed_in=True, since=since)
         if done is None:
             self._refuse(source, notice)
         return done
@@ -248,14 +248,7 @@ class Disavowal:
         )
 
     def _in_turn(
-        self,
-        notice: Notice,
-        actor: Actor,
-        source: Source,
-        *,
-        signed_in: bool,
-        since: bool = True,
-        proven: bool = False,
+        self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool, since: bool = True
     ) -> Disavowed | None:
         """`_disavow`, where no other confirmation of this account's is under way; None where one is."""
         digest = hashlib.sha256(b"disavow:" + (notice.account_id or "").encode("utf-8")).digest()
@@ -272,20 +265,13 @@ class Disavowal:
             if held is not None or not self._turns.put(turn):
                 return None
         try:
-            return self._disavow(notice, actor, source, signed_in=signed_in, since=since, proven=proven)
+            return self._disavow(notice, actor, source, signed_in=signed_in, since=since)
         finally:
             with suppress(StoreError):  # it is over by itself soon, and what was done is done
                 self._turns.consume(digest, _TURN, now=self._clock())
 
     def _disavow(
-        self,
-        notice: Notice,
-        actor: Actor,
-        source: Source,
-        *,
-        signed_in: bool,
-        since: bool = True,
-        proven: bool = False,
+        self, notice: Notice, actor: Actor, source: Source, *, signed_in: bool, since: bool = True
     ) -> Disavowed | None:
         """None where another confirmation won."""
         account_id = notice.account_id or ""
@@ -302,7 +288,7 @@ class Disavowal:
         removed, kept = self._remove_addresses(notice, account, actor, source)
         # An authenticator that a stranger added must not keep the owner out, nor stay to let the stranger in.
         # Where something later was disavowed, what came since went then, and what there is now is the owner's.
-        self._undo(notice, source=source, since=since and not covered, proven=proven)
+        self._undo(notice, source=source, since=since and not covered, proven=signed_in and since)
         # And once more: whoever signed in meanwhile, with the password or a key of before, is out too.
         self._endings.apply(account_id, Why.DISAVOWED, actor=actor, source=source)
         self._incidents.open_for(notice, actor=actor, source=source)
