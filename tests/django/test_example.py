@@ -6,6 +6,7 @@ import email
 import email.policy
 import http.client
 import re
+import runpy
 import signal
 import socket
 import subprocess
@@ -202,6 +203,23 @@ def test_a_forgotten_password_by_mail(demo: Demo) -> None:
     assert visitor.send("/password/new", "/password/new", password="harbour violin 42 candle moss") == 303
     assert "Your code" in visitor.get("/sign-in/code")[1]
     assert (demo.data / "mail").stat().st_mode & 0o777 == 0o700
+
+
+def test_mails_of_one_second_are_a_file_each(tmp_path: Path) -> None:
+    # Django's own names are of the second and an object's address: a mail appended to another one is read by nobody.
+    from django.core.mail import EmailMessage
+
+    folder = runpy.run_path(str(SERVE.parent / "config" / "mail.py"))["PrivateFolder"]
+
+    def send(number: int) -> None:
+        mail = EmailMessage(f"mail {number}", "text", "portal@mail.example", ["parent@mail.example"])
+        assert folder(file_path=str(tmp_path / "mail")).send_messages([mail]) == 1
+
+    for number in range(200):
+        send(number)
+    files = list((tmp_path / "mail").iterdir())
+    assert len(files) == 200
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
 def test_the_pages_about_an_account_look_like_the_clinics(demo: Demo) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,11 @@ from django.core.mail.backends.filebased import EmailBackend
 
 
 class PrivateFolder(EmailBackend):
-    """Django's mails in files, with modes of their own."""
+    """Django's mails in files, with modes of their own.
+
+    A name is one that no file has: Django's own is of the second and an object's address in memory, which the next
+    object may have too, and two mails in one file are one that nobody finds.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -19,8 +25,9 @@ class PrivateFolder(EmailBackend):
 
     def open(self) -> bool:
         if self.stream is None:
-            file = os.open(self._get_filename(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            self.stream = os.fdopen(file, "ab")
+            made = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-")
+            file, _ = tempfile.mkstemp(prefix=made, suffix=".log", dir=self.file_path)  # mode 600
+            self.stream = os.fdopen(file, "wb")
             return True
         return False
 
