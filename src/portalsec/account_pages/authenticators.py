@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import quote
 
-from portalsec.account_pages.exchange import Asked, Reply, Route, Trouble, refused, trouble
+from portalsec.account_pages.exchange import Asked, Reply, Route, Trouble, leads_to, refused, trouble
 from portalsec.account_pages.shortfall import step_up_page
 from portalsec.account_pages.views import Drawing
 from portalsec.auth.authenticators import RESTORABLE, Held
@@ -102,6 +102,7 @@ class AuthenticatorPages:
             Route(method=get, path=f"{LIST}/totp", operation=self.new_totp),
             Route(method=post, path=f"{LIST}/totp", operation=self.begin_totp),
             Route(method=post, path=f"{LIST}/totp/confirm", operation=self.confirm_totp),
+            Route(method=get, path=f"{LIST}/totp/confirm", operation=leads_to(f"{LIST}/totp", self._session)),
             Route(method=get, path=f"{LIST}/codes", operation=self.codes),
             Route(method=post, path=f"{LIST}/codes", operation=self.make_codes),
         )

@@ -141,6 +141,17 @@ class Route:
     asks_json: bool = False  # the body is one flat JSON object of texts, not a form
 
 
+def leads_to(form: str, session: Callable[[Asked], object]) -> Operation:
+    """GET of an address that a form is posted to and that shows a page: to where it begins. A browser comes there after its
+    session was resumed, or asks for the page anew. ``session`` raises where there is none, as at every page of the owner's."""
+
+    def operation(asked: Asked) -> Reply:
+        session(asked)
+        return Reply(redirect=form)
+
+    return operation
+
+
 def language_of(accept_language: str | None, *, known: tuple[str, ...] = ("en", "es")) -> str:
     """The first of ``known`` that an Accept-Language header (RFC 9110 section 12.5.4) ranks highest; else the first."""
     best, weight = known[0], 0.0

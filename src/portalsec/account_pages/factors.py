@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from portalsec.account_pages.exchange import Asked, Lane, Reply, Route, Trouble, refused, trouble
+from portalsec.account_pages.exchange import Asked, Lane, Reply, Route, Trouble, leads_to, refused, trouble
 from portalsec.account_pages.views import Drawing
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.sessions import ActiveSession
@@ -31,6 +31,11 @@ class FactorPages:
             Route(method="GET", path="/account/factor", operation=self.factor),
             Route(method="POST", path="/account/factor", operation=self.begin, lane=Lane.HASHING),
             Route(method="POST", path="/account/factor/confirm", operation=self.confirm),
+            Route(
+                method="GET",
+                path="/account/factor/confirm",
+                operation=leads_to("/account/factor", self._session),
+            ),
         )
 
     def factor(self, asked: Asked) -> Reply:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from portalsec.account_pages.authenticators import LIST, added_reply, form_again, short_of, to_step_up
-from portalsec.account_pages.exchange import Asked, Reply, Route, Trouble, trouble
+from portalsec.account_pages.exchange import Asked, Reply, Route, Trouble, leads_to, trouble
 from portalsec.auth.otpauth import SENTENCES, ImportProblem, ImportRefused
 from portalsec.auth.sessions import ActiveSession
 from portalsec.errors import Denied, Reason
@@ -42,6 +42,7 @@ class ImportPages:
             Route(method="GET", path=_AT, operation=self.page),
             Route(method="POST", path=_AT, operation=self.begin),
             Route(method="POST", path=f"{_AT}/confirm", operation=self.confirm),
+            Route(method="GET", path=f"{_AT}/confirm", operation=leads_to(_AT, self._session)),
         )
 
     def page(self, asked: Asked) -> Reply:

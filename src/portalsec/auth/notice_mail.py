@@ -94,18 +94,20 @@ class MailWriter:
         link = self._link(letter)
         after, closing = self._advice(letter, phrases, link)
         undo = None if letter.undo is None or not self.links else self._to(UNDO_PATH, letter.undo)
+        # The undo first: what follows the links is about the other one.
+        links = [(phrases["undo"], undo), (after, link)]
         named = hashlib.sha256(f"{letter_id}\0{letter.contact.address}".encode()).hexdigest()[:32]
         return Message(
             to=letter.contact.address,
             subject=f"{subject} [{letter.code}]",
-            text=_text(what, about, [(after, link), (phrases["undo"], undo)], closing),
+            text=_text(what, about, links, closing),
             html=_html(
                 language=tag,
                 portal=self._portal,
                 subject=subject,
                 what=what,
                 about=about,
-                links=[(after, link), (phrases["undo"], undo)],
+                links=links,
                 closing=closing,
             ),
             message_id=f"<{named}@{self._host if ':' not in self._host else 'localhost'}>",
