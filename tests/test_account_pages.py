@@ -7,6 +7,7 @@ import gzip
 import pkgutil
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ from portalsec.account_pages.views import masked
 from portalsec.auth.links import RecoveryPolicy
 from portalsec.auth.password_change import SignInAgain
 from portalsec.auth.ports import Contact
+from portalsec.auth.proof import Factor
 from portalsec.auth.signin import Step
+from portalsec.auth.signin_policy import SignInPolicy
 from portalsec.errors import Denied, Reason
 from portalsec.events import Source
 from portalsec.portal import Portal
@@ -156,6 +159,27 @@ def test_whatever_token_is_shown_it_is_a_dead_link(token: str, link: str | None)
 
 _PORTAL = memory_portal(ACCESS, recovery=RecoveryPolicy(open_registration=True))
 _PAGES = AccountPages(_PORTAL)
+
+
+def every_route() -> tuple[Route, ...]:
+    """Of a portal that has all there is."""
+    everything = memory_portal(
+        ACCESS,
+        notifier=SentMail(),
+        may_impersonate=lambda *_: True,
+        recovery=RecoveryPolicy(open_registration=True),
+        sign_in=SignInPolicy(mail_link=True, factors=frozenset(Factor)),
+    )
+    with closing(everything.audit_writer):
+        return routes(everything)
+
+
+def test_where_a_form_is_posted_a_browser_that_asks_again_finds_a_page() -> None:
+    # After a resume or a new sign-in, and behind the back button's guard, a browser GETs the address it was at.
+    looked_at = {route.path for route in every_route() if route.method == "GET"}
+    posted = {route.path for route in every_route() if route.method == "POST" and not route.asks_json}
+    assert len(posted) > 30
+    assert posted <= looked_at
 
 
 def test_nothing_of_a_request_or_a_reply_shows_itself() -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portalsec.account_pages import ACT_OVER, language_of, resume_page, step_page, way_back
+from portalsec.account_pages import language_of, step_page, way_back
 from portalsec.auth.account import SignUp
 from portalsec.auth.browsers import browser_words
 from portalsec.auth.endings import Why
@@ -19,7 +19,7 @@ from portalsec.auth.words import say
 from portalsec.errors import Denied, Reason
 from portalsec.events import SYSTEM, Actor
 from portalsec.fastapi import Portalsec, finish_step, read_form
-from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, safe_next, status_of
+from portalsec.web import SESSION_COOKIE, clear_cookie, logout_headers, status_of
 
 from .directory import Directory
 from .pages import Errors, Pages, Viewer, duration, viewer, wait
@@ -88,24 +88,6 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
         seen = await ps.lanes.offload(lambda: view(session))
         cards = [(address, *_CARDS[address]) for address, _ in seen.menu if address in _CARDS]
         return pages.render(request, "home.html", viewer=seen, cards=cards)
-
-    @router.get("/signed-out")
-    async def signed_out(request: Request) -> Response:
-        """Where the idle warning leads when the server has ended the session."""
-        token, staff = await ps.session_token(request), await ps.staff_token(request)
-        if way_back(portal, session=token, staff=staff) is not None:
-            return RedirectResponse(ACT_OVER, status_code=303)
-        return pages.message(
-            request,
-            heading="You were signed out",
-            texts=(
-                "Your session has ended, to keep the record private: nobody used the page for a while, or it was open "
-                "for as long as it may be, or it was ended elsewhere.",
-                "What you had written and not sent comes back when you sign in again here. On a shared computer it is "
-                "gone.",
-            ),
-            links=((_sign_in_again(request), "Sign in again"), ("/", "Home")),
-        )
 
     # -- sign-up ----------------------------------------------------------------------------------------------------
 
@@ -209,11 +191,6 @@ def entrance_router(ps: Portalsec, ties: Ties, directory: Directory, pages: Page
         return response
 
     return router
-
-
-def _sign_in_again(request: Request) -> str:
-    after = safe_next(request.query_params.get("next"))
-    return resume_page(after)  # where one factor does, or else leads to the whole sign-in
 
 
 def _what_to_mend(denied: Denied, language: str) -> Errors:

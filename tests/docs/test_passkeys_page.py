@@ -125,7 +125,7 @@ def test_after_an_idle_end_the_page_s_portal_goes_on_with_a_passkey_or_the_passw
 def test_what_the_page_s_table_names_is_served(browser: Browser, pasted: dict[str, Any]) -> None:
     table = TEXT.split("| page | what", 1)[1].split("\n\n", 1)[0]
     paths = re.findall(r"^\| `(/[^`]*)`", table, re.MULTILINE)
-    assert len(paths) == 9
+    assert len(paths) == 10
     for path in paths:
         asked = "POST" if path == "/sign-out" else "GET"
         assert browser.request(asked, path, same_site=True).status_code < 404, path

@@ -436,7 +436,8 @@ def test_only_a_form_of_the_portal_begins_or_ends_it(desk: Desk) -> None:
     assert desk.alive(desk.robin) == 0
     desk.acting()
     assert desk.browser.post("/act-as/end", form_token=False).status_code == 403
-    assert desk.browser.get("/act-as/end").status_code == 405
+    looked = desk.browser.get("/act-as/end")
+    assert (looked.status_code, looked.headers["location"]) == (303, "/act-as/over")
     assert desk.whoami() == desk.robin
 
 
@@ -536,7 +537,7 @@ VISITORS = frozenset(
     }
 )
 # These are for whoever acts.
-OWN = frozenset({"/act-as/end", "/act-as/over", "/session/left", "/session/stay", "/sign-out"})
+OWN = frozenset({"/act-as/end", "/act-as/over", "/session/left", "/session/stay", "/sign-out", "/signed-out"})
 EVERY = [
     (method, path)
     for method, path in every_route()

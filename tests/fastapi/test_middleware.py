@@ -151,7 +151,7 @@ def test_head_is_answered_wherever_get_is_with_the_same_headers_and_no_body(site
         assert head.headers.get("content-type") == get.headers.get("content-type")
         assert head.headers.get("content-length") == get.headers.get("content-length") or path == "/closed"
         assert head.headers["content-security-policy"]
-    assert client.request("HEAD", "/sign-out").status_code == 405
+    assert client.request("HEAD", "/session/stay").status_code == 405
 
 
 def test_head_shows_nothing_that_get_would_not_and_is_recorded(site: Site) -> None:

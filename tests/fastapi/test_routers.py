@@ -159,7 +159,8 @@ def test_mfa_18_the_secret_is_not_to_be_had_by_get_or_after_it_was_confirmed(
     site: Site, new: Browser
 ) -> None:
     assert "secret" not in new.get("/sign-in/set-up").text
-    assert new.get("/sign-in/set-up/confirm").status_code == 405
+    again = new.get("/sign-in/set-up/confirm?next=/records/p1")
+    assert (again.status_code, again.headers["location"]) == (303, "/sign-in/set-up?next=/records/p1")
     site.secrets["newcomer"] = secret_of(new.post("/sign-in/set-up"))
     pending = new.cookies[PENDING]
     assert new.post("/sign-in/set-up/confirm", {"code": site.code("newcomer")}).status_code == 303

@@ -13,8 +13,8 @@ An adapter makes one `AccountPages` for its portal and serves every `Route` of i
    STEP_UP_REQUIRED with `step_up_reply`, which leads to a page and back, or tells a script so, and to CROSS_SITE with
    `cross_site_reply`, where that has one. Its page of a 401 leaves the session's cookie where it is, and for SESSION_IDLE links to `resume_page` of the request's address. Where `acted_here`,
    it redirects (303) to `ACT_OVER` before all that.
-6. Serve each of `SCRIPTS` as ``/portalsec/<name>``, and ``/session/left``, ``/session/stay``, ``/sign-out`` and
-   ``/signed-out`` by the operations of `SessionPages`.
+6. Serve each of `SCRIPTS` as ``/portalsec/<name>``, and ``/session/left``, ``/session/stay`` and ``/sign-out`` by the
+   operations of `SessionPages`.
 
 Pages, and what each shows besides ``errors`` (a tuple of `Trouble`) and, where a budget is used up, ``wait`` (seconds):
 
@@ -47,6 +47,8 @@ messages, activity  session, notices (`NoticeView`), older; activity: disavowing
 incident            session, incident (`IncidentView`), lines (`SeenLine`), before
 devices             session, devices (`DeviceView`), removed, distrusted; posts ``device``, and ``do=distrust``
 sessions            session, sessions (`portalsec.auth.session_list.ListedSession`), ended: "one", "others" or ""
+session_ended       again (a path): after the server's end, where session.js goes; a link to again goes on with the session
+                    where one factor will do, and else leads to the sign-in
 secure              session, signed_out, password_changed_at, factors, factor_added, incidents (`IncidentView`)
 factor              session, factors (labels): with any, it only says so
 factor_code         session, qr (`Drawing`), key: both once, empty after a wrong code; posts to
@@ -85,8 +87,7 @@ act_as              session, login, account, reason, minutes (choices), chosen, 
 act_over            lives (it goes on, and posts to ``/act-as/end``), back (there is a way back, by the same), next
 ==================  ==================================================================================================
 
-Beside these an application has ``signed_out`` (nothing; after the button) and ``session_ended`` (next, a path; after the
-server's end, with a link to `resume_page` of it).
+Beside these an application has ``signed_out`` (nothing; after the button).
 
 Every page of a session in which support acts says so: `acting_view` is what, `ActingView` has what to show.
 

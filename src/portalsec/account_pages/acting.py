@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from portalsec.account_pages.exchange import Asked, Reply, Route, Trouble, trouble
+from portalsec.account_pages.exchange import Asked, Reply, Route, Trouble, leads_to, trouble
 from portalsec.account_pages.resume import resume_page
 from portalsec.account_pages.step_up import step_up_page
 from portalsec.account_pages.way_back import ACT_OVER, staff_cookie, way_back
@@ -87,6 +87,7 @@ class ActingPages:
             Route(method="GET", path=ACT_AS, operation=self.page),
             Route(method="POST", path=ACT_AS, operation=self.start),
             Route(method="POST", path=ACT_END, operation=self.end),
+            Route(method="GET", path=ACT_END, operation=leads_to(ACT_OVER)),
             Route(method="GET", path=ACT_OVER, operation=self.over),
         )
 

@@ -141,12 +141,13 @@ class Route:
     asks_json: bool = False  # the body is one flat JSON object of texts, not a form
 
 
-def leads_to(form: str, session: Callable[[Asked], object]) -> Operation:
+def leads_to(form: str, session: Callable[[Asked], object] | None = None) -> Operation:
     """GET of an address that a form is posted to and that shows a page: to where it begins. A browser comes there after its
-    session was resumed, or asks for the page anew. ``session`` raises where there is none, as at every page of the owner's."""
+    session was resumed, or asks for the page anew. ``session``, of an owner's page, raises where there is none."""
 
     def operation(asked: Asked) -> Reply:
-        session(asked)
+        if session is not None:
+            session(asked)
         return Reply(redirect=form)
 
     return operation

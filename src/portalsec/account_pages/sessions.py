@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from portalsec.account_pages._lately import require_lately
 from portalsec.account_pages.exchange import Asked, Reply, Route
+from portalsec.account_pages.resume import resume_page
 from portalsec.account_pages.step_up import STEP_UP
 from portalsec.account_pages.way_back import ACT_OVER, sign_off, way_back
 from portalsec.auth.sessions import ActiveSession
@@ -51,6 +52,7 @@ class SessionPages:
         return (
             Route(method="GET", path="/account/sessions", operation=self.sessions),
             Route(method="POST", path="/account/sessions", operation=self.end_session),
+            Route(method="GET", path="/signed-out", operation=self.ended),
         )
 
     # -- what is left -----------------------------------------------------------------------------------------------
@@ -129,13 +131,15 @@ class SessionPages:
         )
 
     def ended(self, asked: Asked) -> Reply:
-        """``GET /signed-out``, where session.js goes. ``next``: the page that was open. Shows: next (a path).
+        """``GET /signed-out``, where session.js goes. ``next``: the page that was open. Shows: again (where one goes on).
 
         Whoever acted in an owner's name finds their way back instead.
         """
         if way_back(self._portal, session=asked.session, staff=asked.staff) is not None:
             return Reply(redirect=ACT_OVER)
-        return Reply(page="session_ended", values={"next": safe_next(asked.text("next"))})
+        return Reply(
+            page="session_ended", values={"again": resume_page(safe_next(asked.text("next"))), "errors": ()}
+        )
 
     # -- the list ---------------------------------------------------------------------------------------------------
 

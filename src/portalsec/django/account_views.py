@@ -84,6 +84,7 @@ ADDRESSES: Mapping[str, str] = MappingProxyType(
         "incident": "/account/incident",
         "devices": "/account/devices",
         "sessions": "/account/sessions",
+        "signed-out": "/signed-out",
         "secure": "/account/secure",
         "step-up": "/account/step-up",
         "step-up-begin": "/account/step-up/begin",

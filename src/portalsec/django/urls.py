@@ -19,7 +19,6 @@ urlpatterns = [
     path("sign-in/set-up", views.set_up, name="set-up"),
     path("sign-in/set-up/confirm", views.confirm_set_up, name="confirm-set-up"),
     path("sign-out", views.sign_out, name="sign-out"),
-    path("signed-out", views.signed_out, name="signed-out"),
     path("session/left", views.session_left, name="session-left"),
     path("session/stay", views.session_stay, name="session-stay"),
     *(

@@ -15,7 +15,6 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 
 from portalsec.account_pages import (
-    ACT_OVER,
     Asked,
     SessionPages,
     other_page,
@@ -23,7 +22,6 @@ from portalsec.account_pages import (
     sign_off,
     step_page,
     trust_offered,
-    way_back,
 )
 from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
@@ -62,7 +60,6 @@ __all__ = [
     "set_up",
     "sign_in",
     "sign_out",
-    "signed_out",
 ]
 
 # The last two: all factors were right, and something ended the account's sign-ins in that moment.
@@ -149,9 +146,13 @@ def set_up(request: HttpRequest) -> HttpResponse:
     return _page(request, "set_up_code", next=next, **_shown(enrolment))
 
 
-@door("POST")
+@door("GET", "HEAD", "POST")
 @sensitive_variables()
 def confirm_set_up(request: HttpRequest) -> HttpResponse:
+    if (
+        request.method != "POST"
+    ):  # a browser that asks for the page anew: the secret is shown once, so it begins again
+        return redirect(_with_next("portalsec:set-up", _next(request.GET)))
     form = _form(request)
     next = safe_next(form["next"])
     try:
@@ -166,8 +167,10 @@ def confirm_set_up(request: HttpRequest) -> HttpResponse:
 # Without Django's token check: from a page that is to send no Referer (a mailed link's), browsers say "Origin: null",
 # which that check refuses. The browser's own word on where it comes from decides.
 @csrf_exempt
-@door("POST")
+@door("GET", "HEAD", "POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":  # a link or a typed address signs nobody out
+        return redirect("/")
     require_same_site(request)
     asked = Asked(
         form={},
@@ -205,14 +208,6 @@ def session_stay(request: HttpRequest) -> HttpResponse:
     """Activity, because somebody pressed the button."""
     require_same_site(request)
     return _left(request, passive=False)
-
-
-@door("GET", "HEAD")
-def signed_out(request: HttpRequest) -> HttpResponse:
-    """Where a page goes when its session has ended. ``next``: the page that was open."""
-    if way_back(get_portal(), session=session_token(request), staff=staff_token(request)) is not None:
-        return redirect(ACT_OVER)
-    return _page(request, "session_ended", next=_next(request.GET))
 
 
 # -- parts of the above ---------------------------------------------------------------------------------------------

@@ -237,6 +237,11 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
             return refused(request, next, denied, lambda d: set_up_form(request, form))
         return pages.set_up_code(request, next=next, enrolment=enrolment, denied=None)
 
+    @router.get("/sign-in/set-up/confirm")
+    async def set_up_again(request: Request) -> Response:
+        """A browser that asks for the page anew: the secret is shown once, so it begins again."""
+        return RedirectResponse(_with_next("/sign-in/set-up", _next(request.query_params)), status_code=303)
+
     @router.post("/sign-in/set-up/confirm")
     async def confirm_set_up(request: Request) -> Response:
         form, source, pending = await read_form(request), ps.source(request), await ps.pending_token(request)
@@ -256,6 +261,11 @@ def sign_in_router(ps: Portalsec, pages: SignInPages) -> APIRouter:
                 lambda d: pages.set_up_code(request, next=next, enrolment=None, denied=d),
             )
         return cleared(onward(request, step, next), over)
+
+    @router.get("/sign-out")
+    async def no_sign_out(request: Request) -> Response:
+        """A link or a typed address signs nobody out."""
+        return RedirectResponse("/", status_code=303)
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
