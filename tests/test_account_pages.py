@@ -34,6 +34,7 @@ from portalsec.account_pages.exchange import _SENTENCES, refused, trouble
 from portalsec.account_pages.scripts import script
 from portalsec.account_pages.views import masked
 from portalsec.auth.links import RecoveryPolicy
+from portalsec.auth.out_of_band import OutOfBandPolicy
 from portalsec.auth.password_change import SignInAgain
 from portalsec.auth.ports import Contact
 from portalsec.auth.proof import Factor
@@ -168,7 +169,8 @@ def every_route() -> tuple[Route, ...]:
         notifier=SentMail(),
         may_impersonate=lambda *_: True,
         recovery=RecoveryPolicy(open_registration=True),
-        sign_in=SignInPolicy(mail_link=True, factors=frozenset(Factor)),
+        sign_in=SignInPolicy(mail_link=True, factors=frozenset(Factor) - {Factor.SMS_CODE}),
+        out_of_band=OutOfBandPolicy(factors=frozenset({Factor.EMAIL_CODE})),
     )
     with closing(everything.audit_writer):
         return routes(everything)

@@ -795,6 +795,19 @@ def test_devices_are_listed_and_forgotten(client: Client, world: World) -> None:
     assert world.portal.devices.of_account(person.id) == ()
 
 
+def test_the_list_of_sessions_says_what_was_shown_and_no_two_buttons_are_called_alike(world: World) -> None:
+    olivia = account(world)
+    first, second, looking = (browser() for _ in range(3))
+    for client in (first, second, looking):
+        assert signed_in(client, olivia)
+        world.clock.advance(timedelta(seconds=60))
+    page = looking.get("/account/sessions").content.decode()
+    assert page.count("with a password and a code") == 3
+    named = re.findall(r'aria-label="(End [^"]*)"', page)
+    assert len(set(named)) == len(named) == 2
+    assert all("last used" in name for name in named)
+
+
 def test_ses_01_signing_out_everywhere_else_keeps_this_browser(client: Client, world: World) -> None:
     person, other = someone(world), browser()
     signed_in(client, person)

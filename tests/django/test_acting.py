@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.django.browser import PASSWORD, Someone, cookie, password_step, pendi
 from tests.django.project import World
 from tests.django.test_account_views import landed
 from tests.django.test_account_views import someone as with_address
+from tests.docs.pages import block
 
 HERE = Source()
 Desk = tuple[Client, Someone, Someone]
@@ -238,6 +240,20 @@ def test_the_forms_need_their_token(desk: Desk) -> None:
     looked = strict.get("/act-as/end")
     assert (looked.status_code, looked["Location"]) == (303, "/act-as/over")
     assert who(client) == "kim"
+
+
+def test_the_how_to_s_base_template_says_so_on_every_page(desk: Desk, tmp_path: Path, settings: Any) -> None:
+    client, *_ = desk
+    written = (
+        block("act-in-an-owners-name", "{% load portalsec_words %}")
+        + "{% block content %}{% endblock %}</body>"
+    )
+    (tmp_path / "portalsec").mkdir()
+    (tmp_path / "portalsec" / "base.html").write_text(written, encoding="utf-8")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    assert "You act for" not in text(client.get("/act-as"))
+    act(client)
+    assert "You act for <strong>robin</strong>" in text(client.get("/act-as/over"))
 
 
 def test_a_refusal_says_no_more_than_the_rule_does(desk: Desk) -> None:

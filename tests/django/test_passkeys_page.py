@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,16 @@ from portalsec.auth.proof import Factor
 from portalsec.auth.signin_policy import SignInPolicy
 from portalsec.testing.authenticator import SoftAuthenticator
 from tests.django import project
-from tests.docs.passkeys_page import PAGE, PASSWORD, block, press
+from tests.docs.pages import block, module
+from tests.docs.passkeys_page import PASSWORD, press
 
 
 @pytest.fixture
 def of_the_page(database: None, tmp_path: Path, settings: Any) -> Iterator[Client]:
     """A browser at the page's project: its addresses, its template, its ``[sign_in]``."""
-    (tmp_path / "account.html").write_text(block("{# templates/account.html #}"), encoding="utf-8")
-    urls = types.ModuleType("urls_of_the_page")
-    exec(compile(block("# config/urls.py"), str(PAGE), "exec"), urls.__dict__)
-    settings.ROOT_URLCONF = urls
+    template = block("passkeys-in-your-pages", "{# templates/account.html #}")
+    (tmp_path / "account.html").write_text(template, encoding="utf-8")
+    settings.ROOT_URLCONF = module("passkeys-in-your-pages", "# config/urls.py")
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     factors = frozenset({Factor.PASSWORD, Factor.PASSKEY, Factor.RECOVERY_CODE})
     project.current = project.World(sign_in=SignInPolicy(factors=factors))

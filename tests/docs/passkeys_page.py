@@ -1,4 +1,4 @@
-"""docs/how-to/passkeys-in-your-pages.md: its blocks, and what passkeys.js would do on a page that they made."""
+"""docs/how-to/passkeys-in-your-pages.md: what passkeys.js would do on a page that they made."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ from tests.support import ROOT
 PAGE = ROOT / "docs/how-to/passkeys-in-your-pages.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BASE, PASSWORD = "https://portal.example", "violet-anchor-mosaic-27"
-
-
-def block(first_line: str) -> str:
-    (found,) = [
-        code
-        for code in re.findall(r"```(?:py|html\+django)\n(.*?)```", TEXT, re.DOTALL)
-        if code.startswith(first_line)
-    ]
-    return str(found)
 
 
 def fields_of(page: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from portalsec.errors import ConfigurationError
 from portalsec.testing.attestation import SoftMaker
 from portalsec.testing.authenticator import SOFT_AAGUID
 from tests.auth.passkeys.test_attestation import attest, made, refused
+from tests.docs.pages import module
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 HOST = "mds.fidoalliance.org"
@@ -301,3 +302,14 @@ def test_files_that_cannot_be(tmp_path: Path):
 def test_signed_by_an_elliptic_key(tmp_path: Path):
     by = service(key=ec.generate_private_key(ec.SECP256R1()))
     assert loaded(tmp_path, payload(entry()), by=by, roots=(by.authority.root,)).number == 70
+
+
+def test_the_how_to_s_block_reads_fidos_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = datetime.now(UTC)
+    body = payload(entry(), no=150) | {"nextUpdate": f"{now + timedelta(days=30):%Y-%m-%d}"}
+    written(tmp_path, SERVICE.blob(body))
+    (tmp_path / "globalsign-r3.pem").write_bytes(SERVICE.authority.root)
+    monkeypatch.chdir(tmp_path)
+    page = module("require-certain-authenticators", "from datetime import UTC, datetime")
+    assert attest(page.attestation, made(MAKER))
+    assert refused(page.attestation, made(SoftMaker("packed"))) is Check.R_TRUST

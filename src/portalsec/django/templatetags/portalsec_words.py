@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from django import template
 
 from portalsec.account_pages import ACT_AS, who
+from portalsec.auth.proof import Factor
 from portalsec.django.conf import get_portal
 from portalsec.django.request import acting_of
 from portalsec.events import Event
 
-__all__ = ["did", "lasting", "portalsec_act_as", "portalsec_acting", "portalsec_who", "waiting"]
+__all__ = ["did", "lasting", "portalsec_act_as", "portalsec_acting", "portalsec_who", "proven", "waiting"]
 
 register = template.Library()
 
@@ -45,10 +47,26 @@ _DID: dict[str, str] = {
 }
 
 
+_PROVEN: dict[str, str] = {
+    Factor.PASSWORD: "a password",
+    Factor.TOTP: "a code",
+    Factor.PASSKEY: "a passkey",
+    Factor.RECOVERY_CODE: "a recovery code",
+    Factor.EMAIL_CODE: "a mailed code",
+    Factor.SMS_CODE: "a code by SMS",
+}
+
+
 @register.filter
 def did(action: str) -> str:
     """What an event of the audit log is in words; what has none, as the log calls it."""
     return _DID.get(action, action)
+
+
+@register.filter
+def proven(factors: Iterable[str]) -> str:
+    """Kinds of factors in words: "a password and a code"."""
+    return " and ".join(_PROVEN.get(factor, factor) for factor in factors)
 
 
 @register.filter
