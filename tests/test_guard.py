@@ -327,3 +327,26 @@ def test_auz_04_what_support_does_in_an_owners_name_is_recorded_as_theirs() -> N
         world.portal.guard.session(token, source=SOURCE)
     finally:
         world.portal.audit_writer.close()
+
+
+@pytest.mark.parametrize("passive", [True, False])
+def test_ses_05_a_call_that_is_marked_passive_keeps_no_session_alive(world: World, passive: bool) -> None:
+    token, account = world.sign_in()
+    world.portal.stores.assignments.assign(account, "clinician")
+
+    def asked() -> Access:
+        listed = Resource(type="record", attributes={"patient_id": "p1"})
+        return world.portal.guard(
+            token, "record:list", listed, source=SOURCE, purpose=Purpose.TREAT, passive=passive
+        )
+
+    for _ in range(2):
+        world.clock.advance(world.portal.policies.sessions.idle * 0.4)
+        asked()
+    world.clock.advance(world.portal.policies.sessions.idle * 0.4)
+    if passive:
+        with pytest.raises(Denied) as caught:
+            asked()
+        assert caught.value.reason is Reason.SESSION_IDLE
+    else:
+        asked()

@@ -116,7 +116,13 @@ class ApiClients:
         return Held(token=token, holder=self.dpop.holder(proof, source=asked.source), proof=proof)
 
     def session(
-        self, held: Held, *, source: Source, stepping_up: bool = False, factor: FactorDemand | None = None
+        self,
+        held: Held,
+        *,
+        source: Source,
+        stepping_up: bool = False,
+        factor: FactorDemand | None = None,
+        passive: bool = False,
     ) -> ActiveSession:
         """The live session of a request, for a route that has no permission to ask for.
 
@@ -124,12 +130,13 @@ class ApiClients:
             held: what `held` found of it.
             stepping_up: the request shows a factor, or asks how to.
             factor: what it must have shown lately.
+            passive: the client asks in the background, which is no activity.
 
         Raises:
             Denied: as `Sessions.check`; STEP_UP_REQUIRED, where ``factor`` was not shown.
         """
         session = self._portal.sessions.check(
-            held.token, source=source, stepping_up=stepping_up, holder=held.holder
+            held.token, source=source, passive=passive, stepping_up=stepping_up, holder=held.holder
         )
         if factor is not None:
             self._portal.step_up.ask(session, factor)

@@ -83,6 +83,7 @@ class Guard:
         source: Source,
         purpose: Purpose | None = None,
         attributes: Mapping[str, object] | None = None,
+        passive: bool = False,
     ) -> Access:
         """Let the request through or raise.
 
@@ -93,12 +94,13 @@ class Guard:
             source: where the request came from.
             purpose: why; needed where the action touches a person's record.
             attributes: more facts for conditions (``context.*``).
+            passive: a script asks in the background: it is no activity, and keeps no session alive.
 
         Raises:
             Denied: no session, or refused (recorded as ``access.denied``).
             AuditUnavailable: the access could not be recorded, so it must not happen.
         """
-        session = self._sessions.check(token, source=source)
+        session = self._sessions.check(token, source=source, passive=passive)
         return self.authorise(
             session, permission, resource, source=source, purpose=purpose, attributes=attributes
         )

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
 
 from portalsec.django.backends import PolicyBackend
+from portalsec.django.decorators import passive, require, require_factor
 from portalsec.errors import AuditUnavailable
+from portalsec.events import Purpose
 from portalsec.rbac.model import Context, Resource, Subject
 from portalsec.web import SESSION_COOKIE
+from tests.django import urls
 from tests.django.browser import signed_in, someone
 from tests.django.project import World
 
@@ -191,3 +199,55 @@ def test_loc_03_a_forged_forwarding_header_is_not_believed(client: Client, world
     assert event.source.address == "127.0.0.1"
     # ATK-39: nothing of a header moves the cursor of whoever reads the log
     assert event.source.user_agent == "a[31m" + "b" * 251
+
+
+def _record(request: HttpRequest, patient_id: str) -> Resource:
+    return Resource(type="record", id=patient_id, attributes={"patient_id": patient_id})
+
+
+_reads = require("record:read", resource=_record, purpose=Purpose.TREAT)
+
+
+def _polled(request: HttpRequest, patient_id: str) -> HttpResponse:
+    return HttpResponse("0 new")
+
+
+async def _polled_async(request: HttpRequest, patient_id: str) -> HttpResponse:
+    return HttpResponse("0 new")
+
+
+@method_decorator(passive, name="dispatch")
+class _PolledClass(View):
+    @method_decorator(_reads)
+    def get(self, request: HttpRequest, patient_id: str) -> HttpResponse:
+        return HttpResponse("0 new")
+
+
+_factor = require_factor(within=timedelta(hours=2), explicit=False)
+POLLED: dict[str, Any] = {
+    "active": _reads(_polled),
+    "outside": passive(_reads(_polled)),
+    "async": passive(_reads(_polled_async)),
+    "inside": _factor(passive(_reads(_polled))),
+    "class": _PolledClass.as_view(),
+}
+
+
+@pytest.mark.parametrize("how", POLLED)
+def test_ses_05_a_view_that_a_page_asks_in_the_background_keeps_no_session_alive(
+    world: World, settings: Any, how: str
+) -> None:
+    doctor = someone(world, "olivia", "clinician")
+    world.relations.facts.add(("care_team", doctor.id, "p1"))
+
+    class Urls:
+        urlpatterns = [path("poll/<str:patient_id>", POLLED[how]), *urls.urlpatterns]
+
+    settings.ROOT_URLCONF = Urls
+    client = Client(headers={"host": "portal.example"})
+    signed_in(client, doctor)
+    assert client.get("/poll/p1").status_code == 200
+    for _ in range(3):
+        world.clock.advance(world.portal.policies.sessions.idle * 0.4)
+        status = client.get("/poll/p1").status_code
+    assert status == (200 if how == "active" else 401)

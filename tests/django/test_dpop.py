@@ -48,6 +48,21 @@ def me(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"account": api.session(request).account_id})
 
 
+@api.view
+def poll(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"account": api.session(request, passive=True).account_id})
+
+
+@api.require(
+    "record:read",
+    resource=Resource(type="record", id="p1", attributes={"patient_id": "p1"}),
+    purpose=Purpose.TREAT,
+    passive=True,
+)
+def poll_record(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"record": "p1"})
+
+
 FRESH = FactorDemand.of("totp", within=timedelta(minutes=5))
 
 
@@ -84,6 +99,8 @@ class _Urls:
     urlpatterns = [
         path("api/sign-in", sign_in),
         path("api/me", me),
+        path("api/poll", poll),
+        path("api/poll-record", poll_record),
         path("api/release", release),
         path("api/step-up", step_up),
         path("api/sign-out", sign_out),
@@ -247,3 +264,16 @@ def test_what_asks_for_a_factor_again_waits_for_a_step_up(app: App, person: Some
     app.world.clock.advance(timedelta(minutes=5))
     assert error(app.send("POST", "/api/release")) in ("insufficient_user_authentication", "use_dpop_nonce")
     assert error(app.send("POST", "/api/release")) == "insufficient_user_authentication"
+
+
+@pytest.mark.parametrize("address", ["/api/me", "/api/poll", "/api/poll-record"])
+def test_ses_05_what_a_client_asks_in_the_background_keeps_no_session_alive(
+    app: App, person: Someone, address: str
+) -> None:
+    app.world.relations.facts.add(("care_team", person.id, "p1"))
+    for _ in range(3):
+        app.world.clock.advance(app.world.portal.policies.sessions.idle * 0.4)
+        answer = app.send("GET", address)
+        if answer.status_code == 401 and error(answer) == "use_dpop_nonce":
+            answer = app.send("GET", address)
+    assert answer.status_code == (200 if address == "/api/me" else 401)

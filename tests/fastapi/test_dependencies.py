@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi import Depends
 from starlette.requests import Request
 
 from portalsec.errors import Reason
 from portalsec.events import Outcome, Purpose
 from portalsec.fastapi import Portalsec
+from portalsec.rbac.model import Resource
 from portalsec.testing.portal import memory_portal
 from portalsec.web import PENDING_COOKIE, SESSION_COOKIE
 from tests.fastapi.support import POLICY, Site
@@ -188,3 +190,26 @@ def test_atk_37_a_pending_cookie_that_was_tossed_in_is_refused_and_recorded(site
         assert answer.status_code == 401, path
         (event,) = site.events
         assert (event.name, event.reason) == ("auth.session_refused", Reason.SESSION_DUPLICATE_COOKIE)
+
+
+@pytest.mark.parametrize("route", ["session", "require"])
+@pytest.mark.parametrize("passive", [True, False], ids=["passive", "active"])
+def test_ses_05_a_route_that_a_page_asks_in_the_background_keeps_no_session_alive(
+    site: Site, route: str, passive: bool
+) -> None:
+    doctor = site.account("doctor", "clinician")
+    site.relations.facts.add(("care_team", doctor, "p1"))
+    ps = site.ps
+    asked: Any = ps.passive_session if passive else ps.session
+    if route == "require":
+        target = Resource(type="record", id="p1", attributes={"patient_id": "p1"})
+        asked = ps.require("record:read", resource=target, purpose=Purpose.TREAT, passive=passive)
+    site.app.add_api_route("/poll", lambda: {"new": 0}, dependencies=[Depends(asked)])
+    client = site.client()
+    site.sign_in(client, "doctor")
+    assert client.get("/poll").status_code == 200
+    idle = ps.portal.policies.sessions.idle
+    for _ in range(3):
+        site.clock.advance(idle * 0.4)
+        status = client.get("/poll").status_code
+    assert status == (401 if passive else 200)

@@ -17,6 +17,7 @@ from portalsec.errors import ConfigurationError, Denied, Reason
 from portalsec.events import Event, Purpose, Source
 from portalsec.fastapi.dpop import DpopClients
 from portalsec.guard import Access
+from portalsec.rbac.model import Resource
 from portalsec.testing.dpop import DpopClient
 from portalsec.web import SESSION_COOKIE
 from tests.fastapi.asgi import Answer
@@ -367,3 +368,23 @@ def test_what_asks_for_a_factor_again_waits_for_a_step_up(app: App) -> None:
 def test_a_factor_that_nobody_could_show_is_found_at_once(site: Site) -> None:
     with pytest.raises(ConfigurationError, match="require_factor"):
         DpopClients(site.ps).require_factor("fingerprint", within=timedelta(minutes=5))
+
+
+@pytest.mark.parametrize("how", ["session", "passive session", "require", "passive require"])
+def test_ses_05_what_a_client_asks_in_the_background_keeps_no_session_alive(
+    site: Site, app: App, how: str
+) -> None:
+    robin = json.loads(app.send("GET", "/api/me").text)["account"]
+    site.relations.facts.add(("care_team", robin, "p1"))
+    clients, passive = DpopClients(site.ps), how.startswith("passive")
+    asked: Any = clients.passive_session if passive else clients.session
+    if how.endswith("require"):
+        target = Resource(type="record", id="p1", attributes={"patient_id": "p1"})
+        asked = clients.require("record:read", resource=target, purpose=Purpose.TREAT, passive=passive)
+    site.app.get("/api/poll", dependencies=[Depends(asked)])(lambda: {"new": 0})
+    for _ in range(3):
+        site.clock.advance(site.portal.policies.sessions.idle * 0.4)
+        answer = app.send("GET", "/api/poll")
+        if answer.status_code == 401 and error(answer) == "use_dpop_nonce":
+            answer = app.send("GET", "/api/poll")
+    assert answer.status_code == (401 if passive else 200)

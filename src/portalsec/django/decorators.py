@@ -1,4 +1,5 @@
-"""`require`: a view behind a permission of the access policy. `require_factor`: one that asks for a factor again."""
+"""`require`: a view behind a permission of the access policy. `require_factor`: one that asks for a factor again. `passive`:
+one that is no activity."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from portalsec.events import Purpose
 from portalsec.guard import Access
 from portalsec.rbac.model import Resource
 
-__all__ = ["FindResource", "check_access", "require", "require_factor"]
+__all__ = ["FindResource", "check_access", "passive", "require", "require_factor"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -109,6 +110,22 @@ def require_factor(
         get_portal().step_up.ask(live_session(request), asked)
 
     return _before(shown)
+
+
+def passive(view: View) -> View:
+    """Mark a view that a page asks in the background: it is no activity, and keeps nobody signed in who has walked away::
+
+        @passive
+        @require("mail:count")
+        def new_mail(request): ...
+
+        @method_decorator(passive, name="dispatch")
+        class NewMail(View): ...
+
+    Its place among other decorators does not matter, as long as they keep a view's attributes (`functools.wraps`).
+    """
+    view.portalsec_passive = True  # type: ignore[attr-defined]
+    return view
 
 
 def _before(decide: Callable[..., None]) -> Callable[[View], View]:

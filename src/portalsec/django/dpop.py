@@ -66,6 +66,7 @@ class DpopClients:
         *,
         resource: Resource | FindResource | None = None,
         purpose: Purpose | None = None,
+        passive: bool = False,
     ) -> Callable[[View], View]:
         """As `portalsec.django.decorators.require`; ``request.access`` has the decision."""
 
@@ -74,7 +75,7 @@ class DpopClients:
             def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
                 guard, source = get_portal().guard, source_of(request)
                 held = self._held(request)
-                session = guard.session(held.token, source=source, holder=held.holder)
+                session = guard.session(held.token, source=source, passive=passive, holder=held.holder)
                 target = resource(request, *args, **kwargs) if callable(resource) else resource
                 access = guard.authorise(session, permission, target, source=source, purpose=purpose)
                 request.access = access  # type: ignore[attr-defined]
@@ -85,7 +86,12 @@ class DpopClients:
         return decorate
 
     def session(
-        self, request: HttpRequest, *, stepping_up: bool = False, factor: FactorDemand | None = None
+        self,
+        request: HttpRequest,
+        *,
+        stepping_up: bool = False,
+        factor: FactorDemand | None = None,
+        passive: bool = False,
     ) -> ActiveSession:
         """The live session of a request, once in each: its proof is taken.
 
@@ -93,13 +99,14 @@ class DpopClients:
             stepping_up: the request shows a factor, or asks how to.
             factor: what it must have shown lately, as ``FactorDemand.of("totp", within=timedelta(minutes=5))``, which is
                 best written outside the view. Else the client is told ``insufficient_user_authentication``.
+            passive: the client asks in the background, which is no activity.
 
         Raises:
             Denied: as `ApiClients.held` and `ApiClients.session`.
         """
         held = self._held(request)
         return self._clients().session(
-            held, source=source_of(request), stepping_up=stepping_up, factor=factor
+            held, source=source_of(request), stepping_up=stepping_up, factor=factor, passive=passive
         )
 
     def sign_out(self, request: HttpRequest) -> None:

@@ -16,6 +16,7 @@ from portalsec.django.pages import refusal, was_acting
 from portalsec.django.request import (
     adopt_session,
     failure_of,
+    keep_passive,
     live_session,
     require_same_site,
     source_of,
@@ -107,12 +108,10 @@ class PortalsecMiddleware:
         try:
             if not getattr(view, "csrf_exempt", False):
                 require_same_site(request)
+            if getattr(view, "portalsec_passive", False):
+                keep_passive(request)
             try:
-                live_session(
-                    request,
-                    passive=getattr(view, "portalsec_passive", False),
-                    stepping_up=getattr(view, "portalsec_stepping_up", False),
-                )
+                live_session(request, stepping_up=getattr(view, "portalsec_stepping_up", False))
             except Denied as denied:
                 # An anonymous visitor; the view says whether that will do. But a page for everybody would not say that
                 # the session is over in which support acted here, and has no way back.

@@ -64,6 +64,7 @@ class _Kept:
     acting: ActingView | None = None
     asked: bool = False
     passive: bool = False
+    no_activity: bool = False  # the view is marked `portalsec.django.decorators.passive`
     recorded: bool = False  # that a cookie was tossed in
     failure: PortalsecError | None = None
     given: str | None = None  # the session that this request itself was given
@@ -163,7 +164,8 @@ def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bo
     """The request's live session; the core is asked once a request.
 
     Args:
-        passive: the request does not count as activity (a page that asks how long is left).
+        passive: the request does not count as activity (a page that asks how long is left); nor does one whose view is
+            marked with `portalsec.django.decorators.passive`.
         stepping_up: the request shows a factor: it goes through where the session must show one.
 
     Raises:
@@ -171,6 +173,7 @@ def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bo
         StoreError: a store could not answer; nobody is let in.
     """
     kept = _kept(request)
+    passive = passive or kept.no_activity
     if stepping_up and kept.denied is not None and kept.denied.reason is Reason.STEP_UP_REQUIRED:
         # Somebody looked before it was known which view this is.
         request.session = SessionStore(session_token(request))
@@ -189,6 +192,11 @@ def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bo
     if kept.session is None:
         raise kept.denied or Denied(Reason.SESSION_MISSING)
     return kept.session
+
+
+def keep_passive(request: HttpRequest) -> None:
+    """Nothing of this request is activity, whoever asks for its session."""
+    _kept(request).no_activity = True
 
 
 def user_of(request: HttpRequest) -> Any:

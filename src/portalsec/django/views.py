@@ -27,6 +27,7 @@ from portalsec.auth.qr import qr_svg
 from portalsec.auth.signin import Step
 from portalsec.auth.totp import Enrolment
 from portalsec.django.conf import get_portal
+from portalsec.django.decorators import passive
 from portalsec.django.doors import door, open_session
 from portalsec.django.request import (
     device_token,
@@ -193,13 +194,11 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@passive
 @door("GET", "HEAD")
 def session_left(request: HttpRequest) -> HttpResponse:
     """How long is left, for the page's warning. Asking is not activity."""
-    return _left(request, passive=True)
-
-
-session_left.portalsec_passive = True  # type: ignore[attr-defined]
+    return _left(request, stays=False)
 
 
 @csrf_exempt  # a script asks, without Django's token; the browser's own word on where it comes from decides
@@ -207,15 +206,15 @@ session_left.portalsec_passive = True  # type: ignore[attr-defined]
 def session_stay(request: HttpRequest) -> HttpResponse:
     """Activity, because somebody pressed the button."""
     require_same_site(request)
-    return _left(request, passive=False)
+    return _left(request, stays=True)
 
 
 # -- parts of the above ---------------------------------------------------------------------------------------------
 
 
-def _left(request: HttpRequest, *, passive: bool) -> HttpResponse:
+def _left(request: HttpRequest, *, stays: bool) -> HttpResponse:
     try:
-        active = live_session(request, passive=passive)
+        active = live_session(request, passive=not stays)
     except Denied as denied:
         reply = SessionPages(get_portal()).not_told(denied)
     else:

@@ -148,15 +148,20 @@ class Portalsec:
         """Dependency: the live session. Raises `portalsec.errors.Denied` (the middleware's 401 page)."""
         return await self._session(request, await self.session_token(request))
 
+    async def passive_session(self, request: Request) -> ActiveSession:
+        """Dependency of what a page asks in the background (is there mail?): the live session, as `session`, but the
+        request is no activity, and keeps nobody signed in who has walked away."""
+        return await self._session(request, await self.session_token(request), passive=True)
+
     async def optional_session(self, request: Request) -> ActiveSession | None:
         """Dependency: the live session, or None for a visitor who sent no session cookie at all."""
         token = await self.session_token(request)
         return None if token is None else await self._session(request, token)
 
-    async def _session(self, request: Request, token: str | None) -> ActiveSession:
+    async def _session(self, request: Request, token: str | None, *, passive: bool = False) -> ActiveSession:
         source = self.source(request)
         return await self.lanes.offload(
-            lambda: self.noted(request, self.portal.guard.session(token, source=source))
+            lambda: self.noted(request, self.portal.guard.session(token, source=source, passive=passive))
         )
 
     def acting(self, request: HTTPConnection) -> ActingView | None:
@@ -192,6 +197,7 @@ class Portalsec:
         *,
         resource: Resource | FindResource | None = None,
         purpose: Purpose | None = None,
+        passive: bool = False,
     ) -> Callable[[Request], Awaitable[Access]]:
         """A dependency that lets the request through or raises `portalsec.errors.Denied`.
 
@@ -201,6 +207,7 @@ class Portalsec:
             permission: ``type:action`` of the access policy.
             resource: what it is about, or a function that names it; without one, the type as a whole.
             purpose: why, as the route knows it.
+            passive: a page asks in the background, as at `passive_session`.
         """
         guard = self.portal.guard
 
@@ -208,7 +215,7 @@ class Portalsec:
             token, source = await self.session_token(request), self.source(request)
 
             def operation() -> Access:
-                session = self.noted(request, guard.session(token, source=source))
+                session = self.noted(request, guard.session(token, source=source, passive=passive))
                 target = resource(request, session) if callable(resource) else resource
                 return guard.authorise(session, permission, target, source=source, purpose=purpose)
 

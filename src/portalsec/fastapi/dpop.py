@@ -62,6 +62,10 @@ class DpopClients:
         """Dependency: the live session."""
         return await self._session(request, response)
 
+    async def passive_session(self, request: Request, response: Response) -> ActiveSession:
+        """Dependency of what a client asks in the background: the live session; it is no activity."""
+        return await self._session(request, response, passive=True)
+
     async def stepping_up(self, request: Request, response: Response) -> ActiveSession:
         """Dependency of routes that take a factor for a step-up: the live session, also where it must show one first."""
         return await self._session(request, response, stepping_up=True)
@@ -103,6 +107,7 @@ class DpopClients:
         *,
         resource: Resource | FindResource | None = None,
         purpose: Purpose | None = None,
+        passive: bool = False,
     ) -> Callable[[Request, Response], Awaitable[Access]]:
         """As `Portalsec.require`: session, decision and audit record are one operation and one hop."""
         guard = self._ps.portal.guard
@@ -112,7 +117,7 @@ class DpopClients:
 
             def operation() -> tuple[Access, str | None]:
                 held = self._clients.held(asked)
-                session = guard.session(held.token, source=asked.source, holder=held.holder)
+                session = guard.session(held.token, source=asked.source, passive=passive, holder=held.holder)
                 target = resource(request, session) if callable(resource) else resource
                 access = guard.authorise(session, permission, target, source=asked.source, purpose=purpose)
                 return access, self._clients.dpop.next_nonce(held.proof)
@@ -163,12 +168,15 @@ class DpopClients:
         *,
         stepping_up: bool = False,
         factor: FactorDemand | None = None,
+        passive: bool = False,
     ) -> ActiveSession:
         asked = self._asked(request)
 
         def operation() -> tuple[ActiveSession, str | None]:
             held = self._clients.held(asked)
-            session = self._clients.session(held, source=asked.source, stepping_up=stepping_up, factor=factor)
+            session = self._clients.session(
+                held, source=asked.source, stepping_up=stepping_up, factor=factor, passive=passive
+            )
             return session, self._clients.dpop.next_nonce(held.proof)
 
         session, nonce = await self._hop(operation)
