@@ -457,6 +457,7 @@ def build_portal(
         passkeys=stores.passkeys,
         cap=totp.policy.cap,
         max_totp=totp.policy.max_devices,
+        make_of=(lambda _: None) if passkeys is None else passkeys.make_of,
     )
 
     def demand_of(account_id: str) -> Demand:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from portalsec.account_pages.authenticators import _view
 from portalsec.auth.endings import Why
 from portalsec.auth.factors import WITHIN
 from portalsec.auth.notices import NoticeKind
@@ -513,8 +515,23 @@ def test_a_portal_without_passkeys_adds_none() -> None:
         assert refused(m.factors.confirm_passkey, session, "{}") is Reason.FACTOR_NOT_ENROLLED
 
 
-def test_a_synced_passkey_is_shown_as_one() -> None:
-    with Factoring() as m:
+@pytest.mark.parametrize(
+    ("flags", "copies"), [((False, False), ""), ((True, False), "possible"), ((True, True), "made")]
+)
+def test_a_passkey_is_shown_with_its_make_and_whether_it_is_copied(
+    flags: tuple[bool, bool], copies: str
+) -> None:
+    with Factoring(gated=False) as m:
         robin = m.person()
-        m.portal.stores.passkeys.add(passkey(robin, m.clock()), at_most=5)
-        assert [each.synced for each in m.authenticators.of_account(robin.id)] == [True]
+        held = replace(
+            passkey(robin, m.clock()),
+            label="My telephone",
+            aaguid="fbfc3007-154e-4ecc-8c0b-6e020557d7bd",
+            backup_eligible=flags[0],
+            backed_up=flags[1],
+        )
+        m.portal.stores.passkeys.add(held, at_most=5)
+        (shown,) = m.portal.factors._authenticators.of_account(robin.id)
+        assert (shown.label, shown.make) == ("My telephone", "iCloud Keychain")
+        assert (shown.backup_eligible, shown.backed_up) == flags
+        assert (_view(shown).make, _view(shown).copies) == ("iCloud Keychain", copies)

@@ -65,6 +65,8 @@ class HeldView:
     Attributes:
         factor: "totp" or "passkey".
         dead: it opens nothing any more.
+        make: of a passkey, as "iCloud Keychain", or "".
+        copies: of a passkey: "made" (it is on other devices of its owner's too), "possible", or "".
         until: of a removed one, until when it can be put back.
     """
 
@@ -74,7 +76,8 @@ class HeldView:
     created_at: datetime
     used_at: datetime | None
     dead: bool
-    synced: bool
+    make: str = ""
+    copies: str = ""
     until: datetime | None = None
 
 
@@ -315,7 +318,8 @@ def _view(held: Held) -> HeldView:
         created_at=held.created_at,
         used_at=held.used_at,
         dead=held.dead,
-        synced=held.synced,
+        make=held.make or "",
+        copies="made" if held.backed_up else "possible" if held.backup_eligible else "",
         until=None if held.removed_at is None else held.removed_at + RESTORABLE,
     )
 

@@ -6,8 +6,8 @@ A pending token is good for one step. The store sees its digest only, and what i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import NoReturn
 
@@ -16,7 +16,7 @@ from portalsec.auth._door_kit import NOBODY, Kit
 from portalsec.auth._input import token_text
 from portalsec.auth._pending import Pending, is_password, open_data, seal_data
 from portalsec.auth.ports import Account, Flow
-from portalsec.errors import Reason, StoreError, Tampered
+from portalsec.errors import Denied, Reason, StoreError, Tampered
 from portalsec.events import Event, Source
 from portalsec.secret import Secret
 
@@ -198,6 +198,19 @@ class PendingSignIns:
         kit.refuse(
             Event.AUTH_MFA_CHALLENGE_FAILED, cause, source=source, account_id=flow.account_id, shown=reason
         )
+
+    @contextmanager
+    def ended_by_errors(self, pending: object) -> Iterator[None]:
+        """One step. What is no refusal ends the sign-in: of a step that broke half way nobody knows what it did, so none
+        goes on from there. Where the store of flows is what failed, its own time ends it."""
+        try:
+            yield
+        except Denied:
+            raise
+        except BaseException:
+            with suppress(StoreError):
+                self.abort(pending)
+            raise
 
     def abort(self, pending: object) -> list[tuple[str, str]]:
         """Drop a sign-in; whose it was, with each notice that is due unless it, or what takes its place, is completed."""

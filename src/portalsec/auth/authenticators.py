@@ -6,7 +6,7 @@ answers the same as one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,7 +28,9 @@ class Held:
         label: the owner's name for it.
         created_at, used_at: when it was added, and last used (or None).
         dead: it is no factor any more: too many wrong codes, or a copy of it may exist. It can only be removed.
-        synced: a passkey that its maker copies to the owner's other devices.
+        make: the name of a passkey's make ("iCloud Keychain"), as its AAGUID says, or None where nobody knows it.
+        backup_eligible: a passkey that may be copied to the owner's other devices.
+        backed_up: it is, as of its newest use.
         removed_at: when it was removed, of one that can be put back.
     """
 
@@ -38,7 +40,9 @@ class Held:
     created_at: datetime
     used_at: datetime | None
     dead: bool = False
-    synced: bool = False
+    make: str | None = None
+    backup_eligible: bool = False
+    backed_up: bool = False
     removed_at: datetime | None = None
 
 
@@ -50,6 +54,7 @@ class Authenticators:
     Args:
         cap: as `TotpPolicy.cap`: from so many wrong codes in a row on a device is dead.
         max_totp, max_passkeys: how many an account may have; see `restore` for putting back.
+        make_of: the name of an AAGUID, where somebody knows it.
     """
 
     def __init__(
@@ -60,22 +65,24 @@ class Authenticators:
         cap: int = 100,
         max_totp: int = 5,
         max_passkeys: int = 20,
+        make_of: Callable[[str], str | None] = lambda aaguid: None,
     ) -> None:
         self._totp = totp
         self._passkeys = passkeys
         self._cap = cap
         self._max_totp = max_totp
         self._max_passkeys = max_passkeys
+        self._make_of = make_of
 
     def of_account(self, account_id: str) -> tuple[Held, ...]:
         """Those that were confirmed and not removed, dead ones too, oldest first."""
         totp = [self._device(each) for each in self._totp.devices(account_id) if each.confirmed]
-        return _sorted([*totp, *map(_passkey, self._passkeys.of_account(account_id))])
+        return _sorted([*totp, *map(self._passkey, self._passkeys.of_account(account_id))])
 
     def removed(self, account_id: str, *, now: datetime) -> tuple[Held, ...]:
         """Those that can be put back, oldest first."""
         totp = [self._device(each) for each in self._totp.removed(account_id)]
-        found = _sorted([*totp, *map(_passkey, self._passkeys.removed(account_id))])
+        found = _sorted([*totp, *map(self._passkey, self._passkeys.removed(account_id))])
         return tuple(each for each in found if each.removed_at and now - each.removed_at < RESTORABLE)
 
     def rename(self, account_id: str, authenticator_id: object, label: str) -> bool:
@@ -127,18 +134,19 @@ class Authenticators:
             removed_at=device.removed_at,
         )
 
-
-def _passkey(passkey: Passkey) -> Held:
-    return Held(
-        id=passkey.id,
-        factor=Factor.PASSKEY,
-        label=passkey.label,
-        created_at=passkey.created_at,
-        used_at=passkey.used_at,
-        dead=passkey.disabled_at is not None,
-        synced=passkey.backup_eligible,
-        removed_at=passkey.removed_at,
-    )
+    def _passkey(self, passkey: Passkey) -> Held:
+        return Held(
+            id=passkey.id,
+            factor=Factor.PASSKEY,
+            label=passkey.label,
+            created_at=passkey.created_at,
+            used_at=passkey.used_at,
+            dead=passkey.disabled_at is not None,
+            make=self._make_of(passkey.aaguid),
+            backup_eligible=passkey.backup_eligible,
+            backed_up=passkey.backed_up,
+            removed_at=passkey.removed_at,
+        )
 
 
 def _sorted(held: Sequence[Held]) -> tuple[Held, ...]:

@@ -121,6 +121,10 @@ class PasswordChange:
             Denied: FLOW_UNKNOWN, ACCOUNT_DISABLED, MALFORMED, EVIDENCE_STALE (another change was faster), SESSION_REVOKED.
             PasswordRefused: with what is to be mended; the pending token stays good.
         """
+        with self._sign_in.ended_by_errors(DOOR, pending):
+            return self._forced(pending, new, source=source, device=device)
+
+    def _forced(self, pending: object, new: object, *, source: Source, device: object) -> Step:
         flow, state, account = self._sign_in.change_under_way(DOOR, pending, source=source)
         why = self._sign_in.must_change(account) or ""
         new_hash = self._prepared(account, new, source, None)

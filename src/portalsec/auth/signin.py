@@ -26,6 +26,7 @@ one `portalsec.errors.Denied` with one face; its reason is for the log.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -342,7 +343,8 @@ class SignIn:
             Denied: MALFORMED, THROTTLED, FLOW_UNKNOWN, FLOW_EXHAUSTED, PASSKEY_REFUSED, FACTOR_NOT_ENROLLED,
                 ACCOUNT_DISABLED, EVIDENCE_MISSING, SESSION_REVOKED. A first passkey's token is dead after each of them.
         """
-        return self._passkey.submit(pending, response, source=source, device=device, replaces=replaces)
+        with self._pending.ended_by_errors(pending):
+            return self._passkey.submit(pending, response, source=source, device=device, replaces=replaces)
 
     def begin_passkey_enrolment(self, pending: object, *, source: Source) -> PasskeyOptions:
         """Ask the browser to make a passkey, where `Step.next` has "passkey_enrolment".
@@ -359,9 +361,10 @@ class SignIn:
 
         Raises:
             Denied: MALFORMED, PASSKEY_REFUSED, PASSKEY_TAKEN, and as `confirm_totp_enrolment`.
-            AuditUnavailable: it could not be recorded, so the passkey is void; begin again.
+            AuditUnavailable: it could not be recorded, so the passkey is void, and the sign-in over.
         """
-        return self._enrolling.confirm_passkey(pending, response, label, source=source, device=device)
+        with self._pending.ended_by_errors(pending):
+            return self._enrolling.confirm_passkey(pending, response, label, source=source, device=device)
 
     # -- codes --------------------------------------------------------------------------------------------------------
 
@@ -377,13 +380,15 @@ class SignIn:
                 FACTOR_NOT_ENROLLED (a code would lead nowhere), FACTOR_DISABLED, FLOW_EXHAUSTED (that was the last
                 attempt: start again), ACCOUNT_DISABLED, EVIDENCE_MISSING, SESSION_REVOKED.
         """
-        return self._codes.totp(pending, code, source=source, device=device)
+        with self._pending.ended_by_errors(pending):
+            return self._codes.totp(pending, code, source=source, device=device)
 
     def submit_recovery_code(
         self, pending: object, code: object, *, source: Source, device: object = None
     ) -> Step:
         """Show a recovery code, which is spent by it. Refusals as at `submit_totp`."""
-        return self._codes.recovery_code(pending, code, source=source, device=device)
+        with self._pending.ended_by_errors(pending):
+            return self._codes.recovery_code(pending, code, source=source, device=device)
 
     def send_code(
         self, pending: object, factor: Factor, *, source: Source, language: str | None = None
@@ -402,7 +407,8 @@ class SignIn:
         self, pending: object, code: object, *, source: Source, device: object = None
     ) -> Step:
         """Show a code that was mailed or texted for this very step. Refusals as at `submit_totp`."""
-        return self._codes.sent_code(pending, code, source=source, device=device)
+        with self._pending.ended_by_errors(pending):
+            return self._codes.sent_code(pending, code, source=source, device=device)
 
     # -- an authenticator that is set up on the way -------------------------------------------------------------------
 
@@ -425,9 +431,10 @@ class SignIn:
 
         Raises:
             Denied: as `submit_totp`, and FACTOR_NOT_ENROLLED (nothing begun), FACTOR_ALREADY_ENROLLED.
-            AuditUnavailable: it could not be recorded, so the authenticator is void; begin again.
+            AuditUnavailable: it could not be recorded, so the authenticator is void, and the sign-in over.
         """
-        return self._enrolling.confirm_totp(pending, code, source=source, device=device)
+        with self._pending.ended_by_errors(pending):
+            return self._enrolling.confirm_totp(pending, code, source=source, device=device)
 
     def begin_totp_within(
         self, door: object, session: ActiveSession, account: Account, *, source: Source
@@ -490,6 +497,11 @@ class SignIn:
         if account is None or account.disabled or not self._pending.still(account, state.password):
             return None
         return account
+
+    def ended_by_errors(self, door: object, pending: object) -> AbstractContextManager[None]:
+        """A step outside of this class, for `portalsec.auth` alone: whatever fails in it but for a refusal ends that sign-in."""
+        require_door(door, "a pending sign-in")
+        return self._pending.ended_by_errors(pending)
 
     def take_change(self, door: object, flow: Flow, *, source: Source) -> None:
         """Use that sign-in up: one of several requests gets past this."""

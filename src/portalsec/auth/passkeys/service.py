@@ -374,6 +374,11 @@ class Passkeys:
             now=self._clock(),
         )
 
+    def make_of(self, aaguid: str) -> str | None:
+        """The name of a make (a UUID in lower case), as FIDO's metadata has it where the policy has that; or None."""
+        attestation = self.policy.attestation
+        return make_name(aaguid, None if attestation is None else attestation.metadata)
+
     def _passkey(
         self,
         made: Registered,
@@ -382,8 +387,7 @@ class Passkeys:
         account_id: str,
         label: object,
     ) -> Passkey:
-        attestation = self.policy.attestation
-        make = make_name(made.aaguid, None if attestation is None else attestation.metadata)
+        make = self.make_of(made.aaguid)
         return Passkey(
             id=self._new_id(),
             account_id=account_id,
