@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from portalsec.errors import StoreError
 from portalsec.web import PENDING_COOKIE, SESSION_COOKIE
 from tests.django.browser import cookie, signed_in, someone, who
 from tests.django.project import World
+from tests.docs.pages import block
 
 HOST = {"host": "portal.example"}
 
@@ -169,9 +171,28 @@ def test_the_admin_opens_to_staff_with_both_factors(client: Client, world: World
     assert client.get("/admin/").status_code == 200
     # signing out through the admin ends portalsec's session too
     key = cookie(client)
-    assert client.post("/admin/logout/").status_code == 200
+    assert "Clear-Site-Data" not in client.get("/admin/").headers
+    out = client.post("/admin/logout/")
+    assert (out.status_code, out.headers["Clear-Site-Data"]) == (200, '"cache", "storage"')
     assert who(another(key)) == ""
     assert "auth.logout" in world.events.names
+
+
+def test_the_admins_pages_have_the_guard_and_the_warning_that_the_how_to_gives_them(
+    client: Client, world: World, settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "admin").mkdir()
+    template = block("django", "{# templates/admin/base_site.html #}")
+    (tmp_path / "admin" / "base_site.html").write_text(template, encoding="utf-8")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    person = someone(world, "root")
+    get_user_model().objects.filter(username="root").update(is_staff=True, is_superuser=True)
+    signed_in(client, person)
+    page = client.get("/admin/").content.decode()
+    assert "Site administration" in page
+    for name in ("guard", "session"):
+        assert f'src="/portalsec/{name}.js"' in page
+    assert page.index("data-who=") < page.index("</head>") < page.index("<dialog data-session")
 
 
 def test_django_login_over_a_session_ends_it(client: Client, world: World) -> None:

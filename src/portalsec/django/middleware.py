@@ -22,6 +22,7 @@ from portalsec.django.request import (
     source_of,
     staff_token,
     user_of,
+    was_logged_out,
 )
 from portalsec.django.sessions import SessionStore
 from portalsec.errors import ConfigurationError, Denied, PortalsecError, StoreError
@@ -32,6 +33,7 @@ from portalsec.web import (
     PENDING_COOKIE,
     STAFF_COOKIE,
     clear_cookie,
+    logout_headers,
     security_headers,
 )
 
@@ -99,6 +101,10 @@ class PortalsecMiddleware:
             pass  # ended by another request meanwhile: Django's own middleware finds the same and answers
         if getattr(request.session, "signed_off", False) and staff_token(request) is not None:
             response.cookies.load(clear_cookie(STAFF_COOKIE))  # what it led back to ended with the session
+        if was_logged_out(request):
+            # All but the cookies: the view may have set some for what comes next.
+            for name, value in logout_headers(known_device=True).items():
+                response.headers.setdefault(name, value)
         # Again, for a project that left out the first layer: its own pages at least.
         return _secured(response)
 

@@ -65,6 +65,7 @@ class _Kept:
     asked: bool = False
     passive: bool = False
     no_activity: bool = False  # the view is marked `portalsec.django.decorators.passive`
+    logged_out: bool = False  # by Django's `logout`
     recorded: bool = False  # that a cookie was tossed in
     failure: PortalsecError | None = None
     given: str | None = None  # the session that this request itself was given
@@ -197,6 +198,16 @@ def live_session(request: HttpRequest, *, passive: bool = False, stepping_up: bo
 def keep_passive(request: HttpRequest) -> None:
     """Nothing of this request is activity, whoever asks for its session."""
     _kept(request).no_activity = True
+
+
+def keep_logged_out(request: HttpRequest) -> None:
+    """Django's `logout` was called, by whatever view."""
+    _kept(request).logged_out = True
+
+
+def was_logged_out(request: HttpRequest) -> bool:
+    """Whether it was, in this request."""
+    return _kept(request).logged_out
 
 
 def user_of(request: HttpRequest) -> Any:
