@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portalsec.auth.assurance import count, level, phishing_resistant
+from portalsec.auth.assurance import count, level, phishing_resistant, replay_resistant
 from portalsec.auth.proof import KIND, Factor, Kind, Proof
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -119,3 +119,11 @@ def test_two_factors_are_two_kinds_or_a_key_that_knows_its_user(proofs: list[Pro
 def test_a_synced_passkey_never_reaches_level_3(proofs: list[Proof]) -> None:
     assert level([replace(proof, device_bound=False) for proof in proofs]) < 3
     assert level([replace(proof, attested=False) for proof in proofs]) < 3
+
+
+@pytest.mark.parametrize("factor", Factor)
+def test_what_resists_phishing_and_what_resists_replay(factor: Factor) -> None:
+    proof = Proof(factor=factor, at=NOW)
+    assert (proof.phishing_resistant, phishing_resistant([proof])) == (factor == "passkey",) * 2
+    assert (proof.replay_resistant, replay_resistant([proof])) == (factor != "password",) * 2
+    assert not phishing_resistant([]) and not replay_resistant([])

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from portalsec.auth.proof import KIND, Factor, Kind, Proof
 
-__all__ = ["count", "level", "phishing_resistant"]
+__all__ = ["count", "level", "phishing_resistant", "replay_resistant"]
 
 
 def count(proofs: Iterable[Proof]) -> int:
@@ -55,7 +55,12 @@ def level(proofs: Iterable[Proof]) -> int:
 
 def phishing_resistant(proofs: Iterable[Proof]) -> bool:
     """Whether one of them is bound to this very site by its protocol (section 3.2.5): a passkey, and nothing else."""
-    return any(proof.factor is Factor.PASSKEY for proof in proofs)
+    return any(proof.phishing_resistant for proof in proofs)
+
+
+def replay_resistant(proofs: Iterable[Proof]) -> bool:
+    """Whether one of them is worth nothing to whoever records it (section 3.2.7): anything but a password."""
+    return any(proof.replay_resistant for proof in proofs)
 
 
 def _multi_factor(proof: Proof) -> bool:

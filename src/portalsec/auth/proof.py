@@ -71,3 +71,14 @@ class Proof:
     attested: bool = False
     explicit: bool = False
     through: Factor | None = None
+
+    @property
+    def phishing_resistant(self) -> bool:
+        """Whether it is bound to this very site by its protocol (SP 800-63B-4, section 3.2.5): a passkey, and nothing else."""
+        return self.factor is Factor.PASSKEY
+
+    @property
+    def replay_resistant(self) -> bool:
+        """Whether what was shown is worth nothing to whoever records it (section 3.2.7): all but the password, since no
+        code and no challenge is accepted twice."""
+        return self.factor is not Factor.PASSWORD

@@ -415,7 +415,11 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 (),
                 "pages on other domains that may use them too; their list is at `/.well-known/webauthn` of `rp_id`",
             ),
-            "top_origins": Key(_pages, (), "pages that may show the portal's own in a frame"),
+            "top_origins": Key(
+                _pages,
+                (),
+                "pages that may frame a page of yours which asks for a passkey; portalsec's own are never framed",
+            ),
             "attestation": Key(
                 _choice("optional", "required"),
                 "optional",
