@@ -14,14 +14,14 @@ PAGE = ROOT / "docs" / "how-to" / "test-your-portal.md"
 
 def files() -> dict[str, str]:
     blocks = re.findall(r"```py\n# (\S+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == len(dict(blocks)) == 4
+    assert len(blocks) == len(dict(blocks)) == 5
     return dict(blocks)
 
 
 def test_the_files_of_the_page_run(tmp_path: Path) -> None:
     done = run(tmp_path, files())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 passed" in done.stdout
+    assert "8 passed" in done.stdout
 
 
 def test_fixtures_work_as_they_come_and_a_refusal_says_why_in_the_report(tmp_path: Path) -> None:
