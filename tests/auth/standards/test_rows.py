@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
+from inspect import getfile
+from pathlib import Path
 
 import pytest
 
@@ -20,14 +23,19 @@ NAMED_BY_ROW = sorted((TESTS / "auth" / "standards").glob("test_*.py"))
 
 @cache
 def functions(path: str) -> Mapping[str, Found]:
-    """Tests of a file, also of its classes."""
-    return {found.name: found for found in read_tests(TESTS / path)}
+    """Tests of a file, also of its classes; or of one of these ("file::class"), with what it inherits."""
+    file, _, name = path.partition("::")
+    if not name:
+        return {found.name: found for found in read_tests(TESTS / file)}
+    made = getattr(import_module(f"tests.{file.removesuffix('.py').replace('/', '.')}"), name)
+    files = {Path(getfile(each)) for each in made.__mro__ if each is not object}
+    return {found.name: found for each in files for found in read_tests(each) if hasattr(made, found.name)}
 
 
 def places() -> Iterator[tuple[str, str, str]]:
     for row, named in HELD.items():
         for place in named:
-            path, _, name = place.partition("::")
+            path, _, name = place.rpartition("::")
             yield row, path, name
 
 
